@@ -1,0 +1,53 @@
+# make              the library and the program       make unit      the unit tests' programs
+# make check-bin    gossamer-check                    make SAN=address,undefined ...   sanitized, in its own build folder
+# make install      PREFIX=/usr/local DESTDIR=        make wasm      the browser's modules (clang-19, lld-19, wasi-libc)
+CC      ?= cc
+AR      ?= ar
+ARCH    := $(shell $(CC) -dumpmachine | cut -d- -f1)
+SYS     := $(if $(findstring darwin,$(shell $(CC) -dumpmachine)),macos,linux)
+comma   := ,
+V       := build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+OPT     ?= -O2 -g
+WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wno-sign-conversion -Wundef
+CFLAGS_ALL = -std=c11 $(WARN) -Werror -fvisibility=hidden -fPIC -ffp-contract=off -fno-math-errno -D_DEFAULT_SOURCE -Iinclude $(OPT) $(CFLAGS) \
+             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+LIBS    := -lm -lpthread -ldl
+
+# ---- sources: every .c of a folder but those of other platforms and levels --------------------------------------------
+NOT_HERE := src/base/os_wasm.c src/base/thread_wasm.c src/gpu/gpu_web.c $(if $(filter linux,$(SYS)),src/base/os_macos.c,src/base/os_linux.c) \
+            $(wildcard src/cpu/*_simd128.c src/cpu/*_relaxed.c) \
+            $(if $(filter x86_64,$(ARCH)),,$(wildcard src/cpu/*_avx2.c src/cpu/*_avx512vnni.c src/cpu/*_amx.c)) \
+            $(if $(filter aarch64 arm64,$(ARCH)),,$(wildcard src/cpu/*_neon.c src/cpu/*_dotprod.c))
+LIB_C   := $(filter-out $(NOT_HERE),$(wildcard src/*/*.c))
+APP_C   := $(wildcard app/cli/*.c app/server/*.c)
+LIB_O   := $(LIB_C:%.c=$(V)/%.o)
+APP_O   := $(APP_C:%.c=$(V)/%.o)
+# The one place where an instruction set is turned on: per object, never for all.
+ISA_avx2       := -mavx2 -mfma -mf16c
+ISA_avx512vnni := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
+ISA_amx        := $(ISA_avx512vnni) -mamx-tile -mamx-int8
+ISA_dotprod    := -march=armv8.2-a+dotprod
+isa = $(ISA_$(lastword $(subst _, ,$(basename $(notdir $(1))))))
+
+all: $(V)/gossamer $(V)/libgossamer.a $(V)/libgossamer.so
+$(V)/libgossamer.a: $(LIB_O) $(V)/gen/wgsl.o ; @rm -f $@; $(AR) rcs $@ $^
+$(V)/libgossamer.so: $(LIB_O) $(V)/gen/wgsl.o ; $(CC) $(CFLAGS_ALL) -shared -o $@ $^ $(LIBS)
+$(V)/gossamer: $(APP_O) $(V)/libgossamer.a ; $(CC) $(CFLAGS_ALL) -o $@ $^ -lcurl -lmicrohttpd $(LIBS)
+$(V)/%.o: %.c Makefile ; @mkdir -p $(@D); $(CC) $(CFLAGS_ALL) $(call isa,$<) -MMD -MP -c -o $@ $<
+
+# ---- generated: WGSL files as C arrays ----------------------------------------------------------------------------------
+build/embed: tools/embed.c ; @mkdir -p $(@D); cc -std=c11 -O1 -Wall -Wextra -o $@ $<
+$(V)/gen/wgsl.c: build/embed $(wildcard src/gpu/wgsl/*.wgsl) ; @mkdir -p $(@D); build/embed goss_wgsl $(sort $(wildcard src/gpu/wgsl/*.wgsl)) > $@
+$(V)/gen/wgsl.o: $(V)/gen/wgsl.c ; $(CC) $(CFLAGS_ALL) -Isrc -c -o $@ $<
+
+# ---- tests ---------------------------------------------------------------------------------------------------------------
+UNIT := $(patsubst tests/unit/%.c,$(V)/unit/%,$(wildcard tests/unit/test_*.c))
+CHECK_O := $(patsubst %.c,$(V)/%.o,$(filter-out tests/check/%_wasm.c,$(wildcard tests/check/*.c)))
+unit: $(UNIT)
+$(V)/unit/%: $(V)/tests/unit/%.o $(V)/libgossamer.a ; @mkdir -p $(@D); $(CC) $(CFLAGS_ALL) -o $@ $^ $(LIBS)
+check-bin: $(V)/gossamer-check
+$(V)/gossamer-check: $(CHECK_O) $(V)/libgossamer.a ; $(CC) $(CFLAGS_ALL) -o $@ $^ $(LIBS)
+clean: ; rm -rf build
+-include $(LIB_O:.o=.d) $(APP_O:.o=.d) $(CHECK_O:.o=.d) $(UNIT:$(V)/unit/%=$(V)/tests/unit/%.d)
+.SECONDARY:
+.PHONY: all unit check-bin clean
