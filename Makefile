@@ -30,6 +30,7 @@ ISA_dotprod    := -march=armv8.2-a+dotprod
 isa = $(ISA_$(lastword $(subst _, ,$(basename $(notdir $(1))))))
 
 all: $(V)/gossamer $(V)/libgossamer.a $(V)/libgossamer.so
+lib: $(V)/libgossamer.a
 $(V)/libgossamer.a: $(LIB_O) $(V)/gen/wgsl.o ; @rm -f $@; $(AR) rcs $@ $^
 $(V)/libgossamer.so: $(LIB_O) $(V)/gen/wgsl.o ; $(CC) $(CFLAGS_ALL) -shared -o $@ $^ $(LIBS)
 $(V)/gossamer: $(APP_O) $(V)/libgossamer.a ; $(CC) $(CFLAGS_ALL) -o $@ $^ -lcurl -lmicrohttpd $(LIBS)
@@ -50,4 +51,4 @@ $(V)/gossamer-check: $(CHECK_O) $(V)/libgossamer.a ; $(CC) $(CFLAGS_ALL) -o $@ $
 clean: ; rm -rf build
 -include $(LIB_O:.o=.d) $(APP_O:.o=.d) $(CHECK_O:.o=.d) $(UNIT:$(V)/unit/%=$(V)/tests/unit/%.d)
 .SECONDARY:
-.PHONY: all unit check-bin clean
+.PHONY: all lib unit check-bin clean
