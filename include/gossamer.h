@@ -177,7 +177,7 @@ typedef struct goss_prob { int32_t token; float logprob; } goss_prob;
 typedef struct goss_event {
     int kind;
     /* TOKEN */
-    int32_t token;
+    int32_t token;                 /* -1: text only, held back from earlier tokens or recovered from a broken header */
     int position;
     const char *text; int n_text;  /* whole UTF-8 characters that became final with this token; valid until the next call on the session.
                                     * chat: content of the channel only, never header text */
@@ -208,6 +208,23 @@ GOSS_API int goss_session_tokens(const goss_session *session, int32_t *ids, int 
 /* Runs the tokens through the model from an empty cache, in chunks of `chunk` rows (0: one step), and gives the logits of
  * every position (all = 1) or of the last: n * n_vocab floats or n_vocab. Blocks. */
 GOSS_API int goss_eval(goss_engine *engine, const int32_t *ids, int n, int chunk, int all, float *logits, goss_error *err);
+/* As goss_eval, but shows what every stage of every layer put out, rows in order, as float rows (n_rows, width). stage: "embed",
+ * "attn_out", "experts", "ffn": the residual; "attn_in": q, k (after RoPE), v; "attend"; "route": router logits; "head": logits of
+ * the last row. layer is -1 for embed and head. Blocks. */
+typedef void (*goss_trace_fn)(void *ctx, const char *stage, int layer, const float *values, int n_rows, int width);
+GOSS_API int goss_trace(goss_engine *engine, const int32_t *ids, int n, int chunk, goss_trace_fn fn, void *ctx, goss_error *err);
+
+/* ---- planning ------------------------------------------------------------------------------------------ */
+typedef struct goss_plan_info {
+    uint64_t memory_total, memory_available; /* of this machine */
+    uint64_t weight_bytes, expert_bytes;     /* all weights; of them the experts */
+    uint64_t resident_bytes;                 /* weights that stay in memory */
+    uint64_t expert_cache_bytes;             /* room for experts that are paged; 0: all are resident */
+    uint64_t kv_bytes, kv_token_bytes;       /* KV reserved; and of one position in layers that see everything */
+    int max_kv, n_pages[2], fits;            /* fits 0: not even this plan does */
+} goss_plan_info;
+/* Reads the header only (config->model_path) and says what opening it so would use. Either result may be NULL. */
+GOSS_API int goss_plan(const goss_engine_config *config, goss_model_info *model, goss_plan_info *plan, goss_error *err);
 
 /* ---- for programs that want to block ------------------------------------------------------------------- */
 typedef int (*goss_token_fn)(void *ctx, const goss_event *event); /* non-zero stops the generation */

@@ -10,6 +10,8 @@ uint64_t goss_os_memory(uint64_t *available);    /* bytes of RAM */
 typedef struct goss_mapping { const void *data; uint64_t size; int fd; } goss_mapping;
 int goss_os_map(goss_mapping *m, const char *path, goss_error *err);
 void goss_os_unmap(goss_mapping *m);
+/* Calls back with the name of every regular file of a folder, in no order. 0 or an error. */
+int goss_os_list(const char *folder, void (*fn)(void *ctx, const char *name), void *ctx, goss_error *err);
 /* CPU features by asking the machine (and the kernel, for AMX): a mask of GOSS_CPU_* of src/cpu/kern.h order. */
 enum { GOSS_CPU_AVX2 = 1, GOSS_CPU_AVX512VNNI = 2, GOSS_CPU_AMX = 4, GOSS_CPU_NEON = 8, GOSS_CPU_DOTPROD = 16, GOSS_CPU_SIMD128 = 32, GOSS_CPU_RELAXED = 64 };
 unsigned goss_os_cpu_features(void);

@@ -28,6 +28,8 @@ int goss_chat_parser_push(goss_chat_parser *p, int32_t token, goss_chat_delta *d
 int goss_chat_parser_more(goss_chat_parser *p, goss_chat_delta *delta);  /* 1: another delta of the same token (recovered text), 0: none */
 int goss_chat_parser_finish(goss_chat_parser *p, goss_chat_delta *delta);/* flushes tails (a cut header becomes text); as push */
 void goss_chat_parser_close(goss_chat_parser **p);
+/* Where the next token will stand: 1 in a message's content (channel and recipient say whose; NULL is fine), 0 in a header. */
+int goss_chat_parser_state(const goss_chat_parser *p, const char **channel, const char **recipient);
 /* The Harmony guard: which tokens may come next in a header (bit set: allowed), so that a malformed header can't be sampled.
  * Returns 1 and fills mask (n_vocab bits) when the position is constrained, 0 when anything goes. */
 int goss_chat_parser_mask(const goss_chat_parser *p, uint32_t *mask);
