@@ -14,7 +14,7 @@ CFLAGS_ALL = -std=c11 $(WARN) -Werror -fvisibility=hidden -fPIC -ffp-contract=of
 LIBS    := -lm -lpthread -ldl
 
 # ---- sources: every .c of a folder but those of other platforms and levels --------------------------------------------
-NOT_HERE := src/base/os_wasm.c src/base/thread_wasm.c src/gpu/gpu_web.c $(if $(filter linux,$(SYS)),src/base/os_macos.c,src/base/os_linux.c) \
+NOT_HERE := $(wildcard src/*/*_wasm.c src/*/*_web.c) $(if $(filter linux,$(SYS)),src/base/os_macos.c,src/base/os_linux.c) \
             $(wildcard src/cpu/*_simd128.c src/cpu/*_relaxed.c) \
             $(if $(filter x86_64,$(ARCH)),,$(wildcard src/cpu/*_avx2.c src/cpu/*_avx512vnni.c src/cpu/*_amx.c)) \
             $(if $(filter aarch64 arm64,$(ARCH)),,$(wildcard src/cpu/*_neon.c src/cpu/*_dotprod.c))
@@ -48,7 +48,36 @@ unit: $(UNIT)
 $(V)/unit/%: $(V)/tests/unit/%.o $(V)/libgossamer.a ; @mkdir -p $(@D); $(CC) $(CFLAGS_ALL) -o $@ $^ $(LIBS)
 check-bin: $(V)/gossamer-check
 $(V)/gossamer-check: $(CHECK_O) $(V)/libgossamer.a ; $(CC) $(CFLAGS_ALL) -o $@ $^ $(LIBS)
-clean: ; rm -rf build
+
+# ---- wasm: the engine for browsers and Node, in two modules that JavaScript chooses from by WebAssembly.validate -------------
+# wasi-libc gives pure functions only (libm, string). Its objects lack atomics, hence --no-check-features; its malloc is never linked.
+WASM_CC  ?= clang-19
+WASM_LD  ?= wasm-ld-19
+WASI_LIB ?= /usr/lib/wasm32-wasi
+W        := build/wasm
+DIST     := web/dist
+WASM_CFLAGS := --target=wasm32-wasi -std=c11 $(WARN) -Werror -O3 -fno-math-errno -ffp-contract=off -fvisibility=hidden -Iinclude \
+               -msimd128 -matomics -mbulk-memory -mmutable-globals -mnontrapping-fptoint -msign-ext
+WASM_LDFLAGS := --no-entry --shared-memory --import-memory --initial-memory=16777216 --max-memory=4294967296 -z stack-size=1048576 \
+                --no-check-features --gc-sections --export=__stack_pointer --strip-all -L$(WASI_LIB)
+WASM_NOT  := $(wildcard src/*/*_linux.c src/*/*_macos.c src/*/*_posix.c src/*/*_native.c src/*/*_avx2.c src/*/*_avx512vnni.c src/*/*_amx.c \
+             src/*/*_neon.c src/*/*_dotprod.c)
+WASM_C    := $(filter-out $(WASM_NOT),$(wildcard src/*/*.c app/wasm*.c))
+wasm_isa   = $(if $(filter %_relaxed.c,$(1)),-mrelaxed-simd)
+wasm_objs  = $(patsubst %.c,$(W)/$(1)/%.o,$(2)) $(W)/$(1)/gen/wgsl.o
+wasm: $(DIST)/gossamer.wasm $(DIST)/gossamer-relaxed.wasm
+# GOSS_WASM_FEATURES: what goss_os_cpu_features() answers: GOSS_CPU_SIMD128, and GOSS_CPU_RELAXED in the second module.
+$(W)/simd/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) -DGOSS_WASM_FEATURES=32 -MMD -MP -c -o $@ $<
+$(W)/relaxed/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) $(call wasm_isa,$<) -DGOSS_WASM_FEATURES=96 -MMD -MP -c -o $@ $<
+$(W)/simd/gen/wgsl.o $(W)/relaxed/gen/wgsl.o: $(W)/gen/wgsl.c ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) -Isrc -c -o $@ $<
+$(W)/gen/wgsl.c: build/embed $(wildcard src/gpu/wgsl/*.wgsl) ; @mkdir -p $(@D); build/embed goss_wgsl $(sort $(wildcard src/gpu/wgsl/*.wgsl)) > $@
+WASM_SIMD_O    := $(call wasm_objs,simd,$(filter-out %_relaxed.c,$(WASM_C)))
+WASM_RELAXED_O := $(call wasm_objs,relaxed,$(WASM_C))
+$(DIST)/gossamer.wasm: $(WASM_SIMD_O) ; @mkdir -p $(@D); $(WASM_LD) $(WASM_LDFLAGS) -o $@ $^ -lc
+$(DIST)/gossamer-relaxed.wasm: $(WASM_RELAXED_O) ; @mkdir -p $(@D); $(WASM_LD) $(WASM_LDFLAGS) -o $@ $^ -lc
+-include $(WASM_SIMD_O:.o=.d) $(WASM_RELAXED_O:.o=.d)
+
+clean: ; rm -rf build $(DIST)
 -include $(LIB_O:.o=.d) $(APP_O:.o=.d) $(CHECK_O:.o=.d) $(UNIT:$(V)/unit/%=$(V)/tests/unit/%.d)
 .SECONDARY:
-.PHONY: all lib unit check-bin clean
+.PHONY: all lib unit check-bin wasm clean

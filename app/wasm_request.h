@@ -1,0 +1,33 @@
+/* wasm_request.h - requests from JavaScript (JSON) as the structs of gossamer.h. Everything that a struct points to is
+ * owned by the same object and freed with it. */
+#ifndef GOSS_APP_WASM_REQUEST_H
+#define GOSS_APP_WASM_REQUEST_H
+#include "../src/base/buf.h"
+#include "../src/format/json.h"
+
+enum { GOSS_WASM_STOPS = 16, GOSS_WASM_BIASES = 300, GOSS_WASM_SOURCES = 64 };
+
+/* {messages | prompt, tools?, response_format?, max_tokens?, temperature?, ... } in the shape of OpenAI's requests, with
+ * top_k, min_p, repetition_penalty, ignore_stop, draft and prefill_only of ours. `raw` 1: prompt is plain text. */
+typedef struct goss_wasm_request {
+    goss_json json;
+    goss_params params;
+    goss_buf prompt, schema, tools, stop_text[GOSS_WASM_STOPS];
+    const char *stop[GOSS_WASM_STOPS];
+    goss_logit_bias bias[GOSS_WASM_BIASES];
+    int raw;
+    unsigned tokenize_flags;
+} goss_wasm_request;
+int goss_wasm_request_read(goss_wasm_request *r, const char *text, size_t n, goss_error *err);
+void goss_wasm_request_free(goss_wasm_request *r);   /* also after a failed read */
+
+/* {sources:[{name, size, map?}], draft?, backend?, threads?, max_kv?, ...}; map is the address of the whole file's bytes. */
+typedef struct goss_wasm_config {
+    goss_json json;
+    goss_engine_config engine;
+    goss_source sources[GOSS_WASM_SOURCES];
+    goss_buf text;      /* names and strings, each NUL-terminated */
+} goss_wasm_config;
+int goss_wasm_config_read(goss_wasm_config *c, const char *text, size_t n, goss_error *err);
+void goss_wasm_config_free(goss_wasm_config *c);
+#endif
