@@ -14,10 +14,10 @@ CFLAGS_ALL = -std=c11 $(WARN) -Werror -fvisibility=hidden -fPIC -ffp-contract=of
 LIBS    := -lm -lpthread -ldl
 
 # ---- sources: every .c of a folder but those of other platforms and levels --------------------------------------------
-NOT_HERE := $(wildcard src/*/*_wasm.c src/*/*_web.c) $(if $(filter linux,$(SYS)),src/base/os_macos.c,src/base/os_linux.c) \
+NOT_HERE := $(wildcard src/*/*_wasm.c src/*/*_web.c) $(if $(filter linux,$(SYS)),src/base/os_macos.c,$(wildcard src/base/os_linux*.c)) \
             $(wildcard src/cpu/*_simd128.c src/cpu/*_relaxed.c) \
-            $(if $(filter x86_64,$(ARCH)),,$(wildcard src/cpu/*_avx2.c src/cpu/*_avx512vnni.c src/cpu/*_amx.c)) \
-            $(if $(filter aarch64 arm64,$(ARCH)),,$(wildcard src/cpu/*_neon.c src/cpu/*_dotprod.c))
+            $(if $(filter x86_64,$(ARCH)),,src/base/os_linux_x86.c $(wildcard src/cpu/*_avx2.c src/cpu/*_avx512vnni.c src/cpu/*_amx.c)) \
+            $(if $(filter aarch64 arm64,$(ARCH)),,src/base/os_linux_arm.c $(wildcard src/cpu/*_neon.c src/cpu/*_dotprod.c))
 LIB_C   := $(filter-out $(NOT_HERE),$(wildcard src/*/*.c))
 APP_C   := $(wildcard app/cli/*.c app/server/*.c)
 LIB_O   := $(LIB_C:%.c=$(V)/%.o)
