@@ -15,5 +15,6 @@ void goss_mem_release(void *p, size_t n);
 
 typedef struct goss_mem_stats { uint64_t n_allocs, n_live, bytes_live, bytes_peak; } goss_mem_stats;
 goss_mem_stats goss_mem_get_stats(void);
+void goss_mem_reset_peak(void);                        /* bytes_peak = bytes_live */
 void goss_mem_fail_at(uint64_t n);                     /* the Nth request from now fails once; 0: never */
 #endif

@@ -15,4 +15,11 @@ int goss_os_list(const char *folder, void (*fn)(void *ctx, const char *name), vo
 /* CPU features by asking the machine (and the kernel, for AMX): a mask of GOSS_CPU_* of src/cpu/kern.h order. */
 enum { GOSS_CPU_AVX2 = 1, GOSS_CPU_AVX512VNNI = 2, GOSS_CPU_AMX = 4, GOSS_CPU_NEON = 8, GOSS_CPU_DOTPROD = 16, GOSS_CPU_SIMD128 = 32, GOSS_CPU_RELAXED = 64 };
 unsigned goss_os_cpu_features(void);
+
+/* For mem.c alone. Zeroed bytes aligned for any type, or NULL. */
+void *goss_os_heap_get(size_t n);
+void goss_os_heap_put(void *p);
+/* Zero pages that cost nothing until touched (where the system can), or NULL; n as it was asked for. */
+void *goss_os_reserve(size_t n);
+void goss_os_release(void *p, size_t n);
 #endif
