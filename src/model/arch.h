@@ -22,7 +22,9 @@ typedef struct goss_hparams {
     int64_t n_params;
 } goss_hparams;
 
-/* A weight that a file lacks has type -1. Fused attn_qkv is bound as three views by rows. */
+/* A weight that a file lacks has type -1. Fused attn_qkv is bound as three views by rows. Norms, biases and sinks are F32
+ * wherever the file is mapped (converted if need be). With moe_fallback n_expert and n_expert_used are 1 and the views hold
+ * expert 0 alone, so backends need no case for it; with attn_dense no layer is windowed. */
 typedef struct goss_layer {
     int windowed;                /* 1: sees only hp.window keys */
     goss_tensor attn_norm;       /* (n_embd) */
@@ -42,9 +44,11 @@ typedef struct goss_model {
     goss_tensor tok_embd, out_norm, output, rope_freqs; /* output is tok_embd again when tied */
     goss_layer *layers;          /* (n_layer_file) */
     uint64_t weight_bytes;       /* all bound tensors */
+    void *converted;             /* owned: small vectors that the file has in another type than F32 */
 } goss_model;
 
 typedef struct goss_model_options { int n_layers; /* as goss_engine_config */ int yarn_llamacpp, attn_dense, moe_fallback; } goss_model_options;
+/* opt may be NULL. On failure m is empty; missing and misshapen tensors are all counted, and named as far as the text holds. */
 int goss_model_bind(goss_model *m, goss_gguf *g, const goss_model_options *opt, goss_error *err);
 void goss_model_free(goss_model *m);
 uint64_t goss_model_step_bytes(const goss_model *m);   /* weights that one decoded token reads */

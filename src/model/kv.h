@@ -4,7 +4,8 @@
  * class WINDOW: layers with a window, whose pages behind window + rollback are given back. Pages are counted references:
  * a fork or snapshot shares them, and copies at most the one partial page of each class when it is written again.
  *   kv.page[class][pos / GOSS_KV_PAGE] = page id in the pool, or -1 (never there, or given back)
- * Every position in [kv.base[class], kv.n) is readable, and base[FULL] = 0. */
+ * Every position in [kv.base[class], kv.n) is readable, and base[FULL] = 0. With window = 0 class WINDOW is never used.
+ * Windowed pages are given back at the next extend, when no row before it needs them any more. */
 #ifndef GOSS_MODEL_KV_H
 #define GOSS_MODEL_KV_H
 #include <gossamer.h>
@@ -21,6 +22,8 @@ typedef struct goss_kv { goss_kv_pool *pool; int n, cap; int base[GOSS_KV_CLASSE
 
 int goss_kv_pool_open(goss_kv_pool *p, int n_full, int n_window, int window, int rollback);
 void goss_kv_pool_close(goss_kv_pool *p);
+/* Windowed pages that one sequence holds at most, when it grows by at most max_rows at a time. */
+int goss_kv_window_pages(int window, int rollback, int max_rows);
 int goss_kv_open(goss_kv *kv, goss_kv_pool *p, int max_positions);     /* sized once; nothing allocated after */
 void goss_kv_close(goss_kv *kv);
 int goss_kv_extend(goss_kv *kv, int n);          /* pages for positions [kv.n, n), kv.n = n; GOSS_EFULL leaves kv as it was */

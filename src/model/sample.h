@@ -15,11 +15,15 @@
  *   total over what is left; r = first word of Philox4x32-10(counter = (position, 0, 0, 0), key = (seed lo, seed hi));
  *   target = (total * r) >> 32 (exact, 96-bit);   the token is the lowest i whose running sum of kept w (in order of i) exceeds target.
  * The penalty window is the last_n tokens before and including the row's own position.
- * position = the position that the sampled token will have. */
+ * position = the position that the sampled token will have = n_tokens.
+ * With a mask that allows nothing the token is -1. The host keeps |presence| and |bias| <= 2^28 and |frequency| <= 2^17, merges
+ * equal bias tokens and cuts last_n to GOSS_PENALTY_MAX, so that no sum leaves int32; n_vocab <= 2^18, so that no product leaves u64.
+ * Temperatures below 0.005 are greedy (logits would leave the fixed point's range). */
 #ifndef GOSS_MODEL_SAMPLE_H
 #define GOSS_MODEL_SAMPLE_H
 #include <gossamer.h>
 enum { GOSS_SAMPLE_BITS = 12, GOSS_TOP_MAX = 20, GOSS_BIAS_MAX = 300, GOSS_PENALTY_MAX = 4096 /* longest window */ };
+#define GOSS_SAMPLE_GREEDY_BELOW 0.005f
 
 typedef struct goss_sampler {      /* goss_params resolved to integers by the host, once a generation */
     float scale, scale_pos, scale_neg;

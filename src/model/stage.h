@@ -73,7 +73,8 @@ typedef struct goss_backend_vt {
 } goss_backend_vt;
 struct goss_backend { const goss_backend_vt *vt; const goss_model *model; };
 
-int goss_forward(goss_backend *b, goss_step *s, goss_error *err);     /* forward.c */
+/* On failure the step's ticket is released already. forward.c */
+int goss_forward(goss_backend *b, goss_step *s, goss_error *err);
 int goss_forward_layers(goss_backend *b, goss_step *s, int from, int to); /* layers [from, to) only */
 
 int goss_backend_open_ref(goss_backend **out, const goss_backend_config *c, goss_error *err);  /* model/stage_ref.c */
