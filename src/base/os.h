@@ -5,6 +5,7 @@
 double goss_os_now_ms(void);                     /* monotonic */
 int64_t goss_os_unix_time(void);                 /* seconds */
 int goss_os_cores(void);
+void goss_os_program_folder(char *dst, size_t cap);   /* where the running program's file lies, "." when unknown */
 uint64_t goss_os_memory(uint64_t *available);    /* bytes of RAM */
 /* Maps a file read-only. Fails with one sentence. The fd stays open with the mapping, so a replaced file keeps its bytes. */
 typedef struct goss_mapping { const void *data; uint64_t size; int fd; } goss_mapping;

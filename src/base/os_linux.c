@@ -68,3 +68,14 @@ uint64_t goss_os_memory(uint64_t *available)
         *available = free_now;
     return total;
 }
+
+void goss_os_program_folder(char *dst, size_t cap)
+{
+    const ssize_t n = readlink("/proc/self/exe", dst, cap - 1);
+    dst[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(dst, '/');
+    if (slash)
+        *slash = 0;
+    else
+        goss_fmt(dst, cap, ".");
+}

@@ -1,6 +1,8 @@
 /* os_macos.c - cores, memory and CPU features of macOS, all by sysctl. Written to the documented interface; it has not been run. */
 #include "os.h"
 #include <mach/mach.h>
+#include <mach-o/dyld.h>
+#include <string.h>
 #include <sys/sysctl.h>
 #include <sys/types.h>
 
@@ -46,4 +48,16 @@ unsigned goss_os_cpu_features(void)
     if ((mask & GOSS_CPU_NEON) && number("hw.optional.arm.FEAT_DotProd"))
         mask |= GOSS_CPU_DOTPROD;
     return mask;
+}
+
+void goss_os_program_folder(char *dst, size_t cap)
+{
+    uint32_t n = (uint32_t)cap;
+    char *slash = NULL;
+    if (_NSGetExecutablePath(dst, &n) == 0)
+        slash = strrchr(dst, '/');
+    if (slash)
+        *slash = 0;
+    else
+        dst[0] = '.', dst[1] = 0;
 }
