@@ -221,6 +221,7 @@ typedef struct goss_plan_info {
     uint64_t resident_bytes;                 /* weights that stay in memory */
     uint64_t expert_cache_bytes;             /* room for experts that are paged; 0: all are resident */
     uint64_t kv_bytes, kv_token_bytes;       /* KV reserved; and of one position in layers that see everything */
+    uint64_t page_bytes[2];                  /* a page of KV: layers that see everything, windowed layers */
     int max_kv, n_pages[2], fits;            /* fits 0: not even this plan does */
 } goss_plan_info;
 /* Reads the header only (config->model_path) and says what opening it so would use. Either result may be NULL. */

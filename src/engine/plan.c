@@ -1,0 +1,153 @@
+/* plan.c - says before loading what will be resident, what is paged, and what is left for KV.
+ *
+ * On memory (cpu, ref) the file is mapped and pages of KV that nobody touched cost nothing, so the KV may be reserved
+ * generously: a quarter of the free memory unless told otherwise. On a GPU what is reserved is spent: 1 GB of KV, or
+ * what is left of the given memory after the weights; when not even that fits, experts are paged (4 GB resident cap,
+ * 2 GB expert cache, 0.5 GB KV by default). A session may use as many positions as the KV holds. */
+#include "../base/fmt.h"
+#include "../base/mem.h"
+#include "engine.h"
+#include <string.h>
+
+static const uint64_t MB = 1ull << 20;
+
+static int kv_type_of(const char *name, int *type, goss_error *err)
+{
+    static const struct { const char *name; int type; } known[] = { { "f16", GOSS_F16 }, { "f32", GOSS_F32 }, { "q8", GOSS_Q8_0 }, { "q4", GOSS_Q4_0 } };
+    if (!name) name = "f16";
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(name, known[i].name)) { *type = known[i].type; return 0; }
+    return goss_fail(err, GOSS_EINVAL, -1, "KV type \"%s\": f16, f32, q8 and q4 are known", name);
+}
+
+static uint64_t page_bytes(const goss_model *m, int cls, int kv_type)
+{
+    uint64_t layers = 0;
+    for (int l = 0; l < m->hp.n_layer; l++) layers += m->layers[l].windowed == (cls == GOSS_KV_WINDOW);
+    return layers * 2 * GOSS_KV_PAGE * goss_type_row_bytes(kv_type, (int64_t)m->hp.n_head_kv * m->hp.head_dim);
+}
+
+static uint64_t expert_bytes(const goss_model *m)
+{
+    uint64_t n = 0;
+    for (int l = 0; m->hp.n_expert && l < m->hp.n_layer; l++) n += m->layers[l].gate.n_bytes + m->layers[l].up.n_bytes + m->layers[l].down.n_bytes;
+    return n;
+}
+
+/* What the KV may cost, and on a GPU how the weights are split. */
+static uint64_t budget(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p)
+{
+    p->weight_bytes = m->weight_bytes;
+    p->expert_bytes = expert_bytes(m);
+    p->resident_bytes = p->weight_bytes;
+    p->fits = 1;
+    if (!gpu) {
+        p->fits = p->weight_bytes <= p->memory_available;
+        const uint64_t quarter = p->memory_available / 4;
+        return c->kv_cap ? c->kv_cap : quarter > 256 * MB ? quarter : 256 * MB;
+    }
+    const uint64_t kv = c->kv_cap ? c->kv_cap : 1024 * MB;
+    if (!c->gpu_memory || p->weight_bytes + kv + 512 * MB <= c->gpu_memory) return kv;
+    const uint64_t dense = p->weight_bytes - p->expert_bytes, cap = c->kv_cap ? c->kv_cap : 512 * MB;
+    const uint64_t spent = dense + cap + 256 * MB;
+    p->resident_bytes = dense;
+    p->expert_cache_bytes = c->expert_cache ? c->expert_cache : c->gpu_memory > spent ? c->gpu_memory - spent : 0;
+    p->fits = p->expert_cache_bytes >= p->expert_bytes / 16;
+    return cap;
+}
+
+static int pages_for(int positions) { return (positions + GOSS_KV_PAGE - 1) / GOSS_KV_PAGE; }
+
+int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p, int *kv_type, goss_error *err)
+{
+    *p = (goss_plan_info){ 0 };
+    const int rc = kv_type_of(c->kv_type, kv_type, err);
+    if (rc) return rc;
+    p->memory_total = goss_os_memory(&p->memory_available);
+    uint64_t bytes = budget(m, c, gpu, p);
+    const int sessions = c->max_sessions ? c->max_sessions : 16, rows = c->max_rows ? c->max_rows : 512;
+    const int rollback = rows > 64 ? rows : 64;
+    for (int cls = 0; cls < GOSS_KV_CLASSES; cls++) p->page_bytes[cls] = page_bytes(m, cls, *kv_type);
+    p->kv_token_bytes = p->page_bytes[GOSS_KV_FULL] / GOSS_KV_PAGE;
+    const int want = c->max_kv ? c->max_kv : m->hp.n_ctx;
+    if (want > m->hp.n_ctx) return goss_fail(err, GOSS_EINVAL, -1, "max_kv %d: the model's context is %d", want, m->hp.n_ctx);
+    /* windowed layers: a few pages for each session and for each snapshot, at most what the sessions could fill */
+    const int live = pages_for(m->hp.window + rollback) + 2, whole = pages_for(want) + 1;
+    int64_t window = (int64_t)(sessions + 2) * (live < whole ? live : whole) + (int64_t)GOSS_CACHED * (pages_for(m->hp.window) + 2);
+    if (!p->page_bytes[GOSS_KV_WINDOW]) window = 0;
+    const uint64_t most = p->page_bytes[GOSS_KV_WINDOW] ? bytes / 2 / p->page_bytes[GOSS_KV_WINDOW] : 0, least = (uint64_t)live + 2;
+    if (window && (uint64_t)window > most) window = (int64_t)(most > least ? most : least);
+    p->n_pages[GOSS_KV_WINDOW] = (int)window;
+    bytes -= (uint64_t)window * p->page_bytes[GOSS_KV_WINDOW] < bytes ? (uint64_t)window * p->page_bytes[GOSS_KV_WINDOW] : bytes;
+    int64_t full = (int64_t)sessions * (pages_for(want) + 1) + GOSS_CACHED;
+    if (p->page_bytes[GOSS_KV_FULL] && (uint64_t)full > bytes / p->page_bytes[GOSS_KV_FULL]) full = (int64_t)(bytes / p->page_bytes[GOSS_KV_FULL]);
+    if (full < 2) full = 2;
+    p->n_pages[GOSS_KV_FULL] = (int)full;
+    const int64_t holds = (full - 1) * GOSS_KV_PAGE;
+    if (c->max_kv && holds < c->max_kv)
+        return goss_fail(err, GOSS_ELIMIT, -1, "%d positions of KV need %llu MB, %llu MB are left for it", want,
+                         (unsigned long long)((uint64_t)pages_for(want) * p->page_bytes[0] / MB), (unsigned long long)(bytes / MB));
+    p->max_kv = (int)(holds < want ? holds : want);
+    p->kv_bytes = (uint64_t)full * p->page_bytes[0] + (uint64_t)window * p->page_bytes[1];
+    return 0;
+}
+
+/* ---- a model in words ------------------------------------------------------------------------------------ */
+/* The type that most of the weights' bytes have. */
+static int main_type(const goss_model *m)
+{
+    uint64_t sum[64] = { 0 };
+    int best = 0;
+    for (uint64_t i = 0; i < m->gguf->n_tensors; i++) {
+        const goss_tensor *t = &m->gguf->tensors[i];
+        if (t->type >= 0 && t->type < 64) sum[t->type] += t->n_bytes;
+    }
+    for (int i = 1; i < 64; i++)
+        if (sum[i] > sum[best]) best = i;
+    return best;
+}
+
+void goss_plan_describe(const goss_model *m, goss_model_info *out)
+{
+    const goss_hparams *h = &m->hp;
+    *out = (goss_model_info){ .n_layer = h->n_layer, .n_embd = h->n_embd, .n_head = h->n_head, .n_head_kv = h->n_head_kv, .head_dim = h->head_dim,
+                              .n_ff = h->n_ff, .n_expert = h->n_expert, .n_expert_used = h->n_expert_used, .n_vocab = h->n_vocab,
+                              .n_ctx = h->n_ctx, .window = h->window, .n_params = h->n_params };
+    goss_fmt(out->name, sizeof out->name, "%s", h->name);
+    goss_fmt(out->arch, sizeof out->arch, "%s", h->arch == GOSS_ARCH_GPTOSS ? "gpt-oss" : "llama");
+    const goss_type_info *t = goss_type_get(main_type(m));
+    goss_fmt(out->type, sizeof out->type, "%s", t ? t->name : "?");
+    out->step_bytes = goss_model_step_bytes(m);
+    out->file_bytes = m->gguf->file_size;
+}
+
+int goss_plan(const goss_engine_config *config, goss_model_info *info, goss_plan_info *plan, goss_error *err)
+{
+    if (!config->model_path) return goss_fail(err, GOSS_EINVAL, -1, "no model path");
+    goss_gguf g = { 0 };
+    goss_mapping map = { 0 };
+    goss_model m = { 0 };
+    goss_plan_info p;
+    int kv_type, bound = 0, rc = goss_load_header(&g, &map, config->model_path, err);
+    const int mapped = map.data != NULL;
+    if (!rc) {
+        const goss_model_options opt = { .n_layers = config->n_layers, .attn_dense = config->attn_dense, .yarn_llamacpp = config->yarn_llamacpp,
+                                         .moe_fallback = config->moe_fallback };
+        bound = 1;
+        rc = goss_model_bind(&m, &g, &opt, err);
+    }
+    const int gpu = config->backend && !strcmp(config->backend, "gpu");
+    if (!rc) rc = goss_plan_make(&m, config, gpu, &p, &kv_type, err);
+    if (!rc && info) {
+        goss_plan_describe(&m, info);
+        info->file_bytes = map.size;
+        info->max_kv = p.max_kv;
+        info->kv_bytes = p.kv_bytes;
+        info->resident_bytes = p.resident_bytes;
+    }
+    if (!rc && plan) *plan = p;
+    if (bound) goss_model_free(&m);
+    goss_gguf_free(&g);
+    if (mapped) goss_os_unmap(&map);
+    return rc;
+}
