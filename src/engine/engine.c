@@ -37,7 +37,6 @@ static int copy_config(goss_engine *e, const goss_engine_config *c, goss_error *
     if (c->n_threads < 0 || c->n_threads > 1024) return goss_fail(err, GOSS_EINVAL, -1, "n_threads %d: 0 to 1024", c->n_threads);
     e->max_sessions = c->max_sessions ? c->max_sessions : 16;
     e->max_rows = c->max_rows ? c->max_rows : 512;
-    e->rollback = e->max_rows > 64 ? e->max_rows : 64;
     return 0;
 }
 
@@ -63,7 +62,7 @@ int goss_engine_ready(goss_engine *e, void (*kv_copy)(void *ctx, int cls, int fr
 {
     if (e->pool_open) return 0; /* a device that came back */
     e->pool_open = 1;
-    int rc = goss_kv_pool_open(&e->pool, e->plan.n_pages[0], e->plan.n_pages[1], e->model.hp.window, e->rollback);
+    int rc = goss_kv_pool_open(&e->pool, e->plan.n_pages[0], e->plan.n_pages[1], e->model.hp.window, GOSS_ROLLBACK);
     e->pool.copy = kv_copy;
     e->pool.ctx = e;
     e->sessions = goss_mem_array((size_t)e->max_sessions, sizeof *e->sessions);

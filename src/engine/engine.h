@@ -32,6 +32,7 @@ enum {
     GOSS_FAIR_ROWS = 128,        /* prefill rows of a step that others decode in: what a long prompt may delay them by */
     GOSS_DRAFT_MAX = 15,         /* with the token before them 16 rows: a row's result is bit-equal in batches up to that */
     GOSS_STOPS = 16, GOSS_STOP_BYTES = 256,
+    GOSS_ROLLBACK = 64,          /* positions that every session's windowed layers can be taken back */
     GOSS_CACHED = 48,            /* sequences kept for reuse */
     GOSS_FILES = 256             /* shards */
 };
@@ -120,7 +121,7 @@ struct goss_engine {
     goss_backend *backend;
     goss_plan_info plan;
     goss_kv_pool pool; int pool_open;
-    int max_sessions, max_rows, max_kv, rollback;
+    int max_sessions, max_rows, max_kv;
     goss_session **sessions;     /* (max_sessions), NULL: free */
     int turn;                    /* whose row comes first in the next step */
     goss_flight flight[GOSS_FLIGHTS]; int first_flight, n_flights;
@@ -189,7 +190,8 @@ int goss_telemetry_on(const goss_engine *e, unsigned bit);
 void goss_telemetry_load(goss_engine *e, const char *stage, const char *status, const char *detail);
 void goss_telemetry_bytes(goss_engine *e, const char *stage, const char *status, const char *detail, uint64_t bytes, uint64_t total);
 void goss_telemetry_stage(goss_engine *e, const char *stage, const char *status, int step, int total, const char *detail);
-void goss_telemetry_token(goss_session *s, const goss_pick *pick, const char *text, size_t n);
+void goss_telemetry_detail(goss_engine *e, unsigned bit, const char *stage, const char *status, int step, int total, const char *detail);
+void goss_telemetry_token(goss_session *s, const goss_pick *pick);
 void goss_telemetry_channel(goss_session *s);
 void goss_telemetry_prompt(goss_session *s);
 void goss_telemetry_prefill(goss_session *s, int n_rows);

@@ -111,7 +111,7 @@ static void emit(goss_session *s, const goss_pick *pick, const char *text, size_
         ev.top = pick->top;
     }
     goss_session_queue(s, &ev, text, n, s->recipient);
-    if (pick) goss_telemetry_token(s, pick, text, n);
+    if (pick) goss_telemetry_token(s, pick);
 }
 
 static void flush_held(goss_session *s)

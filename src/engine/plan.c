@@ -66,14 +66,13 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
     p->memory_total = goss_os_memory(&p->memory_available);
     uint64_t bytes = budget(m, c, gpu, p);
     const int sessions = c->max_sessions ? c->max_sessions : 16, rows = c->max_rows ? c->max_rows : 512;
-    const int rollback = rows > 64 ? rows : 64;
     for (int cls = 0; cls < GOSS_KV_CLASSES; cls++) p->page_bytes[cls] = page_bytes(m, cls, *kv_type);
     p->kv_token_bytes = p->page_bytes[GOSS_KV_FULL] / GOSS_KV_PAGE;
     const int want = c->max_kv ? c->max_kv : m->hp.n_ctx;
     if (want > m->hp.n_ctx) return goss_fail(err, GOSS_EINVAL, -1, "max_kv %d: the model's context is %d", want, m->hp.n_ctx);
     /* windowed layers: a few pages for each session and for each snapshot, at most what the sessions could fill */
-    const int live = pages_for(m->hp.window + rollback) + 2, whole = pages_for(want) + 1;
-    int64_t window = (int64_t)(sessions + 2) * (live < whole ? live : whole) + (int64_t)GOSS_CACHED * (pages_for(m->hp.window) + 2);
+    const int live = goss_kv_window_pages(m->hp.window, GOSS_ROLLBACK, rows), whole = pages_for(want) + 1;
+    int64_t window = (int64_t)(sessions + 2) * (live < whole ? live : whole) + (int64_t)GOSS_CACHED * (pages_for(m->hp.window + GOSS_ROLLBACK) + 1);
     if (!p->page_bytes[GOSS_KV_WINDOW]) window = 0;
     const uint64_t most = p->page_bytes[GOSS_KV_WINDOW] ? bytes / 2 / p->page_bytes[GOSS_KV_WINDOW] : 0, least = (uint64_t)live + 2;
     if (window && (uint64_t)window > most) window = (int64_t)(most > least ? most : least);

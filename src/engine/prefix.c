@@ -143,12 +143,12 @@ void goss_prefix_snapshot(goss_session *s)
 {
     goss_engine *e = s->engine;
     if (!e->model.hp.window) return;
-    const int from = s->kv.n - e->rollback, end = s->n_prompt < s->kv.n ? s->n_prompt : s->kv.n;
-    if (s->n_prompt <= s->kv.n) goss_prefix_keep(e, &s->kv, s->tokens, s->n_prompt - 1);
+    const int n = s->n_prompt, done = s->kv.n < n ? s->kv.n : n, from = s->kv.n - e->max_rows - GOSS_ROLLBACK;
+    if (done == n) goss_prefix_keep(e, &s->kv, s->tokens, n - 1);
     int found = 0;
-    for (int at = end - 1; at >= MIN_KEEP && at >= from && found < BOUNDARIES && e->tok_start >= 0; at--) {
-        if (s->tokens[at] != e->tok_start || at + 2 >= s->n_prompt) continue;
-        goss_prefix_keep(e, &s->kv, s->tokens, at);
+    for (int at = n - 3; at >= MIN_KEEP && at >= from && found < BOUNDARIES && e->tok_start >= 0; at--) {
+        if (s->tokens[at] != e->tok_start) continue;
+        if (at <= done) goss_prefix_keep(e, &s->kv, s->tokens, at);
         found++;
     }
 }

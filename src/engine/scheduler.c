@@ -120,7 +120,8 @@ static void add_prefills(builder *b)
     for (int i = 0; i < e->max_sessions && waiting && left > 0; i++) {
         goss_session *s = e->sessions[(e->turn + i) % e->max_sessions];
         if (!is_ready(s) || !is_prefill(s)) continue;
-        int n = (left + waiting - 1) / waiting--;
+        int n = (left + waiting - 1) / waiting;
+        waiting--;
         if (n > s->n_known - s->kv.n) n = s->n_known - s->kv.n;
         if (!add_session(b, s, n, 0)) continue;
         left -= n;
@@ -292,7 +293,7 @@ static int prefill_reused(goss_engine *e)
     int any = 0;
     for (int i = 0; i < e->max_sessions; i++) {
         goss_session *s = e->sessions[i];
-        if (!s || !s->active || !s->prefill_only || s->n_inflight || s->kv.n < s->n_known) continue;
+        if (!s || !s->active || s->canceled || !s->prefill_only || s->n_inflight || s->kv.n < s->n_known) continue;
         goss_session_finish(s, GOSS_STOP_LENGTH, NULL);
         any = 1;
     }

@@ -106,6 +106,7 @@ int goss_session_prompt(goss_session *s, const int32_t *ids, int n, const goss_p
     goss_speculate_reset(s);
     e->stats.n_prompt_tokens += (uint64_t)n;
     e->stats.n_reused_tokens += (uint64_t)s->n_reused;
+    if (goss_telemetry_on(e, GOSS_TELEMETRY_TOKENS) && s->sampler.n_probs < 10) s->sampler.n_probs = 10;
     goss_telemetry_prompt(s);
     return 0;
 }
