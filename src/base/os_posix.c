@@ -1,6 +1,7 @@
 /* os_posix.c - what Linux and macOS share: clocks, mapped files, the heap and the page reserve below mem.c. */
 #include "error.h"
 #include "os.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -68,3 +69,15 @@ void *goss_os_reserve(size_t n)
 }
 
 void goss_os_release(void *p, size_t n) { munmap(p, n); }
+
+int goss_os_list(const char *folder, void (*fn)(void *ctx, const char *name), void *ctx, goss_error *err)
+{
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return goss_fail(err, errno == ENOENT ? GOSS_ENOENT : GOSS_EIO, -1, "Cannot read the folder %s: %s.", folder, strerror(errno));
+    for (const struct dirent *d; (d = readdir(dir)) != NULL;)
+        if (d->d_name[0] != '.')
+            fn(ctx, d->d_name);
+    closedir(dir);
+    return 0;
+}

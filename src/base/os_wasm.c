@@ -28,6 +28,12 @@ int goss_os_map(goss_mapping *m, const char *path, goss_error *err) {
     return goss_fail(err, GOSS_EUNSUPPORTED, -1, "%s: there are no paths here; give the bytes as a source", path);
 }
 
+int goss_os_list(const char *folder, void (*fn)(void *ctx, const char *name), void *ctx, goss_error *err) {
+    (void)fn;
+    (void)ctx;
+    return goss_fail(err, GOSS_EUNSUPPORTED, -1, "%s: there are no folders here", folder);
+}
+
 void goss_os_unmap(goss_mapping *m) { *m = (goss_mapping){ .fd = -1 }; }
 
 unsigned goss_os_cpu_features(void) { return GOSS_WASM_FEATURES; }
