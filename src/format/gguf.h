@@ -1,5 +1,5 @@
 /* gguf.h - reads GGUF v2 and v3 headers: bytes in, views out. Trusts nothing: every count, length and offset is checked
- * against the bytes there are before it is used, and nothing is allocated beyond the size of the header.
+ * against the bytes there are before it is used, and nothing is allocated before the whole header has been walked once.
  *
  * The header may arrive in pieces (a download): goss_gguf_parse answers GOSS_EAGAIN with how many bytes it wants at least.
  * Strings and arrays are views into the caller's header bytes, which are kept. */
@@ -14,7 +14,7 @@ enum { GOSS_KV_U8 = 0, GOSS_KV_I8, GOSS_KV_U16, GOSS_KV_I16, GOSS_KV_U32, GOSS_K
 typedef struct goss_kvpair {
     goss_str key; int type;
     union { uint64_t u; int64_t i; double f; goss_str str; } v;  /* integers widened; bool in u */
-    int elem_type; uint64_t n; const uint8_t *elems;             /* arrays: raw little-endian elements */
+    int elem_type; uint64_t n, elem_bytes; const uint8_t *elems; /* arrays: raw little-endian elements, elem_bytes in all */
     uint64_t position;                                           /* of the key in the file */
 } goss_kvpair;
 typedef struct goss_tensor {
@@ -22,6 +22,7 @@ typedef struct goss_tensor {
     int type, n_dims; int64_t ne[4];        /* ne[0] innermost; unused dims are 1 */
     uint64_t offset, n_bytes;               /* offset: absolute in its shard's file */
     int shard;
+    uint64_t position;                      /* of its description in its shard's header */
     const uint8_t *data;                    /* its bytes when the file is mapped, else NULL */
 } goss_tensor;
 typedef struct goss_gguf {
