@@ -76,7 +76,7 @@ static size_t json_char(goss_buf *b, const uint8_t *s, size_t n)
         const char *hit = s[0] ? strchr(shorts, s[0]) : NULL;
         if (hit && (s[0] < 0x20 || s[0] == '"' || s[0] == '\\'))
             goss_buf_append(b, (char[2]){ '\\', hit[1] }, 2);
-        else if (s[0] < 0x20 || s[0] == 0x7F)
+        else if (s[0] < 0x20)
             goss_buf_printf(b, "\\u%04x", s[0]);
         else
             goss_buf_append(b, s, 1);
@@ -97,7 +97,7 @@ int goss_buf_json_string(goss_buf *b, const char *s, size_t n)
     goss_buf_append(b, "\"", 1);
     for (size_t i = 0; i < n;) {
         size_t run = i; /* plain characters in one piece */
-        while (run < n && (uint8_t)s[run] >= 0x20 && (uint8_t)s[run] < 0x7F && s[run] != '"' && s[run] != '\\')
+        while (run < n && (uint8_t)s[run] >= 0x20 && (uint8_t)s[run] < 0x80 && s[run] != '"' && s[run] != '\\')
             run++;
         goss_buf_append(b, s + i, run - i);
         i = run;
