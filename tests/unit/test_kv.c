@@ -20,7 +20,7 @@ static goss_kv_pool pool;
 static goss_kv kvs[SEQS];
 static int64_t history[SEQS][CAP];                                  /* what each position of each sequence should hold */
 static int64_t bytes[GOSS_KV_CLASSES][N_FULL][GOSS_KV_PAGE];        /* what the pages hold */
-static int high[SEQS];                                              /* the length from which the rollback counts */
+static int high[SEQS];                                              /* the longest it was: the rollback counts from there */
 static int64_t next_value = 1;
 static int bad;
 
@@ -106,7 +106,7 @@ static void random_step(int *n_full_up, int *n_state)
     case 2: if (rng() % 6 == 0) goss_kv_clear(kv); break;
     default: {
         const int n = before + 1 + (int)(rng() % (rng() % 2 ? 3 : 300)), rc = goss_kv_extend(kv, n);
-        if (rc == 0) { write_and_read(s, before, n); high[s] = n; }
+        if (rc == 0) { write_and_read(s, before, n); if (n > high[s] || !before) high[s] = n; }
         else if (rc != GOSS_EFULL || kv->n != before) fail_at("extend", s);
         else (*n_full_up)++;
     }
