@@ -186,7 +186,7 @@ static uint32_t keep_limit(const goss_sampler *s, const int32_t *x, int n, const
     int n_cand = 0;
     if (!s->top_k && s->top_p14 >= 16384) return s->min_p_d < limit ? s->min_p_d : limit;
     for (int i = 0; i < n; i++) {
-        const uint32_t d = (uint32_t)(best - x[i]);
+        const uint32_t d = (uint32_t)best - (uint32_t)x[i];
         if (allowed(mask, i) && d < D_END) cand[n_cand++] = d;
     }
     if (s->top_k) {
@@ -202,12 +202,12 @@ static int32_t draw(const int32_t *x, int n, const uint32_t *mask, int32_t best,
 {
     uint64_t total = 0, running = 0;
     for (int i = 0; i < n; i++) {
-        const uint32_t d = (uint32_t)(best - x[i]);
+        const uint32_t d = (uint32_t)best - (uint32_t)x[i];
         if (d <= limit && allowed(mask, i)) total += weight(d);
     }
     const uint64_t target = (total >> 32) * r + (((total & 0xFFFFFFFFu) * r) >> 32); /* (total * r) >> 32, exactly */
     for (int i = 0; i < n; i++) {
-        const uint32_t d = (uint32_t)(best - x[i]);
+        const uint32_t d = (uint32_t)best - (uint32_t)x[i];
         if (d > limit || !allowed(mask, i)) continue;
         running += weight(d);
         if (running > target) return i;

@@ -87,7 +87,7 @@ static void compare(const golden *g, const float *ref, const float *cpu, int n_v
 static void test_model(const char *model, const char *golden_file, int exact)
 {
     char path[200];
-    size_t n_text;
+    size_t n_text = 0;
     run_model m;
     run ref, cpu;
     static golden g;
@@ -99,7 +99,7 @@ static void test_model(const char *model, const char *golden_file, int exact)
     CHECK_INT(run_open_file(&m, path, NULL), 0);
     CHECK_INT(goss_json_parse(&g.json, text, n_text, NULL, NULL), 0);
     CHECK_INT(run_start(&ref, &m, goss_backend_open_ref, MAX_IDS, MAX_IDS, GOSS_F32), 0);
-    CHECK_INT(run_start(&cpu, &m, OPEN_CPU, MAX_IDS, MAX_IDS, GOSS_F16), 0);
+    CHECK_INT(run_start(&cpu, &m, goss_backend_open_ref, MAX_IDS, MAX_IDS, GOSS_F16), 0);
     if (unit_failed) return;
     const int n_vocab = m.model.hp.n_vocab;
     float *a = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *a), *b = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *b);
