@@ -1,0 +1,186 @@
+/* body_math.h - norms, quantisation of activations, rotary positions, attention and activations, in the words of simd_*.h. */
+#ifndef GOSS_CPU_BODY_MATH_H
+#define GOSS_CPU_BODY_MATH_H
+#include "kern.h"
+
+/* exp(x) = 2^n * exp(r), r in +-ln2/2, by a polynomial of degree 6: relative error under 3e-7. Below -87 it is 0, above 88 it stays there. */
+ALWAYS f8 f8_exp(f8 x)
+{
+    const f8 c = f8_min(f8_max(x, f8_set1(-87.0f)), f8_set1(88.0f));
+    const w8 n = w8_round(f8_mul(c, f8_set1(1.44269504f)));
+    const f8 nf = f8_from_w8(n);
+    f8 r = f8_fma(nf, f8_set1(-0.693145752f), c);         /* ln2 in two parts; the first has 15 bits, so n * it is exact */
+    r = f8_fma(nf, f8_set1(-1.42860677e-6f), r);
+    f8 p = f8_set1(1.0f / 720.0f);
+    p = f8_fma(p, r, f8_set1(1.0f / 120.0f));
+    p = f8_fma(p, r, f8_set1(1.0f / 24.0f));
+    p = f8_fma(p, r, f8_set1(1.0f / 6.0f));
+    p = f8_fma(p, r, f8_set1(0.5f));
+    p = f8_fma(p, r, f8_set1(1.0f));
+    p = f8_fma(p, r, f8_set1(1.0f));
+    return f8_keep_ge(f8_mul(p, f8_pow2(n)), x, f8_set1(-87.0f));
+}
+
+static void K(rmsnorm)(float *dst, const float *x, const float *w, int n, float eps)
+{
+    f8 a = f8_set1(0.0f), b = a;
+    int i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const f8 u = f8_load(x + i), v = f8_load(x + i + 8);
+        a = f8_fma(u, u, a);
+        b = f8_fma(v, v, b);
+    }
+    float sum = f8_sum(f8_add(a, b));
+    for (; i < n; i++) sum += x[i] * x[i];
+    const float s = 1.0f / sqrtf(sum / (float)n + eps);
+    for (i = 0; i + 8 <= n; i += 8) f8_store(dst + i, f8_mul(f8_mul(f8_load(x + i), f8_set1(s)), f8_load(w + i)));
+    for (; i < n; i++) dst[i] = x[i] * s * w[i];
+}
+
+static void K(quantize)(const goss_acts *x, int first, const float *f, int n)
+{
+    for (int64_t b = (int64_t)first * x->n / GOSS_BLOCK, end = b + n / GOSS_BLOCK; b < end; b++, f += GOSS_BLOCK) {
+        const f8 v0 = f8_load(f), v1 = f8_load(f + 8), v2 = f8_load(f + 16), v3 = f8_load(f + 24);
+        const float top = f8_top(f8_max(f8_max(f8_abs(v0), f8_abs(v1)), f8_max(f8_abs(v2), f8_abs(v3))));
+        const int some = top >= 1e-30f;
+        const f8 id = f8_set1(some ? 127.0f / top : 0.0f);
+        const b32 q = b32_narrow(w8_round(f8_mul(v0, id)), w8_round(f8_mul(v1, id)), w8_round(f8_mul(v2, id)), w8_round(f8_mul(v3, id)));
+        int lo, hi;
+        w8_sums(w8_dot(w8_zero(), q, b32_set1(1)), &lo, &hi);
+        x->d[b] = some ? top / 127.0f : 0.0f;
+        x->s[2 * b] = (int16_t)lo;
+        x->s[2 * b + 1] = (int16_t)hi;
+        b32_store(x->q + b * GOSS_BLOCK, q);
+    }
+}
+
+static void K(rope)(float *x, const float *table, int n_heads, int head_dim, int rope_dim, int half)
+{
+    const int pairs = rope_dim / 2;
+    const float *c = table, *s = table + pairs;
+    for (int h = 0; h < n_heads; h++, x += head_dim) {
+        int i = 0;
+        for (; half && i + 8 <= pairs; i += 8) {
+            const f8 a = f8_load(x + i), b = f8_load(x + pairs + i), ci = f8_load(c + i), si = f8_load(s + i);
+            f8_store(x + i, f8_sub(f8_mul(a, ci), f8_mul(b, si)));
+            f8_store(x + pairs + i, f8_add(f8_mul(b, ci), f8_mul(a, si)));
+        }
+        for (; i < pairs; i++) {
+            float *p = half ? x + i : x + 2 * i, *q = half ? x + pairs + i : x + 2 * i + 1;
+            const float a = *p, b = *q;
+            *p = a * c[i] - b * s[i];
+            *q = b * c[i] + a * s[i];
+        }
+    }
+}
+
+/* Scores of the page's 64 keys, in halves of 32 so that unseen halves cost nothing. */
+ALWAYS void attn_scores(float s[GOSS_ATTN_KEYS], const float *q, const float *k, int head_dim, int half)
+{
+    f8 a[4];
+    UNROLL
+    for (int j = 0; j < 4; j++) a[j] = f8_set1(0.0f);
+    for (int i = 0; i < head_dim; i++) {
+        const f8 qi = f8_set1(q[i]);
+        UNROLL
+        for (int j = 0; j < 4; j++) a[j] = f8_fma(qi, f8_load(k + i * GOSS_ATTN_KEYS + half * 32 + j * 8), a[j]);
+    }
+    UNROLL
+    for (int j = 0; j < 4; j++) f8_store(s + half * 32 + j * 8, a[j]);
+}
+/* acc = acc * c + sum of p[key] * v[key], 32 dimensions of it. */
+ALWAYS void attn_values(float *acc, const float *p, const float *v, int head_dim, int lo, int hi, float c)
+{
+    f8 a[4];
+    UNROLL
+    for (int j = 0; j < 4; j++) a[j] = f8_mul(f8_load(acc + 8 * j), f8_set1(c));
+    for (int key = lo; key < hi; key++) {
+        const f8 pk = f8_set1(p[key]);
+        UNROLL
+        for (int j = 0; j < 4; j++) a[j] = f8_fma(pk, f8_load(v + (int64_t)key * head_dim + 8 * j), a[j]);
+    }
+    UNROLL
+    for (int j = 0; j < 4; j++) f8_store(acc + 8 * j, a[j]);
+}
+
+static void K(attn)(goss_attn_q *qs, int n_q, const float *k, const float *v, int head_dim, float scale)
+{
+    for (goss_attn_q *q = qs; q < qs + n_q; q++) {
+        if (q->lo >= q->hi) continue;
+        float s[GOSS_ATTN_KEYS];
+        for (int half = 0; half < 2; half++)
+            if (q->lo < half * 32 + 32 && q->hi > half * 32) attn_scores(s, q->q, k, head_dim, half);
+        float top = q->m;
+        for (int i = q->lo; i < q->hi; i++) { s[i] *= scale; top = s[i] > top ? s[i] : top; }
+        for (int i = 0; i < q->lo; i++) s[i] = -INFINITY;
+        for (int i = q->hi; i < GOSS_ATTN_KEYS; i++) s[i] = -INFINITY;
+        f8 sum = f8_set1(0.0f);
+        for (int i = 0; i < GOSS_ATTN_KEYS; i += 8) {
+            const f8 e = f8_exp(f8_sub(f8_load(s + i), f8_set1(top)));
+            f8_store(s + i, e);
+            sum = f8_add(sum, e);
+        }
+        const float c = q->m == top ? 1.0f : expf(q->m - top);
+        q->l = q->l * c + f8_sum(sum);
+        q->m = top;
+        int i = 0;
+        for (; i + 32 <= head_dim; i += 32) attn_values(q->acc + i, s, v + i, head_dim, q->lo, q->hi, c);
+        for (; i < head_dim; i++) {
+            float a = q->acc[i] * c;
+            for (int key = q->lo; key < q->hi; key++) a += s[key] * v[(int64_t)key * head_dim + i];
+            q->acc[i] = a;
+        }
+    }
+}
+
+static void K(f16_load)(float *dst, const uint16_t *src, int n)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8) f8_store(dst + i, f8_load_f16(src + i));
+    for (; i < n; i++) dst[i] = f16_value(src + i);
+}
+static void K(f16_store)(uint16_t *dst, const float *src, int n)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8) f8_store_f16(dst + i, f8_load(src + i));
+    for (; i < n; i++) dst[i] = goss_f32_to_f16(src[i]);
+}
+
+/* g / (1 + exp(-alpha g)) */
+ALWAYS f8 f8_gate(f8 g, float alpha)
+{
+    return f8_div(g, f8_add(f8_set1(1.0f), f8_exp(f8_mul(g, f8_set1(-alpha)))));
+}
+ALWAYS f8 f8_swiglu(f8 g, f8 u, float alpha, float limit)
+{
+    const f8 gc = f8_min(g, f8_set1(limit)), uc = f8_max(f8_min(u, f8_set1(limit)), f8_set1(-limit));
+    return f8_mul(f8_gate(gc, alpha), f8_add(uc, f8_set1(1.0f)));
+}
+static void K(swiglu)(float *dst, const float *g, const float *u, int n, float alpha, float limit)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8) f8_store(dst + i, f8_swiglu(f8_load(g + i), f8_load(u + i), alpha, limit));
+    for (; i < n; i++) {
+        float lane[8];
+        f8_store(lane, f8_swiglu(f8_set1(g[i]), f8_set1(u[i]), alpha, limit));
+        dst[i] = lane[0];
+    }
+}
+static void K(silu_mul)(float *dst, const float *g, const float *u, int n)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8) f8_store(dst + i, f8_mul(f8_gate(f8_load(g + i), 1.0f), f8_load(u + i)));
+    for (; i < n; i++) {
+        float lane[8];
+        f8_store(lane, f8_mul(f8_gate(f8_set1(g[i]), 1.0f), f8_set1(u[i])));
+        dst[i] = lane[0];
+    }
+}
+
+static void K(axpy)(float *y, const float *x, float a, int n)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8) f8_store(y + i, f8_fma(f8_load(x + i), f8_set1(a), f8_load(y + i)));
+    for (; i < n; i++) y[i] += a * x[i];
+}
+#endif
