@@ -25,6 +25,7 @@ static struct { word claimed; goss_pool *pool; int index; } seats[MAX_THREADS];
 static _Atomic int n_seats;
 
 __attribute__((export_name("goss_wasm_thread"))) void goss_wasm_thread(void);
+__attribute__((export_name("goss_wasm_seats"))) int goss_wasm_seats(void);
 
 /* Returns when *w is no longer `seen`; counts itself in *asleep while it sleeps. */
 static void wait_change(word *w, int seen, word *asleep) {
@@ -63,6 +64,8 @@ void goss_wasm_thread(void) {
         atomic_store(&seats[seat].claimed.v, 0);
     }
 }
+
+int goss_wasm_seats(void) { return atomic_load(&n_seats); } /* how many threads are parked or at work */
 
 int goss_pool_open(goss_pool **out, int n_threads) {
     goss_pool *p = *out = goss_mem_alloc(sizeof *p);

@@ -1,0 +1,132 @@
+// source.js - a model's bytes, wherever they are: {name, size, read(offset, n) -> bytes, each(sink), close()}. Remote files come in
+// chunks through the store, several in flight; what is asked for by read() goes before what each() fetches in order.
+import { NODE } from "../port.js";
+import { readRange } from "./range.js";
+import { CHUNK } from "./store.js";
+
+const IN_FLIGHT = 6;
+
+class FileSource {
+  constructor(file) { this.file = file; this.name = file.name ?? "file"; this.size = file.size; this.kept = 0; }
+  async read(offset, n) {
+    try { return new Uint8Array(await this.file.slice(offset, offset + n).arrayBuffer()); } catch (e) {
+      throw new Error(`${this.name} can't be read any more (${e.message}). Was it moved or changed? Pick it again.`);
+    }
+  }
+  async each(sink) {
+    for (let at = 0; at < this.size; at += CHUNK) await sink(at, await this.read(at, Math.min(CHUNK, this.size - at)));
+  }
+  close() {}
+}
+
+class PathSource {
+  static async open(path) {
+    const s = new PathSource(), fs = await import("node:fs/promises");
+    s.handle = await fs.open(path).catch(e => { throw new Error(`${path}: ${e.message}`); });
+    Object.assign(s, { name: path, size: (await s.handle.stat()).size, kept: 0 });
+    return s;
+  }
+  async read(offset, n) {
+    const out = new Uint8Array(n);
+    for (let have = 0; have < n;) {
+      const { bytesRead } = await this.handle.read(out, have, n - have, offset + have);
+      if (!bytesRead) throw new Error(`${this.name} ended early`);
+      have += bytesRead;
+    }
+    return out;
+  }
+  each = FileSource.prototype.each;
+  close() { this.handle.close().catch(() => {}); }
+}
+
+class UrlSource {
+  #kept; #hooks; #waiting = new Map(); #stop = new AbortController();
+
+  /** hooks: {signal, progress(n bytes from the network), notice(text)} */
+  static async open(url, store, hooks) {
+    const s = new UrlSource();
+    s.name = url;
+    s.#hooks = hooks;
+    hooks.signal?.addEventListener("abort", () => s.#stop.abort(hooks.signal.reason), { once: true });
+    s.#kept = await store.open(url);
+    s.kept = s.#kept.bytes;
+    if (!s.#kept.complete) await s.#identify();
+    s.size = s.#kept.manifest.size;
+    return s;
+  }
+
+  /** One byte is enough to learn size and version, and whether the host can do what is needed. */
+  async #identify() {
+    let id;
+    await readRange(this.name, 0, 1, { signal: this.#stop.signal, identity: x => { id = x; }, retry: this.#hooks.notice });
+    if (!(await this.#kept.identify(id.size, id.etag))) {
+      this.kept = 0;
+      this.#hooks.notice?.("The file on the host has changed since it was kept; loading it anew.");
+    }
+  }
+
+  /** The bytes of chunk i: kept, on their way, or fetched now. */
+  chunk(i) {
+    let p = this.#waiting.get(i);
+    if (!p) {
+      p = this.#fetch(i).finally(() => this.#waiting.delete(i));
+      this.#waiting.set(i, p);
+    }
+    return p;
+  }
+
+  async #fetch(i) {
+    const kept = await this.#kept.get(i, () => this.#hooks.notice?.(`Chunk ${i} of the cache is damaged (its SHA-256 differs); fetching it again.`));
+    if (kept) return kept;
+    const want = this.#kept.length(i), { etag, size } = this.#kept.manifest;
+    const identity = id => {
+      if (id.size !== size || (etag && id.etag && id.etag !== etag)) throw Object.assign(new Error("The file on the host changed while it was loading. Load it again."), { fatal: true });
+    };
+    const bytes = await readRange(this.name, i * CHUNK, want, { signal: this.#stop.signal, identity, progress: this.#hooks.progress, retry: this.#hooks.notice });
+    if (bytes.length !== want) throw new Error(`The host sent ${bytes.length} bytes of chunk ${i} instead of ${want}.`);
+    await this.#kept.put(i, bytes);
+    return bytes;
+  }
+
+  async read(offset, n) {
+    const first = Math.floor(offset / CHUNK), last = Math.floor((offset + n - 1) / CHUNK);
+    if (first === last) return (await this.chunk(first)).subarray(offset - first * CHUNK, offset - first * CHUNK + n);
+    const out = new Uint8Array(n);
+    for (let i = first; i <= last; i++) {
+      const bytes = await this.chunk(i), from = Math.max(offset, i * CHUNK);
+      out.set(bytes.subarray(from - i * CHUNK, Math.min(bytes.length, offset + n - i * CHUNK)), from - offset);
+    }
+    return out;
+  }
+
+  /** Hands every chunk to sink(offset, bytes), in any order. */
+  async each(sink) {
+    let next = 0;
+    const lane = async () => {
+      while (next < this.#kept.count) {
+        const i = next++;
+        await sink(i * CHUNK, await this.chunk(i));
+      }
+    };
+    try { await Promise.all(Array.from({ length: IN_FLIGHT }, lane)); } catch (e) { this.#stop.abort(e); throw e; }
+    await this.#kept.save(true);
+  }
+  close() { this.#stop.abort(new DOMException("closed", "AbortError")); }
+}
+
+/** URLs and paths of a split set, from its first file. */
+function shards(first) {
+  const m = /^(.*-)00001-of-(\d{5})(\.gguf(?:\?.*)?)$/.exec(first);
+  return m ? Array.from({ length: +m[2] }, (_, i) => `${m[1]}${String(i + 1).padStart(5, "0")}-of-${m[2]}${m[3]}`) : [first];
+}
+
+/** Opens what loadModel was given: a URL, a File or Blob, a list of either, in Node also a path. Returns a list of sources. */
+export async function openSources(what, store, hooks) {
+  const all = Array.isArray(what) ? what : typeof what === "string" || what instanceof URL ? shards(String(what)) : [what];
+  return Promise.all(all.map(one => {
+    if (typeof one !== "string") return new FileSource(one);
+    if (/^https?:/i.test(one)) return UrlSource.open(one, store, hooks);
+    if (NODE) return PathSource.open(one.startsWith("file:") ? new URL(one) : one);
+    throw new Error(`"${one}" is no http(s) address`);
+  }));
+}

@@ -1,0 +1,111 @@
+// store.js - kept chunks of remote files, each with its SHA-256, in one folder a file on a drive:
+//   manifest.json {url, size, etag, chunk, hashes: {index: hex}, used}    0.bin 1.bin ...
+// A chunk is handed out only after its hash was checked, once a session. When the drive is full, whole files go, least recently
+// used first; when nothing is left to go, the store stops keeping and says so.
+import { NODE } from "../port.js";
+
+export const CHUNK = 4 << 20;
+const NAME = "manifest.json";
+
+export async function sha256(bytes) {
+  if (!globalThis.crypto?.subtle) {
+    if (!NODE) return "";
+    return (await import("node:crypto")).createHash("sha256").update(bytes).digest("hex");
+  }
+  return [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map(b => b.toString(16).padStart(2, "0")).join("");
+}
+
+const parse = bytes => { try { return bytes && JSON.parse(new TextDecoder().decode(bytes)); } catch { return null; } };
+
+export class Store {
+  #drive; #notice; #full = false;
+  constructor(drive, notice) { this.#drive = drive; this.#notice = notice; }
+  get kind() { return this.#drive?.kind ?? "none"; }
+
+  /** The kept part of a file; an empty one when there is none. */
+  async open(url) {
+    const folder = (await sha256(new TextEncoder().encode(url))).slice(0, 24) || "unhashed";
+    const m = this.#drive && parse(await this.#drive.read(folder, NAME));
+    return new Kept(this, folder, m?.url === url && m.chunk === CHUNK ? m : { url, size: 0, etag: "", chunk: CHUNK, hashes: {}, used: 0 });
+  }
+
+  read(folder, name) { return this.#drive?.read(folder, name) ?? null; }
+
+  /** Writes, making room if it must; false when it could not be kept. */
+  async write(folder, name, bytes) {
+    if (!this.#drive || this.#full) return false;
+    for (;;) {
+      try { await this.#drive.write(folder, name, bytes); return true; } catch (e) {
+        if (e.name !== "QuotaExceededError") { this.#notice(`cache: ${e.message}`); return false; }
+        if (!(await this.#evict(folder))) {
+          this.#full = true;
+          this.#notice("Storage is full: this model runs, but is not kept for the next time. Free some disk space or delete other models.");
+          return false;
+        }
+      }
+    }
+  }
+
+  async #evict(keep) {
+    const all = await Promise.all((await this.#drive.list()).filter(f => f !== keep).map(async f => ({ f, used: parse(await this.#drive.read(f, NAME))?.used ?? 0 })));
+    const oldest = all.sort((a, b) => a.used - b.used)[0];
+    if (!oldest) return false;
+    await this.#drive.remove(oldest.f);
+    this.#notice(`cache: made room by dropping ${oldest.f}`);
+    return true;
+  }
+
+  async forget(folder) { await this.#drive?.remove(folder); }
+}
+
+class Kept {
+  #store; #checked = new Set(); #saved = 0; #pending = null;
+  constructor(store, folder, manifest) { this.#store = store; this.folder = folder; this.manifest = manifest; }
+
+  get count() { return Math.ceil(this.manifest.size / CHUNK); }
+  get complete() { return this.manifest.size > 0 && Object.keys(this.manifest.hashes).length === this.count; }
+  get bytes() { return Object.keys(this.manifest.hashes).reduce((n, i) => n + this.length(+i), 0); }
+  has(i) { return this.manifest.hashes[i] !== undefined; }
+  length(i) { return Math.min(CHUNK, this.manifest.size - i * CHUNK); }
+
+  /** The file's identity as its host tells it; what was kept of another version is dropped. Returns false then. */
+  async identify(size, etag) {
+    const m = this.manifest, same = (!m.size || m.size === size) && (!m.etag || !etag || m.etag === etag);
+    if (!same) { await this.#store.forget(this.folder); m.hashes = {}; this.#checked.clear(); }
+    m.size = size;
+    m.etag = etag;
+    return same;
+  }
+
+  /** Checked bytes of chunk i, or null: not kept, or damaged (then it is forgotten, and `damaged` called). */
+  async get(i, damaged) {
+    if (!this.has(i)) return null;
+    const bytes = await this.#store.read(this.folder, `${i}.bin`);
+    const good = bytes?.length === this.length(i) && (this.#checked.has(i) || await sha256(bytes) === this.manifest.hashes[i]);
+    if (!good) { delete this.manifest.hashes[i]; damaged?.(i); return null; }
+    this.#checked.add(i);
+    return bytes;
+  }
+
+  async put(i, bytes) {
+    const hash = await sha256(bytes);
+    if (!hash || !(await this.#store.write(this.folder, `${i}.bin`, bytes))) return;
+    this.manifest.hashes[i] = hash;
+    this.#checked.add(i);
+    await this.save(this.count < 64 || this.complete);
+  }
+
+  /** At most once a second for large files; what another tab has kept meanwhile is merged in. */
+  async save(now) {
+    if (!now && performance.now() - this.#saved < 1000) return;
+    this.#saved = performance.now();
+    await this.#pending;
+    this.#pending = (async () => {
+      const other = parse(await this.#store.read(this.folder, NAME)), m = this.manifest;
+      if (other?.etag === m.etag && other.size === m.size) m.hashes = { ...other.hashes, ...m.hashes };
+      m.used = Date.now();
+      await this.#store.write(this.folder, NAME, new TextEncoder().encode(JSON.stringify(m)));
+    })();
+    return this.#pending;
+  }
+}
