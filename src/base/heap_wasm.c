@@ -1,12 +1,12 @@
-/* heap_wasm.c - the C allocator of the wasm module: aligned_alloc, malloc, calloc and free for base/mem.c, on memory.grow.
+/* heap_wasm.c - the heap of the wasm module, what os.h asks of a system: zeroed blocks on memory.grow.
  *
  * One list of blocks in order of address, each with a 64-byte head in front of 64-byte aligned bytes:
  *   [head: size | free | previous][bytes ...][head]...
  * The first free block that is large enough is taken and split; neighbours join when freed. Blocks are few (models, KV,
- * arenas; decoding allocates nothing), so the walk is short. Thread-safe by one spin lock; memory never shrinks. */
+ * arenas; decoding allocates nothing), so the walk is short. Thread-safe by one spin lock; memory never shrinks.
+ * Memory that has just been grown is zero already; only blocks that were in use before are cleared. */
+#include "os.h"
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
 enum { ALIGN = 64, PAGE = 65536 };
@@ -19,11 +19,6 @@ typedef struct block {
 extern unsigned char __heap_base; /* from the linker: first byte after data and stack */
 static block *first, *last;
 static atomic_flag lock = ATOMIC_FLAG_INIT;
-
-void *malloc(size_t n);
-void *calloc(size_t count, size_t size);
-void *aligned_alloc(size_t align, size_t n);
-void free(void *p);
 
 static block *after(block *b) {
     block *n = (block *)((unsigned char *)(b + 1) + b->size);
@@ -65,31 +60,21 @@ static void join(block *b) { /* with the block after it */
     else last = b;
 }
 
-static void *take(size_t n) {
+void *goss_os_heap_get(size_t n) {
     if (!n || n > UINT32_MAX - PAGE) return NULL;
     n = (n + ALIGN - 1) / ALIGN * ALIGN;
     while (atomic_flag_test_and_set(&lock)) { }
     block *b = first;
     while (b && !(b->free && b->size >= n)) b = after(b);
-    if (b) split(b, n);
+    const int used = b != NULL;
+    if (used) split(b, n);
     else b = grow(n);
     if (b) b->free = 0;
     atomic_flag_clear(&lock);
-    return b ? b + 1 : NULL;
+    return used ? memset(b + 1, 0, n) : b ? b + 1 : NULL;
 }
 
-void *malloc(size_t n) { return take(n); }
-
-void *aligned_alloc(size_t align, size_t n) { return align <= ALIGN ? take(n) : NULL; }
-
-void *calloc(size_t count, size_t size) {
-    size_t n;
-    if (__builtin_mul_overflow(count, size, &n)) return NULL;
-    void *p = take(n);
-    return p ? memset(p, 0, n) : NULL;
-}
-
-void free(void *p) {
+void goss_os_heap_put(void *p) {
     if (!p) return;
     block *b = (block *)p - 1;
     while (atomic_flag_test_and_set(&lock)) { }
@@ -97,4 +82,11 @@ void free(void *p) {
     join(b);
     if (b->prev && b->prev->free) join(b->prev);
     atomic_flag_clear(&lock);
+}
+
+void *goss_os_reserve(size_t n) { return goss_os_heap_get(n); }
+
+void goss_os_release(void *p, size_t n) {
+    (void)n;
+    goss_os_heap_put(p);
 }

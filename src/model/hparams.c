@@ -55,7 +55,7 @@ static double get_real(reader *r, const char *name, double absent, double lo, do
 
 static int str_is(goss_str s, const char *text)
 {
-    return s.n == strlen(text) && !memcmp(s.s, text, s.n);
+    return s.n == strlen(text) && !memcmp(s.s, text, (size_t)s.n);
 }
 
 static int read_arch(goss_hparams *hp, reader *r)

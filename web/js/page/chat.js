@@ -14,7 +14,7 @@ export class Chat {
     this.messages = [];
     this.running = null;
     this.turns = el("div.turns", { tabindex: "0", "aria-label": `${name}: messages` });
-    this.input = el("textarea", { rows: "1", placeholder: "Ask something…  (Enter sends, Shift+Enter breaks the line)", "aria-label": "Prompt", spellcheck: "true" });
+    this.input = el("textarea", { rows: "1", placeholder: "Ask something…", "aria-label": "Prompt", spellcheck: "true" });
     this.send = el("button.primary", { type: "button" }, "SEND");
     this.root = el("section.panel.chat", { "aria-label": name }, el("h2", null, name), this.turns, el("div.composer", null, this.input, this.send));
     this.input.addEventListener("keydown", e => { if (e.key === "Enter" && !e.shiftKey && !e.isComposing) { e.preventDefault(); this.submit(); } });

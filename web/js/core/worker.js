@@ -1,0 +1,181 @@
+// worker.js - the worker that owns one engine: its module, its bytes and its GPU device. The page only sends requests and gets,
+// at most once every few milliseconds, one message with everything that happened: {events, telemetry, notices}.
+import { Gpu } from "./gpu.js";
+import { NODE, serveWorker } from "./port.js";
+import { openDrive } from "./bytes/drives.js";
+import { openSources } from "./bytes/source.js";
+import { Store } from "./bytes/store.js";
+import { canShare, cores, Wasm } from "./wasm.js";
+
+const SLICE_MS = 8;
+const IO = -4;
+let post, wasm, gpu, store, config = {}, sources = [], abort = null, answer = null, failure = null, sessions = 0;
+const out = { events: [], telemetry: [], notices: [] };
+const clock = () => performance.now();
+
+// ---- to the page -------------------------------------------------------------------------------------------
+function flush() {
+  if (!out.events.length && !out.telemetry.length && !out.notices.length) return;
+  post({ batch: { events: out.events, telemetry: out.telemetry, notices: out.notices } });
+  out.events = [];
+  out.telemetry = [];
+  out.notices = [];
+}
+
+function notice(text) { out.notices.push(text); schedule(); }
+
+function emit(object) {
+  if (object.kind === "error") failure = object;
+  else if (object.session !== undefined) out.events.push(object);
+  else answer = object;
+}
+
+const hooks = { emit, telemetry: line => { if (out.telemetry.length < 16384) out.telemetry.push(line); }, read, imports: w => gpu?.imports(w) ?? Gpu.absent() };
+
+/** An engine call that returns a negative code has emitted why. */
+function must(code) {
+  if (code >= 0) return code;
+  const e = new Error(failure?.message ?? `the engine answered ${code}`);
+  e.code = failure?.name;
+  e.position = failure?.position;
+  throw e;
+}
+
+// ---- the loop: C advances, then the page hears of it, then messages get in ----------------------------------------
+const channel = NODE ? null : new MessageChannel();
+let scheduled = false, timer = 0;
+if (channel) channel.port1.onmessage = turn;
+function schedule(delay = 0) {
+  if (scheduled) return;
+  scheduled = true;
+  clearTimeout(timer);
+  if (delay) timer = setTimeout(turn, delay);
+  else if (channel) channel.port2.postMessage(0);
+  else setImmediate(turn);
+}
+
+let wake = null, reading = 0;
+function turn() {
+  scheduled = false;
+  let more = 0;
+  try {
+    for (const end = clock() + SLICE_MS; wasm?.opened;) {
+      more = must(wasm.call.goss_wasm_poll(0));
+      if (more !== 1 || reading || gpu?.busy || clock() > end) break;
+    }
+    if (wasm?.opened && wake && wasm.call.goss_wasm_state() !== 0) { wake.resolve(); wake = null; }
+  } catch (e) {
+    out.events.push({ kind: "failed", message: e.message });
+    wake?.reject(e);
+    wake = null;
+    more = 0;
+  }
+  flush();
+  // While C only waits for bytes or for the GPU, their completion schedules the next turn; a slow tick is the safety net.
+  if (more === 1) schedule(reading || gpu?.busy ? 4 : 0);
+}
+
+/** goss_source.read: 0, and goss_wasm_read_done later. */
+function read(index, offset, dst, n, tag) {
+  reading++;
+  sources[index].read(offset, n).then(bytes => {
+    wasm.bytes(dst >>> 0, n).set(bytes);
+    done(tag, 0);
+  }, e => { lastReadError = e; done(tag, IO); });
+  return 0;
+}
+let lastReadError = null;
+function done(tag, status) {
+  reading--;
+  if (!wasm?.opened) return;
+  wasm.call.goss_wasm_read_done(tag, status);
+  if (scheduled) { scheduled = false; clearTimeout(timer); }
+  schedule();
+}
+
+// ---- requests ---------------------------------------------------------------------------------------------------
+const ops = {
+  async init(c) {
+    config = c;
+    store = new Store(await openDrive(c.cache, c.cacheDir), notice);
+    const probe = await Gpu.probe(c);
+    if (probe.line) hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "gpu_limits", ...probe.line, ts_ms: clock() }));
+    flush();
+    return { gpu: probe.ok, isolated: canShare(), cores: cores(), cache: store.kind };
+  },
+
+  async load({ source, options }) {
+    abort = new AbortController();
+    lastReadError = null;
+    gpu = options.backend === "cpu" || options.backend === "ref" ? null : await Gpu.open(options, { schedule: () => { if (scheduled) { scheduled = false; clearTimeout(timer); } schedule(); }, source: i => sources[i], notice });
+    const opened = Wasm.open({ base: new URL(config.wasm ?? "../../dist/", import.meta.url), threads: options.threads ?? config.threads, hooks });
+    opened.catch(() => {});
+    sources = await openSources(source, store, { signal: abort.signal, notice, progress: n => { fetched += n; } });
+    wasm = await opened;
+    const total = sources.reduce((n, s) => n + s.size, 0), kept = sources.reduce((n, s) => n + s.kept, 0);
+    hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "cache_open", status: "completed", detail: `hit=${kept >= total ? "all" : kept ? "part" : "none"} bytes=${kept} kind=${store.kind}`, ts_ms: clock() }));
+    const request = { ...options, backend: gpu ? options.backend ?? "auto" : options.backend === "ref" ? "ref" : "cpu", sources: sources.map(s => ({ name: s.name, size: s.size })) };
+    must(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_open(p, n)));
+    wasm.opened = true;
+    const ready = new Promise((resolve, reject) => { wake = { resolve, reject }; });
+    abort.signal.addEventListener("abort", () => wake?.reject(new DOMException("loading was stopped", "AbortError")), { once: true });
+    schedule();
+    try { await ready; } catch (e) {
+      ops.close();
+      throw lastReadError ?? e;
+    }
+    return { ...ask("info"), fetched, relaxed: wasm.relaxed };
+  },
+
+  stop() { abort?.abort(new DOMException("loading was stopped", "AbortError")); },
+  info: () => ask("info"),
+  stats: () => ({ ...ask("stats"), fetched, memory: wasm.memory.buffer.byteLength }),
+  tokenize: ({ text, flags }) => told(wasm.withText(text, (p, n) => wasm.call.goss_wasm_tokenize(p, n, flags ?? 0))).ids,
+  render: ({ request }) => told(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_render(p, n))).ids,
+  detokenize({ ids }) {
+    const p = wasm.alloc(4 * ids.length + 4);
+    new Int32Array(wasm.memory.buffer, p, ids.length).set(ids);
+    wasm.call.goss_wasm_detokenize(p, ids.length);
+    wasm.call.goss_wasm_free(p);
+    return answer.text;
+  },
+  watch({ layer, head }) { wasm?.call.goss_wasm_watch?.(layer, head); },
+  open() { sessions++; return must(wasm.call.goss_wasm_session_open()); },
+  prompt({ session, request }) {
+    must(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_session_prompt(session, p, n)));
+    schedule();
+  },
+  cancel({ session }) { wasm?.call.goss_wasm_session_cancel(session); schedule(); },
+  shut({ session }) { wasm?.opened && wasm.call.goss_wasm_session_close(session); },
+  lose() { gpu?.lose(); },
+  close() {
+    abort?.abort(new DOMException("closed", "AbortError"));
+    for (const s of sources) s.close();
+    sources = [];
+    if (wasm?.opened) wasm.close();
+    wasm = null;
+    gpu?.close();
+    gpu = null;
+    reading = 0;
+  },
+};
+let fetched = 0;
+
+function told(code) { must(code); return answer; }
+function ask(what) {
+  wasm.call[`goss_wasm_${what}`]();
+  return answer;
+}
+
+serveWorker(async ({ id, op, args }) => {
+  try {
+    if (!ops[op]) throw new Error(`no such request: ${op}`);
+    if (!wasm?.opened && !["init", "load", "stop", "close", "cancel", "shut", "watch", "lose"].includes(op)) throw new Error("no model is loaded");
+    const result = await ops[op](args ?? {});
+    flush();
+    post({ id, result });
+  } catch (e) {
+    flush();
+    post({ id, error: { message: e.message, name: e.name, code: e.code } });
+  }
+}).then(p => { post = p; });
