@@ -82,6 +82,7 @@ void goss_engine_close(goss_engine **engine)
     goss_steps_drain(e);
     for (int i = 0; e->sessions && i < e->max_sessions; i++)
         if (e->sessions[i]) goss_session_free(e->sessions[i]);
+    goss_word_list_close(&e->words);
     goss_speculate_close(e);
     goss_observe_close(e);
     goss_prefix_close(e);

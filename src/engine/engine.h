@@ -11,7 +11,7 @@
  *   engine.c     open, poll, close, info, stats                              session.c    open, prompt, events
  *   scheduler.c  steps out of sessions, and their results                    output.c     tokens to text, stops, events
  *   prefix.c     what can be reused, and idle-time warming                   speculate.c  drafts
- *   schema.c     JSON schema to automaton; mask.c: automaton to masks        telemetry.c  every line of JSON
+ *   schema.c, regex.c, automaton.c  JSON schemas; grammar.c: their masks        telemetry.c  every line of JSON
  *   observe.c    layer telemetry from the backend's taps                     api.c        the calls that block */
 #ifndef GOSS_ENGINE_ENGINE_H
 #define GOSS_ENGINE_ENGINE_H
@@ -22,6 +22,7 @@
 #include "../base/utf8.h"
 #include "../model/stage.h"
 #include "../text/chat.h"
+#include "grammar.h"
 
 enum {
     GOSS_FLIGHTS = 2,            /* most steps in flight */
@@ -37,7 +38,6 @@ enum {
     GOSS_FILES = 256             /* shards */
 };
 
-typedef struct goss_grammar goss_grammar;       /* schema.h */
 typedef struct goss_speculator goss_speculator; /* speculate.c */
 typedef struct goss_observer goss_observer;     /* observe.c */
 
@@ -128,6 +128,7 @@ struct goss_engine {
     goss_cached cached[GOSS_CACHED]; int n_warm;
     uint64_t clock;
     goss_kv scratch;             /* for goss_eval and goss_trace */
+    goss_word_list *words;       /* made when the first schema comes */
     goss_speculator *speculator;
     goss_observer *observer;
     goss_buf line;               /* a telemetry line */

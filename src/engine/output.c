@@ -5,7 +5,6 @@
  * without a recipient, not the analysis); what is held when a message ends is released as an event of its own (token -1). */
 #include "../base/mem.h"
 #include "engine.h"
-#include "schema.h"
 #include <string.h>
 
 int goss_output_open(goss_session *s)
@@ -47,7 +46,8 @@ int goss_output_begin(goss_session *s, const goss_params *p, goss_error *err)
     if (rc) return rc;
     goss_grammar_close(&s->grammar);
     if (p->json_schema || p->tools_json) {
-        rc = goss_grammar_open(&s->grammar, e->vocab, e->model.hp.n_vocab, p->json_schema, p->chat ? p->tools_json : NULL, err);
+        if (!e->words && goss_word_list_open(&e->words, e->vocab, e->model.hp.n_vocab)) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for masks");
+        rc = goss_grammar_open(&s->grammar, e->words, p->json_schema, p->chat ? p->tools_json : NULL, err);
         if (rc) return rc;
     }
     s->chat = p->chat;
@@ -58,7 +58,6 @@ int goss_output_begin(goss_session *s, const goss_params *p, goss_error *err)
     s->recipient[0] = 0;
     s->message = s->chat ? -1 : 0;
     s->in_content = !s->chat;
-    if (s->grammar) goss_grammar_reset(s->grammar);
     return 0;
 }
 

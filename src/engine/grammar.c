@@ -1,0 +1,279 @@
+/* grammar.c - masks: which tokens the automaton lets through from a state.
+ *
+ * Tokens are walked in the order of their bytes, each from the byte where it differs from the one before (a trie without
+ * the trie): a state that dies at depth d skips every token that shares those d bytes. Masks are kept by state, so a
+ * string's inside, where most of an answer is spent, is computed once. Control tokens stand for no bytes: of them only
+ * those that end the generation are let through, where the text may end. */
+#include "grammar.h"
+#include "../base/error.h"
+#include "../base/mem.h"
+#include "schema.h"
+#include <string.h>
+
+enum { MAX_STATES = 4000, MAX_MASKS = 128, MAX_TOOLS = 128, MAX_DEPTH = 256, SCHEMA_BYTES = 1 << 20 };
+
+/* ---- the vocabulary's order -------------------------------------------------------------------------------- */
+struct goss_word_list {
+    const goss_vocab *vocab;
+    int n_vocab, n;
+    int32_t *ids;        /* (n) with bytes, ascending by bytes */
+    uint8_t *shared;     /* (n) leading bytes in common with the one before, at most 255 */
+};
+
+static int compare(const goss_vocab *v, int32_t a, int32_t b)
+{
+    const goss_str x = goss_vocab_bytes(v, a, 0), y = goss_vocab_bytes(v, b, 0);
+    const int c = memcmp(x.s, y.s, (size_t)(x.n < y.n ? x.n : y.n));
+    return c ? c : x.n < y.n ? -1 : x.n > y.n;
+}
+
+/* Merge sort, bottom up. */
+static void sort_ids(const goss_vocab *v, int32_t *ids, int32_t *other, int n)
+{
+    for (int width = 1; width < n; width *= 2) {
+        for (int from = 0; from < n; from += 2 * width) {
+            const int mid = from + width < n ? from + width : n, end = from + 2 * width < n ? from + 2 * width : n;
+            int a = from, b = mid;
+            for (int i = from; i < end; i++) other[i] = a < mid && (b >= end || compare(v, ids[a], ids[b]) <= 0) ? ids[a++] : ids[b++];
+        }
+        memcpy(ids, other, (size_t)n * sizeof *ids);
+    }
+}
+
+int goss_word_list_open(goss_word_list **out, const goss_vocab *v, int n_vocab)
+{
+    *out = NULL;
+    goss_word_list *w = goss_mem_alloc(sizeof *w);
+    if (!w) return GOSS_ENOMEM;
+    w->vocab = v;
+    w->n_vocab = n_vocab;
+    const int n = goss_vocab_size(v);
+    w->ids = goss_mem_array((size_t)n, sizeof *w->ids);
+    w->shared = goss_mem_alloc((size_t)n);
+    int32_t *other = goss_mem_array((size_t)n, sizeof *other);
+    if (!w->ids || !w->shared || !other) {
+        goss_mem_free(other);
+        goss_word_list_close(&w);
+        return GOSS_ENOMEM;
+    }
+    for (int i = 0; i < n; i++)
+        if (goss_vocab_bytes(v, i, 0).n && goss_vocab_kind(v, i) != GOSS_TOKEN_CONTROL && goss_vocab_kind(v, i) != GOSS_TOKEN_UNUSED) w->ids[w->n++] = i;
+    sort_ids(v, w->ids, other, w->n);
+    for (int i = 1; i < w->n; i++) {
+        const goss_str a = goss_vocab_bytes(v, w->ids[i - 1], 0), b = goss_vocab_bytes(v, w->ids[i], 0);
+        uint64_t k = 0;
+        while (k < a.n && k < b.n && k < 255 && a.s[k] == b.s[k]) k++;
+        w->shared[i] = (uint8_t)k;
+    }
+    goss_mem_free(other);
+    *out = w;
+    return 0;
+}
+
+void goss_word_list_close(goss_word_list **words)
+{
+    if (!*words) return;
+    goss_mem_free((*words)->ids);
+    goss_mem_free((*words)->shared);
+    goss_mem_free(*words);
+    *words = NULL;
+}
+
+/* ---- a compiled schema ------------------------------------------------------------------------------------- */
+typedef struct constraint {
+    goss_graph graph; goss_dfa *dfa;
+    struct { int state; uint32_t *bits; } masks[MAX_MASKS]; int n_masks;
+    char tool[128];                     /* "functions.name"; "" for the answer */
+} constraint;
+
+static int open_constraint(constraint *c, const goss_json *j, int schema, int root, goss_error *err)
+{
+    int start;
+    goss_graph_init(&c->graph);
+    int rc = goss_schema_compile(&c->graph, j, schema, root, &start, err);
+    if (!rc) rc = goss_dfa_open(&c->dfa, &c->graph, start);
+    if (!rc && goss_dfa_start(c->dfa) == GOSS_DEAD) rc = GOSS_EUNSUPPORTED;
+    return rc && err && !err->code ? goss_fail(err, rc, -1, "the JSON schema allows nothing, or there is no memory for it") : rc;
+}
+
+static void drop_masks(constraint *c)
+{
+    for (int i = 0; i < c->n_masks; i++) goss_mem_free(c->masks[i].bits);
+    c->n_masks = 0;
+}
+
+static void close_constraint(constraint *c)
+{
+    if (!c) return;
+    drop_masks(c);
+    goss_dfa_close(&c->dfa);
+    goss_graph_free(&c->graph);
+    goss_mem_free(c);
+}
+
+static void walk(const goss_word_list *w, goss_dfa *d, int from, uint32_t *bits)
+{
+    int states[MAX_DEPTH + 1], alive = 0;   /* states[k]: after k bytes; valid for k <= alive */
+    states[0] = from;
+    for (int i = 0; i < w->n; i++) {
+        const int same = w->shared[i];
+        if (i && same > alive) continue;     /* dead within the shared bytes: alive stands for the prefix that lives */
+        const goss_str t = goss_vocab_bytes(w->vocab, w->ids[i], 0);
+        const int n = t.n < MAX_DEPTH ? (int)t.n : MAX_DEPTH;
+        int k = same < alive ? same : alive;
+        for (; k < n; k++) {
+            states[k + 1] = goss_dfa_next(d, states[k], (uint8_t)t.s[k]);
+            if (states[k + 1] == GOSS_DEAD) break;
+        }
+        alive = k;
+        if (k == n && t.n <= MAX_DEPTH) bits[w->ids[i] >> 5] |= 1u << (w->ids[i] & 31);
+    }
+}
+
+static const uint32_t *mask_of(constraint *c, const goss_word_list *w, int state)
+{
+    for (int i = 0; i < c->n_masks; i++)
+        if (c->masks[i].state == state) return c->masks[i].bits;
+    if (c->n_masks == MAX_MASKS) drop_masks(c);
+    uint32_t *bits = goss_mem_array((size_t)(w->n_vocab + 31) / 32, sizeof *bits);
+    if (!bits) return NULL;
+    walk(w, c->dfa, state, bits);
+    c->masks[c->n_masks].state = state;
+    c->masks[c->n_masks++].bits = bits;
+    return bits;
+}
+
+/* ---- a generation ------------------------------------------------------------------------------------------ */
+struct goss_grammar {
+    const goss_word_list *words;
+    constraint *answer, *tools[MAX_TOOLS]; int n_tools;
+    constraint *current; int state;          /* within a constrained content; NULL: not in one */
+    int32_t call;                            /* <|call|>, -1: none */
+};
+
+static int add_constraint(constraint **slot, const goss_json *j, int schema, int root, goss_error *err)
+{
+    *slot = goss_mem_alloc(sizeof **slot);
+    return *slot ? open_constraint(*slot, j, schema, root, err) : goss_fail(err, GOSS_ENOMEM, -1, "no memory for a JSON schema");
+}
+
+static int add_tool(goss_grammar *g, const goss_json *j, int tool, goss_error *err)
+{
+    const int nested = goss_json_get(j, tool, "function"), f = nested >= 0 ? nested : tool;
+    if (!goss_json_bool(j, goss_json_get(j, f, "strict"), 0)) return 0;
+    if (g->n_tools == MAX_TOOLS) return goss_fail(err, GOSS_ELIMIT, -1, "more than %d strict tools", (int)MAX_TOOLS);
+    const int params = goss_json_get(j, f, "parameters");
+    goss_buf name = GOSS_BUF(256);
+    goss_buf_str(&name, "functions.");
+    int rc = goss_json_string(j, goss_json_get(j, f, "name"), &name);
+    constraint *c = NULL;
+    if (rc || name.len >= sizeof c->tool) rc = goss_fail(err, GOSS_EINVAL, -1, "a tool's name is missing or longer than 117 bytes");
+    else if (params >= 0) rc = add_constraint(&g->tools[g->n_tools++], j, params, params, err);
+    if (!rc && params >= 0) memcpy(g->tools[g->n_tools - 1]->tool, name.data, name.len);
+    goss_buf_free(&name);
+    return rc;
+}
+
+static int parse(goss_json *j, const char *text, goss_error *err)
+{
+    const size_t n = strlen(text);
+    if (n > SCHEMA_BYTES) return goss_fail(err, GOSS_ELIMIT, -1, "the JSON schema is longer than 1 MB");
+    return goss_json_parse(j, text, n, NULL, err);
+}
+
+static int open_tools(goss_grammar *g, const char *text, goss_error *err)
+{
+    goss_json j = { 0 };
+    int rc = parse(&j, text, err);
+    for (int t = rc ? -1 : goss_json_first(&j, 0); t >= 0 && !rc; t = goss_json_next(&j, t)) rc = add_tool(g, &j, t, err);
+    goss_json_free(&j);
+    return rc;
+}
+
+static int open_answer(goss_grammar *g, const char *text, goss_error *err)
+{
+    goss_json j = { 0 };
+    int rc = parse(&j, text, err);
+    if (!rc) rc = add_constraint(&g->answer, &j, 0, 0, err);
+    goss_json_free(&j);
+    return rc;
+}
+
+int goss_grammar_open(goss_grammar **out, const goss_word_list *words, const char *schema, const char *tools, goss_error *err)
+{
+    *out = NULL;
+    goss_grammar *g = goss_mem_alloc(sizeof *g);
+    if (!g) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for a JSON schema");
+    g->words = words;
+    g->call = goss_vocab_find(words->vocab, "<|call|>");
+    int rc = schema ? open_answer(g, schema, err) : 0;
+    if (!rc && tools) rc = open_tools(g, tools, err);
+    if (rc || (!g->answer && !g->n_tools)) goss_grammar_close(&g);
+    *out = g;
+    return rc;
+}
+
+void goss_grammar_close(goss_grammar **grammar)
+{
+    goss_grammar *g = *grammar;
+    if (!g) return;
+    close_constraint(g->answer);
+    for (int i = 0; i < g->n_tools; i++) close_constraint(g->tools[i]);
+    goss_mem_free(g);
+    *grammar = NULL;
+}
+
+/* The constraint that binds at the parser's place. */
+static constraint *bound_by(const goss_grammar *g, const goss_chat_parser *parser)
+{
+    if (!parser) return g->answer;
+    const char *channel, *recipient;
+    if (!goss_chat_parser_state(parser, &channel, &recipient)) return NULL;
+    if (!recipient[0]) return strcmp(channel, "final") ? NULL : g->answer;
+    for (int i = 0; i < g->n_tools; i++)
+        if (!strcmp(recipient, g->tools[i]->tool)) return g->tools[i];
+    return NULL;
+}
+
+/* In step with the parser: a content that begins starts its automaton, one that has ended forgets it. */
+static constraint *enter(goss_grammar *g, const goss_chat_parser *parser)
+{
+    constraint *c = bound_by(g, parser);
+    if (c && c != g->current) g->state = goss_dfa_start(c->dfa);
+    g->current = c;
+    return c;
+}
+
+void goss_grammar_push(goss_grammar *g, const goss_chat_parser *parser, int32_t token)
+{
+    constraint *c = enter(g, parser);
+    if (!c) return;
+    const goss_str t = goss_vocab_bytes(g->words->vocab, token, 0);
+    if (!t.n) { g->current = NULL; return; }
+    for (uint64_t i = 0; i < t.n; i++) g->state = goss_dfa_next(c->dfa, g->state, (uint8_t)t.s[i]);
+    int trimmed;
+    g->state = goss_dfa_trim(c->dfa, g->state, MAX_STATES, &trimmed);
+    if (trimmed) drop_masks(c);
+}
+
+static void allow_ends(const goss_grammar *g, const constraint *c, uint32_t *mask)
+{
+    const int n = goss_vocab_size(g->words->vocab);
+    for (int32_t i = 0; i < n; i++) {
+        if (!goss_vocab_is_stop(g->words->vocab, i)) continue;
+        if (g->call >= 0 && (i == g->call) != (c->tool[0] != 0)) continue;
+        mask[i >> 5] |= 1u << (i & 31);
+    }
+}
+
+int goss_grammar_mask(goss_grammar *g, const goss_chat_parser *parser, uint32_t *mask)
+{
+    constraint *c = enter(g, parser);
+    if (!c) return 0;
+    const size_t n = (size_t)(g->words->n_vocab + 31) / 32;
+    const uint32_t *bits = g->state >= 0 ? mask_of(c, g->words, g->state) : NULL;
+    uint32_t any = 0;
+    for (size_t i = 0; i < n; i++) any |= mask[i] = bits ? bits[i] : 0;
+    if (goss_dfa_accepts(c->dfa, g->state) || !any) allow_ends(g, c, mask);
+    return 1;
+}
