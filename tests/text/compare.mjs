@@ -1,0 +1,33 @@
+// compare.mjs - our encoder against the js-tiktoken package, id by id, on nasty and random strings.
+// usage: node compare.mjs o200k|gpt2 VOCAB_TOOL VOCAB.gguf COUNT [SEED]
+// Expected ids come from js-tiktoken, whose merging takes quadratic time: long strings are few. It is asked for the pieces of a
+// string and remembers them, so that 100,000 strings take seconds.
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { nasty, random, randomString } from './strings.mjs';
+const require = createRequire(import.meta.url);
+const [kind, tool, vocab, count, seed = '1'] = process.argv.slice(2);
+const { Tiktoken } = require('js-tiktoken/lite');
+const data = require(`js-tiktoken/ranks/${kind === 'o200k' ? 'o200k_base' : 'gpt2'}`);
+const reference = new Tiktoken(data.default ?? data);
+const r = random(Number(seed));
+const strings = [...nasty];
+while (strings.length < Number(count)) strings.push(randomString(r));
+
+const chunks = [];
+for (const s of strings) {
+  const b = Buffer.from(s, 'utf8'), len = Buffer.alloc(4);
+  len.writeUInt32LE(b.length);
+  chunks.push(len, b);
+}
+const run = spawnSync(tool, ['encode', vocab], { input: Buffer.concat(chunks), maxBuffer: 1 << 30 });
+if (run.status !== 0) { console.log(`${tool}: ${run.stderr}`); console.log(`compare ${kind}: 0 passed, 1 failed`); process.exit(1); }
+const lines = run.stdout.toString().split('\n');
+let failed = 0;
+strings.forEach((s, i) => {
+  const want = reference.encode(s, [], []).join(' ');
+  if (lines[i] === want) return;
+  if (failed++ < 10) console.log(`${JSON.stringify(s)}\n  ours ${lines[i]}\n  want ${want}`);
+});
+console.log(`compare ${kind} (Unicode ${process.versions.unicode}, seed ${seed}): ${strings.length - failed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);
