@@ -19,7 +19,7 @@ NOT_HERE := $(wildcard src/*/*_wasm.c src/*/*_web.c) $(if $(filter linux,$(SYS))
             $(if $(filter x86_64,$(ARCH)),,src/base/os_linux_x86.c $(wildcard src/cpu/*_avx2.c src/cpu/*_avx512vnni.c src/cpu/*_amx.c)) \
             $(if $(filter aarch64 arm64,$(ARCH)),,src/base/os_linux_arm.c $(wildcard src/cpu/*_neon.c src/cpu/*_dotprod.c))
 LIB_C   := $(filter-out $(NOT_HERE),$(wildcard src/*/*.c))
-APP_C   := $(wildcard app/cli/*.c app/server/*.c)
+APP_C   := $(filter-out app/wasm%,$(wildcard app/*.c app/cli/*.c app/server/*.c))
 LIB_O   := $(LIB_C:%.c=$(V)/%.o)
 APP_O   := $(APP_C:%.c=$(V)/%.o)
 # The one place where an instruction set is turned on: per object, never for all.

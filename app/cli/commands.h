@@ -1,0 +1,14 @@
+/* commands.h - the list of commands: X(name, one line of help). Each is app/cli/cmd_NAME.c with goss_cmd_NAME(). */
+#ifndef GOSS_CLI_COMMANDS_H
+#define GOSS_CLI_COMMANDS_H
+#define GOSS_COMMANDS(X)                                                          \
+    X(dump, "show the tensors of a GGUF file or URL")                             \
+    X(meta, "show the metadata of a GGUF file or URL")                            \
+    X(range, "read a range of bytes or a tensor, with its SHA-256")               \
+    X(download, "fetch a model over HTTP, resuming what is there")
+
+/* argv[0] is the command's name. Returns the exit status: 0 done, 1 failed, 2 wrong usage. */
+#define GOSS_X(name, help) int goss_cmd_##name(int argc, char **argv);
+GOSS_COMMANDS(GOSS_X)
+#undef GOSS_X
+#endif

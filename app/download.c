@@ -1,0 +1,241 @@
+/* download.c - a file over HTTP into path, so that nothing already fetched is fetched again.
+ *
+ *   path.part        the bytes so far, in order
+ *   path.part.json   {"url":..., "etag":..., "size":...}: what they are the beginning of
+ *
+ * A resumed request carries If-Range with the ETag: the server continues (206) or, when the file changed, begins anew (200).
+ * Without an ETag nothing proves that the rest fits, so the download begins anew too. The finished file gets its name by rename(). */
+#include "source.h"
+#include "http.h"
+#include "../src/base/error.h"
+#include "../src/base/fmt.h"
+#include "../src/base/os.h"
+#include "../src/base/sha256.h"
+#include "../src/format/json.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum { TRIES = 6, CHUNK = 1 << 20 };
+
+struct job {
+    goss_download *d;
+    goss_http *http;
+    int fd, broken;             /* broken: an errno of writing */
+    char part[1100], info[1110], etag[160];
+    uint64_t have, total;       /* bytes in the part file; of the whole */
+    goss_http_answer answer;
+    int checked_space;
+    goss_error *err;
+};
+
+/* ---- what is there already ------------------------------------------------------------------------------------------------- */
+static int write_all(int fd, const void *bytes, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        const ssize_t k = write(fd, (const uint8_t *)bytes + done, n - done);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return errno;
+        done += (size_t)k;
+    }
+    return 0;
+}
+
+static void save_info(const struct job *j)
+{
+    goss_buf b = GOSS_BUF(1 << 16);
+    goss_buf_str(&b, "{\"url\":");
+    goss_buf_json_string(&b, j->d->url, strlen(j->d->url));
+    goss_buf_str(&b, ",\"etag\":");
+    goss_buf_json_string(&b, j->etag, strlen(j->etag));
+    goss_buf_printf(&b, ",\"size\":%llu}\n", (unsigned long long)j->total);
+    const int fd = open(j->info, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd >= 0) { /* failing to note it only costs a later resume */
+        write_all(fd, b.data, b.len);
+        close(fd);
+    }
+    goss_buf_free(&b);
+}
+
+/* Fills etag and total from the note when it is of this URL; else the part is of something else. */
+static int load_info(struct job *j)
+{
+    goss_mapping m;
+    goss_json json;
+    goss_buf etag = GOSS_BUF(sizeof j->etag - 1);
+    int ok = 0;
+    if (goss_os_map(&m, j->info, NULL))
+        return 0;
+    if (goss_json_parse(&json, m.data, (size_t)m.size, NULL, NULL) == 0) {
+        ok = goss_json_is(&json, goss_json_get(&json, 0, "url"), j->d->url) && goss_json_string(&json, goss_json_get(&json, 0, "etag"), &etag) == 0;
+        goss_fmt(j->etag, sizeof j->etag, "%s", goss_buf_cstr(&etag));
+        j->total = (uint64_t)goss_json_number(&json, goss_json_get(&json, 0, "size"), 0);
+        goss_json_free(&json);
+    }
+    goss_buf_free(&etag);
+    goss_os_unmap(&m);
+    return ok && j->etag[0];
+}
+
+static int cannot(struct job *j, const char *doing, int code)
+{
+    if (code == ENOSPC || code == EDQUOT)
+        return goss_fail(j->err, GOSS_EFULL, (int64_t)j->have, "The disk is full at byte %llu of %s: make room and run it again, it continues there.",
+                         (unsigned long long)j->have, j->d->path);
+    return goss_fail(j->err, GOSS_EIO, -1, "Cannot %s %s: %s.", doing, j->part, strerror(code));
+}
+
+static int open_part(struct job *j)
+{
+    struct stat st;
+    j->fd = open(j->part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (j->fd < 0)
+        return cannot(j, "write", errno);
+    if (fstat(j->fd, &st))
+        return cannot(j, "read", errno);
+    j->have = (uint64_t)st.st_size;
+    if (j->have > 0 && (!load_info(j) || j->have > j->total)) {
+        j->have = 0;
+        j->etag[0] = 0;
+    }
+    j->d->resumed = j->have;
+    return 0;
+}
+
+/* ---- the transfer ---------------------------------------------------------------------------------------------------------------- */
+/* The first body bytes of an answer: it says what file this is. */
+static int begin_body(struct job *j)
+{
+    const goss_http_answer *a = &j->answer;
+    if (a->status == 200) /* the whole file from its start: no Range there, or the file changed */
+        j->have = 0;
+    if (a->status == 200 && j->d->resumed)
+        j->d->resumed = 0;
+    j->total = a->total;
+    if (ftruncate(j->fd, (off_t)j->have) || lseek(j->fd, (off_t)j->have, SEEK_SET) < 0)
+        return errno;
+    memcpy(j->etag, a->etag, sizeof j->etag);
+    save_info(j);
+    struct statvfs fs;
+    if (j->total != UINT64_MAX && fstatvfs(j->fd, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < j->total - j->have)
+        return ENOSPC;
+    if (j->d->on_progress)
+        j->d->on_progress(j->d->ctx, j->have, j->total == UINT64_MAX ? 0 : j->total, 1);
+    return 0;
+}
+
+static int take(void *ctx, const void *bytes, size_t n)
+{
+    struct job *j = ctx;
+    if (j->answer.received == n)
+        j->broken = begin_body(j);
+    if (!j->broken)
+        j->broken = write_all(j->fd, bytes, n);
+    if (j->broken)
+        return 1;
+    j->have += n;
+    if (j->d->on_progress)
+        j->d->on_progress(j->d->ctx, j->have, j->total == UINT64_MAX ? 0 : j->total, 0);
+    return 0;
+}
+
+static int is_whole(const struct job *j) { return j->total != UINT64_MAX && j->have == j->total; }
+
+static int fetch_once(struct job *j)
+{
+    int rc = goss_http_get(j->http, j->d->url, j->have, UINT64_MAX, j->have && j->etag[0] ? j->etag : NULL, 1, take, j, &j->answer, j->err);
+    if (j->broken)
+        return cannot(j, "write", j->broken);
+    if (rc == 0 && j->total != UINT64_MAX && !is_whole(j)) {
+        j->answer.retry = j->have < j->total;
+        rc = goss_fail(j->err, GOSS_EIO, (int64_t)j->have, "The connection to %s was cut after %llu of %llu bytes: run it again, it continues there.", j->d->url,
+                       (unsigned long long)j->have, (unsigned long long)j->total);
+    }
+    return rc;
+}
+
+static int fetch(struct job *j)
+{
+    for (int attempt = 1;; attempt++) {
+        const uint64_t before = j->have;
+        if (j->have > 0 && !j->etag[0])
+            j->have = 0;
+        const int rc = fetch_once(j);
+        if (rc == 0 || !j->answer.retry || attempt >= TRIES)
+            return rc;
+        if (j->have > before)
+            attempt = 0; /* it moves: keep trying */
+        usleep((useconds_t)200000 << (attempt < 5 ? attempt : 5));
+    }
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------------------------ */
+static int hash_part(struct job *j)
+{
+    static uint8_t chunk[CHUNK];
+    goss_sha256 sha;
+    uint8_t digest[32];
+    goss_sha256_init(&sha);
+    for (off_t at = 0;;) {
+        const ssize_t k = pread(j->fd, chunk, sizeof chunk, at);
+        if (k < 0)
+            return cannot(j, "read", errno);
+        if (k == 0)
+            break;
+        goss_sha256_update(&sha, chunk, (size_t)k);
+        at += k;
+    }
+    goss_sha256_final(&sha, digest);
+    goss_sha256_hex(digest, j->d->sha);
+    return 0;
+}
+
+static int finish(struct job *j)
+{
+    int rc = hash_part(j);
+    if (rc)
+        return rc;
+    if (j->d->expect && strcasecmp(j->d->expect, j->d->sha)) {
+        unlink(j->part);
+        unlink(j->info);
+        return goss_fail(j->err, GOSS_EFORMAT, -1, "%s came with the SHA-256 %s, not the one that was asked for, and was removed.", j->d->path, j->d->sha);
+    }
+    if (fsync(j->fd))
+        return cannot(j, "write", errno);
+    if (rename(j->part, j->d->path))
+        return goss_fail(j->err, GOSS_EIO, -1, "Cannot rename %s to %s: %s.", j->part, j->d->path, strerror(errno));
+    unlink(j->info);
+    j->d->size = j->have;
+    return 0;
+}
+
+int goss_download_run(goss_download *d, goss_error *err)
+{
+    struct job j = { .d = d, .fd = -1, .err = err, .total = UINT64_MAX };
+    d->resumed = d->size = 0;
+    if (goss_fmt(j.part, sizeof j.part, "%s.part", d->path) >= 1024)
+        return goss_fail(err, GOSS_ELIMIT, -1, "The file name is longer than 1000 characters.");
+    goss_fmt(j.info, sizeof j.info, "%s.json", j.part);
+    int rc = goss_http_open(&j.http, err);
+    if (rc == 0)
+        rc = open_part(&j);
+    if (rc == 0 && !(j.have > 0 && is_whole(&j)))
+        rc = fetch(&j);
+    if (rc == 0)
+        rc = finish(&j);
+    if (j.fd >= 0)
+        close(j.fd);
+    if (rc && j.have == 0) { /* nothing worth keeping */
+        unlink(j.part);
+        unlink(j.info);
+    }
+    goss_http_close(&j.http);
+    return rc;
+}
