@@ -1,6 +1,240 @@
-// gpu.js - stand-in until the replayer is here.
+// gpu.js - WebGPU for the engine: tables from the engine's numbers to WebGPU's objects, and the replayer of recorded submits
+// (the words are described in src/gpu/gpu.h). No decisions are made here; src/gpu/gpu_web.c is the other side.
+import { NODE } from "./port.js";
+
+const F16 = 1, SUBGROUPS = 2, DOT4 = 4, TIMESTAMPS = 8, MATRIX = 16;
+const FEATURES = [[F16, "shader-f16"], [SUBGROUPS, "subgroups"], [TIMESTAMPS, "timestamp-query"], [MATRIX, "chromium-experimental-subgroup-matrix"]];
+const NONE = 0xffffffff, MAX_QUERIES = 4096, EGPU = -8, ENOMEM = -3;
+const NAMES = ["maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage", "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX", "maxComputeWorkgroupsPerDimension", "maxBindGroups", "maxBindingsPerBindGroup",
+  "minStorageBufferOffsetAlignment", "minUniformBufferOffsetAlignment"];
+
+let entry;
+/** navigator.gpu, in Node that of the optional package `webgpu`; null where there is none. */
+async function webgpu() {
+  if (entry !== undefined) return entry;
+  entry = globalThis.navigator?.gpu ?? null;
+  if (!entry && NODE) {
+    try {
+      const { create, globals } = await import("webgpu");
+      for (const [name, value] of Object.entries(globals)) globalThis[name] ??= value;
+      entry = create([]);
+    } catch { /* not installed: the CPU does the work */ }
+  }
+  return entry;
+}
+
+async function requestAdapter() {
+  const gpu = await webgpu();
+  if (!gpu) throw new Error(globalThis.isSecureContext === false ? "this page was opened over plain HTTP, where browsers have no WebGPU" : "this browser has no WebGPU");
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) throw new Error("there is no GPU adapter");
+  return adapter;
+}
+
+const software = info => !!info && (info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|software/i.test(`${info.architecture} ${info.description} ${info.device}`));
+
 export class Gpu {
-  static async probe() { return { ok: false, line: { status: "failed", detail: "no WebGPU: wasm SIMD on the CPU" } }; }
-  static async open() { return null; }
-  static absent() { return {}; }
+  #device = null; #queries = null; #state = 0; #failure = ""; #lost = false; #errors = []; #names = ["", "", ""]; #wasm; #hooks;
+  #buffers = []; #groups = []; #pipelines = []; #reads = []; #layouts = new Map();
+  busy = 0;
+
+  /** What there is, without keeping it: {ok, line} with the details of the telemetry stage gpu_limits. */
+  static async probe({ backend }) {
+    if (backend === "cpu") return { ok: false, line: { status: "failed", detail: "backend=cpu was asked for" } };
+    try {
+      const adapter = await requestAdapter(), l = adapter.limits, has = f => adapter.features.has(f) ? 1 : 0;
+      return { ok: true, line: { status: "completed", detail: `max_buffer=${l.maxBufferSize} max_binding=${l.maxStorageBufferBindingSize} bind_groups=${l.maxBindGroups} bindings_per_group=${l.maxBindingsPerBindGroup} f16=${has("shader-f16")} subgroups=${has("subgroups")} adapter="${adapter.info?.description || adapter.info?.vendor || "unnamed"}"` } };
+    } catch (e) { return { ok: false, line: { status: "failed", detail: `WebGPU: ${e.message}; the CPU does the work` } }; }
+  }
+
+  /** hooks: {wake(), source(i), notice(text), readDone(tag, status)} */
+  constructor(hooks) { this.#hooks = hooks; }
+
+  // ---- opening -----------------------------------------------------------------------------------------------
+  async #open(limitsDefault, mask) {
+    const adapter = await requestAdapter();
+    const wanted = FEATURES.filter(([bit, name]) => adapter.features.has(name) && !(mask & bit) && (!limitsDefault || bit === TIMESTAMPS));
+    const requiredLimits = {};
+    if (!limitsDefault) for (const name of NAMES) if (name in adapter.limits) requiredLimits[name] = adapter.limits[name];
+    const device = await adapter.requestDevice({ requiredFeatures: wanted.map(f => f[1]), requiredLimits });
+    device.lost.then(info => {
+      if (this.#device !== device) return;
+      this.#lost = true;
+      this.#failure = info.message || "the GPU device was lost";
+      this.#wake();
+    });
+    device.addEventListener("uncapturederror", e => {
+      e.preventDefault();
+      if (this.#errors.length < 16) this.#errors.push([/memory/i.test(e.error.constructor.name) ? ENOMEM : EGPU, e.error.message]);
+    });
+    let features = wanted.reduce((sum, [bit]) => sum | bit, 0);
+    if (!limitsDefault && !(mask & DOT4) && (await webgpu()).wgslLanguageFeatures?.has("packed_4x8_integer_dot_product")) features |= DOT4;
+    if (features & TIMESTAMPS) this.#queries = device.createQuerySet({ type: "timestamp", count: MAX_QUERIES });
+    const info = adapter.info ?? {};
+    this.#numbers = [...NAMES.map(n => device.limits[n]), info.subgroupMinSize ?? 0, info.subgroupMaxSize ?? 0, features, software(info) ? 1 : 0];
+    this.#names = ["", info.description || info.device || [info.vendor, info.architecture].filter(Boolean).join(" ") || "GPU", NODE ? "dawn" : "webgpu"];
+    this.#device = device;
+    this.#lost = false;
+    this.#state = 1;
+  }
+  #numbers = [];
+
+  /** An asynchronous piece of work whose end wakes the engine. */
+  #pending(promise, then, otherwise) {
+    this.busy++;
+    promise.then(then, otherwise).finally(() => { this.busy--; this.#wake(); });
+  }
+  #wake() { this.#hooks.wake(); }
+
+  #drop() {
+    const device = this.#device;
+    this.#device = null;
+    for (const b of this.#buffers) b?.destroy();
+    this.#buffers = []; this.#groups = []; this.#pipelines = []; this.#reads = []; this.#layouts.clear();
+    this.#queries?.destroy();
+    this.#queries = null;
+    device?.destroy();
+    this.#state = 0;
+    this.#lost = false;
+    this.#errors = [];
+  }
+  close() { this.#drop(); }
+  lose() { this.#device?.destroy(); }
+
+  // ---- objects -------------------------------------------------------------------------------------------------
+  #layout(bindings) {
+    let l = this.#layouts.get(bindings);
+    if (!l) {
+      const entries = [...bindings].map((b, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: b === "u" ? "uniform" : b === "r" ? "read-only-storage" : "storage", hasDynamicOffset: b === "u" } }));
+      const group = this.#device.createBindGroupLayout({ entries });
+      l = { group, pipeline: this.#device.createPipelineLayout({ bindGroupLayouts: [group] }) };
+      this.#layouts.set(bindings, l);
+    }
+    return l;
+  }
+
+  #buffer(id, size, usage, label) {
+    const U = GPUBufferUsage, flags = [U.STORAGE, U.UNIFORM, U.COPY_SRC, U.COPY_DST, U.MAP_READ, U.QUERY_RESOLVE].reduce((sum, flag, i) => usage & 1 << i ? sum | flag : sum, 0);
+    this.#device.pushErrorScope("out-of-memory");
+    this.#buffers[id] = this.#device.createBuffer({ size, usage: flags, label });
+    this.#device.popErrorScope().then(e => { if (e) this.#errors.push([ENOMEM, e.message]); }, () => {});
+  }
+
+  #pipeline(id, name, code, bindings, constants) {
+    const device = this.#device, layout = this.#layout(bindings), p = this.#pipelines[id] = { layout, state: 0, pipeline: null, why: "" };
+    const module = device.createShaderModule({ code, label: name });
+    this.#pending(device.createComputePipelineAsync({ label: name, layout: layout.pipeline, compute: { module, entryPoint: "main", constants } }),
+      made => { p.pipeline = made; p.state = 1; },
+      async e => {
+        const info = await module.getCompilationInfo?.().catch(() => null), first = info?.messages.find(m => m.type === "error");
+        p.why = `${name}: ${first ? `line ${first.lineNum}: ${first.message}` : e.message}`;
+        p.state = -1;
+      });
+  }
+
+  // ---- the replayer ----------------------------------------------------------------------------------------------
+  #submit(w) {
+    const encoder = this.#device.createCommandEncoder(), groups = this.#groups, pipelines = this.#pipelines, offset = [0];
+    let pass = null, current = 0;
+    for (let i = 0; i < w.length;) {
+      switch (w[i]) {
+      case 1: // OP_PASS
+        pass = encoder.beginComputePass(w[i + 1] !== NONE && this.#queries ? { timestampWrites: { querySet: this.#queries, beginningOfPassWriteIndex: w[i + 1] * 2, endOfPassWriteIndex: w[i + 1] * 2 + 1 } } : undefined);
+        current = 0;
+        i += 2;
+        break;
+      case 2: // OP_DISPATCH
+        if (w[i + 1] !== current) pass.setPipeline(pipelines[current = w[i + 1]].pipeline);
+        if (w[i + 3] === NONE) pass.setBindGroup(0, groups[w[i + 2]]);
+        else { offset[0] = w[i + 3]; pass.setBindGroup(0, groups[w[i + 2]], offset); }
+        pass.dispatchWorkgroups(w[i + 4], w[i + 5], w[i + 6]);
+        i += 7;
+        break;
+      case 3: pass.end(); i += 1; break; // OP_END
+      case 4: encoder.copyBufferToBuffer(this.#buffers[w[i + 1]], w[i + 2] * 4, this.#buffers[w[i + 3]], w[i + 4] * 4, w[i + 5] * 4); i += 6; break; // OP_COPY
+      case 5: encoder.clearBuffer(this.#buffers[w[i + 1]], w[i + 2] * 4, w[i + 3] * 4); i += 4; break; // OP_CLEAR
+      case 6: encoder.resolveQuerySet(this.#queries, w[i + 1], w[i + 2], this.#buffers[w[i + 3]], w[i + 4] * 4); i += 5; break; // OP_RESOLVE
+      default: throw new Error(`word ${i} of a submit is ${w[i]}`);
+      }
+    }
+    this.#device.queue.submit([encoder.finish()]);
+  }
+
+  async #upload(id, offset, source, at, n) {
+    for (let done = 0; done < n;) {
+      const part = Math.min(n - done, 4 << 20), bytes = await this.#hooks.source(source).read(at + done, part), buffer = this.#buffers[id];
+      if (!buffer || !this.#device) throw new Error("the buffer is gone");
+      this.#device.queue.writeBuffer(buffer, offset + done, bytes, 0, part);
+      done += part;
+    }
+  }
+
+  // ---- what C calls -----------------------------------------------------------------------------------------------
+  imports(wasm) {
+    this.#wasm = wasm;
+    const safe = fn => (...args) => { try { return fn(...args) ?? 0; } catch (e) { this.#failure = e.message; if (this.#errors.length < 16) this.#errors.push([EGPU, e.message]); return -1; } };
+    const text = (p, n) => wasm.text(p >>> 0, n);
+    const calls = {
+      open: (limitsDefault, mask) => {
+        this.#drop();
+        this.#pending(this.#open(limitsDefault, mask), () => {}, e => { this.#state = -1; this.#failure = e.message; });
+      },
+      ready: (p, n) => {
+        if (this.#state === 1) new Float64Array(wasm.memory.buffer, p >>> 0, n).set(this.#numbers.slice(0, n));
+        return this.#state;
+      },
+      text: (what, p, cap) => {
+        const bytes = new TextEncoder().encode(what === 0 ? this.#failure : this.#names[what]).subarray(0, cap);
+        wasm.bytes(p >>> 0, bytes.length).set(bytes);
+        return bytes.length;
+      },
+      close: () => this.#drop(),
+      buffer: (id, size, usage, label, n) => this.#buffer(id, size, usage, text(label, n)),
+      buffer_free: id => { this.#buffers[id]?.destroy(); this.#buffers[id] = undefined; },
+      write: (id, offset, p, n) => this.#device.queue.writeBuffer(this.#buffers[id], offset, wasm.bytes(p >>> 0, n), 0, n),
+      upload: (id, offset, source, at, n, tag) => this.#pending(this.#upload(id, offset, source, at, n), () => this.#hooks.readDone(tag, 0),
+        e => { this.#failure = e.message; this.#hooks.readFailed(e); this.#hooks.readDone(tag, -4); }),
+      pipeline: (id, name, nName, wgsl, nWgsl, bindings, nBindings, constants, nConstants, values) => {
+        const names = text(constants, nConstants).split("\n").filter(Boolean), v = new Float64Array(wasm.memory.buffer, values >>> 0, names.length);
+        this.#pipeline(id, text(name, nName), text(wgsl, nWgsl), text(bindings, nBindings), Object.fromEntries(names.map((k, i) => [k, v[i]])));
+      },
+      pipeline_ready: id => { const p = this.#pipelines[id]; if (p.state < 0) this.#failure = p.why; return p.state; },
+      pipeline_free: id => { this.#pipelines[id] = undefined; },
+      group: (id, pipeline, p, n) => {
+        const v = new Float64Array(wasm.memory.buffer, p >>> 0, 3 * n);
+        const entries = Array.from({ length: n }, (_, binding) => ({ binding, resource: { buffer: this.#buffers[v[3 * binding]], offset: v[3 * binding + 1], size: v[3 * binding + 2] } }));
+        this.#groups[id] = this.#device.createBindGroup({ layout: this.#pipelines[pipeline].layout.group, entries });
+      },
+      group_free: id => { this.#groups[id] = undefined; },
+      submit: (p, n) => this.#submit(new Uint32Array(wasm.memory.buffer, p >>> 0, n)),
+      read: (id, offset, n) => {
+        const r = this.#reads[id] = { state: 0, offset };
+        this.#pending(this.#buffers[id].mapAsync(GPUMapMode.READ, offset, n), () => { r.state = 1; }, e => { r.state = -1; this.#failure = e.message; });
+      },
+      read_poll: (id, p, n) => {
+        const r = this.#reads[id];
+        if (r.state !== 1) return r.state;
+        wasm.bytes(p >>> 0, n).set(new Uint8Array(this.#buffers[id].getMappedRange(r.offset, n)));
+        this.#buffers[id].unmap();
+        return 1;
+      },
+      lost: () => this.#lost ? 1 : 0,
+      error: () => {
+        const e = this.#errors.shift();
+        if (e) this.#failure = e[1];
+        return e ? e[0] : 0;
+      },
+      lose: () => this.lose(),
+    };
+    return { gpu: Object.fromEntries(Object.entries(calls).map(([name, fn]) => [name, safe(fn)])) };
+  }
+
+  /** Imports where no GPU is wanted: opening fails, so that the engine goes on with the CPU. */
+  static absent() {
+    const names = ["open", "ready", "text", "close", "buffer", "buffer_free", "write", "upload", "pipeline", "pipeline_ready", "pipeline_free", "group",
+      "group_free", "submit", "read", "read_poll", "lost", "error", "lose"];
+    return { gpu: Object.fromEntries(names.map(n => [n, () => n === "text" || n === "lost" || n === "error" ? 0 : -1])) };
+  }
 }

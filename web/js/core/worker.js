@@ -43,20 +43,26 @@ function must(code) {
 
 // ---- the loop: C advances, then the page hears of it, then messages get in ----------------------------------------
 const channel = NODE ? null : new MessageChannel();
-let scheduled = false, timer = 0;
+let scheduled = false, waiting = false, timer = 0;
 if (channel) channel.port1.onmessage = turn;
 function schedule(delay = 0) {
   if (scheduled) return;
   scheduled = true;
-  clearTimeout(timer);
+  waiting = delay > 0;
   if (delay) timer = setTimeout(turn, delay);
   else if (channel) channel.port2.postMessage(0);
   else setImmediate(turn);
 }
 
-let wake = null, reading = 0;
+/** Something that C waits for has come: the next turn is now. */
+function hurry() {
+  if (waiting) { clearTimeout(timer); scheduled = waiting = false; }
+  schedule();
+}
+
+let wake = null, reading = 0, hasGpu = false;
 function turn() {
-  scheduled = false;
+  scheduled = waiting = false;
   let more = 0;
   try {
     for (const end = clock() + SLICE_MS; wasm?.opened;) {
@@ -89,8 +95,7 @@ function done(tag, status) {
   reading--;
   if (!wasm?.opened) return;
   wasm.call.goss_wasm_read_done(tag, status);
-  if (scheduled) { scheduled = false; clearTimeout(timer); }
-  schedule();
+  hurry();
 }
 
 // ---- requests ---------------------------------------------------------------------------------------------------
@@ -101,13 +106,15 @@ const ops = {
     const probe = await Gpu.probe(c);
     if (probe.line) hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "gpu_limits", ...probe.line, ts_ms: clock() }));
     flush();
+    hasGpu = probe.ok;
     return { gpu: probe.ok, isolated: canShare(), cores: cores(), cache: store.kind };
   },
 
   async load({ source, options }) {
     abort = new AbortController();
     lastReadError = null;
-    gpu = options.backend === "cpu" || options.backend === "ref" ? null : await Gpu.open(options, { schedule: () => { if (scheduled) { scheduled = false; clearTimeout(timer); } schedule(); }, source: i => sources[i], notice });
+    const cpu = options.backend === "cpu" || options.backend === "ref" || (!hasGpu && options.backend !== "gpu");
+    gpu = cpu ? null : new Gpu({ wake: hurry, source: i => sources[i], notice, readFailed: e => { lastReadError = e; }, readDone: (tag, status) => { if (wasm?.opened) wasm.call.goss_wasm_read_done(tag, status); } });
     const opened = Wasm.open({ base: new URL(config.wasm ?? "../../dist/", import.meta.url), threads: options.threads ?? config.threads, hooks });
     opened.catch(() => {});
     sources = await openSources(source, store, { signal: abort.signal, notice, progress: n => { fetched += n; } });
