@@ -3,7 +3,6 @@
  * machine that lacks one of its instructions, so having been loaded is the proof). */
 #include "error.h"
 #include "os.h"
-#include <stdlib.h>
 
 #define IMPORT(name) __attribute__((import_module("goss"), import_name(name)))
 IMPORT("now_ms") double js_now_ms(void);
@@ -38,5 +37,3 @@ void goss_os_unmap(goss_mapping *m) { *m = (goss_mapping){ .fd = -1 }; }
 
 unsigned goss_os_cpu_features(void) { return GOSS_WASM_FEATURES; }
 
-/* What wasi-libc's assert and the like end in: a trap, which JavaScript reports with its stack. */
-_Noreturn void abort(void) { __builtin_trap(); }

@@ -151,7 +151,7 @@ static int count_of(compiler *c, int node, const char *key, int absent)
     if (n < 0) return absent;
     const double v = goss_json_number(c->j, n, -1);
     if (v < 0 || v != (double)(int)v) return refuse(c, n, "a count is not a whole number");
-    if (v > MAX_COUNT) return refuse(c, n, "a count is above 2000");
+    if (v > (double)MAX_COUNT) return refuse(c, n, "a count is above 2000");
     return (int)v;
 }
 
@@ -212,7 +212,7 @@ static int compile_integer(compiler *c, int node, int next)
     if (hi > 1e17 && (lo == 0 || lo == 1)) return unsigned_integer(c, lo == 0, next);
     if (lo < -1e9 || hi > 1e9 || lo != (double)(long long)lo || hi != (double)(long long)hi) return refuse(c, node, "bounds of an integer other than 0 or 1 below, or both within 1e9");
     if (hi < lo) return refuse(c, node, "the maximum is below the minimum");
-    if (hi - lo > MAX_ENUM_RANGE) return refuse(c, node, "an integer range of more than 1000 values");
+    if (hi - lo > (double)MAX_ENUM_RANGE) return refuse(c, node, "an integer range of more than 1000 values");
     int out = -1;
     for (long long v = (long long)lo; v <= (long long)hi; v++) {
         goss_buf_clear(&c->text);

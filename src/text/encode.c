@@ -71,7 +71,7 @@ static int32_t special_at(const goss_vocab *v, const uint8_t *s, size_t n, unsig
     if (!v->special_first[s[0]]) return -1;
     for (int i = 0; i < v->n_special; i++) {
         const goss_str t = goss_vocab_raw(v, v->special[i]);
-        if (t.n <= n && !memcmp(t.s, s, t.n) && may_split(v, v->special[i], flags)) return v->special[i];
+        if (t.n <= n && !memcmp(t.s, s, (size_t)t.n) && may_split(v, v->special[i], flags)) return v->special[i];
     }
     return -1;
 }

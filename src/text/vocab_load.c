@@ -35,7 +35,7 @@ static int32_t token_id(const loader *l, const char *key, int32_t absent)
     return goss_gguf_u64(l->g, key, &id, NULL) == 1 && id < (uint64_t)l->v->n ? (int32_t)id : absent;
 }
 
-static int key_is(goss_str s, const char *text) { return s.n == strlen(text) && !memcmp(s.s, text, s.n); }
+static int key_is(goss_str s, const char *text) { return s.n == strlen(text) && !memcmp(s.s, text, (size_t)s.n); }
 
 static int choose_model(loader *l)
 {
