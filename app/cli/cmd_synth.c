@@ -282,7 +282,6 @@ static int make_file(job *j, const char *label, const char *path, int n_threads,
     return rc;
 }
 
-int goss_cmd_synth(int argc, char **argv);
 int goss_cmd_synth(int argc, char **argv)
 {
     int n_threads = 0, sparse = 0;

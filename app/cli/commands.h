@@ -5,7 +5,8 @@
     X(dump, "show the tensors of a GGUF file or URL")                             \
     X(meta, "show the metadata of a GGUF file or URL")                            \
     X(range, "read a range of bytes or a tensor, with its SHA-256")               \
-    X(download, "fetch a model over HTTP, resuming what is there")
+    X(download, "fetch a model over HTTP, resuming what is there")               \
+    X(synth, "write a model of real shape with random weights")
 
 /* argv[0] is the command's name. Returns the exit status: 0 done, 1 failed, 2 wrong usage. */
 #define GOSS_X(name, help) int goss_cmd_##name(int argc, char **argv);
