@@ -91,5 +91,5 @@ int goss_vocab_encode(const goss_vocab *v, const char *text, size_t n, unsigned 
         p = from - 1;
     }
     int r = encode_text(v, s + from, n - from, ids);
-    return r ? r : ids->failed ? GOSS_ENOMEM : 0;
+    return r ? r : ids->failed;
 }

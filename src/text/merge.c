@@ -179,5 +179,5 @@ int goss_merge(const goss_vocab *v, const uint8_t *s, size_t n, goss_buf *ids)
     else merge_by_heap(&m);
     append(&m, ids);
     goss_mem_free(block);
-    return ids->failed ? GOSS_ENOMEM : 0;
+    return ids->failed;
 }
