@@ -111,6 +111,25 @@ static inline int run_all(run *r, const int32_t *ids, int n, int chunk, int all,
     return rc;
 }
 
+/* 1 when this build has the backend; says so when not. */
+static inline int run_has(run_opener open, const run_model *m)
+{
+    run r;
+    if (open != goss_backend_open_cpu) return 1;
+    if (run_start(&r, m, open, 1, GOSS_KV_PAGE, GOSS_F16) == GOSS_EUNSUPPORTED) {
+        printf("SKIP this build has no CPU backend\n");
+        return 0;
+    }
+    run_stop(&r);
+    return 1;
+}
+
+/* 1 under sanitizers, where everything is slow. */
+static inline int run_short(void)
+{
+    return getenv("GOSS_TEST_SHORT") != NULL;
+}
+
 static inline int run_argmax(const float *v, int n)
 {
     int best = 0;
