@@ -6,7 +6,8 @@
     X(meta, "show the metadata of a GGUF file or URL")                            \
     X(range, "read a range of bytes or a tensor, with its SHA-256")               \
     X(download, "fetch a model over HTTP, resuming what is there")               \
-    X(synth, "write a model of real shape with random weights")
+    X(synth, "write a model of real shape with random weights")                   \
+    X(probe, "run one part of a model alone: tokenizer, layer, router, ...")
 
 /* argv[0] is the command's name. Returns the exit status: 0 done, 1 failed, 2 wrong usage. */
 #define GOSS_X(name, help) int goss_cmd_##name(int argc, char **argv);
