@@ -1,0 +1,330 @@
+/* cmd_bench.c - gossamer bench: how fast, and how near the memory's roofline.
+ *
+ * Prefill: tokens a second of prompts of several lengths. Decode: tokens a second behind several depths, and with N
+ * sessions at once. The roofline is the read bandwidth measured here, with the engine's number of threads, against the
+ * bytes of weights that one token must read (step_bytes).
+ * Token ids are random: speed does not depend on sense, but on experts it does, so the distinct ones are counted. */
+#include "../../src/base/thread.h"
+#include "commands.h"
+#include "session_cli.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MAX_LIST = 16 };
+typedef struct list { int v[MAX_LIST], n; } list;
+typedef struct result { const char *kind; int length, sessions; double per_second, ms, roofline, experts; } result;
+typedef struct bench {
+    goss_cli_engine c;
+    goss_model_info info;
+    list prefill, depths, sessions;
+    int n_tokens, repeats, json;
+    double bandwidth;              /* bytes/s */
+    uint64_t random;
+    result results[64]; int n_results;
+} bench;
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static int read_list(const char *text, list *out)
+{
+    out->n = 0;
+    for (char *end; *text && out->n < MAX_LIST; text = *end == ',' ? end + 1 : end) {
+        const long v = strtol(text, &end, 10);
+        if (end == text || v < 0 || v > 10000000) return 1;
+        out->v[out->n++] = (int)v;
+    }
+    return out->n == 0 || *text;
+}
+
+/* ---- the roof ---------------------------------------------------------------------------------------------- */
+typedef struct reader { const uint64_t *data; size_t n_each; uint64_t sum[64]; } reader;
+
+static void read_part(void *ctx, int task, int thread)
+{
+    reader *r = ctx;
+    const uint64_t *p = r->data + (size_t)task * r->n_each;
+    uint64_t a = 0, b = 0, c = 0, d = 0;
+    for (size_t i = 0; i + 4 <= r->n_each; i += 4) { a += p[i]; b += p[i + 1]; c += p[i + 2]; d += p[i + 3]; }
+    r->sum[thread & 63] += a + b + c + d;
+}
+
+/* The best of some passes over 256 MB, with as many threads as the engine has. */
+static double read_bandwidth(int n_threads)
+{
+    enum { TASKS = 64 };
+    const size_t bytes = (size_t)256 << 20;
+    uint64_t *data = malloc(bytes);
+    goss_pool *pool = NULL;
+    double best = 0;
+    if (data && !goss_pool_open(&pool, n_threads)) {
+        memset(data, 1, bytes);
+        reader r = { .data = data, .n_each = bytes / 8 / TASKS };
+        for (int i = 0; i < 5; i++) {
+            const double t0 = now_ms();
+            goss_pool_run(pool, read_part, &r, TASKS);
+            const double rate = (double)bytes / ((now_ms() - t0) / 1000);
+            if (rate > best) best = rate;
+        }
+        if (r.sum[0] == 1) putchar(0); /* the sums are used: the loop stays */
+    }
+    goss_pool_close(&pool);
+    free(data);
+    return best;
+}
+
+/* ---- prompts ----------------------------------------------------------------------------------------------- */
+static uint32_t next_random(bench *b)
+{
+    b->random = b->random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(b->random >> 33);
+}
+
+static void random_tokens(bench *b, int32_t *ids, int n)
+{
+    const uint32_t vocab = (uint32_t)b->info.n_vocab, safe = vocab > 512 ? vocab - 256 : vocab;
+    for (int i = 0; i < n; i++) ids[i] = (int32_t)(next_random(b) % safe);
+}
+
+static goss_session *begin(bench *b, int n_prompt, int n_new, goss_error *err)
+{
+    goss_session *s = NULL;
+    int32_t *ids = malloc(sizeof *ids * (size_t)(n_prompt + 1));
+    goss_params p = goss_params_default();
+    p.temperature = 0;
+    p.ignore_stop = 1;
+    p.max_tokens = n_new;
+    if (!ids) return NULL;
+    random_tokens(b, ids, n_prompt);
+    if (goss_session_open(b->c.engine, &s, err) || goss_session_prompt(s, ids, n_prompt, &p, err)) goss_session_close(&s);
+    free(ids);
+    return s;
+}
+
+/* ---- how many experts a step touches ----------------------------------------------------------------------- */
+typedef struct touched { int k, n_expert, layers; double distinct; } touched;
+
+static void count_experts(void *ctx, const char *stage, int layer, const float *values, int n_rows, int width)
+{
+    touched *t = ctx;
+    unsigned char seen[1024] = { 0 };
+    (void)layer;
+    if (strcmp(stage, "route") != 0 || width > 1024) return;
+    for (int r = 0; r < n_rows; r++) {
+        const float *v = values + (size_t)r * (size_t)width;
+        for (int e = 0; e < width; e++) {
+            int above = 0;
+            for (int o = 0; o < width; o++) above += v[o] > v[e] || (v[o] == v[e] && o < e);
+            if (above < t->k) seen[e] = 1;
+        }
+    }
+    for (int e = 0; e < width; e++) t->distinct += seen[e];
+    t->layers++;
+}
+
+/* Distinct experts a layer for n random tokens in one step; 0 for models without. */
+static double distinct_experts(bench *b, int n)
+{
+    int32_t ids[1024];
+    touched t = { .k = b->info.n_expert_used, .n_expert = b->info.n_expert };
+    goss_error err;
+    if (!b->info.n_expert || n > 1024) return 0;
+    random_tokens(b, ids, n);
+    if (goss_trace(b->c.engine, ids, n, n, count_experts, &t, &err)) return 0;
+    return t.layers ? t.distinct / t.layers : 0;
+}
+
+/* ---- runs -------------------------------------------------------------------------------------------------- */
+static result *add(bench *b, const char *kind, int length, int sessions)
+{
+    if (b->n_results == 64) return NULL;
+    result *r = &b->results[b->n_results++];
+    *r = (result){ .kind = kind, .length = length, .sessions = sessions };
+    return r;
+}
+
+/* Runs one session to its end. 0, or an error. */
+static int finish(bench *b, goss_session *s, goss_event *done, goss_error *err)
+{
+    for (;;) {
+        goss_event ev;
+        while (goss_session_event(s, &ev))
+            if (ev.kind == GOSS_EVENT_DONE) {
+                *done = ev;
+                if (ev.stop == GOSS_STOP_ERROR) *err = ev.error;
+                return ev.stop == GOSS_STOP_ERROR;
+            }
+        if (goss_cli_interrupted()) goss_session_cancel(s);
+        if (goss_engine_poll(b->c.engine, 100, err) < 0) return 1;
+    }
+}
+
+static int bench_one(bench *b, int n_prompt, int n_new, double *prefill_ms, double *decode_ms, goss_error *err)
+{
+    goss_event done = { 0 };
+    goss_session *s = begin(b, n_prompt, n_new, err);
+    const int rc = !s || finish(b, s, &done, err);
+    goss_session_close(&s);
+    *prefill_ms = done.prefill_ms;
+    *decode_ms = done.decode_ms;
+    return rc;
+}
+
+static int bench_prefill(bench *b, int n, goss_error *err)
+{
+    double best = 0, ms, ignored;
+    for (int i = 0; i < b->repeats; i++) {
+        if (bench_one(b, n, 1, &ms, &ignored, err)) return 1;
+        if (!best || ms < best) best = ms;
+    }
+    result *r = add(b, "prefill", n, 1);
+    if (r) { r->ms = best; r->per_second = n * 1000 / best; }
+    return 0;
+}
+
+static int bench_decode(bench *b, int depth, goss_error *err)
+{
+    double best = 0, ms, ignored;
+    for (int i = 0; i < b->repeats; i++) {
+        if (bench_one(b, depth > 0 ? depth : 1, b->n_tokens + 1, &ignored, &ms, err)) return 1;
+        if (!best || ms < best) best = ms;
+    }
+    result *r = add(b, "decode", depth, 1);
+    if (!r) return 0;
+    r->ms = best / b->n_tokens;
+    r->per_second = b->n_tokens * 1000 / best;
+    r->experts = b->info.n_expert_used;
+    if (b->bandwidth > 0) r->roofline = r->per_second * (double)b->info.step_bytes / b->bandwidth;
+    return 0;
+}
+
+/* n sessions; counted from the moment all have their first token until the first of them ends. */
+static int bench_sessions(bench *b, int n, goss_error *err)
+{
+    goss_session *s[256] = { 0 };
+    int got[256] = { 0 }, started = 0, ended = 0, counted = 0, rc = 0;
+    double t0 = 0, t1 = 0;
+    for (int i = 0; i < n && !rc; i++) rc = !(s[i] = begin(b, 16, b->n_tokens + 1, err));
+    while (!ended && !rc) {
+        rc = goss_engine_poll(b->c.engine, 100, err) < 0;
+        for (int i = 0; i < n; i++) {
+            goss_event ev;
+            while (goss_session_event(s[i], &ev)) {
+                if (ev.kind == GOSS_EVENT_DONE) ended = 1;
+                if (ev.kind != GOSS_EVENT_TOKEN) continue;
+                if (!got[i]++) started++;
+                else if (t0 > 0) counted++;
+            }
+        }
+        t1 = now_ms();
+        if (started == n && t0 == 0) t0 = t1;
+        if (goss_cli_interrupted()) ended = 1;
+    }
+    for (int i = 0; i < n; i++) goss_session_close(&s[i]);
+    result *r = rc ? NULL : add(b, "sessions", 16, n);
+    if (!r) return rc;
+    r->ms = t1 - t0;
+    r->per_second = counted * 1000 / (t1 - t0);
+    r->experts = distinct_experts(b, n);
+    return 0;
+}
+
+/* ---- the report -------------------------------------------------------------------------------------------- */
+static void print_table(const bench *b)
+{
+    const goss_model_info *m = &b->info;
+    printf("model     %s (%s, %s), %.2f B parameters, %.2f GB\n", m->name, m->arch, m->type, (double)m->n_params / 1e9, (double)m->file_bytes / 1e9);
+    printf("backend   %s (%s), %d threads\n", m->backend, m->level, m->n_threads);
+    printf("memory    %.1f GB/s read here; a token reads %.1f MB of weights\n", b->bandwidth / 1e9, (double)m->step_bytes / 1e6);
+    printf("%-10s %8s %8s %12s %10s %9s %8s\n", "test", "tokens", "sessions", "tokens/s", "ms", "roofline", "experts");
+    for (int i = 0; i < b->n_results; i++) {
+        const result *r = &b->results[i];
+        printf("%-10s %8d %8d %12.2f %10.3f ", r->kind, r->length, r->sessions, r->per_second, r->ms);
+        if (r->roofline > 0) printf("%8.1f%% ", r->roofline * 100);
+        else printf("%9s ", "");
+        if (r->experts > 0) printf("%8.1f", r->experts);
+        putchar('\n');
+    }
+}
+
+static void print_json(const bench *b)
+{
+    const goss_model_info *m = &b->info;
+    goss_buf name = GOSS_BUF(1024);
+    goss_buf_json_string(&name, m->name, strlen(m->name));
+    printf("{\"model\":%s,\"arch\":\"%s\",\"type\":\"%s\",\"params\":%lld,\"file_bytes\":%llu,\"backend\":\"%s\",\"level\":\"%s\",\"threads\":%d,"
+           "\"read_bytes_per_s\":%.0f,\"step_bytes\":%llu,\"results\":[",
+           goss_buf_cstr(&name), m->arch, m->type, (long long)m->n_params, (unsigned long long)m->file_bytes, m->backend, m->level, m->n_threads,
+           b->bandwidth, (unsigned long long)m->step_bytes);
+    for (int i = 0; i < b->n_results; i++) {
+        const result *r = &b->results[i];
+        printf("%s{\"test\":\"%s\",\"tokens\":%d,\"sessions\":%d,\"tokens_per_s\":%.3f,\"ms\":%.4f,\"roofline\":%.4f,\"experts\":%.2f}", i ? "," : "", r->kind,
+               r->length, r->sessions, r->per_second, r->ms, r->roofline, r->experts);
+    }
+    printf("]}\n");
+    goss_buf_free(&name);
+}
+
+static int fits(const bench *b, int n) { return n > 0 && n + b->n_tokens + 2 < b->info.max_kv; }
+
+static int run_all(bench *b)
+{
+    goss_error err = { .position = -1 };
+    int rc = 0;
+    for (int i = 0; i < b->prefill.n && !rc && !goss_cli_interrupted(); i++)
+        if (fits(b, b->prefill.v[i])) rc = bench_prefill(b, b->prefill.v[i], &err);
+    for (int i = 0; i < b->depths.n && !rc && !goss_cli_interrupted(); i++)
+        if (fits(b, b->depths.v[i] + 1)) rc = bench_decode(b, b->depths.v[i], &err);
+    for (int i = 0; i < b->sessions.n && !rc && !goss_cli_interrupted(); i++)
+        if (b->sessions.v[i] > 0) rc = bench_sessions(b, b->sessions.v[i], &err);
+    if (rc) return goss_cli_fail("bench", 1, &err);
+    if (b->json) print_json(b);
+    else print_table(b);
+    return 0;
+}
+
+int goss_cmd_bench(int argc, char **argv)
+{
+    goss_engine_options engine;
+    const char *prefill = "128,512", *depths = "0,512", *sessions = "4,16", *args[1];
+    bench *b = calloc(1, sizeof *b);
+    if (!b) return 1;
+    b->n_tokens = 64;
+    b->repeats = 3;
+    b->random = 42;
+    const goss_option options[] = {
+        { "--prefill", GOSS_OPT_STR, &prefill, .arg = "N,N,...", .help = "prompt lengths (128,512)" },
+        { "--depths", GOSS_OPT_STR, &depths, .arg = "N,N,...", .help = "tokens in front of the decoded ones (0,512)" },
+        { "--sessions", GOSS_OPT_STR, &sessions, .arg = "N,N,...", .help = "sessions at once (4,16); 0: none" },
+        { "--max-tokens,-n", GOSS_OPT_INT, &b->n_tokens, .arg = "N", .help = "tokens to decode (64)", .min = 1, .max = 100000 },
+        { "--repeat,-r", GOSS_OPT_INT, &b->repeats, .arg = "N", .help = "runs of each, the best counts (3)", .min = 1, .max = 1000 },
+        { "--json", GOSS_OPT_FLAG, &b->json, .help = "print one JSON object" },
+        { 0 } };
+    goss_engine_options_init(&engine);
+    const goss_usage usage = { "bench", "[MODEL]", "Measures prefill and decode speed and the share of the memory roofline.", 0, 1, { options, engine.table } };
+    const int n = goss_options_read(&usage, argc, argv, args);
+    int status = n < 0 ? ~n : goss_engine_options_finish(&engine, "bench", n ? args[0] : NULL);
+    if (n >= 0 && !status && (read_list(prefill, &b->prefill) || read_list(depths, &b->depths) || read_list(sessions, &b->sessions))) {
+        fputs("gossamer bench: a list should be numbers with commas between, as 128,512.\n", stderr);
+        status = 2;
+    }
+    int most = 1;
+    for (int i = 0; i < b->sessions.n; i++) most = b->sessions.v[i] > most ? b->sessions.v[i] : most;
+    if (!status && most > 256) { fputs("gossamer bench: at most 256 sessions.\n", stderr); status = 2; }
+    engine.config.max_sessions = most;
+    if (n >= 0 && !status) status = goss_cli_open(&b->c, &engine, "bench", 0);
+    if (n >= 0 && !status) {
+        goss_cli_catch_interrupts();
+        goss_engine_info(b->c.engine, &b->info);
+        b->bandwidth = read_bandwidth(b->info.n_threads);
+        status = run_all(b);
+        goss_cli_close(&b->c, "bench");
+    }
+    free(b);
+    return status;
+}

@@ -1,0 +1,23 @@
+/* session_cli.h - what run, chat and bench share: an engine opened with its options, progress and telemetry file; Ctrl-C;
+ * chat requests as JSON. */
+#ifndef GOSS_CLI_SESSION_CLI_H
+#define GOSS_CLI_SESSION_CLI_H
+#include "../../src/base/buf.h"
+#include "options.h"
+#include <stdio.h>
+
+typedef struct goss_cli_engine { goss_engine *engine; FILE *telemetry; } goss_cli_engine;
+/* Opens the model that o names (after goss_engine_options_finish) and waits until it is ready, with a progress bar where it
+ * takes long. `layers`: 1 adds the per-layer telemetry. 0, or the exit status after an explanation. */
+int goss_cli_open(goss_cli_engine *c, goss_engine_options *o, const char *command, int layers);
+int goss_cli_close(goss_cli_engine *c, const char *command); /* 0, or 1 when the telemetry could not be written */
+
+/* From now on Ctrl-C only counts; the third without a reset between ends the program. */
+void goss_cli_catch_interrupts(void);
+int goss_cli_interrupted(void);     /* 1 when it was pressed since the last reset */
+void goss_cli_reset_interrupt(void);
+
+void goss_cli_today(char out[11]);  /* YYYY-MM-DD, local time */
+/* Appends {"role":R,"content":TEXT}, with a comma before when the list is not empty. */
+void goss_cli_message(goss_buf *messages, const char *role, const char *text, size_t n);
+#endif
