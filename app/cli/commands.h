@@ -2,6 +2,11 @@
 #ifndef GOSS_CLI_COMMANDS_H
 #define GOSS_CLI_COMMANDS_H
 #define GOSS_COMMANDS(X)                                                          \
+    X(run, "answer one prompt")                                                   \
+    X(chat, "a conversation in the terminal")                                     \
+    X(bench, "measure prefill and decode speed")                                  \
+    X(models, "list the models found")                                            \
+    X(doctor, "what this machine has, what would fit, what is missing")           \
     X(dump, "show the tensors of a GGUF file or URL")                             \
     X(meta, "show the metadata of a GGUF file or URL")                            \
     X(range, "read a range of bytes or a tensor, with its SHA-256")               \
