@@ -92,9 +92,10 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
 }
 
 /* ---- a model in words ------------------------------------------------------------------------------------ */
-/* The type that most of the weights' bytes have. */
+/* The experts' type, or the one that most of the weights' bytes have. */
 static int main_type(const goss_model *m)
 {
+    if (m->hp.n_expert && m->hp.n_layer) return m->layers[0].gate.type;
     uint64_t sum[64] = { 0 };
     int best = 0;
     for (uint64_t i = 0; i < m->gguf->n_tensors; i++) {
