@@ -46,6 +46,9 @@ UNIT := $(patsubst tests/unit/%.c,$(V)/unit/%,$(wildcard tests/unit/test_*.c))
 CHECK_O := $(patsubst %.c,$(V)/%.o,$(filter-out tests/check/%_wasm.c,$(wildcard tests/check/*.c)))
 unit: $(UNIT)
 $(V)/unit/%: $(V)/tests/unit/%.o $(V)/libgossamer.a ; @mkdir -p $(@D); $(CC) $(CFLAGS_ALL) -o $@ $^ $(LIBS)
+TEXT_T := $(patsubst tests/text/%.c,$(V)/text/%,$(wildcard tests/text/*.c))
+text-bin: $(TEXT_T)
+$(V)/text/%: $(V)/tests/text/%.o $(V)/libgossamer.a ; @mkdir -p $(@D); $(CC) $(CFLAGS_ALL) -o $@ $^ $(LIBS)
 check-bin: $(V)/gossamer-check
 $(V)/gossamer-check: $(CHECK_O) $(V)/libgossamer.a ; $(CC) $(CFLAGS_ALL) -o $@ $^ $(LIBS)
 
@@ -80,4 +83,4 @@ $(DIST)/gossamer-relaxed.wasm: $(WASM_RELAXED_O) ; @mkdir -p $(@D); $(WASM_LD) $
 clean: ; rm -rf build $(DIST)
 -include $(LIB_O:.o=.d) $(APP_O:.o=.d) $(CHECK_O:.o=.d) $(UNIT:$(V)/unit/%=$(V)/tests/unit/%.d)
 .SECONDARY:
-.PHONY: all lib unit check-bin wasm clean
+.PHONY: all lib unit text-bin check-bin wasm clean
