@@ -114,6 +114,9 @@ GOSS_API void goss_engine_close(goss_engine **engine); /* closes its sessions to
  * or the error that stopped the engine (also in *err). */
 GOSS_API int goss_engine_poll(goss_engine *engine, int timeout_ms, goss_error *err);
 GOSS_API int goss_engine_state(const goss_engine *engine);
+/* Which lines on_telemetry is to get from now on; and, during a call of it, the session that the line is about (NULL: the engine). */
+GOSS_API void goss_engine_telemetry(goss_engine *engine, unsigned mask);
+GOSS_API const goss_session *goss_telemetry_session(const goss_engine *engine);
 GOSS_API void goss_engine_read_done(goss_engine *engine, uint64_t tag, int status);
 
 typedef struct goss_model_info {

@@ -132,6 +132,7 @@ struct goss_engine {
     goss_speculator *speculator;
     goss_observer *observer;
     goss_buf line;               /* a telemetry line */
+    const goss_session *about;   /* the session that it is about, NULL: the engine */
     goss_telemetry_fn on_line; void *on_line_ctx; /* goss_generate's */
     goss_stats stats;
     double t_poll, slow_ms;
@@ -165,6 +166,7 @@ void goss_session_queue(goss_session *s, goss_event *ev, const char *text, size_
 int goss_output_open(goss_session *s);
 void goss_output_close(goss_session *s);
 int goss_output_begin(goss_session *s, const goss_params *p, goss_error *err);
+int goss_output_resume(goss_session *s, const int32_t *ids, int n); /* a prompt that ends inside the assistant's turn */
 int goss_output_token(goss_session *s, const goss_pick *pick);   /* a GOSS_STOP reason, GOSS_STOP_NONE to go on */
 void goss_output_end(goss_session *s, goss_event *done);   /* flushes what was held back into events and `done` */
 const uint32_t *goss_output_mask(goss_session *s);         /* for the next token; NULL: anything goes */

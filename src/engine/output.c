@@ -131,6 +131,29 @@ static void enter_message(goss_session *s, const goss_chat_delta *d)
     goss_telemetry_channel(s);
 }
 
+/* A prompt may end inside the assistant's turn (a forced tool call, an answer begun): parser and grammar are shown what
+ * follows "<|start|>assistant", so that the first token generated is read in its place. */
+int goss_output_resume(goss_session *s, const int32_t *ids, int n)
+{
+    static const char role[] = "assistant";
+    goss_engine *e = s->engine;
+    goss_chat_delta d;
+    int i = n - 1;
+    while (i >= 0 && ids[i] != e->tok_start) i--;
+    if (!s->chat || e->tok_start < 0 || i < 0) return 0;
+    goss_buf_clear(&s->decoded);
+    const int rc = goss_vocab_encode(e->vocab, role, sizeof role - 1, 0, &s->decoded);
+    const int n_role = (int)(s->decoded.len / sizeof *ids);
+    if (rc || i + 1 + n_role > n || memcmp(ids + i + 1, s->decoded.data, s->decoded.len) != 0) return rc;
+    for (i += 1 + n_role; i < n; i++) {
+        if (s->grammar) goss_grammar_push(s->grammar, s->parser, ids[i]);
+        int more = goss_chat_parser_push(s->parser, ids[i], &d) > 0;
+        for (; more; more = goss_chat_parser_more(s->parser, &d))
+            if (d.new_message) enter_message(s, &d);
+    }
+    return 0;
+}
+
 /* One token through the parser: an event for each piece it yields, the first of them carries the token. */
 static int chat_token(goss_session *s, const goss_pick *pick)
 {

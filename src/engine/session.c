@@ -86,6 +86,7 @@ int goss_session_prompt(goss_session *s, const int32_t *ids, int n, const goss_p
     int rc = check_prompt(s, ids, n, err);
     if (!rc) rc = goss_sampler_init(&s->sampler, p, err);
     if (!rc) rc = goss_output_begin(s, p, err);
+    if (!rc) rc = goss_output_resume(s, ids, n);
     if (rc) return rc;
     s->first_event = s->n_events = 0;
     goss_buf_clear(&s->text);

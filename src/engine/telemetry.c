@@ -10,6 +10,10 @@ int goss_telemetry_on(const goss_engine *e, unsigned bit)
     return (e->config.on_telemetry && (e->config.telemetry_mask & bit)) || e->on_line != NULL;
 }
 
+void goss_engine_telemetry(goss_engine *e, unsigned mask) { e->config.telemetry_mask = mask; }
+
+const goss_session *goss_telemetry_session(const goss_engine *e) { return e->about; }
+
 static void begin(goss_engine *e)
 {
     e->line.failed = 0;
@@ -79,6 +83,7 @@ void goss_telemetry_prompt(goss_session *s)
 {
     goss_engine *e = s->engine;
     if (!goss_telemetry_on(e, GOSS_TELEMETRY_STAGES)) return;
+    e->about = s;
     const goss_hparams *h = &e->model.hp;
     char detail[256];
     goss_fmt(detail, sizeof detail, "layers=%d attn=%s moe=%s sample=%s kv_max=%d new=%d backend=%s", h->n_layer,
@@ -91,18 +96,21 @@ void goss_telemetry_prompt(goss_session *s)
     if (s->n_reused) goss_telemetry_stage(e, "prefix_reuse", "completed", 0, 0, detail);
     goss_telemetry_stage(e, "generation", "started", 0, 0, NULL);
     goss_telemetry_stage(e, "prefill", "started", s->n_prefilled, s->n_prompt, NULL);
+    e->about = NULL;
 }
 
 void goss_telemetry_prefill(goss_session *s, int n_rows)
 {
     goss_engine *e = s->engine;
     if (!goss_telemetry_on(e, GOSS_TELEMETRY_STAGES)) return;
+    e->about = s;
     const double ms = goss_os_now_ms() - s->t_prompt;
     const int done = s->n_prefilled >= s->n_prompt;
     char detail[96];
     goss_fmt(detail, sizeof detail, "rows=%d ms=%.1f tok/s=%.1f", n_rows, ms, per_second(s->n_prefilled - s->n_reused, ms));
     goss_telemetry_stage(e, "prefill", done ? "completed" : "progress", s->n_prefilled, s->n_prompt, detail);
     if (done && !s->prefill_only) goss_telemetry_stage(e, "decode", "started", 0, s->n_limit - s->n_prompt, NULL);
+    e->about = NULL;
 }
 
 /* A rough word on the text: empty, or low when one token makes up most of the last 64. */
@@ -129,6 +137,7 @@ void goss_telemetry_done(goss_session *s, int stop)
 {
     goss_engine *e = s->engine;
     if (!goss_telemetry_on(e, GOSS_TELEMETRY_STAGES)) return;
+    e->about = s;
     const double ms = s->t_last - s->t_first, each = s->n_generated > 1 ? ms / (s->n_generated - 1) : ms;
     const char *status = stop == GOSS_STOP_ERROR ? "failed" : "completed";
     char detail[160];
@@ -145,6 +154,7 @@ void goss_telemetry_done(goss_session *s, int stop)
     goss_fmt(detail, sizeof detail, "stop_reason=%s ms=%.1f", stop_name(stop), s->t_last - s->t_prompt);
     goss_telemetry_stage(e, "generation", status, 0, 0, detail);
     goss_telemetry_memory(e);
+    e->about = NULL;
 }
 
 /* ---- events ---------------------------------------------------------------------------------------------- */
@@ -171,6 +181,7 @@ void goss_telemetry_token(goss_session *s, const goss_pick *pick)
 {
     goss_engine *e = s->engine;
     if (!goss_telemetry_on(e, GOSS_TELEMETRY_TOKENS)) return;
+    e->about = s;
     event_begin(e, "token_generated");
     goss_buf_printf(&e->line, ",\"token_id\":%d,\"token_text\":", pick->token);
     token_text(e, pick->token);
@@ -188,12 +199,14 @@ void goss_telemetry_token(goss_session *s, const goss_pick *pick)
     goss_telemetry_stage(e, "decode", "progress", s->n_generated, s->n_limit - s->n_prompt, detail);
     if (s->n_generated == 1 || s->n_generated % 16 == 0)
         goss_telemetry_cache(e, -1, s->kv.n, e->max_kv, s->kv.base[GOSS_KV_WINDOW], (uint64_t)s->kv.n * e->plan.kv_token_bytes);
+    e->about = NULL;
 }
 
 void goss_telemetry_channel(goss_session *s)
 {
     goss_engine *e = s->engine;
     if (!goss_telemetry_on(e, GOSS_TELEMETRY_TOKENS)) return;
+    e->about = s;
     event_begin(e, "channel");
     goss_buf_printf(&e->line, ",\"channel\":\"%s\"", s->channel);
     if (s->recipient[0]) {
@@ -201,6 +214,7 @@ void goss_telemetry_channel(goss_session *s)
         goss_buf_json_string(&e->line, s->recipient, strlen(s->recipient));
     }
     event_end(e, GOSS_TELEMETRY_TOKENS);
+    e->about = NULL;
 }
 
 void goss_telemetry_speculation(goss_engine *e, int drafted, int accepted)
