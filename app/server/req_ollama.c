@@ -1,0 +1,98 @@
+/* req_ollama.c - reads Ollama's /api/chat and /api/generate. */
+#include "parse.h"
+#include <string.h>
+
+static int read_options(goss_srv_parse *p) {
+    int o = goss_srv_field(p, 0, "options"), predict = 0;
+    if (o < 0) return 0;
+    if (goss_json_kind(p->j, o) != GOSS_JSON_OBJECT) return goss_srv_bad(p, o, "options", "must be an object");
+    goss_srv_note_unknown(p, o, "options",
+                          " temperature top_p top_k min_p seed num_predict num_ctx stop repeat_penalty "
+                          "repeat_last_n presence_penalty "
+                          "frequency_penalty logit_bias ");
+    if (goss_srv_get_sampling(p, o) || goss_srv_get_stops(p, o, "stop") ||
+        goss_srv_get_int(p, o, "num_ctx", 1, 1 << 30, &p->r->max_kv) ||
+        goss_srv_get_int(p, o, "num_predict", -2, 1 << 30, &predict))
+        return -1;
+    p->r->params.max_tokens = predict > 0 ? predict : 0;
+    return 0;
+}
+
+static int read_format(goss_srv_parse *p, const char **text) {
+    int node = goss_srv_field(p, 0, "format");
+    goss_buf b = GOSS_BUF(SIZE_MAX / 2);
+    *text = NULL;
+    if (node < 0 || goss_json_is(p->j, node, "")) return 0;
+    if (goss_json_is(p->j, node, "json"))
+        return p->r->params.json_schema = "{}", *text = "{\"type\":\"json_object\"}", 0;
+    if (goss_srv_set_schema(p, node, "format")) return -1;
+    goss_buf_str(&b, "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\",\"schema\":");
+    goss_buf_str(&b, p->r->params.json_schema);
+    goss_buf_str(&b, "}}");
+    *text = goss_srv_keep_text(p->r, b.data, b.len);
+    goss_buf_free(&b);
+    return *text ? 0 : goss_srv_bad(p, node, "format", "does not fit in memory");
+}
+
+/* think: true shows the reasoning, false hides it and asks for little; a word is the effort. */
+static int read_think(goss_srv_parse *p, const char **effort) {
+    int node = goss_srv_field(p, 0, "think"), kind = goss_json_kind(p->j, node);
+    if (kind == GOSS_JSON_FALSE) return p->r->show_reasoning = 0, *effort = "low", 0;
+    if (node < 0 || kind == GOSS_JSON_TRUE) return 0;
+    return goss_srv_read_effort(p, 0, "think", effort);
+}
+
+static int write_one(goss_srv_parse *p, const char *role, const char *key) {
+    const char *text = NULL;
+    if (goss_srv_get_text(p, 0, key, &text)) return -1;
+    if (!text || !*text) return 0;
+    if (goss_srv_chat_message(p, goss_json_get(p->j, 0, key), role)) return -1;
+    goss_srv_chat_text(p, "content", text, strlen(text));
+    goss_buf_str(&p->r->chat, "}");
+    return 0;
+}
+
+static int no_images(goss_srv_parse *p, int o) {
+    int images = goss_srv_field(p, o, "images");
+    return goss_json_first(p->j, images) >= 0
+               ? goss_srv_bad(p, images, "images", "are not something this model reads: it reads text")
+               : 0;
+}
+
+static int read_generate(goss_srv_parse *p, const char *format, const char *effort) {
+    goss_srv_request *r = p->r;
+    int raw = 0, prompt = goss_srv_field(p, 0, "prompt");
+    if (goss_srv_get_bool(p, 0, "raw", &raw) || no_images(p, 0)) return -1;
+    if (raw) {
+        r->prompts = goss_srv_keep(r, sizeof *r->prompts);
+        r->n_prompts = 1;
+        if (!r->prompts || prompt < 0) return goss_srv_bad(p, prompt, "prompt", "is missing");
+        return goss_srv_text_of(p, prompt, "prompt", &r->prompts->text, &r->prompts->n_text);
+    }
+    if (prompt < 0) return goss_srv_bad(p, prompt, "prompt", "is missing");
+    goss_srv_chat_begin(p);
+    if (write_one(p, "developer", "system") || write_one(p, "user", "prompt")) return -1;
+    return goss_srv_chat_end(p, NULL, format, effort);
+}
+
+int goss_srv_read_ollama(goss_srv_parse *p) {
+    static const char known[] = " model messages tools format options stream think keep_alive prompt system "
+                                "template raw suffix images context "
+                                "telemetry telemetry_top_k max_kv layers moe_fallback ";
+    goss_srv_request *r = p->r;
+    int messages = goss_srv_field(p, 0, "messages"), n_tools;
+    const char *tools_text, *format, *effort = NULL;
+    r->stream = 1;
+    goss_srv_note_unknown(p, 0, r->api == GOSS_SRV_OLLAMA_CHAT ? "/api/chat" : "/api/generate", known);
+    if (goss_srv_get_bool(p, 0, "stream", &r->stream) || read_options(p) || read_format(p, &format) ||
+        read_think(p, &effort) || goss_srv_get_extras(p, 0))
+        return -1;
+    if (r->api == GOSS_SRV_OLLAMA_GENERATE) return read_generate(p, format, effort);
+    if (goss_srv_read_tools(p, goss_srv_field(p, 0, "tools"), &tools_text, &n_tools)) return -1;
+    if (goss_json_kind(p->j, messages) != GOSS_JSON_ARRAY || !p->j->nodes[messages].n)
+        return goss_srv_bad(p, messages, "messages", "must be an array with at least one message");
+    goss_srv_chat_begin(p);
+    for (int m = goss_json_first(p->j, messages); m >= 0; m = goss_json_next(p->j, m))
+        if (no_images(p, m) || goss_srv_chat_openai_message(p, m)) return -1;
+    return goss_srv_chat_end(p, tools_text, format, effort);
+}
