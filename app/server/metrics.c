@@ -1,0 +1,119 @@
+/* metrics.c - see metrics.h. Prometheus's text format, version 0.0.4. */
+#include "metrics.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum { ROUTES = 32, BUCKETS = 10 };
+static const double bounds[BUCKETS] = { 0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 20, 60, 300 };
+typedef struct histogram { uint64_t bucket[BUCKETS], count; double sum; } histogram;
+typedef struct route { const char *name; uint64_t by_class[6]; histogram seconds; } route;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static route routes[ROUTES];
+static int n_routes;
+static histogram first_token;
+static uint64_t n_prompt, n_reused, n_generated, n_answers;
+static double last_speed;
+static goss_stats engine;
+static int loaded, waiting, running;
+static atomic_int connections;
+static atomic_ullong rejected;
+
+static void observe(histogram *h, double seconds) {
+    for (int i = 0; i < BUCKETS; i++) h->bucket[i] += seconds <= bounds[i];
+    h->count++;
+    h->sum += seconds;
+}
+
+void goss_srv_metrics_request(const char *name, int status, double ms) {
+    pthread_mutex_lock(&lock);
+    int i = 0;
+    while (i < n_routes && strcmp(routes[i].name, name)) i++;
+    if (i == n_routes && n_routes < ROUTES) routes[n_routes++].name = name;
+    if (i < n_routes) {
+        routes[i].by_class[status >= 100 && status < 600 ? status / 100 : 0]++;
+        observe(&routes[i].seconds, ms / 1000);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void goss_srv_metrics_answer(int prompt, int reused, int generated, double first_ms, double tokens_per_s) {
+    pthread_mutex_lock(&lock);
+    n_prompt += (uint64_t)prompt;
+    n_reused += (uint64_t)reused;
+    n_generated += (uint64_t)generated;
+    n_answers++;
+    if (first_ms > 0) observe(&first_token, first_ms / 1000);
+    if (tokens_per_s > 0) last_speed = tokens_per_s;
+    pthread_mutex_unlock(&lock);
+}
+
+void goss_srv_metrics_engine(const goss_stats *stats, int models, int jobs_waiting, int jobs_running) {
+    pthread_mutex_lock(&lock);
+    engine = *stats;
+    loaded = models;
+    waiting = jobs_waiting;
+    running = jobs_running;
+    pthread_mutex_unlock(&lock);
+}
+
+void goss_srv_metrics_connections(int change) { atomic_fetch_add(&connections, change); }
+void goss_srv_metrics_reject(void) { atomic_fetch_add(&rejected, 1); }
+
+static void one(goss_buf *b, const char *name, const char *type, const char *help, double value) {
+    goss_buf_printf(b, "# HELP gossamer_%s %s\n# TYPE gossamer_%s %s\ngossamer_%s %.15g\n", name, help, name, type,
+                    name, value);
+}
+
+static void write_histogram(goss_buf *b, const char *name, const char *label, const char *value, const histogram *h) {
+    const char *open = *label ? "{" : "", *eq = *label ? "=\"" : "", *quote = *label ? "\"" : "",
+               *close = *label ? "}" : "", *comma = *label ? "," : "";
+    for (int i = 0; i < BUCKETS; i++)
+        goss_buf_printf(b, "gossamer_%s_bucket{%s%s%s%s%sle=\"%g\"} %llu\n", name, label, eq, value, quote, comma,
+                        bounds[i], (unsigned long long)h->bucket[i]);
+    goss_buf_printf(b, "gossamer_%s_bucket{%s%s%s%s%sle=\"+Inf\"} %llu\n", name, label, eq, value, quote, comma,
+                    (unsigned long long)h->count);
+    goss_buf_printf(b, "gossamer_%s_sum%s%s%s%s%s%s %.9g\n", name, open, label, eq, value, quote, close, h->sum);
+    goss_buf_printf(b, "gossamer_%s_count%s%s%s%s%s%s %llu\n", name, open, label, eq, value, quote, close,
+                    (unsigned long long)h->count);
+}
+
+void goss_srv_metrics_write(goss_buf *b) {
+    static const char *const classes[6] = { "other", "1xx", "2xx", "3xx", "4xx", "5xx" };
+    pthread_mutex_lock(&lock);
+    goss_buf_str(b, "# HELP gossamer_requests_total Requests answered, by route and class of status.\n# TYPE "
+                    "gossamer_requests_total counter\n");
+    for (int i = 0; i < n_routes; i++)
+        for (int c = 0; c < 6; c++)
+            if (routes[i].by_class[c])
+                goss_buf_printf(b, "gossamer_requests_total{route=\"%s\",status=\"%s\"} %llu\n", routes[i].name,
+                                classes[c], (unsigned long long)routes[i].by_class[c]);
+    goss_buf_str(b, "# HELP gossamer_request_seconds Time from the request's headers to the last byte of the "
+                    "answer.\n# TYPE gossamer_request_seconds histogram\n");
+    for (int i = 0; i < n_routes; i++)
+        write_histogram(b, "request_seconds", "route", routes[i].name, &routes[i].seconds);
+    goss_buf_str(b, "# HELP gossamer_first_token_seconds Time from the request to its first token.\n# TYPE "
+                    "gossamer_first_token_seconds histogram\n");
+    write_histogram(b, "first_token_seconds", "", "", &first_token);
+    one(b, "answers_total", "counter", "Answers finished.", (double)n_answers);
+    one(b, "prompt_tokens_total", "counter", "Tokens of prompts.", (double)n_prompt);
+    one(b, "reused_tokens_total", "counter", "Tokens of prompts found in the prefix cache.", (double)n_reused);
+    one(b, "generated_tokens_total", "counter", "Tokens generated.", (double)n_generated);
+    one(b, "tokens_per_second", "gauge", "Decoding speed of the last answer.", last_speed);
+    one(b, "queue_rejected_total", "counter", "Requests refused because the queue was full.",
+        (double)atomic_load(&rejected));
+    one(b, "jobs_waiting", "gauge", "Requests that wait for a session.", waiting);
+    one(b, "jobs_running", "gauge", "Requests being answered.", running);
+    one(b, "connections", "gauge", "Connections open.", atomic_load(&connections));
+    one(b, "models_loaded", "gauge", "Models in memory.", loaded);
+    one(b, "steps_total", "counter", "Steps through the model.", (double)engine.n_steps);
+    one(b, "rows_total", "counter", "Rows in those steps.", (double)engine.n_rows);
+    one(b, "drafted_tokens_total", "counter", "Tokens drafted by speculation.", (double)engine.n_drafted);
+    one(b, "accepted_tokens_total", "counter", "Drafted tokens accepted.", (double)engine.n_accepted);
+    one(b, "kv_bytes", "gauge", "Bytes of the KV cache in use.", (double)engine.kv_bytes_used);
+    one(b, "gpu_bytes", "gauge", "Bytes allocated on the GPU.", (double)engine.gpu_bytes);
+    one(b, "expert_hits_total", "counter", "Experts found on the device.", (double)engine.expert_hits);
+    one(b, "expert_misses_total", "counter", "Experts fetched.", (double)engine.expert_misses);
+    pthread_mutex_unlock(&lock);
+}

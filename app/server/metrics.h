@@ -1,0 +1,13 @@
+/* metrics.h - counters for /metrics. Lock-free adds from any thread; the engine's figures are copied in by the
+ * runner. */
+#ifndef GOSS_SERVER_METRICS_H
+#define GOSS_SERVER_METRICS_H
+#include "../../src/base/buf.h"
+#include <gossamer.h>
+void goss_srv_metrics_request(const char *route, int status, double ms); /* route: static text */
+void goss_srv_metrics_answer(int prompt, int reused, int generated, double first_ms, double tokens_per_s);
+void goss_srv_metrics_engine(const goss_stats *stats, int loaded, int waiting, int running);
+void goss_srv_metrics_connections(int change);
+void goss_srv_metrics_reject(void);                                       /* the queue was full */
+void goss_srv_metrics_write(goss_buf *b);
+#endif

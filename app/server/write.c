@@ -1,0 +1,158 @@
+/* write.c - what the writers of all protocols share, and refusals. */
+#include "job.h"
+#include "../../src/base/mem.h"
+#include "../../src/base/os.h"
+#include <string.h>
+
+extern const goss_srv_writer goss_srv_write_chat, goss_srv_write_text, goss_srv_write_responses,
+    goss_srv_write_messages, goss_srv_write_ollama;
+
+const goss_srv_writer *goss_srv_writer_of(goss_srv_api api) {
+    static const goss_srv_writer *const writers[GOSS_SRV_N_APIS] = {
+        &goss_srv_write_chat,     &goss_srv_write_text,   &goss_srv_write_responses,
+        &goss_srv_write_messages, &goss_srv_write_ollama, &goss_srv_write_ollama
+    };
+    return writers[api];
+}
+
+static const char *anthropic_type(const goss_srv_fail *f) {
+    return f->status == 401   ? "authentication_error"
+           : f->status == 403 ? "permission_error"
+           : f->status == 404 ? "not_found_error"
+           : f->status == 413 ? "request_too_large"
+           : f->status == 429 ? "rate_limit_error"
+           : f->status == 503 ? "overloaded_error"
+           : f->status >= 500 ? "api_error"
+                              : "invalid_request_error";
+}
+
+void goss_srv_write_fail(goss_buf *b, goss_srv_api api, const goss_srv_fail *f) {
+    if (api == GOSS_SRV_OLLAMA_CHAT || api == GOSS_SRV_OLLAMA_GENERATE) {
+        goss_buf_str(b, "{\"error\":");
+        goss_buf_json_string(b, f->message, strlen(f->message));
+        goss_buf_str(b, "}");
+        return;
+    }
+    int anthropic = api == GOSS_SRV_MESSAGES || api == GOSS_SRV_COUNT;
+    goss_buf_str(b, anthropic ? "{\"type\":\"error\",\"error\":{\"message\":" : "{\"error\":{\"message\":");
+    goss_buf_json_string(b, f->message, strlen(f->message));
+    goss_buf_printf(b, ",\"type\":\"%s\",\"stage\":\"%s\",\"param\":",
+                    anthropic ? anthropic_type(f)
+                    : f->type ? f->type
+                              : "server_error",
+                    f->stage ? f->stage : "request");
+    if (*f->param) goss_buf_json_string(b, f->param, strlen(f->param));
+    else goss_buf_str(b, "null");
+    if (f->code) goss_buf_printf(b, ",\"code\":\"%s\"", f->code);
+    else goss_buf_str(b, ",\"code\":null");
+    if (f->position >= 0) goss_buf_printf(b, ",\"position\":%lld", (long long)f->position);
+    goss_buf_str(b, "}}");
+}
+
+const char *goss_srv_finish(const goss_srv_lane *lane) {
+    if (lane->stop == GOSS_STOP_LENGTH) return "length";
+    for (int i = 0; i < lane->n_items; i++) if (lane->items[i].kind == GOSS_SRV_CALL) return "tool_calls";
+    return "stop";
+}
+
+size_t goss_srv_token_bytes(const goss_srv_job *job, int32_t token, char *to, size_t cap) {
+    int n = goss_detokenize(job->engine, &token, 1, to, (int)cap);
+    return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap;
+}
+
+void goss_srv_write_token(goss_buf *b, const goss_srv_job *job, int32_t token) {
+    char text[512];
+    size_t n = goss_srv_token_bytes(job, token, text, sizeof text);
+    goss_buf_str(b, "\"token\":");
+    goss_buf_json_string(b, text, n);
+    goss_buf_str(b, ",\"bytes\":[");
+    for (size_t i = 0; i < n; i++) goss_buf_printf(b, "%s%d", i ? "," : "", (unsigned char)text[i]);
+    goss_buf_str(b, "]");
+}
+
+static double finite(float v) { return v < -9999 || v != v ? -9999 : (double)v; } /* JSON has no infinity */
+
+void goss_srv_write_record(goss_buf *b, const goss_srv_job *job, const goss_srv_record *r) {
+    goss_buf_str(b, "{");
+    goss_srv_write_token(b, job, r->token);
+    goss_buf_printf(b, ",\"logprob\":%.6g,\"top_logprobs\":[", finite(r->logprob));
+    for (int i = 0; i < r->n_top && i < job->req.logprobs; i++) {
+        goss_buf_str(b, i ? ",{" : "{");
+        goss_srv_write_token(b, job, r->top[i].token);
+        goss_buf_printf(b, ",\"logprob\":%.6g}", finite(r->top[i].logprob));
+    }
+    goss_buf_str(b, "]}");
+}
+
+/* SURFACE: extra:{telemetry, token_id, entropy, tokens_per_sec, top_k:[...], stage, stats}. */
+static void write_telemetry(goss_buf *b, goss_srv_lane *lane) {
+    if (!lane->telemetry.len) return;
+    goss_buf_str(b, ",\"telemetry\":[");
+    goss_buf_append(b, lane->telemetry.data, lane->telemetry.len);
+    goss_buf_str(b, "]");
+    goss_buf_clear(&lane->telemetry);
+}
+
+static double speed(const goss_srv_lane *lane) {
+    double ms = goss_os_now_ms() - lane->first_ms;
+    return lane->first_ms && ms > 0 && lane->n_generated > 1 ? 1000.0 * (lane->n_generated - 1) / ms : 0;
+}
+
+void goss_srv_write_extra(goss_srv_job *job, goss_srv_lane *lane) {
+    goss_buf *b = &job->bytes;
+    const goss_event *ev = &lane->event;
+    if (!job->req.telemetry) return;
+    goss_buf_printf(b, ",\"extra\":{\"stage\":\"decode\",\"tokens_per_sec\":%.2f", speed(lane));
+    if (ev->kind == GOSS_EVENT_TOKEN && ev->token >= 0) {
+        goss_buf_printf(b, ",\"token_id\":%d,\"entropy\":%.6g,\"top_k\":[", ev->token, finite(ev->entropy));
+        for (int i = 0; i < ev->n_top && i < job->req.telemetry_top_k; i++) {
+            char text[512];
+            size_t n = goss_srv_token_bytes(job, ev->top[i].token, text, sizeof text);
+            goss_buf_printf(b, "%s{\"token_id\":%d,\"token_text\":", i ? "," : "", ev->top[i].token);
+            goss_buf_json_string(b, text, n);
+            goss_buf_printf(b, ",\"logprob\":%.6g}", finite(ev->top[i].logprob));
+        }
+        goss_buf_str(b, "]");
+    }
+    write_telemetry(b, lane);
+    goss_buf_str(b, "}");
+}
+
+void goss_srv_write_stats(goss_srv_job *job, goss_srv_lane *lane) {
+    goss_buf *b = &job->bytes;
+    if (!job->req.telemetry) return;
+    double tps = lane->decode_ms > 0 ? 1000.0 * lane->n_generated / lane->decode_ms : 0;
+    goss_buf_printf(b,
+                    ",\"extra\":{\"stage\":\"generation\",\"tokens_per_sec\":%.2f,\"stats\":{\"prompt_tokens\":%d,"
+                    "\"reused_tokens\":%d,\"generated_tokens\":%d,"
+                    "\"prefill_ms\":%.3f,\"decode_ms\":%.3f}",
+                    tps, lane->n_prompt, lane->n_reused, lane->n_generated, lane->prefill_ms, lane->decode_ms);
+    write_telemetry(b, lane);
+    goss_buf_str(b, "}");
+}
+
+void goss_srv_write_arguments(goss_buf *b, const goss_srv_item *item) {
+    goss_json j = { 0 };
+    const char *text = (const char *)item->text.data;
+    int ok = item->text.len && goss_json_parse(&j, text, item->text.len, NULL, NULL) == 0 &&
+             goss_json_kind(&j, 0) == GOSS_JSON_OBJECT;
+    if (ok) goss_json_write(&j, 0, b);
+    else if (!item->text.len) goss_buf_str(b, "{}");
+    else { /* not an object: shown as it came, so that nothing is lost */
+        goss_buf_str(b, "{\"arguments\":");
+        goss_buf_json_string(b, text, item->text.len);
+        goss_buf_str(b, "}");
+    }
+    goss_json_free(&j);
+}
+
+void goss_srv_totals(const goss_srv_job *job, int *prompt, int *reused, int *generated, int *reasoning) {
+    *prompt = *reused = *generated = *reasoning = 0;
+    for (int i = 0; i < job->n_lanes; i++) {
+        const goss_srv_lane *l = &job->lanes[i];
+        int first = i % job->req.n == 0; /* the choices of one prompt share it */
+        if (first) *prompt += l->n_prompt, *reused += l->n_reused;
+        *generated += l->n_generated;
+        *reasoning += l->n_reasoning;
+    }
+}
