@@ -1,0 +1,37 @@
+/* slots.h - the models in memory, each an engine. Only the runner's thread may call these. */
+#ifndef GOSS_SERVER_SLOTS_H
+#define GOSS_SERVER_SLOTS_H
+#include "catalog.h"
+#include "job.h"
+#include "runner.h"
+#include <stdio.h>
+
+enum { GOSS_SRV_SLOTS_MAX = 16 };
+struct goss_srv_slot {
+    goss_srv_model model;
+    int layers, moe_fallback;       /* the variant */
+    goss_engine *engine;            /* NULL: the slot is free */
+    goss_model_info info;
+    int ready, stale, n_lanes, n_jobs;
+    double used_ms, began_ms, load_ms;
+};
+typedef struct goss_srv_slots {
+    const goss_srv_config *c;
+    goss_srv_slot slot[GOSS_SRV_SLOTS_MAX];
+    int n;                          /* how many may be used */
+    FILE *telemetry;
+    unsigned mask;                  /* what engines report now */
+    void (*on_progress)(void *ctx, double progress);
+    void (*on_line)(void *ctx, goss_srv_slot *slot, const char *json, size_t n);
+    void *ctx;
+} goss_srv_slots;
+
+/* The slot for a model and variant. 0 and *out set when it is loaded; GOSS_EAGAIN when it is loading or has to wait
+ * for another to become
+ * free; or what went wrong. */
+int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, int moe_fallback,
+                       goss_srv_slot **out, goss_error *err);
+/* Looks whether loading has come to an end. 0 when ready, GOSS_EAGAIN, or an error (the slot is free again). */
+int goss_srv_slots_check(goss_srv_slots *s, goss_srv_slot *slot, goss_error *err);
+void goss_srv_slots_unload(goss_srv_slots *s, goss_srv_slot *slot);
+#endif
