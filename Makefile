@@ -33,7 +33,7 @@ all: $(V)/gossamer $(V)/libgossamer.a $(V)/libgossamer.so
 lib: $(V)/libgossamer.a
 $(V)/libgossamer.a: $(LIB_O) $(V)/gen/wgsl.o ; @rm -f $@; $(AR) rcs $@ $^
 $(V)/libgossamer.so: $(LIB_O) $(V)/gen/wgsl.o ; $(CC) $(CFLAGS_ALL) -shared -o $@ $^ $(LIBS)
-$(V)/gossamer: $(APP_O) $(V)/libgossamer.a ; $(CC) $(CFLAGS_ALL) -o $@ $^ -lcurl -lmicrohttpd $(LIBS)
+$(V)/gossamer: $(APP_O) $(V)/libgossamer.a ; $(CC) $(CFLAGS_ALL) -o $@ $^ -lcurl -lmicrohttpd -lz $(LIBS)
 $(V)/%.o: %.c Makefile ; @mkdir -p $(@D); $(CC) $(CFLAGS_ALL) $(call isa,$<) -MMD -MP -c -o $@ $<
 
 # ---- generated: WGSL files as C arrays ----------------------------------------------------------------------------------

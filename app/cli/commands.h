@@ -11,6 +11,7 @@
     X(meta, "show the metadata of a GGUF file or URL")                            \
     X(range, "read a range of bytes or a tensor, with its SHA-256")               \
     X(download, "fetch a model over HTTP, resuming what is there")               \
+    X(serve, "serve the page, model files and OpenAI's, Anthropic's, Ollama's APIs") \
     X(synth, "write a model of real shape with random weights")                   \
     X(probe, "run one part of a model alone: tokenizer, layer, router, ...")
 
