@@ -23,6 +23,8 @@ struct reader {
     uint64_t n, file_size, pos, want;
     goss_error *err;
     int rc;
+    goss_tensor farthest;       /* the tensor that ends last, and where in the data section */
+    uint64_t farthest_end;
 };
 
 /* ---- fields ---------------------------------------------------------------------------------------------------------------- */
@@ -189,7 +191,8 @@ static void check_alignment(struct reader *r, goss_gguf *g, const goss_kvpair *k
     const uint64_t a = kind_ok ? kv->v.u : 0;
     if (a == 0 || a > MAX_ALIGNMENT || (a & (a - 1)))
         bad_value(r, GOSS_EFORMAT, kv->position, kv->key, "a value that is not a power of two up to 1048576,");
-    g->alignment = a;
+    else
+        g->alignment = a;
 }
 
 /* ---- tensors ---------------------------------------------------------------------------------------------------------------- */
@@ -222,7 +225,21 @@ static void measure(struct reader *r, goss_tensor *t, uint64_t at)
         bad_tensor(r, GOSS_EFORMAT, at, t, "a size beyond 64 bits");
 }
 
-static void read_tensor(struct reader *r, goss_tensor *t)
+/* Aligned, and not so far out that its end overflows; whether it ends inside the file is known when the header's end is. */
+static void place(struct reader *r, const goss_gguf *g, const goss_tensor *t)
+{
+    uint64_t end;
+    if (t->offset % g->alignment)
+        bad_tensor(r, GOSS_EFORMAT, t->position, t, "an offset that is not a multiple of the alignment");
+    else if (goss_add_u64(t->offset, t->n_bytes, &end))
+        bad_tensor(r, GOSS_EFORMAT, t->position, t, "an offset beyond 64 bits");
+    else if (end > r->farthest_end) {
+        r->farthest = *t;
+        r->farthest_end = end;
+    }
+}
+
+static void read_tensor(struct reader *r, const goss_gguf *g, goss_tensor *t)
 {
     const uint64_t at = r->pos;
     *t = (goss_tensor){ .ne = { 1, 1, 1, 1 }, .position = at };
@@ -247,6 +264,8 @@ static void read_tensor(struct reader *r, goss_tensor *t)
     t->offset = read_uint(r, 8, "a tensor's description");
     if (!r->rc)
         measure(r, t, at);
+    if (!r->rc)
+        place(r, g, t);
 }
 
 /* ---- the walk ----------------------------------------------------------------------------------------------------------------- */
@@ -284,7 +303,7 @@ static int walk(struct reader *r, goss_gguf *g)
 {
     goss_kvpair one_kv;
     goss_tensor one_tensor;
-    r->pos = 0;
+    r->pos = r->farthest_end = 0;
     g->alignment = DEFAULT_ALIGNMENT;
     read_start(r, g);
     for (uint64_t i = 0; i < g->n_kv && !r->rc; i++) {
@@ -293,9 +312,13 @@ static int walk(struct reader *r, goss_gguf *g)
         check_alignment(r, g, kv);
     }
     for (uint64_t i = 0; i < g->n_tensors && !r->rc; i++)
-        read_tensor(r, g->tensors ? &g->tensors[i] : &one_tensor);
+        read_tensor(r, g, g->tensors ? &g->tensors[i] : &one_tensor);
     g->header_bytes = r->pos;
     g->data_offset = (r->pos + g->alignment - 1) / g->alignment * g->alignment;
+    if (r->rc == 0 && r->farthest_end > 0 && (g->data_offset > r->file_size || r->farthest_end > r->file_size - g->data_offset))
+        r->rc = goss_fail(r->err, GOSS_EFORMAT, (int64_t)r->farthest.position,
+                          "The tensor \"%s\", described at byte %llu, ends beyond the file's %llu bytes: the file is cut off or damaged.",
+                          r->farthest.name, (unsigned long long)r->farthest.position, (unsigned long long)r->file_size);
     return r->rc;
 }
 
@@ -374,21 +397,11 @@ static int check_names(const goss_gguf *g, uint32_t *index, goss_error *err)
     return 0;
 }
 
-/* Offsets become absolute. Aligned, inside the file, nothing shared. */
+/* Offsets become absolute (every end was found inside the file), and nothing may be shared. */
 static int check_places(const goss_gguf *g, uint32_t *index, goss_error *err)
 {
-    for (uint64_t i = 0; i < g->n_tensors; i++) {
-        goss_tensor *t = &g->tensors[i];
-        uint64_t end;
-        if (t->offset % g->alignment)
-            return goss_fail(err, GOSS_EFORMAT, (int64_t)t->position,
-                             "The tensor \"%s\", described at byte %llu, has the offset %llu, not a multiple of the alignment %llu.", t->name,
-                             (unsigned long long)t->position, (unsigned long long)t->offset, (unsigned long long)g->alignment);
-        if (goss_add_u64(t->offset, g->data_offset, &t->offset) || goss_add_u64(t->offset, t->n_bytes, &end) || end > g->file_size)
-            return goss_fail(err, GOSS_EFORMAT, (int64_t)t->position,
-                             "The tensor \"%s\", described at byte %llu, ends beyond the file's %llu bytes: the file is cut off or damaged.",
-                             t->name, (unsigned long long)t->position, (unsigned long long)g->file_size);
-    }
+    for (uint64_t i = 0; i < g->n_tensors; i++)
+        g->tensors[i].offset += g->data_offset;
     heap_sort(index, (uint32_t)g->n_tensors, order_places, g->tensors);
     for (uint64_t i = 1; i < g->n_tensors; i++) {
         const goss_tensor *a = &g->tensors[index[i - 1]], *b = &g->tensors[index[i]];
