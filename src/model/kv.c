@@ -68,7 +68,7 @@ static void drop_page(goss_kv_pool *p, int c, int32_t *slot)
 
 static int used(const goss_kv_pool *p, int c)
 {
-    return c == GOSS_KV_FULL || p->window > 0;
+    return c == GOSS_KV_FULL || (p->window > 0 && p->n_pages[c] > 0);
 }
 
 /* ---- one sequence ---- */

@@ -4,7 +4,7 @@
  * class WINDOW: layers with a window, whose pages behind window + rollback are given back. Pages are counted references:
  * a fork or snapshot shares them, and copies at most the one partial page of each class when it is written again.
  *   kv.page[class][pos / GOSS_KV_PAGE] = page id in the pool, or -1 (never there, or given back)
- * Every position in [kv.base[class], kv.n) is readable, and base[FULL] = 0. With window = 0 class WINDOW is never used.
+ * Every position in [kv.base[class], kv.n) is readable, and base[FULL] = 0. With window = 0 or no windowed pages class WINDOW is never used.
  * Windowed pages are given back at the next extend, when no row before it needs them any more. */
 #ifndef GOSS_MODEL_KV_H
 #define GOSS_MODEL_KV_H
@@ -27,6 +27,7 @@ int goss_kv_window_pages(int window, int rollback, int max_rows);
 int goss_kv_open(goss_kv *kv, goss_kv_pool *p, int max_positions);     /* sized once; nothing allocated after */
 void goss_kv_close(goss_kv *kv);
 int goss_kv_extend(goss_kv *kv, int n);          /* pages for positions [kv.n, n), kv.n = n; GOSS_EFULL leaves kv as it was */
+/* A sequence can always go back to its longest length - rollback; further only where the pages are still there. */
 int goss_kv_truncate(goss_kv *kv, int n);        /* GOSS_ESTATE when windowed pages for n are gone */
 int goss_kv_can_truncate(const goss_kv *kv, int n);
 int goss_kv_fork(goss_kv *dst, const goss_kv *src, int n); /* dst (empty) becomes src's first n positions, by reference; GOSS_ESTATE as truncate */
