@@ -13,7 +13,9 @@
     X(download, "fetch a model over HTTP, resuming what is there")               \
     X(serve, "serve the page, model files and OpenAI's, Anthropic's, Ollama's APIs") \
     X(synth, "write a model of real shape with random weights")                   \
-    X(probe, "run one part of a model alone: tokenizer, layer, router, ...")
+    X(probe, "run one part of a model alone: tokenizer, layer, router, ...")      \
+    X(gate, "check a model and a machine step by step: gates A to G")             \
+    X(eval, "measure the perplexity of a text")
 
 /* argv[0] is the command's name. Returns the exit status: 0 done, 1 failed, 2 wrong usage. */
 #define GOSS_X(name, help) int goss_cmd_##name(int argc, char **argv);
