@@ -1,0 +1,76 @@
+// harness.mjs - Chromium with a page of ours, a server that can misbehave, and a count of what passed.
+import { createRequire } from "node:module";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { start } from "../../web/dev-server.mjs";
+
+const { chromium } = createRequire(import.meta.url)("playwright-core");
+export const ROOT = new URL("../../", import.meta.url);
+const BASE = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--ignore-gpu-blocklist", "--use-gl=angle", "--use-angle=swiftshader",
+  "--enable-features=Vulkan", "--use-vulkan=swiftshader"];
+export const QUESTION = "Which month comes after June?", ANSWER = "July comes after June.", DATE = "2025-06-28";
+
+let passed = 0, failed = 0, skipped = 0;
+const only = process.argv[2];
+
+/** Runs one test with a time limit; prints its name and how long it took. */
+export async function test(name, fn, limit = 60000) {
+  if (only && !name.includes(only)) return;
+  const t0 = performance.now();
+  let timer;
+  try {
+    await Promise.race([fn(), new Promise((_, no) => { timer = setTimeout(() => no(new Error(`not done after ${limit} ms`)), limit); })]);
+    passed++;
+    console.log(`ok   ${name} (${Math.round(performance.now() - t0)} ms)`);
+  } catch (e) {
+    failed++;
+    console.log(`FAIL ${name}: ${e.stack?.split("\n").slice(0, 4).join("\n     ") ?? e}`);
+  } finally { clearTimeout(timer); }
+}
+export function skip(name, why) { skipped++; console.log(`SKIP ${name}: ${why}`); }
+export function finish() {
+  console.log(`web: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+  process.exit(failed ? 1 : 0);
+}
+
+export function equal(got, want, what) {
+  if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(`${what ?? "value"}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
+}
+export function ok(value, what) { if (!value) throw new Error(what); }
+export function matches(text, pattern, what) { if (!pattern.test(text ?? "")) throw new Error(`${what ?? "text"}: ${JSON.stringify(text)} does not match ${pattern}`); }
+
+/** A browser of its own with a fresh profile. {gpu: false} leaves WebGPU out. */
+export async function browser({ gpu = true, args = [] } = {}) {
+  const profile = mkdtempSync(join(tmpdir(), "gossamer-web-"));
+  const context = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM || "/usr/bin/chromium", headless: true, viewport: { width: 1280, height: 800 },
+    args: [...BASE, ...(gpu ? WEBGPU : ["--disable-gpu", "--disable-features=WebGPU"]), ...args] });
+  const close = async () => { await context.close(); rmSync(profile, { recursive: true, force: true }); };
+  return { context, close };
+}
+
+/** A page that remembers everything the console said. `expected`: what it may say. */
+export async function open(context, url) {
+  const page = await context.newPage(), said = [];
+  page.on("console", m => { if (m.type() === "error" || m.type() === "warning") said.push(`${m.type()}: ${m.text()}`); });
+  page.on("pageerror", e => said.push(`exception: ${e.message}`));
+  await page.goto(url);
+  return Object.assign(page, { said, quiet: (allowed = /^$/) => equal(said.filter(s => !allowed.test(s)), [], "console") });
+}
+
+export const ready = page => page.waitForSelector("body[data-ready='1']");
+export const loaded = page => page.waitForFunction(() => /READY/.test(document.getElementById("progress-text").textContent), null, { timeout: 30000 });
+export const errorText = async page => { await page.waitForSelector("#errors p", { timeout: 40000 }); return page.locator("#errors").innerText(); };
+
+/** Types a question and returns the final text of the finished answer. */
+export async function ask(page, question, chat = 0) {
+  const box = page.locator(".chat").nth(chat);
+  await box.locator("textarea").fill(question);
+  await box.locator(".composer button").click();
+  const turn = box.locator(".turn.assistant").last();
+  await turn.and(page.locator("[aria-busy=false]")).waitFor({ timeout: 60000 });
+  return (await turn.locator(".part.final").allInnerTexts()).join("\n").trim();
+}
+
+export { start };
