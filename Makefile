@@ -62,7 +62,7 @@ DIST     := web/dist
 WASM_CFLAGS := --target=wasm32-wasi -std=c11 $(WARN) -Werror -O3 -fno-math-errno -ffp-contract=off -fvisibility=hidden -Iinclude \
                -msimd128 -matomics -mbulk-memory -mmutable-globals -mnontrapping-fptoint -msign-ext
 WASM_LDFLAGS := --no-entry --shared-memory --import-memory --initial-memory=16777216 --max-memory=4294967296 -z stack-size=1048576 \
-                --no-check-features --gc-sections --export=__stack_pointer --strip-all -L$(WASI_LIB)
+                --no-check-features --gc-sections --export=__stack_pointer --export=__wasm_call_ctors --strip-all -L$(WASI_LIB)
 WASM_NOT  := src/base/thread.c $(wildcard src/*/*_linux*.c src/*/*_macos.c src/*/*_posix.c src/*/*_native.c src/*/*_avx2.c src/*/*_avx512vnni.c src/*/*_amx.c \
              src/*/*_neon.c src/*/*_dotprod.c)
 WASM_C    := $(filter-out $(WASM_NOT),$(wildcard src/*/*.c app/wasm*.c))

@@ -14,7 +14,7 @@
 #define IMPORT(name) __attribute__((import_module("goss"), import_name(name)))
 IMPORT("emit") void js_emit(const void *json, int n);
 IMPORT("telemetry") void js_telemetry(const void *json, int n);
-IMPORT("read") int js_read(int source, double offset, void *dst, int n, double tag);
+IMPORT("read") int js_read(int source, double offset, void *dst, int n, uint64_t tag);
 
 /* Results are 0 or a negative GOSS_E code unless said otherwise; session_open returns the session's number. */
 void *EXPORT(goss_wasm_alloc)(size_t n);
@@ -22,7 +22,7 @@ void EXPORT(goss_wasm_free)(void *p);
 int EXPORT(goss_wasm_open)(const char *json, int n);
 void EXPORT(goss_wasm_close)(void);
 int EXPORT(goss_wasm_state)(void);
-void EXPORT(goss_wasm_read_done)(double tag, int status);
+void EXPORT(goss_wasm_read_done)(uint64_t tag, int status);
 void EXPORT(goss_wasm_info)(void);
 void EXPORT(goss_wasm_stats)(void);
 int EXPORT(goss_wasm_tokenize)(const char *text, int n, int flags);
@@ -82,7 +82,7 @@ static void on_telemetry(void *ctx, const char *json, size_t n) {
 }
 
 static int read_source(void *ctx, uint64_t offset, void *dst, size_t n, uint64_t tag) {
-    return js_read((int)(uintptr_t)ctx, (double)offset, dst, (int)n, (double)tag);
+    return js_read((int)(uintptr_t)ctx, (double)offset, dst, (int)n, tag);
 }
 
 int goss_wasm_open(const char *json, int n) {
@@ -107,8 +107,8 @@ void goss_wasm_close(void) {
 
 int goss_wasm_state(void) { return engine ? goss_engine_state(engine) : GOSS_ESTATE; }
 
-void goss_wasm_read_done(double tag, int status) {
-    if (engine) goss_engine_read_done(engine, (uint64_t)tag, status);
+void goss_wasm_read_done(uint64_t tag, int status) {
+    if (engine) goss_engine_read_done(engine, tag, status);
 }
 
 void goss_wasm_info(void) {

@@ -16,7 +16,7 @@ IMPORT("close") void js_close(void);
 IMPORT("buffer") int js_buffer(int id, double size, unsigned usage, const char *label, int n_label);
 IMPORT("buffer_free") void js_buffer_free(int id);
 IMPORT("write") int js_write(int id, double offset, const void *data, double n);
-IMPORT("upload") int js_upload(int id, double offset, int source, double file_offset, double n, double tag);
+IMPORT("upload") int js_upload(int id, double offset, int source, double file_offset, double n, uint64_t tag);
 IMPORT("pipeline") int js_pipeline(int id, const char *name, int n_name, const char *wgsl, int n_wgsl, const char *bindings, int n_bindings,
                                    const char *constants, int n_constants, const double *values);
 IMPORT("pipeline_ready") int js_pipeline_ready(int id);          /* as ready */
@@ -90,7 +90,7 @@ static int web_upload(void *ctx, int id, uint64_t offset, const goss_source *s, 
         const int rc = web_write(ctx, id, offset, (const uint8_t *)s->map + at, n);
         return rc ? rc : 1;
     }
-    return lost_or(js_upload(id, (double)offset, (int)(intptr_t)s->ctx, (double)at, (double)n, (double)tag) < 0 ? GOSS_EIO : 0);
+    return lost_or(js_upload(id, (double)offset, (int)(intptr_t)s->ctx, (double)at, (double)n, tag) < 0 ? GOSS_EIO : 0);
 }
 
 static int web_pipeline(void *ctx, int id, const char *name, const char *wgsl, size_t n, const char *bindings, const goss_gpu_constant *c, int n_c) {

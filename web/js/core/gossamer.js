@@ -7,7 +7,7 @@ const TOP = 8;
 
 /** One worker, and requests to it by number. */
 class Remote {
-  #next = 1; #waiting = new Map(); #worker;
+  #next = 1; #waiting = new Map(); #worker; #held = 0;
   static async start(onBatch, onFailure) {
     const r = new Remote();
     r.#worker = await startWorker(new URL("worker.js", import.meta.url), "gossamer", e => { r.#fail(e); onFailure(e); });
@@ -15,7 +15,7 @@ class Remote {
       if (m.batch) return onBatch(m.batch);
       const w = r.#waiting.get(m.id);
       r.#waiting.delete(m.id);
-      if (!r.#waiting.size) r.#worker.keep(false);
+      r.keep(false);
       if (m.error) w?.reject(Object.assign(m.error.name === "AbortError" ? new DOMException(m.error.message, "AbortError") : new Error(m.error.message), m.error.code ? { code: m.error.code } : {}));
       else w?.resolve(m.result);
     });
@@ -26,11 +26,12 @@ class Remote {
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.keep(true);
+      this.keep(true);
       this.#worker.post({ id, op, args });
     });
   }
-  keep(on) { this.#worker.keep(on); }
+  /** Node: the process lives as long as something is awaited. */
+  keep(on) { this.#held += on ? 1 : -1; this.#worker.keep(this.#held > 0); }
   stop() { this.#worker.stop(); this.#fail(new DOMException("closed", "AbortError")); }
 }
 

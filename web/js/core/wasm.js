@@ -80,7 +80,7 @@ export class Wasm {
   }
 
   /** A view of memory now; memory may have grown since the last one. */
-  bytes(p, n) { return new Uint8Array(this.memory.buffer, p, n); }
+  bytes(p, n) { return new Uint8Array(this.memory.buffer, p >>> 0, n); }
   text(p, n) { return this.#text.decode(this.bytes(p, n).slice()); }
 
   alloc(n) {
