@@ -262,6 +262,8 @@ int goss_dfa_next(goss_dfa *d, int s, uint8_t byte)
 int goss_dfa_accepts(const goss_dfa *d, int s) { return s >= 0 && state_at(d, s)->accepts; }
 int goss_dfa_states(const goss_dfa *d) { return (int)(d->states.len / sizeof(state)); }
 
+int goss_dfa_failed(const goss_dfa *d) { return d->states.failed || d->configs.failed || d->frames.failed; }
+
 /* ---- trimming ------------------------------------------------------------------------------------------------ */
 /* Writes the stack of a frame, top first, as return nodes; -1 ends it. */
 static void save_stack(const goss_dfa *d, int f, goss_buf *out)

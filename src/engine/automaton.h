@@ -30,6 +30,7 @@ int goss_dfa_start(goss_dfa *d);
 int goss_dfa_next(goss_dfa *d, int state, uint8_t byte);   /* GOSS_DEAD when no text goes on so (or memory is out) */
 int goss_dfa_accepts(const goss_dfa *d, int state);        /* the text may end here */
 int goss_dfa_states(const goss_dfa *d);
+int goss_dfa_failed(const goss_dfa *d);                   /* memory ran out: from then on states may be dead that are not */
 /* When there are many states: forgets all but this one, and returns its new number. Call between walks only. */
 int goss_dfa_trim(goss_dfa *d, int state, int most, int *trimmed);
 #endif

@@ -106,7 +106,7 @@ struct goss_session {
     goss_queued *queue; goss_prob *probs; int first_event, n_events;
     goss_buf text;
     /* drafts */
-    int n_drafts; float draft_rate; int draft_len, draft_pause;
+    int n_drafts, draft_len, draft_pause;
     double t_prompt, t_first, t_last;
 };
 

@@ -92,8 +92,9 @@ static int open_constraint(constraint *c, const goss_json *j, int schema, int ro
     goss_graph_init(&c->graph);
     int rc = goss_schema_compile(&c->graph, j, schema, root, &start, err);
     if (!rc) rc = goss_dfa_open(&c->dfa, &c->graph, start);
-    if (!rc && goss_dfa_start(c->dfa) == GOSS_DEAD) rc = GOSS_EUNSUPPORTED;
-    return rc && err && !err->code ? goss_fail(err, rc, -1, "the JSON schema allows nothing, or there is no memory for it") : rc;
+    else return rc == GOSS_ENOMEM ? goss_fail(err, rc, -1, "no memory for a JSON schema") : rc;
+    if (rc || (goss_dfa_start(c->dfa) == GOSS_DEAD && goss_dfa_failed(c->dfa))) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for a JSON schema");
+    return goss_dfa_start(c->dfa) == GOSS_DEAD ? goss_fail(err, GOSS_EUNSUPPORTED, -1, "the JSON schema allows nothing") : 0;
 }
 
 static void drop_masks(constraint *c)
@@ -149,6 +150,7 @@ struct goss_grammar {
     constraint *answer, *tools[MAX_TOOLS]; int n_tools;
     constraint *current; int state;          /* within a constrained content; NULL: not in one */
     int32_t call;                            /* <|call|>, -1: none */
+    int failed;
 };
 
 static int add_constraint(constraint **slot, const goss_json *j, int schema, int root, goss_error *err)
@@ -266,12 +268,15 @@ static void allow_ends(const goss_grammar *g, const constraint *c, uint32_t *mas
     }
 }
 
+int goss_grammar_failed(const goss_grammar *g) { return g->failed || (g->current && goss_dfa_failed(g->current->dfa)); }
+
 int goss_grammar_mask(goss_grammar *g, const goss_chat_parser *parser, uint32_t *mask)
 {
     constraint *c = enter(g, parser);
     if (!c) return 0;
     const size_t n = (size_t)(g->words->n_vocab + 31) / 32;
     const uint32_t *bits = g->state >= 0 ? mask_of(c, g->words, g->state) : NULL;
+    if (g->state >= 0 && !bits) g->failed = 1;
     uint32_t any = 0;
     for (size_t i = 0; i < n; i++) any |= mask[i] = bits ? bits[i] : 0;
     if (goss_dfa_accepts(c->dfa, g->state) || !any) allow_ends(g, c, mask);

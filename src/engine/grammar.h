@@ -14,6 +14,7 @@ int goss_grammar_open(goss_grammar **out, const goss_word_list *words, const cha
 void goss_grammar_close(goss_grammar **g);
 /* A token was sampled. parser: the chat's, in the state before the token; NULL: everything is content. */
 void goss_grammar_push(goss_grammar *g, const goss_chat_parser *parser, int32_t token);
+int goss_grammar_failed(const goss_grammar *g);          /* memory ran out: what comes next is not constrained rightly */
 /* 1: mask holds what may come next; 0: anything may. parser: in the state that the next token will find. */
 int goss_grammar_mask(goss_grammar *g, const goss_chat_parser *parser, uint32_t *mask);
 #endif

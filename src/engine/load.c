@@ -190,9 +190,12 @@ static int load_bind(goss_engine *e, goss_error *err)
     if (rc) return rc;
     const goss_hparams *h = &e->model.hp;
     char detail[512];
+    double theta = 0;
+    static const char *const keys[] = { "gpt-oss.rope.freq_base", "gptoss.rope.freq_base", "llama.rope.freq_base" };
+    for (int i = 0; i < 3 && theta == 0; i++) goss_gguf_f64(&e->gguf, keys[i], &theta, NULL);
     goss_fmt(detail, sizeof detail,
-             "blocks=%d ctx=%d embd=%d ffn=%d heads=%d kv_heads=%d head_dim=%d rope_scale=%.4g rms_eps=%.3g window=%d experts=%d topk=%d",
-             h->n_layer_file, h->n_ctx, h->n_embd, h->n_ff, h->n_head, h->n_head_kv, h->head_dim, h->rope_mag, (double)h->rms_eps,
+             "blocks=%d ctx=%d embd=%d ffn=%d heads=%d kv_heads=%d head_dim=%d rope_theta=%.0f rope_scale=%.4g rms_eps=%.3g window=%d experts=%d topk=%d",
+             h->n_layer_file, h->n_ctx, h->n_embd, h->n_ff, h->n_head, h->n_head_kv, h->head_dim, theta, h->rope_mag, (double)h->rms_eps,
              h->window, h->n_expert, h->n_expert_used);
     goss_telemetry_load(e, "model_config", "completed", detail);
     if (h->n_layer != h->n_layer_file) {
@@ -236,6 +239,10 @@ static int open_backend(goss_engine *e, goss_error *err)
     rc = goss_plan_make(&e->model, &e->config, e->load.kind == KIND_GPU, &e->plan, &kv_type, err);
     if (rc) return rc;
     e->max_kv = e->plan.max_kv;
+    char detail[160];
+    goss_fmt(detail, sizeof detail, "resident=%llu expert_cache=%llu kv=%llu fits=%s", (unsigned long long)e->plan.resident_bytes,
+             (unsigned long long)e->plan.expert_cache_bytes, (unsigned long long)e->plan.kv_bytes, e->plan.fits ? "yes" : "no");
+    goss_telemetry_load(e, "memory_plan", "completed", detail);
     goss_mem_free(e->load.sources);
     e->load.sources = goss_mem_array((size_t)e->load.n_files, sizeof *e->load.sources);
     if (!e->load.sources) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the list of sources");

@@ -200,7 +200,10 @@ int goss_output_token(goss_session *s, const goss_pick *pick)
     e->stats.n_generated_tokens++;
     s->t_last = goss_os_now_ms();
     if (s->n_generated == 1) s->t_first = s->t_last;
-    if (s->grammar) goss_grammar_push(s->grammar, s->chat ? s->parser : NULL, pick->token);
+    if (s->grammar) {
+        goss_grammar_push(s->grammar, s->chat ? s->parser : NULL, pick->token);
+        if (goss_grammar_failed(s->grammar)) return GOSS_STOP_ERROR;
+    }
     const int stopped = s->chat ? chat_token(s, pick) : plain_token(s, pick);
     if (!s->ignore_stop && goss_vocab_is_stop(e->vocab, pick->token))
         return pick->token == e->tok_call ? GOSS_STOP_CALL : GOSS_STOP_EOS;

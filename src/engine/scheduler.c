@@ -170,7 +170,11 @@ static void take_picks(goss_engine *e, goss_session *s, const goss_part *p, cons
         e->stats.n_accepted += (uint64_t)accepted;
         goss_telemetry_speculation(e, p->n_drafts, accepted);
     }
-    if (stop) goss_session_finish(s, stop, NULL);
+    if (stop == GOSS_STOP_ERROR) {
+        goss_error err;
+        goss_fail(&err, GOSS_ENOMEM, -1, "no memory to hold the answer to its JSON schema");
+        goss_session_finish(s, stop, &err);
+    } else if (stop) goss_session_finish(s, stop, NULL);
     else if (p->n_drafts && s->kv.n >= s->n_known) goss_kv_truncate(&s->kv, s->n_known - 1);
     else if (s->n_inflight && goss_output_wants_mask(s)) goss_session_forget(s, s->n_known - 1);
 }

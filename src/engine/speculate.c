@@ -1,31 +1,226 @@
 /* speculate.c - drafts: tokens guessed cheaply, verified as rows of one step.
  *
  * Exact by construction: each drafted row is sampled with the random number of its own position, so what comes out is
- * what would have come out one token at a time; a wrong guess costs its row. Guesses are the continuation of the last
- * place where the newest tokens stood before (prompt look-up: 3, then 2 tokens).
+ * what would have come out one token at a time; a wrong guess costs its row. Guesses come from the draft model when there
+ * is one - it samples with the session's own sampler and random numbers, so that it agrees as often as it can - else from
+ * the continuation of the last place where the newest tokens stood before (prompt look-up: 3, then 2 tokens).
  * How many are drafted follows what is accepted, and drafting pauses where it does not pay. Control tokens are never
- * drafted: behind one the guard may bind the next position, and rows of one step share one mask. */
+ * drafted: behind one the guard may bind the next position, and rows of one step share one mask.
+ *
+ * The draft model runs on the CPU (ref beside ref) in rounds over all sessions that draft: its steps are short. Its KV
+ * lags behind a session's tokens and catches up by at most max_rows a step. */
 #include "../base/mem.h"
 #include "engine.h"
+#include <string.h>
+
+enum { LEN_FIRST = 4, PAUSE = 4 };
+static const float UNSURE = -1.2f;       /* a guess less likely than 0.3 is the last of its draft */
+
+typedef struct drafter { goss_kv kv; int32_t *seen; } drafter;   /* seen[0..kv.n): what the KV was computed from */
+struct goss_speculator {
+    goss_gguf gguf; goss_mapping map; goss_model model; int bound;
+    goss_backend *backend;
+    goss_source source;
+    goss_kv_pool pool; int pool_open;
+    drafter *drafters; int n;            /* (max_sessions) by slot */
+    goss_row *rows; goss_seq *seqs; goss_pick *picks; goss_session **who;
+    int max_rows, max_kv;
+};
+
+/* ---- the draft model ----------------------------------------------------------------------------------------- */
+/* A draft must mean the same by every token. */
+static int check_vocab(const goss_engine *e, const goss_speculator *d, goss_error *err)
+{
+    goss_vocab *v = NULL;
+    int rc = goss_vocab_open(&v, &d->gguf, err);
+    if (rc) return rc;
+    const int n = goss_vocab_size(v);
+    int same = n == goss_vocab_size(e->vocab) && d->model.hp.n_vocab == e->model.hp.n_vocab;
+    for (int i = 0; i < n && same; i++) {
+        const goss_str a = goss_vocab_bytes(v, i, 1), b = goss_vocab_bytes(e->vocab, i, 1);
+        same = a.n == b.n && !memcmp(a.s, b.s, (size_t)a.n);
+    }
+    goss_vocab_close(&v);
+    return same ? 0 : goss_fail(err, GOSS_EINVAL, -1, "the draft model %s has another vocabulary than the model", e->config.draft_path);
+}
+
+static void copy_page(void *ctx, int cls, int from, int to)
+{
+    goss_speculator *d = ctx;
+    d->backend->vt->kv_copy(d->backend, cls, from, to);
+}
+
+static int open_backend(goss_engine *e, goss_speculator *d, goss_plan_info *plan, goss_error *err)
+{
+    goss_engine_config c = e->config;
+    c.max_kv = d->max_kv = e->max_kv < d->model.hp.n_ctx ? e->max_kv : d->model.hp.n_ctx;
+    c.n_layers = 0;
+    const int ref = !strcmp(e->backend->vt->name, "ref");
+    c.backend = ref ? "ref" : "cpu";
+    int kv_type, rc = goss_plan_make(&d->model, &c, 0, plan, &kv_type, err);
+    if (rc) return rc;
+    d->source = (goss_source){ .name = e->config.draft_path, .size = d->map.size, .map = d->map.data };
+    const goss_backend_config b = { .model = &d->model, .sources = &d->source, .n_sources = 1, .engine = &c, .max_rows = d->max_rows,
+                                    .max_slots = e->max_sessions + 1, .max_kv = d->max_kv,
+                                    .n_pages = { plan->n_pages[0], plan->n_pages[1] }, .kv_type = kv_type };
+    rc = ref ? goss_backend_open_ref(&d->backend, &b, err) : goss_backend_open_cpu(&d->backend, &b, err);
+    return rc ? rc : d->backend->vt->load(d->backend, err);
+}
+
+static int open_drafters(goss_engine *e, goss_speculator *d, const goss_plan_info *plan)
+{
+    d->pool_open = 1;
+    int rc = goss_kv_pool_open(&d->pool, plan->n_pages[0], plan->n_pages[1], d->model.hp.window, GOSS_ROLLBACK);
+    d->pool.copy = copy_page;
+    d->pool.ctx = d;
+    d->drafters = goss_mem_array((size_t)e->max_sessions, sizeof *d->drafters);
+    d->rows = goss_mem_array((size_t)d->max_rows, sizeof *d->rows);
+    d->picks = goss_mem_array((size_t)d->max_rows, sizeof *d->picks);
+    d->seqs = goss_mem_array((size_t)e->max_sessions, sizeof *d->seqs);
+    d->who = goss_mem_array((size_t)e->max_sessions, sizeof *d->who);
+    if (!d->drafters || !d->rows || !d->picks || !d->seqs || !d->who) return GOSS_ENOMEM;
+    for (d->n = 0; d->n < e->max_sessions && !rc; d->n++) {
+        drafter *w = &d->drafters[d->n];
+        rc = goss_kv_open(&w->kv, &d->pool, d->max_kv);
+        w->seen = goss_mem_array((size_t)d->max_kv, sizeof *w->seen);
+        if (!w->seen) rc = GOSS_ENOMEM;
+    }
+    return rc;
+}
 
 int goss_speculate_open(goss_engine *e, goss_error *err)
 {
-    (void)e;
-    (void)err;
-    return 0;
+    if (!e->config.draft_path) return 0;
+    goss_speculator *d = e->speculator = goss_mem_alloc(sizeof *d);
+    if (!d) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for a draft model");
+    d->max_rows = e->max_rows;
+    goss_plan_info plan;
+    int rc = goss_load_header(&d->gguf, &d->map, e->config.draft_path, err);
+    if (rc) return rc;
+    const goss_model_options opt = { .attn_dense = e->config.attn_dense, .yarn_llamacpp = e->config.yarn_llamacpp };
+    d->bound = 1;
+    rc = goss_model_bind(&d->model, &d->gguf, &opt, err);
+    if (!rc) rc = check_vocab(e, d, err);
+    if (!rc) rc = open_backend(e, d, &plan, err);
+    if (rc) return rc;
+    rc = open_drafters(e, d, &plan);
+    return rc ? goss_fail(err, rc, -1, "no memory for the draft model's sessions") : 0;
 }
 
-void goss_speculate_close(goss_engine *e) { (void)e; }
-
-void goss_speculate_batch(goss_engine *e) { (void)e; }
-
-void goss_speculate_reset(goss_session *s)
+void goss_speculate_close(goss_engine *e)
 {
-    s->draft_len = 4;
-    s->draft_pause = 0;
-    s->draft_rate = 0;
+    goss_speculator *d = e->speculator;
+    if (!d) return;
+    for (int i = 0; i < d->n; i++) {
+        goss_kv_close(&d->drafters[i].kv);
+        goss_mem_free(d->drafters[i].seen);
+    }
+    if (d->pool_open) goss_kv_pool_close(&d->pool);
+    if (d->backend) d->backend->vt->close(d->backend);
+    goss_mem_free(d->drafters);
+    goss_mem_free(d->rows);
+    goss_mem_free(d->picks);
+    goss_mem_free(d->seqs);
+    goss_mem_free(d->who);
+    if (d->bound) goss_model_free(&d->model);
+    goss_gguf_free(&d->gguf);
+    if (d->map.data) goss_os_unmap(&d->map);
+    goss_mem_free(d);
+    e->speculator = NULL;
 }
 
+/* ---- rounds ------------------------------------------------------------------------------------------------ */
+static int want_of(const goss_session *s)
+{
+    const int left = s->n_limit - s->n_known - 1;
+    return left < s->draft_len ? left : s->draft_len;
+}
+
+static int may_draft(goss_session *s)
+{
+    return s->draft && !s->draft_pause && want_of(s) > 0 && !goss_output_wants_mask(s);
+}
+
+/* What the draft KV holds must be a prefix of the session's tokens. */
+static void agree(goss_speculator *d, const goss_session *s)
+{
+    drafter *w = &d->drafters[s->slot];
+    const int most = w->kv.n < s->n_known - 1 ? w->kv.n : s->n_known - 1;
+    int same = 0;
+    while (same < most && w->seen[same] == s->tokens[same]) same++;
+    if (goss_kv_truncate(&w->kv, same)) goss_kv_clear(&w->kv);
+}
+
+/* Adds the session's rows up to position `to`; the last is sampled when it is the newest token's. */
+static int add_rows(goss_speculator *d, goss_session *s, int to, int sample, int n_rows, int seq)
+{
+    drafter *w = &d->drafters[s->slot];
+    const int from = w->kv.n;
+    if (to > d->max_kv || n_rows + to - from > d->max_rows || goss_kv_extend(&w->kv, to)) return 0;
+    for (int p = from; p < to; p++) {
+        w->seen[p] = s->tokens[p];
+        d->rows[n_rows + p - from] = (goss_row){ .token = s->tokens[p], .pos = p, .seq = (int16_t)seq, .want = sample && p == to - 1 ? GOSS_ROW_SAMPLE : 0 };
+    }
+    d->seqs[seq] = (goss_seq){ .kv = &w->kv, .slot = s->slot, .tokens = s->tokens, .sampler = &s->sampler };
+    return to - from;
+}
+
+/* One step of the draft model. 0, or an error: then nobody drafts this time. */
+static int run(goss_speculator *d, int n_rows, int n_seqs)
+{
+    goss_step step = { .rows = d->rows, .n_rows = n_rows, .seqs = d->seqs, .n_seqs = n_seqs };
+    goss_error err;
+    int rc = goss_forward(d->backend, &step, &err);
+    if (rc) return rc;
+    while ((rc = d->backend->vt->poll(d->backend, &step, 100, d->picks, &err)) == GOSS_EAGAIN) { }
+    return rc;
+}
+
+/* Round 0 catches up with the tokens and guesses the first; each later round puts the guess in and guesses the next. */
+static int round_of(goss_engine *e, goss_speculator *d, goss_session **who, int n, int round)
+{
+    int n_rows = 0, n_seqs = 0, kept = 0;
+    for (int i = 0; i < n; i++) {
+        goss_session *s = who[i];
+        drafter *w = &d->drafters[s->slot];
+        if (!round) agree(d, s);
+        int to = s->n_known + round;
+        const int most = w->kv.n + d->max_rows - n_rows, whole = to <= most;
+        if (!whole) to = most;
+        const int added = to > w->kv.n ? add_rows(d, s, to, whole, n_rows, n_seqs) : 0;
+        if (!added) continue;
+        n_rows += added;
+        n_seqs++;
+        if (whole) who[kept++] = s;
+    }
+    if (!n_rows) return 0;
+    if (run(d, n_rows, n_seqs)) return 0;
+    int going = 0;
+    for (int i = 0; i < kept; i++) {
+        goss_session *s = who[i];
+        const goss_pick *p = &d->picks[i];
+        if (goss_vocab_kind(e->vocab, p->token) == GOSS_TOKEN_CONTROL || (round && p->logprob < UNSURE)) continue;
+        s->tokens[s->n_known + s->n_drafts++] = p->token;
+        if (s->n_drafts < want_of(s)) who[going++] = s;
+    }
+    return going;
+}
+
+void goss_speculate_batch(goss_engine *e)
+{
+    goss_speculator *d = e->speculator;
+    if (!d) return;
+    int n = 0;
+    for (int i = 0; i < e->max_sessions; i++) {
+        goss_session *s = e->sessions[i];
+        if (!s || !s->active || s->closed || s->canceled || s->n_inflight || s->n_known - s->kv.n != 1) continue;
+        s->n_drafts = 0;
+        if (goss_session_room(s) && may_draft(s)) d->who[n++] = s;
+    }
+    for (int round = 0; n > 0 && round < GOSS_DRAFT_MAX; round++) n = round_of(e, d, d->who, n, round);
+}
+
+/* ---- n-grams ----------------------------------------------------------------------------------------------- */
 /* The place behind the last earlier occurrence of the n newest tokens, -1: none. */
 static int look_up(const int32_t *t, int n_tokens, int n)
 {
@@ -50,20 +245,27 @@ static int draft_ngram(goss_session *s, int most)
     return n;
 }
 
+/* ---- sessions ---------------------------------------------------------------------------------------------- */
+void goss_speculate_reset(goss_session *s)
+{
+    s->draft_len = LEN_FIRST;
+    s->draft_pause = s->n_drafts = 0;
+}
+
 int goss_speculate(goss_session *s, int most)
 {
-    if (!s->draft || goss_output_wants_mask(s)) return 0;
     if (s->draft_pause > 0) { s->draft_pause--; return 0; }
-    const int left = s->n_limit - s->n_known - 1;
-    if (most > left) most = left;
-    if (most > s->draft_len) most = s->draft_len;
-    return most > 0 ? draft_ngram(s, most) : 0;
+    if (!may_draft(s)) return 0;
+    if (most > want_of(s)) most = want_of(s);
+    if (most <= 0) return 0;
+    if (!s->engine->speculator) return draft_ngram(s, most);
+    return s->n_drafts < most ? s->n_drafts : most;
 }
 
 void goss_speculate_result(goss_session *s, int drafted, int accepted)
 {
-    if (accepted == drafted && s->draft_len < GOSS_DRAFT_MAX) s->draft_len += 2;
-    if (accepted < drafted) s->draft_len = accepted + 2;
+    if (accepted == drafted) s->draft_len += 2;
+    else s->draft_len = accepted + 2;
     if (s->draft_len > GOSS_DRAFT_MAX) s->draft_len = GOSS_DRAFT_MAX;
-    if (!accepted) s->draft_pause = 4;
+    if (!accepted) s->draft_pause = PAUSE;
 }
