@@ -44,13 +44,16 @@ ALWAYS void dots_q(float *y, int64_t y_stride, const uint8_t *w, int64_t row_byt
 ALWAYS void rows_q(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, int n_rows, const goss_acts *x, int first, int m,
                    unpack_fn unpack, int min)
 {
-    int i = 0;
-    if (m == 1)
-        for (; i + 4 <= n_rows; i += 4) dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first, unpack, min, 4, 1);
-    for (; i < n_rows; i++) {
-        int j = 0;
-        for (; j + 4 <= m; j += 4) dots_q(y + j * y_stride + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 1, 4);
-        for (; j < m; j++) dots_q(y + j * y_stride + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 1, 1);
+    for (int j = 0; j < m;) {
+        const int k = m - j >= 4 ? 4 : m - j >= 2 ? 2 : 1;
+        int i = 0;
+        if (k == 4) for (; i < n_rows; i++) dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 1, 4);
+        if (k == 2) for (; i + 2 <= n_rows; i += 2) dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 2, 2);
+        if (k == 2) for (; i < n_rows; i++) dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 1, 2);
+        if (k == 1) for (; i + 4 <= n_rows; i += 4) dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 4, 1);
+        for (; i < n_rows; i++) dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 1, 1);
+        y += k * y_stride;
+        j += k;
     }
 }
 #define X(type, min, groups, bias) \

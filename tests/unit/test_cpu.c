@@ -1,0 +1,156 @@
+/* test_cpu.c - what the CPU backend promises beyond being right (test_golden): a row is bit-equal in any batch of 1 to 16 rows
+ * and whatever shares its step; prefill in any chunks agrees with decoding within what int8 activations round; every KV type;
+ * a copied page is the page; the mask of levels; nothing is allocated while it runs.
+ *
+ * Sums in another order move an activation over a rounding edge now and then: one step of int8, 1/127 of a block's largest
+ * value. Logits of these models lie within +-25. Float weights (demo-llama-f16) show the order of sums alone. */
+#include "model_run.h"
+#include "../../src/cpu/kern.h"
+#include <math.h>
+
+enum { N = 150, MAX = 512 };
+
+static void make_ids(int32_t *ids, int n, int n_vocab, uint32_t seed)
+{
+    for (int i = 0; i < n; i++) { seed = seed * 1664525u + 1013904223u; ids[i] = (int32_t)((seed >> 8) % (uint32_t)(n_vocab - 100)); }
+}
+static double worst(const float *a, const float *b, size_t n)
+{
+    double w = 0;
+    for (size_t i = 0; i < n; i++) w = fmax(w, fabs((double)a[i] - (double)b[i]));
+    return w;
+}
+
+/* Two sequences in one step, rows of both: as each alone. */
+static void test_two_sequences(run *r, const int32_t *ids, const float *alone, int n_vocab)
+{
+    goss_kv kv2;
+    CHECK_INT(goss_kv_open(&kv2, &r->pool, MAX), 0);
+    goss_kv_clear(&r->kv);
+    const goss_seq seqs[2] = { { .kv = &r->kv, .tokens = ids, .slot = 0 }, { .kv = &kv2, .tokens = ids, .slot = 1 } };
+    float *got = malloc((size_t)n_vocab * sizeof *got);
+    for (int i = 0; i < 20; i += 5) {
+        goss_row rows[10];
+        goss_step step = { .rows = rows, .n_rows = 10, .seqs = seqs, .n_seqs = 2 };
+        goss_error err = { 0 };
+        for (int j = 0; j < 10; j++) rows[j] = (goss_row){ ids[i + j % 5], i + j % 5, (int16_t)(j / 5), GOSS_ROW_LOGITS };
+        CHECK_INT(goss_kv_extend(&r->kv, i + 5), 0);
+        CHECK_INT(goss_kv_extend(&kv2, i + 5), 0);
+        CHECK_INT(goss_forward(r->b, &step, &err), 0);
+        CHECK_INT(r->b->vt->poll(r->b, &step, 0, NULL, &err), 0);
+        for (int j = 0; j < 10; j++) {
+            CHECK_INT(r->b->vt->logits(r->b, &step, j, got), 0);
+            CHECK(!memcmp(got, alone + (size_t)(i + j % 5) * (size_t)n_vocab, (size_t)n_vocab * sizeof *got));
+        }
+        r->b->vt->release(r->b, &step);
+    }
+    free(got);
+    goss_kv_close(&kv2);
+}
+
+/* A sequence goes on from copied pages as from its own. */
+static void test_fork(run *r, const int32_t *ids, const float *alone, int n_vocab)
+{
+    goss_kv first = r->kv;
+    float *got = malloc((size_t)N * (size_t)n_vocab * sizeof *got);
+    CHECK_INT(run_all(r, ids, 100, 16, 0, got), 0);
+    first = r->kv;
+    CHECK_INT(goss_kv_open(&r->kv, &r->pool, MAX), 0);
+    CHECK_INT(goss_kv_fork(&r->kv, &first, 90), 0);
+    for (int i = 90; i < 120; i += 10) {
+        CHECK_INT(run_step(r, ids, i, i + 10, 1, got), 0);
+        CHECK(!memcmp(got, alone + (size_t)i * (size_t)n_vocab, 10 * (size_t)n_vocab * sizeof *got));
+    }
+    goss_kv_close(&first);
+    free(got);
+}
+
+static void test_batches(const char *model, int kv_type, double tolerance)
+{
+    run_model m;
+    run r, wide;
+    int32_t ids[N];
+    CHECK_INT(run_open_file(&m, model, NULL), 0);
+    CHECK_INT(run_start(&r, &m, goss_backend_open_cpu, 16, MAX, kv_type), 0);
+    CHECK_INT(run_start(&wide, &m, goss_backend_open_cpu, N, MAX, kv_type), 0);
+    if (unit_failed) return;
+    const size_t n_vocab = (size_t)m.model.hp.n_vocab;
+    float *one = malloc(N * n_vocab * sizeof *one), *got = malloc(N * n_vocab * sizeof *got);
+    make_ids(ids, N, (int)n_vocab, 7);
+    CHECK_INT(run_all(&r, ids, N, 1, 1, one), 0);
+    const uint64_t allocs = goss_mem_get_stats().n_allocs;
+    static const int chunks[] = { 2, 3, 4, 5, 7, 8, 13, 16 };
+    for (int i = 0; i < 8; i++) {
+        CHECK_INT(run_all(&r, ids, N, chunks[i], 1, got), 0);
+        CHECK(!memcmp(one, got, N * n_vocab * sizeof *got));
+    }
+    CHECK_INT(goss_mem_get_stats().n_allocs, allocs);
+    static const int wides[] = { 17, 33, 64, 100, N };
+    double w = 0;
+    for (int i = 0; i < 5; i++) {
+        CHECK_INT(run_all(&wide, ids, N, wides[i], 1, got), 0);
+        w = fmax(w, worst(one, got, N * n_vocab));
+    }
+    CHECK(w < tolerance);
+    printf("# %s, kv type %d: chunks differ from decoding by at most %.6f\n", model, kv_type, w);
+    test_two_sequences(&r, ids, one, (int)n_vocab);
+    test_fork(&r, ids, one, (int)n_vocab);
+    free(one);
+    free(got);
+    run_stop(&r);
+    run_stop(&wide);
+    run_close(&m);
+}
+
+/* Against ref on the same tokens, by KV type; a model of float weights, so that the cache is all that rounds. */
+static void test_kv_types(const char *model)
+{
+    static const struct { int type; double most; } kinds[] = { { GOSS_F32, 1e-4 }, { GOSS_F16, 1e-3 }, { GOSS_Q8_0, 0.02 }, { GOSS_Q4_0, 0.2 } };
+    run_model m;
+    run r, cpu;
+    int32_t ids[N];
+    CHECK_INT(run_open_file(&m, model, NULL), 0);
+    CHECK_INT(run_start(&r, &m, goss_backend_open_ref, N, MAX, GOSS_F32), 0);
+    if (unit_failed) return;
+    const size_t n_vocab = (size_t)m.model.hp.n_vocab;
+    float *a = malloc(N * n_vocab * sizeof *a), *b = malloc(N * n_vocab * sizeof *b);
+    make_ids(ids, N, (int)n_vocab, 9);
+    CHECK_INT(run_all(&r, ids, N, 0, 1, a), 0);
+    for (int i = 0; i < 4; i++) {
+        double e = 0, s = 0;
+        CHECK_INT(run_start(&cpu, &m, goss_backend_open_cpu, N, MAX, kinds[i].type), 0);
+        CHECK_INT(run_all(&cpu, ids, N, 40, 1, b), 0);
+        for (size_t k = 0; k < N * n_vocab; k++) { e += pow((double)a[k] - (double)b[k], 2); s += pow((double)a[k], 2); }
+        printf("# %s, kv type %d: relative error %.5f\n", model, kinds[i].type, sqrt(e / s));
+        CHECK(sqrt(e / s) < kinds[i].most);
+        run_stop(&cpu);
+    }
+    free(a);
+    free(b);
+    run_stop(&r);
+    run_close(&m);
+}
+
+static void test_mask(void)
+{
+    unsigned f = GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI | GOSS_CPU_AMX;
+    CHECK_INT(goss_kern_mask(&f, NULL), 0);
+    CHECK_INT(goss_kern_mask(&f, "amx"), 0);
+    CHECK_INT(f, GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI);
+    CHECK_INT(goss_kern_mask(&f, "amx,avx512vnni"), 0);
+    CHECK_INT(f, GOSS_CPU_AVX2);
+    CHECK_INT(goss_kern_mask(&f, "avx"), GOSS_EINVAL);
+    CHECK_INT(goss_kern_mask(&f, "all"), 0);
+    CHECK_INT(f, 0);
+    CHECK_STR(goss_kern_level(0), "c");
+}
+
+int main(void)
+{
+    test_mask();
+    test_batches("models/demo-gptoss-draft.gguf", GOSS_F16, 2.0);
+    test_batches("models/demo-llama-Q4_K_M.gguf", GOSS_Q8_0, 0.5);
+    test_batches("models/demo-llama-f16.gguf", GOSS_F32, 0.05);
+    test_kv_types("models/demo-llama-f16.gguf");
+    return unit_done("cpu");
+}
