@@ -21,16 +21,16 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { TRIES = 6, CHUNK = 1 << 20 };
+enum { TRIES = 6, CHUNK = 1 << 20, NO_ROOM = -1 };
 
 struct job {
     goss_download *d;
     goss_http *http;
-    int fd, broken;             /* broken: an errno of writing */
+    int fd, broken;             /* broken: an errno of writing, or NO_ROOM before the first byte */
     char part[1100], info[1110], etag[160];
     uint64_t have, total;       /* bytes in the part file; of the whole */
     goss_http_answer answer;
-    int checked_space;
+    uint64_t room;              /* on the disk, when it was too little */
     goss_error *err;
 };
 
@@ -86,6 +86,9 @@ static int load_info(struct job *j)
 
 static int cannot(struct job *j, const char *doing, int code)
 {
+    if (code == NO_ROOM)
+        return goss_fail(j->err, GOSS_EFULL, -1, "The disk has room for %llu bytes and %s needs %llu more.",
+                         (unsigned long long)j->room, j->d->path, (unsigned long long)(j->total - j->have));
     if (code == ENOSPC || code == EDQUOT)
         return goss_fail(j->err, GOSS_EFULL, (int64_t)j->have, "The disk is full at byte %llu of %s: make room and run it again, it continues there.",
                          (unsigned long long)j->have, j->d->path);
@@ -124,8 +127,11 @@ static int begin_body(struct job *j)
     memcpy(j->etag, a->etag, sizeof j->etag);
     save_info(j);
     struct statvfs fs;
-    if (j->total != UINT64_MAX && fstatvfs(j->fd, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < j->total - j->have)
-        return ENOSPC;
+    if (j->total != UINT64_MAX && fstatvfs(j->fd, &fs) == 0) {
+        j->room = (uint64_t)fs.f_bavail * fs.f_frsize;
+        if (j->room < j->total - j->have)
+            return NO_ROOM;
+    }
     if (j->d->on_progress)
         j->d->on_progress(j->d->ctx, j->have, j->total == UINT64_MAX ? 0 : j->total, 1);
     return 0;

@@ -12,7 +12,7 @@
 enum { CONNECT_SECONDS = 20, STALL_SECONDS = 30 };
 
 struct goss_http { CURL *curl; char curl_error[CURL_ERROR_SIZE]; };
-struct transfer { goss_http_answer *a; goss_http_sink sink; void *ctx; int accept_200, refused, stopped; uint64_t length; };
+struct transfer { goss_http_answer *a; goss_http_sink sink; void *ctx; int accept_200, refused, stopped; uint64_t from, length; };
 
 int goss_http_open(goss_http **out, goss_error *err)
 {
@@ -92,6 +92,8 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
         t->refused = 1;
         return t->a->status >= 300 ? size * n : 0; /* error pages are read away, whole files are not */
     }
+    if (t->a->status == 206 && t->a->from != t->from)
+        return 0; /* other bytes than were asked for: none of them is taken */
     if (t->a->status == 200)
         t->a->total = t->length;
     t->a->received += n;
@@ -161,7 +163,7 @@ static void set_request(goss_http *h, struct transfer *t, const char *url, const
 int goss_http_get(goss_http *http, const char *url, uint64_t from, uint64_t to, const char *if_range, int accept_200,
                   goss_http_sink sink, void *ctx, goss_http_answer *a, goss_error *err)
 {
-    struct transfer t = { .a = a, .sink = sink, .ctx = ctx, .accept_200 = accept_200, .length = UINT64_MAX };
+    struct transfer t = { .a = a, .sink = sink, .ctx = ctx, .accept_200 = accept_200, .from = from, .length = UINT64_MAX };
     char range[64], line[200];
     struct curl_slist *headers = NULL;
     *a = (goss_http_answer){ .total = UINT64_MAX };
@@ -180,11 +182,11 @@ int goss_http_get(goss_http *http, const char *url, uint64_t from, uint64_t to, 
         return explain_status(a, url, from, err);
     if (t.stopped)
         return GOSS_ECANCELED;
+    if (a->status == 206 && a->from != from)
+        return goss_fail(err, GOSS_EIO, (int64_t)from, "%s answers with other bytes than were asked for.", url);
     if (code != CURLE_OK)
         return explain_curl(http, code, a, url, err);
     if (a->status == 200)
         a->total = t.length;
-    if (a->status == 206 && a->from != from)
-        return goss_fail(err, GOSS_EIO, (int64_t)from, "%s answers with other bytes than were asked for.", url);
     return 0;
 }

@@ -130,14 +130,16 @@ static int open_shard(goss_inputs *set, const char *first, int shard, int n, gos
 
 static int open_all(goss_inputs *set, const char *path_or_url, goss_error *err)
 {
-    uint64_t n = 1;
+    uint64_t n = 1, number = 0;
     int rc = goss_input_open(&set->input[0], path_or_url, err);
     if (rc)
         return rc;
     set->n = 1;
     rc = goss_input_header(&set->input[0], &set->gguf, &set->keep[0], err);
-    if (rc == 0 && goss_gguf_u64(&set->gguf, "split.count", &n, err) < 0)
+    if (rc == 0 && (goss_gguf_u64(&set->gguf, "split.count", &n, err) < 0 || goss_gguf_u64(&set->gguf, "split.no", &number, err) < 0))
         rc = GOSS_EFORMAT;
+    if (rc == 0 && number != 0) /* not the first: says which it is */
+        return goss_gguf_complete(&set->gguf, err);
     if (rc == 0 && n > GOSS_MAX_SHARDS)
         rc = goss_fail(err, GOSS_ELIMIT, -1, "%s says it is split into %llu files; at most %d are supported.", path_or_url, (unsigned long long)n, GOSS_MAX_SHARDS);
     for (int i = 1; rc == 0 && i < (int)n; i++)

@@ -87,16 +87,21 @@ int goss_cmd_dump(int argc, char **argv)
 {
     int all = 0, json = 0;
     uint64_t limit = 0;
-    const char *path = NULL;
+    const char *path = NULL, *gguf = NULL;
     const goss_option options[] = {
         { "--limit", GOSS_OPT_U64, &limit, .arg = "N", .help = "show the first N tensors (32)" },
         { "--all", GOSS_OPT_FLAG, &all, .help = "show every tensor" },
+        { "--gguf,-m", GOSS_OPT_STR, &gguf, .arg = "PATH", .help = "the file, instead of an argument", .env = "GPT_OSS_GGUF_PATH" },
         { "--json", GOSS_OPT_FLAG, &json, .help = "as JSON; every tensor, unless --limit is given" },
         { 0 } };
-    const goss_usage usage = { "dump", "PATH|URL", "Shows the tensors of a GGUF file: name, type, dimensions, offset, bytes. Only the header is read.", 1, 1, { options } };
+    const goss_usage usage = { "dump", "[PATH|URL]", "Shows the tensors of a GGUF file: name, type, dimensions, offset, bytes. Only the header is read.", 0, 1, { options } };
     const int n = goss_options_read(&usage, argc, argv, &path);
     if (n < 0)
         return ~n;
+    char room[1024];
+    path = goss_model_argument("dump", path, gguf, room, sizeof room);
+    if (!path)
+        return 2;
     goss_error err;
     goss_inputs set;
     if (goss_inputs_open(&set, path, &err))

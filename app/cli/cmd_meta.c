@@ -125,16 +125,21 @@ int goss_cmd_meta(int argc, char **argv)
 {
     int json = 0, all = 0;
     uint64_t limit = 3;
-    const char *path = NULL;
+    const char *path = NULL, *gguf = NULL;
     const goss_option options[] = {
         { "--limit", GOSS_OPT_U64, &limit, .arg = "N", .help = "show the first N elements of arrays (3)" },
         { "--all", GOSS_OPT_FLAG, &all, .help = "show arrays and strings whole" },
+        { "--gguf,-m", GOSS_OPT_STR, &gguf, .arg = "PATH", .help = "the file, instead of an argument", .env = "GPT_OSS_GGUF_PATH" },
         { "--json", GOSS_OPT_FLAG, &json, .help = "as JSON" },
         { 0 } };
-    const goss_usage usage = { "meta", "PATH|URL", "Shows the metadata of a GGUF file. Only the header is read.", 1, 1, { options } };
+    const goss_usage usage = { "meta", "[PATH|URL]", "Shows the metadata of a GGUF file. Only the header is read.", 0, 1, { options } };
     const int n = goss_options_read(&usage, argc, argv, &path);
     if (n < 0)
         return ~n;
+    char room[1024];
+    path = goss_model_argument("meta", path, gguf, room, sizeof room);
+    if (!path)
+        return 2;
     goss_error err;
     goss_inputs set;
     if (goss_inputs_open(&set, path, &err))

@@ -88,8 +88,9 @@ static int locate(goss_inputs *set, struct what *w, uint64_t offset, int has_len
         limit = t->n_bytes;
     }
     if (offset > limit || (has_len && len > limit - offset))
-        return goss_fail(err, GOSS_EINVAL, (int64_t)offset, "Bytes %llu to %llu lie outside the %s's %llu bytes.", (unsigned long long)offset,
-                         (unsigned long long)(offset + len), w->tensor ? "tensor" : "file", (unsigned long long)limit);
+        return goss_fail(err, GOSS_EINVAL, (int64_t)offset, "The %s has %llu bytes: there are not %llu of them from byte %llu on.",
+                         w->tensor ? "tensor" : "file", (unsigned long long)limit, (unsigned long long)(has_len ? len : 1),
+                         (unsigned long long)offset);
     const uint64_t rest = limit - offset;
     w->offset = begin + offset;
     w->len = has_len ? len : w->tensor || rest < DEFAULT_LEN ? rest : DEFAULT_LEN;
@@ -122,18 +123,23 @@ int goss_cmd_range(int argc, char **argv)
 {
     int json = 0, repeat = 1;
     uint64_t offset = 0, len = UINT64_MAX;
-    const char *path = NULL, *tensor = NULL;
+    const char *path = NULL, *gguf = NULL, *tensor = NULL;
     const goss_option options[] = {
         { "--tensor", GOSS_OPT_STR, &tensor, .arg = "NAME", .help = "read this tensor; --offset and --len count inside it" },
         { "--offset", GOSS_OPT_U64, &offset, .arg = "O", .help = "first byte (0)" },
         { "--len", GOSS_OPT_SIZE, &len, .arg = "N", .help = "bytes to read (1 MiB; a tensor whole)" },
         { "--repeat", GOSS_OPT_INT, &repeat, .arg = "N", .help = "read N times and compare (1)", .min = 1, .max = MAX_REPEAT },
+        { "--gguf,-m", GOSS_OPT_STR, &gguf, .arg = "PATH", .help = "the file, instead of an argument", .env = "GPT_OSS_GGUF_PATH" },
         { "--json", GOSS_OPT_FLAG, &json, .help = "as JSON" },
         { 0 } };
-    const goss_usage usage = { "range", "PATH|URL", "Reads bytes of a GGUF file and prints their SHA-256. Fails when repeated reads differ.", 1, 1, { options } };
+    const goss_usage usage = { "range", "[PATH|URL]", "Reads bytes of a GGUF file and prints their SHA-256. Fails when repeated reads differ.", 0, 1, { options } };
     const int n = goss_options_read(&usage, argc, argv, &path);
     if (n < 0)
         return ~n;
+    char room[1024];
+    path = goss_model_argument("range", path, gguf, room, sizeof room);
+    if (!path)
+        return 2;
     goss_error err;
     goss_inputs set = { 0 };
     struct what w = { .tensor = tensor };

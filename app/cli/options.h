@@ -71,6 +71,10 @@ typedef struct goss_sampling_options { goss_params params; goss_option_list stop
 void goss_sampling_options_init(goss_sampling_options *o);
 void goss_sampling_options_finish(goss_sampling_options *o);
 
+/* For commands that only read a model's bytes: the argument, else `gguf` (the value of their --gguf), else the demo model, put into room.
+ * NULL after an explanation when there is none. */
+const char *goss_model_argument(const char *command, const char *argument, const char *gguf, char *room, size_t cap);
+
 /* The demo model shipped with the program: beside the build, or installed. 1 found, 0 not. */
 int goss_demo_model(char *path, size_t cap);
 #endif

@@ -54,14 +54,18 @@ int goss_engine_options_finish(goss_engine_options *o, const char *command, cons
 {
     o->config.yarn_llamacpp = o->yarn && !strcmp(o->yarn, "llama.cpp");
     o->config.gpu_limits_default = o->gpu_limits && !strcmp(o->gpu_limits, "default");
-    o->config.model_path = model ? model : o->gguf;
-    if (!o->config.model_path && goss_demo_model(o->found, sizeof o->found))
-        o->config.model_path = o->found;
-    if (!o->config.model_path) {
-        fprintf(stderr, "gossamer %s: no model: name a GGUF file, or set GPT_OSS_GGUF_PATH.\n", command);
-        return 2;
-    }
-    return set_layers(o, command);
+    o->config.model_path = goss_model_argument(command, model, o->gguf, o->found, sizeof o->found);
+    return o->config.model_path ? set_layers(o, command) : 2;
+}
+
+const char *goss_model_argument(const char *command, const char *argument, const char *gguf, char *room, size_t cap)
+{
+    if (argument || gguf)
+        return argument ? argument : gguf;
+    if (goss_demo_model(room, cap))
+        return room;
+    fprintf(stderr, "gossamer %s: no model: name a GGUF file, or set GPT_OSS_GGUF_PATH.\n", command);
+    return NULL;
 }
 
 void goss_sampling_options_init(goss_sampling_options *o)
