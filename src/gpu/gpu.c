@@ -124,7 +124,7 @@ int goss_gpu_write(goss_gpu *g, int id, uint64_t offset, const void *data, uint6
 int goss_gpu_upload(goss_gpu *g, int id, uint64_t offset, const goss_source *s, uint64_t file_offset, uint64_t n, uint64_t tag)
 {
     int r = usable(g);
-    if (!r) r = range_ok(g, id, offset, n, GOSS_GPU_COPY_DST, "range uploaded");
+    if (!r) r = range_ok(g, id, offset, (n + 3) & ~(uint64_t)3, GOSS_GPU_COPY_DST, "range uploaded");
     if (!r && (file_offset > s->size || n > s->size - file_offset))
         r = refuse(g, GOSS_EINVAL, "range of a source", file_offset + n, s->size);
     return r ? r : g->impl->upload(g->ctx, id, offset, s, file_offset, n, tag);

@@ -59,7 +59,8 @@ int goss_gpu_buffer(goss_gpu *g, uint64_t size, unsigned usage, const char *labe
 void goss_gpu_buffer_free(goss_gpu *g, int buffer);
 uint64_t goss_gpu_buffer_size(const goss_gpu *g, int buffer);
 int goss_gpu_write(goss_gpu *g, int buffer, uint64_t offset, const void *data, uint64_t n); /* multiples of 4; ordered with submits */
-/* n bytes of a source into a buffer without passing through the caller's memory: 1 done, 0: goss_engine_read_done(tag) follows. */
+/* n bytes of a source into a buffer without passing through the caller's memory: 1 done, 0: goss_engine_read_done(tag) follows.
+ * n need not be a multiple of 4: the implementation may write up to 3 bytes of anything behind. */
 int goss_gpu_upload(goss_gpu *g, int buffer, uint64_t offset, const goss_source *source, uint64_t file_offset, uint64_t n, uint64_t tag);
 
 /* Compiles; the result is known when goss_gpu_pipeline_ready says so. `name` is for messages. */

@@ -14,7 +14,7 @@ typedef struct native_pipeline { wg_object pipeline, layout; int done; char name
 typedef struct native_read { wg_future future; uint64_t offset; int status; /* 0 pending, 1 mapped, negative failed */ } native_read;
 typedef struct native {
     void *library;
-    int is_dawn;
+    int is_dawn, is_old;
 #define X(result, name, parameters) result (*name) parameters;
     WG_CALLS(X)
 #undef X
@@ -75,15 +75,15 @@ static void on_device(uint32_t status, wg_object device, wg_str message, void *u
 
 static unsigned features_of(native *n, uint32_t *list, size_t *n_list)
 {
-    static const struct { uint32_t feature; unsigned bit; } map[] = { { WG_FEATURE_F16, GOSS_GPU_F16 },
-        { WG_FEATURE_SUBGROUPS, GOSS_GPU_SUBGROUPS }, { WG_FEATURE_TIMESTAMP, GOSS_GPU_TIMESTAMPS },
-        { WG_FEATURE_SUBGROUP_MATRIX, GOSS_GPU_SUBGROUP_MATRIX } };
+    static const struct { uint32_t feature[2]; unsigned bit; } map[] = { { { WG_FEATURE_F16, WG_OLD_F16 }, GOSS_GPU_F16 },
+        { { WG_FEATURE_SUBGROUPS, WG_OLD_SUBGROUPS }, GOSS_GPU_SUBGROUPS }, { { WG_FEATURE_TIMESTAMP, WG_OLD_TIMESTAMP }, GOSS_GPU_TIMESTAMPS },
+        { { WG_FEATURE_SUBGROUP_MATRIX, WG_OLD_SUBGROUP_MATRIX }, GOSS_GPU_SUBGROUP_MATRIX } };
     unsigned on = 0;
     *n_list = 0;
     for (size_t i = 0; i < sizeof map / sizeof map[0]; i++)
-        if (!(n->options.mask & map[i].bit) && n->AdapterHasFeature(n->adapter, map[i].feature)
+        if (!(n->options.mask & map[i].bit) && n->AdapterHasFeature(n->adapter, map[i].feature[n->is_old])
             && (!n->options.limits_default || map[i].bit == GOSS_GPU_TIMESTAMPS)) {
-            list[(*n_list)++] = map[i].feature;
+            list[(*n_list)++] = map[i].feature[n->is_old];
             on |= map[i].bit;
         }
     if (!(n->options.mask & GOSS_GPU_DOT4) && !n->options.limits_default && n->InstanceHasWGSLLanguageFeature(n->instance, WG_LANG_DOT4))
@@ -172,6 +172,7 @@ static int load_calls(native *n, goss_error *err)
     WG_CALLS(X)
 #undef X
     n->is_dawn = dlsym(n->library, "wgpuDeviceTick") != NULL;
+    n->is_old = dlsym(n->library, "wgpuComputePassEncoderSetImmediateData") != NULL;
     return 0;
 }
 
@@ -199,7 +200,8 @@ static int native_open(void **ctx, const goss_gpu_options *o, goss_error *err)
     static const uint32_t features[] = { WG_INSTANCE_TIMED_WAIT };
     wg_toggles t = toggles(0);
     const wg_instance_desc id = { n->is_dawn ? &t.chain : NULL, 1, features, NULL };
-    n->instance = n->CreateInstance(&id);
+    const wg_old_instance_desc old = { n->is_dawn ? &t.chain : NULL, NULL, 1, 0 };
+    n->instance = n->CreateInstance(n->is_old ? (const void *)&old : &id);
     if (!n->instance) { r = goss_fail(err, GOSS_EGPU, -1, "the WebGPU library gave no instance"); goto fail; }
     const wg_adapter_options ao = { .next = n->is_dawn ? &t.chain : NULL, .level = WG_LEVEL_CORE, .power = WG_POWER_HIGH };
     n->opening = 1;
@@ -298,7 +300,14 @@ static int native_upload(void *ctx, int id, uint64_t offset, const goss_source *
     native *n = ctx;
     (void)tag;
     if (!s->map) return GOSS_EUNSUPPORTED;
-    n->QueueWriteBuffer(n->queue, n->buffers[id], offset, (const char *)s->map + at, size);
+    const char *from = (const char *)s->map + at;
+    const uint64_t whole = size & ~(uint64_t)3;
+    char tail[4] = { 0 };
+    if (whole) n->QueueWriteBuffer(n->queue, n->buffers[id], offset, from, whole);
+    if (size > whole) {
+        memcpy(tail, from + whole, size - whole);
+        n->QueueWriteBuffer(n->queue, n->buffers[id], offset + whole, tail, 4);
+    }
     return n->lost ? GOSS_ELOST : 1;
 }
 
@@ -359,7 +368,10 @@ static int native_pipeline_ready(void *ctx, int id, goss_error *err)
     if (!p->done) n->InstanceProcessEvents(n->instance);
     if (!p->done) return GOSS_EAGAIN;
     if (p->done > 0) return 0;
-    while (n->n_kept && n->kept[n->n_kept - 1].code == GOSS_EGPU) n->n_kept--; /* the module's own error, told below */
+    for (int i = n->n_kept; i-- && n->kept[i].code == GOSS_EGPU; n->n_kept = i) { /* the module's own error says more */
+        const char *at = strstr(n->kept[i].text, "rror while parsing WGSL: ");
+        if (at) goss_fmt(p->message, sizeof p->message, "%s", at + 25);
+    }
     return goss_fail(err, GOSS_EGPU, -1, "kernel %s does not compile: %s", p->name, p->message);
 }
 

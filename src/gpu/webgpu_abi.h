@@ -17,8 +17,9 @@ enum { WG_STYPE_WGSL = 2, WG_STYPE_TOGGLES = 0x5000A };
 enum { WG_MODE_WAIT_ONLY = 1, WG_MODE_PROCESS = 2, WG_MODE_SPONTANEOUS = 3 };
 enum { WG_SUCCESS = 1, WG_BACKEND_NULL = 1, WG_BACKEND_VULKAN = 6, WG_ADAPTER_CPU = 3, WG_LEVEL_CORE = 2, WG_POWER_HIGH = 2 };
 enum { WG_INSTANCE_TIMED_WAIT = 1 };
+/* Features were numbered anew in late 2025; libraries from before export wgpuComputePassEncoderSetImmediateData. */
 enum { WG_FEATURE_TIMESTAMP = 9, WG_FEATURE_F16 = 11, WG_FEATURE_SUBGROUPS = 18, WG_FEATURE_SUBGROUP_MATRIX = 0x50034,
-       WG_FEATURE_IMPLICIT_SYNC = 0x50004 };
+       WG_OLD_TIMESTAMP = 3, WG_OLD_F16 = 10, WG_OLD_SUBGROUPS = 17, WG_OLD_SUBGROUP_MATRIX = 0x50038 };
 enum { WG_LANG_DOT4 = 2 };
 enum { WG_USE_MAP_READ = 1, WG_USE_COPY_SRC = 4, WG_USE_COPY_DST = 8, WG_USE_UNIFORM = 64, WG_USE_STORAGE = 128, WG_USE_QUERY = 512 };
 enum { WG_BIND_UNIFORM = 2, WG_BIND_STORAGE = 3, WG_BIND_READ = 4, WG_STAGE_COMPUTE = 4, WG_MAP_READ = 1, WG_QUERY_TIMESTAMP = 2 };
@@ -33,8 +34,8 @@ typedef struct wg_map_callback { wg_chain *next; uint32_t mode; wg_map_fn fn; vo
 typedef struct wg_lost_callback { wg_chain *next; uint32_t mode; wg_lost_fn fn; void *u1, *u2; } wg_lost_callback;
 typedef struct wg_error_callback { wg_chain *next; wg_lost_fn fn; void *u1, *u2; } wg_error_callback;
 
-typedef struct wg_instance_limits { wg_chain *next; size_t timed_wait_max; } wg_instance_limits;
-typedef struct wg_instance_desc { wg_chain *next; size_t n_features; const uint32_t *features; const wg_instance_limits *limits; } wg_instance_desc;
+typedef struct wg_instance_desc { wg_chain *next; size_t n_features; const uint32_t *features; const void *limits; } wg_instance_desc;
+typedef struct wg_old_instance_desc { wg_chain *next, *capabilities_next; uint32_t timed_wait; size_t timed_wait_max; } wg_old_instance_desc;
 typedef struct wg_adapter_options { wg_chain *next; uint32_t level, power, fallback, backend; wg_object surface; } wg_adapter_options;
 typedef struct wg_toggles { wg_chain chain; size_t n_on; const char *const *on; size_t n_off; const char *const *off; } wg_toggles;
 typedef struct wg_limits {
@@ -46,6 +47,7 @@ typedef struct wg_limits {
     uint64_t buffer_size;
     uint32_t vertex_attributes, vertex_stride, inter_stage, color_attachments, color_bytes, workgroup_bytes, invocations,
         workgroup_x, workgroup_y, workgroup_z, groups, immediate;
+    uint32_t more[8];                   /* what older and newer libraries have behind */
 } wg_limits;
 typedef struct wg_adapter_info {
     wg_chain *next; wg_str vendor, architecture, device, description;
@@ -79,7 +81,7 @@ typedef struct wg_query_desc { wg_chain *next; wg_str label; uint32_t type, coun
 
 /* X(result, name, parameters): what is loaded from the library as wgpuNAME. */
 #define WG_CALLS(X)                                                                                                  \
-    X(wg_object, CreateInstance, (const wg_instance_desc *))                                                         \
+    X(wg_object, CreateInstance, (const void *))                                                                     \
     X(void, InstanceProcessEvents, (wg_object))                                                                      \
     X(wg_future, InstanceRequestAdapter, (wg_object, const wg_adapter_options *, wg_callback))                       \
     X(uint32_t, InstanceWaitAny, (wg_object, size_t, wg_wait *, uint64_t))                                           \

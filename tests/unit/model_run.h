@@ -56,7 +56,8 @@ static inline int run_start(run *r, const run_model *m, run_opener open, int max
     const goss_backend_config config = { .model = &m->model, .engine = &engine, .max_rows = max_rows, .max_slots = 20, .max_kv = max_kv,
                                          .n_pages = { full, window ? full : 0 }, .kv_type = kv_type };
     int rc = open(&r->b, &config, &err);
-    if (rc == 0) rc = r->b->vt->load(r->b, &err);
+    if (rc == 0)
+        while ((rc = r->b->vt->load(r->b, &err)) == GOSS_EAGAIN) {}
     if (rc == 0) rc = goss_kv_pool_open(&r->pool, config.n_pages[0], config.n_pages[1], window, 64);
     if (rc == 0) rc = goss_kv_open(&r->kv, &r->pool, max_kv);
     if (rc < 0) {

@@ -1,0 +1,319 @@
+/* gpu_load.c - weights from their source to the device, a bounded piece at a time: raw blocks go to a staging buffer and a kernel
+ * repacks them (layout.h); vectors are put in order on the host, a layer at a time. Nothing waits here: goss_gpu_load_some() does
+ * what can be done and says GOSS_EAGAIN. */
+#include "gpu_state.h"
+#include "../base/error.h"
+#include "../base/fmt.h"
+#include "../base/mem.h"
+#include "../base/os.h"
+#include <string.h>
+
+enum { STAGING = 8 << 20, FENCE_EVERY = 64 << 20, TAG_RAW = 1, TAG_STAGING = 2 };
+
+void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail, uint64_t bytes, uint64_t total)
+{
+    if (!s->config.report) return;
+    goss_buf b = GOSS_BUF(2048);
+    goss_buf_printf(&b, "{\"type\":\"load_stage\",\"stage\":\"%s\",\"status\":\"%s\"", stage, status);
+    if (detail) {
+        goss_buf_str(&b, ",\"detail\":");
+        goss_buf_json_string(&b, detail, strlen(detail));
+    }
+    if (total) goss_buf_printf(&b, ",\"bytes\":%llu,\"total_bytes\":%llu", (unsigned long long)bytes, (unsigned long long)total);
+    goss_buf_printf(&b, ",\"ts_ms\":%.1f}", goss_os_now_ms());
+    if (!b.failed) s->config.report(s->config.report_ctx, (const char *)b.data, b.len);
+    goss_buf_free(&b);
+}
+
+/* ---- the list of what to load ------------------------------------------------------------------------------------------------ */
+static int add(goss_gpu_state *s, goss_load_item item)
+{
+    if (s->n_items == s->cap_items) {
+        const int cap = s->cap_items ? s->cap_items * 2 : 256;
+        void *p = goss_mem_grow(s->items, (size_t)s->cap_items * sizeof *s->items, (size_t)cap * sizeof *s->items);
+        if (!p) return GOSS_ENOMEM;
+        s->items = p;
+        s->cap_items = cap;
+    }
+    s->items[s->n_items++] = item;
+    if (item.tensor && item.matrix) s->bytes_total += goss_type_row_bytes(item.tensor->type, item.tensor->ne[0]) * item.n_rows;
+    return 0;
+}
+
+/* All pieces of a matrix from one tensor whose rows keep their numbers (or are every second row, `which` first). */
+static int add_matrix(goss_gpu_state *s, const goss_tensor *t, const goss_matrix *m, uint32_t mode, uint32_t which)
+{
+    const uint32_t step = mode == GOSS_REPACK_PAIRS ? 2 : 1;
+    int r = 0;
+    for (int i = 0; i < m->n_pieces && !r; i++)
+        r = add(s, (goss_load_item){ .tensor = t, .matrix = m, .piece = i, .source_first = m->piece[i].first / step, .n_rows = m->piece[i].n / step,
+                                     .row0 = which - m->piece[i].first, .mode = mode });
+    return r;
+}
+
+static int add_small(goss_gpu_state *s, const goss_tensor *t, uint32_t at, uint32_t mode)
+{
+    return t->type < 0 ? 0 : add(s, (goss_load_item){ .tensor = t, .row0 = at, .mode = mode });
+}
+
+static int plan_small(goss_gpu_state *s, const goss_layer *t, const goss_gpu_layer *l)
+{
+    const uint32_t rope = s->base.model->hp.rope_half ? GOSS_REPACK_ROPE : GOSS_REPACK_PLAIN;
+    uint32_t b[3] = { l->bqkv[0], l->bqkv[1], l->bqkv[2] };
+    if (l->n_qkv == 1 && t->bq.type >= 0) {            /* one matrix: the three biases lie behind one another */
+        b[1] = b[0] + (uint32_t)t->bq.ne[0];
+        b[2] = b[1] + (uint32_t)t->bk.ne[0];
+    }
+    int r = add_small(s, &t->attn_norm, l->attn_norm, 0);
+    if (!r) r = add_small(s, &t->bq, b[0], rope);
+    if (!r) r = add_small(s, &t->bk, b[1], rope);
+    if (!r) r = add_small(s, &t->bv, b[2], 0);
+    if (!r) r = add_small(s, &t->bo, l->bo, 0);
+    if (!r) r = add_small(s, &t->sinks, l->sinks, 0);
+    if (!r) r = add_small(s, &t->ffn_norm, l->ffn_norm, 0);
+    if (!r) r = add_small(s, &t->router, l->router, 0);
+    if (!r) r = add_small(s, &t->router_b, l->router_b, 0);
+    if (!r) r = add_small(s, &t->gate_b, l->up_b, GOSS_REPACK_PAIRS);
+    if (!r) r = add_small(s, &t->up_b, l->up_b + 1, GOSS_REPACK_PAIRS);
+    if (!r) r = add_small(s, &t->down_b, l->down_b, 0);
+    return r ? r : add(s, (goss_load_item){ .small = l->small, .small_floats = l->small_floats });
+}
+
+static int plan_layer(goss_gpu_state *s, int layer)
+{
+    const goss_layer *t = &s->base.model->layers[layer];
+    const goss_gpu_layer *l = &s->layers[layer];
+    const uint32_t rope = s->base.model->hp.rope_half ? GOSS_REPACK_ROPE : GOSS_REPACK_PLAIN;
+    const goss_tensor *const qkv[3] = { &t->wq, &t->wk, &t->wv };
+    uint32_t first = 0;
+    int r = plan_small(s, t, l);
+    for (int i = 0; i < 3 && !r; i++) {
+        const int own = l->n_qkv == 3;
+        r = add(s, (goss_load_item){ .tensor = qkv[i], .matrix = &l->qkv[own ? i : 0], .n_rows = (uint32_t)qkv[i]->ne[1], .row0 = own ? 0 : first, .mode = i < 2 ? rope : 0 });
+        first += (uint32_t)qkv[i]->ne[1];
+    }
+    if (!r) r = add_matrix(s, &t->wo, &l->wo, 0, 0);
+    if (!r) r = add_matrix(s, &t->gate, &l->up, GOSS_REPACK_PAIRS, 0);
+    if (!r) r = add_matrix(s, &t->up, &l->up, GOSS_REPACK_PAIRS, 1);
+    if (!r) r = add_matrix(s, &t->down, &l->down, 0, 0);
+    return r;
+}
+
+/* Experts start where they belong: slot e of a layer is expert e. */
+static int write_slots(goss_gpu_state *s)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    const uint32_t n = (uint32_t)(hp->n_layer * hp->n_expert);
+    uint32_t *table = n ? goss_mem_array(n, 8) : NULL;
+    if (!n) return 0;
+    if (!table) return GOSS_ENOMEM;
+    for (uint32_t i = 0; i < 2 * n; i++) table[i] = i % (uint32_t)hp->n_expert;
+    const int r = goss_gpu_write(s->gpu, s->slots, 0, table, n * 8ull);
+    goss_mem_free(table);
+    return r;
+}
+
+int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err)
+{
+    const goss_model *m = s->base.model;
+    int r = add_matrix(s, &m->tok_embd, &s->tok, 0, 0);
+    for (int i = 0; i < m->hp.n_layer && !r; i++) r = plan_layer(s, i);
+    if (!r) r = add_small(s, &m->out_norm, 0, 0);
+    if (!r) r = add(s, (goss_load_item){ .small = s->out_small, .small_floats = (uint32_t)m->hp.n_embd });
+    if (!r && !s->tied) r = add_matrix(s, &m->output, &s->out, 0, 0);
+    if (!r) r = write_slots(s);
+    for (int i = 0; i < s->n_items; i++) if (s->items[i].small_floats > s->small_cap) s->small_cap = s->items[i].small_floats;
+    s->small_host = goss_mem_array(s->small_cap, 4);
+    if (!r && !s->small_host) r = GOSS_ENOMEM;
+    if (!r) r = s->staging = goss_gpu_buffer(s->gpu, STAGING, GOSS_GPU_STORAGE | GOSS_GPU_COPY_DST | GOSS_GPU_COPY_SRC, "staging");
+    return r < 0 ? goss_fail(err, r, -1, "no memory to load the weights with") : 0;
+}
+
+/* ---- vectors ----------------------------------------------------------------------------------------------------------------- */
+static uint32_t place_of(const goss_gpu_state *s, uint32_t mode, uint32_t r)
+{
+    const uint32_t hd = (uint32_t)s->base.model->hp.head_dim, half = (uint32_t)s->base.model->hp.rope_dim / 2, j = r % hd;
+    if (mode == GOSS_REPACK_PAIRS) return 2 * r;
+    if (mode == GOSS_REPACK_ROPE && j < 2 * half) return r - j + (j < half ? 2 * j : 2 * (j - half) + 1);
+    return r;
+}
+
+/* The tensor's raw bytes: from the mapping, or read into s->raw (GOSS_EAGAIN until they are there). */
+static int raw_bytes(goss_gpu_state *s, const goss_tensor *t, const void **out)
+{
+    if (t->data) { *out = t->data; return 0; }
+    if (t->shard >= s->config.n_sources) return GOSS_EIO;
+    const goss_source *src = &s->config.sources[t->shard];
+    if (src->map) { *out = (const char *)src->map + t->offset; return 0; }
+    if (!s->raw_state) {
+        if (t->n_bytes > s->raw_cap) {
+            goss_mem_free(s->raw);
+            s->raw = goss_mem_alloc(t->n_bytes);
+            s->raw_cap = s->raw ? t->n_bytes : 0;
+            if (!s->raw) return GOSS_ENOMEM;
+        }
+        s->raw_state = 1;
+        const int r = src->read(src->ctx, t->offset, s->raw, t->n_bytes, TAG_RAW);
+        if (r) s->raw_state = r < 0 ? r : 2;
+    }
+    if (s->raw_state < 0) return s->raw_state;
+    if (s->raw_state == 1) return GOSS_EAGAIN;
+    s->raw_state = 0;
+    *out = s->raw;
+    return 0;
+}
+
+static int load_small(goss_gpu_state *s, const goss_load_item *it, goss_error *err)
+{
+    if (!it->tensor) {
+        const int r = goss_gpu_write(s->gpu, it->small, 0, s->small_host, it->small_floats * 4ull);
+        memset(s->small_host, 0, s->small_cap * 4ull);
+        return r;
+    }
+    const goss_tensor *t = it->tensor;
+    const uint32_t n = (uint32_t)(t->ne[0] * t->ne[1] * t->ne[2]);
+    const void *raw;
+    int r = raw_bytes(s, t, &raw);
+    if (r) return r == GOSS_EAGAIN ? r : goss_fail(err, r, -1, "reading %s failed", t->name);
+    float *f = it->mode ? goss_mem_array(n, 4) : s->small_host + it->row0;
+    if (!f) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for %s", t->name);
+    r = goss_to_float(t->type, raw, f, n);
+    for (uint32_t i = 0; it->mode && !r && i < n; i++) s->small_host[it->row0 + place_of(s, it->mode, i)] = f[i];
+    if (it->mode) goss_mem_free(f);
+    return r ? goss_fail(err, r, -1, "%s has a type that is not supported", t->name) : 0;
+}
+
+/* ---- matrices ---------------------------------------------------------------------------------------------------------------- */
+static const char *repack_defines(int type)
+{
+    switch (type) {
+    case GOSS_MXFP4: return "MX4";
+    case GOSS_Q8_0: return "Q8";
+    case GOSS_F16: case GOSS_BF16: return "PLAIN UNIT_WORDS=4";
+    case GOSS_F32: return "PLAIN UNIT_WORDS=8";
+    case GOSS_Q4_0: return "I8 LEGACY BLOCK_BYTES=18 HAS_MIN=0 HAS_FIFTH=0 IS_IQ4=0 BIAS=8";
+    case GOSS_Q4_1: return "I8 LEGACY BLOCK_BYTES=20 HAS_MIN=1 HAS_FIFTH=0 IS_IQ4=0 BIAS=0";
+    case GOSS_Q5_0: return "I8 LEGACY BLOCK_BYTES=22 HAS_MIN=0 HAS_FIFTH=1 IS_IQ4=0 BIAS=16";
+    case GOSS_Q5_1: return "I8 LEGACY BLOCK_BYTES=24 HAS_MIN=1 HAS_FIFTH=1 IS_IQ4=0 BIAS=0";
+    case GOSS_IQ4_NL: return "I8 LEGACY BLOCK_BYTES=18 HAS_MIN=0 HAS_FIFTH=0 IS_IQ4=1 BIAS=0";
+    case GOSS_IQ4_XS: return "I8 IQ4_XS";
+    case GOSS_Q2_K: return "I8 Q2_K";
+    case GOSS_Q3_K: return "I8 Q3_K";
+    case GOSS_Q4_K: return "I8 Q45_K BLOCK_BYTES=144";
+    case GOSS_Q5_K: return "I8 Q45_K BLOCK_BYTES=176";
+    case GOSS_Q6_K: return "I8 Q6_K";
+    default: return NULL;
+    }
+}
+
+static uint32_t threads_a_row(const goss_matrix *m)
+{
+    switch (m->layout) {
+    case GOSS_LAYOUT_MX4: case GOSS_LAYOUT_Q8: return m->scale_words;
+    case GOSS_LAYOUT_I8: return m->n_in / 32;
+    default: return m->n_units;
+    }
+}
+
+/* Repacks n rows that lie in the staging buffer. */
+static int repack(goss_gpu_state *s, const goss_load_item *it, uint32_t n, uint64_t row_bytes, goss_error *err)
+{
+    const goss_matrix *m = it->matrix;
+    const int k = goss_gpu_kernel(s, "repack.wgsl", "urww", repack_defines(it->tensor->type), err);
+    if (k < 0) return k;
+    int r = goss_gpu_pipeline_ready(s->gpu, s->kernels[k].pipeline, err);
+    if (r) return r;
+    const uint32_t per_row = threads_a_row(m), groups = (n * per_row + 63) / 64, x = groups > 32768 ? 32768 : groups;
+    const uint32_t p[64] = { n, (uint32_t)row_bytes, per_row, it->row0, it->mode, (uint32_t)s->base.model->hp.head_dim, (uint32_t)s->base.model->hp.rope_dim,
+                             m->n_units, m->scale_words, it->source_first + it->done, x };
+    r = goss_gpu_write(s->gpu, s->params, 0, p, sizeof p);     /* slot 0 is the loader's */
+    const goss_gpu_binding b[] = { { s->params, 0, 0 }, { s->staging, 0, 0 }, { m->piece[it->piece].q, 0, 0 }, { m->piece[it->piece].s, 0, 0 } };
+    const int group = goss_gpu_group(s->gpu, s->kernels[k].pipeline, b, 4);
+    if (group < 0) return goss_fail(err, group, -1, "the GPU refused to repack %s", it->tensor->name);
+    const uint32_t w[] = { GOSS_GPU_OP_PASS, GOSS_GPU_NONE, GOSS_GPU_OP_DISPATCH, (uint32_t)s->kernels[k].pipeline, (uint32_t)group, 0, x, (groups + x - 1) / x, 1, GOSS_GPU_OP_END };
+    if (!r) r = goss_gpu_submit(s->gpu, w, sizeof w / 4);
+    goss_gpu_group_free(s->gpu, group);
+    return r ? goss_fail(err, r, -1, "the GPU failed to repack %s", it->tensor->name) : 0;
+}
+
+static int load_rows(goss_gpu_state *s, goss_load_item *it, goss_error *err)
+{
+    const goss_tensor *t = it->tensor;
+    const uint64_t row_bytes = goss_type_row_bytes(t->type, t->ne[0]);
+    uint32_t n = (uint32_t)(row_bytes > STAGING ? 0 : STAGING / row_bytes);
+    if (!n) return goss_fail(err, GOSS_ELIMIT, -1, "%s: rows of %llu bytes are too long for the GPU loader", t->name, (unsigned long long)row_bytes);
+    if (n > it->n_rows - it->done) n = it->n_rows - it->done;
+    const uint64_t at = (it->source_first + it->done) * row_bytes, bytes = n * row_bytes;
+    goss_source mapped = { .name = t->name, .size = t->n_bytes, .map = t->data };
+    if (s->raw_state < 0) return goss_fail(err, s->raw_state, -1, "reading %s failed", t->name);
+    if (s->raw_state == 1) return GOSS_EAGAIN;
+    if (!s->raw_state) {
+        if (!t->data && t->shard >= s->config.n_sources) return goss_fail(err, GOSS_EIO, -1, "%s has no source", t->name);
+        const int r = t->data ? goss_gpu_upload(s->gpu, s->staging, 0, &mapped, at, bytes, TAG_STAGING)
+                              : goss_gpu_upload(s->gpu, s->staging, 0, &s->config.sources[t->shard], t->offset + at, bytes, TAG_STAGING);
+        if (r < 0) return goss_fail(err, r, -1, "sending %s to the GPU failed", t->name);
+        s->raw_state = r ? 2 : 1;
+        if (!r) return GOSS_EAGAIN;
+    }
+    const int r = repack(s, it, n, row_bytes, err);
+    if (r) return r;
+    s->raw_state = 0;
+    it->done += n;
+    s->bytes_done += bytes;
+    s->since_fence += bytes;
+    return 0;
+}
+
+/* Waits, without blocking, until the device has done what was sent: bounds what the driver keeps. */
+static int fence(goss_gpu_state *s, goss_error *err)
+{
+    uint32_t got[4];
+    if (!s->fence) {
+        const uint32_t w[] = { GOSS_GPU_OP_COPY, (uint32_t)s->staging, 0, (uint32_t)s->staging_back, 0, 4 };
+        int r = goss_gpu_submit(s->gpu, w, 6);
+        if (!r) r = goss_gpu_read(s->gpu, s->staging_back, 0, 16);
+        if (r) return goss_fail(err, r, -1, "the GPU stopped while weights were loaded");
+        s->fence = 1;
+    }
+    goss_gpu_poll(s->gpu, 5);
+    const int r = goss_gpu_read_poll(s->gpu, s->staging_back, got, 16);
+    if (r == GOSS_EAGAIN) return r;
+    s->fence = 0;
+    s->since_fence = 0;
+    return r ? goss_fail(err, r, -1, "the GPU stopped while weights were loaded") : 0;
+}
+
+static void progress(goss_gpu_state *s, int last)
+{
+    const double now = goss_os_now_ms();
+    if (!last && now - s->t_report < 100) return;
+    s->t_report = now;
+    char detail[160];
+    const goss_tensor *t = s->item < s->n_items ? s->items[s->item].tensor : NULL;
+    goss_fmt(detail, sizeof detail, "tensor=%s", t ? t->name : "");
+    goss_gpu_report(s, "weights_fetch", last ? "completed" : "progress", detail, s->bytes_done, s->bytes_total);
+}
+
+int goss_gpu_load_some(goss_gpu_state *s, goss_error *err)
+{
+    const double t0 = goss_os_now_ms();
+    while (s->item < s->n_items || s->since_fence) {
+        goss_load_item *it = &s->items[s->item];
+        if (s->since_fence >= FENCE_EVERY || s->item == s->n_items) {
+            const int r = fence(s, err);
+            if (r) return r;
+            continue;
+        }
+        const int r = it->matrix ? load_rows(s, it, err) : load_small(s, it, err);
+        if (r) return r;
+        if (!it->matrix || it->done == it->n_rows) s->item++;
+        progress(s, 0);
+        if (goss_os_now_ms() - t0 > 30) return GOSS_EAGAIN;
+    }
+    progress(s, 1);
+    goss_gpu_buffer_free(s->gpu, s->staging);
+    s->staging = 0;
+    goss_mem_free(s->small_host); goss_mem_free(s->raw); goss_mem_free(s->items);
+    s->small_host = NULL; s->raw = NULL; s->items = NULL;
+    return goss_gpu_write(s->gpu, s->params, 0, s->param_bytes, 256);
+}

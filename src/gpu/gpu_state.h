@@ -1,0 +1,120 @@
+/* gpu_state.h - the gpu backend's state, shared by its files: gpu_kernels.c (pipelines), gpu_build.c (buffers, matrices, calls),
+ * gpu_load.c (weights), gpu_step.c (recording a step), stage_gpu.c (the backend's table, submitting and polling). */
+#ifndef GOSS_GPU_STATE_H
+#define GOSS_GPU_STATE_H
+#include "gpu.h"
+#include "layout.h"
+#include "../base/buf.h"
+#include "../model/stage.h"
+
+enum { GOSS_MAX_KERNELS = 160, GOSS_MAX_PIECES = 40, GOSS_TICKETS = 4, GOSS_BATCHES = 3 /* 1, 4, 16 rows at once */ };
+
+typedef struct goss_kernel { char key[320], name[32]; int pipeline; uint64_t calls; double us; uint64_t bytes; } goss_kernel;
+typedef struct goss_matrix {
+    int layout, n_pieces;
+    uint32_t n_in, n_out, n_units, scale_words;       /* n_out: all rows */
+    struct goss_piece { int q, s; uint32_t first, n; } piece[GOSS_MAX_PIECES];
+} goss_matrix;
+/* One dispatch that a step makes, all but its grid. kernel[i]: for 1, 4, 16 rows at once (kernels without batches: [0]). */
+typedef struct goss_call { int kernel[GOSS_BATCHES]; int group; uint32_t params; uint32_t grid; uint64_t bytes; } goss_call;
+
+typedef struct goss_gpu_layer {
+    int small, kv, cls;
+    uint32_t attn_norm, bqkv[3], bo, sinks, ffn_norm, router, router_b, up_b, down_b; /* floats into small, NONE when absent */
+    uint32_t small_floats;
+    goss_matrix qkv[3], wo, up, down;                  /* up: gate and up interleaved, of all slots */
+    int n_qkv, n_slots;
+    goss_call c_norm, c_qkv[3], c_attend, c_merge, c_wo, c_route, c_up[GOSS_MAX_PIECES], c_down[GOSS_MAX_PIECES], c_sum, c_ffn_norm;
+} goss_gpu_layer;
+
+/* One tensor, or one piece of one, on its way to the device. matrix NULL: floats for the layer's small buffer (on the host first);
+ * tensor NULL: the small buffer itself. */
+typedef struct goss_load_item {
+    const goss_tensor *tensor; const goss_matrix *matrix; int piece;
+    uint32_t source_first, n_rows, row0, mode, done;   /* rows of the tensor; done: rows sent */
+    int small; uint32_t small_floats;
+} goss_load_item;
+
+typedef struct goss_gpu_ticket {
+    int busy, n_rows, n_list, n_samples, polled;
+    int *list;                                         /* (max_rows) rows that want logits, in order */
+    uint8_t *want;                                     /* (max_rows) */
+    int n_logits;                                      /* rows whose logits were asked for */
+    int back, logits_back;                             /* read-back buffers */
+    uint64_t logits_bytes;
+    uint32_t first_query, n_queries;
+} goss_gpu_ticket;
+
+enum { GOSS_GPU_OPENING, GOSS_GPU_PROBING, GOSS_GPU_COMPILING, GOSS_GPU_LOADING, GOSS_GPU_USABLE };
+typedef struct goss_gpu_state {
+    goss_backend base;
+    goss_backend_config config;
+    goss_engine_config engine;                         /* copy; its strings are borrowed during open only */
+    goss_gpu *gpu;
+    int phase;
+    unsigned mask;
+    int half_ok, subgroup, f16;                        /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
+    uint64_t max_binding;
+    /* kernels */
+    goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;
+    uint32_t wg, lanes, nr;                            /* matvec: threads, threads a row, rows a group */
+    /* buffers */
+    int step, params, x, xn, qkv, att, part, stat, h, ysplit, rlogits, route, slots, logits, xs, chunk, pick, exp2,
+        history, mask_buf, dummy, staging, staging_back, query_buf, query_back, kv_temp, tap_back;
+    uint8_t *param_bytes; uint32_t n_params, cap_params; /* slots of 256 bytes */
+    goss_matrix tok, out; int tied;
+    goss_gpu_layer *layers; int out_small;
+    goss_call c_embed[GOSS_MAX_PIECES], c_head_norm, c_head[GOSS_MAX_PIECES], c_scan, c_pick; /* head: a parameter slot for each group of 16 rows */
+    int n_groups_max;
+    /* loading */
+    goss_load_item *items; int n_items, cap_items, item;
+    uint64_t bytes_done, bytes_total, since_fence; int fence;
+    float *small_host; uint32_t small_cap; void *raw; uint64_t raw_cap; int raw_state; /* 0 idle, 1 asked, 2 there, negative failed */
+    int repack_group;
+    double t_report;
+    /* the step being recorded */
+    goss_step *current; goss_gpu_ticket *ticket;
+    uint32_t *words; size_t n_words, cap_words; int in_pass;
+    uint32_t *step_words; uint32_t n_step_words, cap_step_words;
+    goss_gpu_ticket tickets[GOSS_TICKETS];
+    uint32_t *back_words;                              /* one ticket's picks on the host */
+    float *tap_floats, *logits_floats; uint64_t tap_bytes, logits_cap;
+    goss_tap_fn tap; void *tap_ctx;
+    int profile; uint32_t query, query_kernel[GOSS_GPU_MAX_QUERIES / 2];
+    uint64_t kv_bytes, weight_bytes;
+    double busy_ms;
+    char level[112];
+} goss_gpu_state;
+
+/* gpu_kernels.c: the number of a kernel with these defines, compiling it when it is new; negative: an error. */
+int goss_gpu_kernel(goss_gpu_state *s, const char *file, const char *bindings, const char *defines, goss_error *err);
+int goss_gpu_kernels_ready(goss_gpu_state *s, goss_error *err);
+/* The defines that threads and reductions need: values per thread, threads a group and all. */
+void goss_gpu_reduce_defines(const goss_gpu_state *s, goss_buf *out, uint32_t wg, uint32_t lanes, uint32_t values);
+int goss_gpu_probe(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN, 0 */
+
+/* gpu_build.c */
+int goss_gpu_build(goss_gpu_state *s, goss_error *err);
+uint32_t goss_gpu_params(goss_gpu_state *s, const void *words, size_t n_bytes); /* offset of a parameter slot */
+
+/* gpu_load.c */
+int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err);
+int goss_gpu_load_some(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN until all weights are there */
+void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail, uint64_t bytes, uint64_t total);
+
+/* gpu_step.c */
+int goss_gpu_step_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t, goss_error *err);
+void goss_gpu_record(goss_gpu_state *s, const goss_call *c, int batch, uint32_t slot, uint32_t x, uint32_t y, uint32_t z); /* slot: which parameters */
+void goss_gpu_end_pass(goss_gpu_state *s);
+void goss_gpu_copy(goss_gpu_state *s, int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n);
+int goss_gpu_flush(goss_gpu_state *s);                 /* submits what is recorded */
+int goss_gpu_do_embed(goss_backend *b, goss_step *step);
+int goss_gpu_do_attn_in(goss_backend *b, goss_step *step, int layer);
+int goss_gpu_do_attend(goss_backend *b, goss_step *step, int layer);
+int goss_gpu_do_attn_out(goss_backend *b, goss_step *step, int layer);
+int goss_gpu_do_route(goss_backend *b, goss_step *step, int layer);
+int goss_gpu_do_experts(goss_backend *b, goss_step *step, int layer);
+int goss_gpu_do_ffn(goss_backend *b, goss_step *step, int layer);
+int goss_gpu_do_head(goss_backend *b, goss_step *step);
+int goss_gpu_do_sample(goss_backend *b, goss_step *step);
+#endif

@@ -1,0 +1,12 @@
+/* shader.h - WGSL files to one kernel's text: the smallest preprocessor that serves variants.
+ *   #include FILE      another embedded file
+ *   #if NAME ... #else ... #endif      NAME defined, and not as 0; nests
+ *   $NAME              the value of NAME; the longest defined name that fits ("$Bu" is B's value followed by u) */
+#ifndef GOSS_GPU_SHADER_H
+#define GOSS_GPU_SHADER_H
+#include "../base/buf.h"
+#include <gossamer.h>
+
+/* defines: "NAME NAME=VALUE ..." separated by spaces. 0, or GOSS_ENOENT / GOSS_EFORMAT with the file and line. */
+int goss_shader_text(goss_buf *out, const char *file, const char *defines, goss_error *err);
+#endif

@@ -1,0 +1,300 @@
+/* stage_gpu.c - the gpu backend: opens the device, lets it be built and loaded a bit at a time, and runs steps, two in flight.
+ * A step is one submit; all that comes back is a few words for each sampled row (and logits where they were asked for). */
+#include "gpu_state.h"
+#include "../base/error.h"
+#include "../base/fmt.h"
+#include "../base/mem.h"
+#include "../base/os.h"
+#include <string.h>
+
+static goss_gpu_state *of(goss_backend *b) { return (goss_gpu_state *)b; }
+
+/* ---- loading ----------------------------------------------------------------------------------------------------------------- */
+static void tell_limits(goss_gpu_state *s)
+{
+    const goss_gpu_limits *l = goss_gpu_get_limits(s->gpu);
+    char detail[256];
+    goss_fmt(detail, sizeof detail, "max_buffer=%llu max_binding=%llu bind_groups=%u bindings_per_group=%u f16=%s subgroups=%s adapter=%s",
+             (unsigned long long)l->max_buffer, (unsigned long long)l->max_binding, l->max_bind_groups, l->max_bindings_per_group,
+             l->features & GOSS_GPU_F16 ? "yes" : "no", s->subgroup ? "yes" : "no", l->adapter);
+    goss_gpu_report(s, "gpu_limits", "completed", detail, 0, 0);
+    goss_fmt(s->level, sizeof s->level, "%s%s%s", l->adapter, s->f16 ? " f16" : "", s->subgroup ? " subgroups" : "");
+}
+
+/* What the probe and the limits allow. */
+static void choose(goss_gpu_state *s)
+{
+    const goss_gpu_limits *l = goss_gpu_get_limits(s->gpu);
+    s->f16 = (l->features & GOSS_GPU_F16) && s->config.kv_type != GOSS_F32;
+    s->max_binding = l->max_binding < l->max_buffer ? l->max_binding : l->max_buffer;
+    s->wg = l->is_cpu ? 64 : 128;
+    s->lanes = l->is_cpu ? 16 : 32;
+    if (s->subgroup > (int)s->lanes) s->lanes = (uint32_t)s->subgroup;
+    s->nr = 4;
+}
+
+static void tell_allocation(goss_gpu_state *s)
+{
+    char detail[128];
+    goss_fmt(detail, sizeof detail, "bytes=%llu buffers=%d kv=%llu", (unsigned long long)goss_gpu_allocated(s->gpu), goss_gpu_buffers(s->gpu), (unsigned long long)s->kv_bytes);
+    goss_gpu_report(s, "gpu_alloc", "completed", detail, 0, 0);
+}
+
+static int gpu_load(goss_backend *b, goss_error *err)
+{
+    goss_gpu_state *s = of(b);
+    int r = 0;
+    if (s->phase == GOSS_GPU_OPENING && !(r = goss_gpu_ready(s->gpu, err))) s->phase = GOSS_GPU_PROBING;
+    if (s->phase == GOSS_GPU_PROBING && !r && !(r = goss_gpu_probe(s, err))) {
+        choose(s);
+        tell_limits(s);
+        r = goss_gpu_build(s, err);
+        if (!r) r = goss_gpu_load_plan(s, err);
+        s->phase = GOSS_GPU_COMPILING;
+    }
+    if (s->phase == GOSS_GPU_COMPILING && !r && !(r = goss_gpu_kernels_ready(s, err))) s->phase = GOSS_GPU_LOADING;
+    if (s->phase == GOSS_GPU_LOADING && !r && !(r = goss_gpu_load_some(s, err))) {
+        s->phase = GOSS_GPU_USABLE;
+        tell_allocation(s);
+    }
+    goss_error why;
+    if (!r || r == GOSS_EAGAIN) {
+        const int code = s->phase == GOSS_GPU_OPENING ? 0 : goss_gpu_error(s->gpu, &why);
+        if (code) { r = code; if (err) *err = why; }
+    }
+    return r;
+}
+
+static void gpu_read_done(goss_backend *b, uint64_t tag, int status)
+{
+    (void)tag;
+    of(b)->raw_state = status < 0 ? status : 2;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------------------- */
+static goss_gpu_ticket *ticket_of(goss_gpu_state *s, const goss_step *step)
+{
+    return step->ticket > 0 && step->ticket <= GOSS_TICKETS && s->tickets[step->ticket - 1].busy ? &s->tickets[step->ticket - 1] : NULL;
+}
+
+static int logits_room(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err)
+{
+    const uint64_t need = (uint64_t)t->n_logits * (uint64_t)s->base.model->hp.n_vocab * 4;
+    if (need <= t->logits_bytes) return 0;
+    if (t->logits_back) goss_gpu_buffer_free(s->gpu, t->logits_back);
+    t->logits_bytes = 0;
+    t->logits_back = goss_gpu_buffer(s->gpu, need, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST, "logits back");
+    if (t->logits_back < 0) {
+        t->logits_back = 0;
+        return goss_fail(err, GOSS_ELIMIT, -1, "no room to read %d rows of logits back: ask for fewer at once", t->n_logits);
+    }
+    t->logits_bytes = need;
+    return 0;
+}
+
+static int gpu_begin(goss_backend *b, goss_step *step, goss_error *err)
+{
+    goss_gpu_state *s = of(b);
+    int i = 0;
+    step->ticket = 0;
+    if (step->n_rows < 1 || step->n_rows > s->config.max_rows) return goss_fail(err, GOSS_EINVAL, -1, "a step of %d rows, the most is %d", step->n_rows, s->config.max_rows);
+    while (i < GOSS_TICKETS && s->tickets[i].busy) i++;
+    if (i == GOSS_TICKETS) return goss_fail(err, GOSS_ESTATE, -1, "too many steps in flight");
+    goss_gpu_ticket *t = &s->tickets[i];
+    int r = goss_gpu_step_begin(s, step, t, err);
+    if (!r) r = logits_room(s, t, err);
+    if (r) return r;
+    t->busy = 1;
+    t->polled = 0;
+    t->n_rows = step->n_rows;
+    step->ticket = i + 1;
+    s->current = step;
+    s->ticket = t;
+    s->n_words = 0;
+    s->in_pass = 0;
+    s->query = 0;
+    return 0;
+}
+
+static int gpu_submit(goss_backend *b, goss_step *step, goss_error *err)
+{
+    goss_gpu_state *s = of(b);
+    goss_gpu_ticket *t = ticket_of(s, step);
+    if (!t) return goss_fail(err, GOSS_ESTATE, -1, "a step without a ticket");
+    const uint64_t bytes = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
+    goss_gpu_copy(s, s->pick, 0, t->back, 0, bytes);
+    int r = goss_gpu_flush(s);
+    if (!r) r = goss_gpu_read(s->gpu, t->back, 0, bytes);
+    if (!r && t->n_logits) r = goss_gpu_read(s->gpu, t->logits_back, 0, (uint64_t)t->n_logits * (uint64_t)b->model->hp.n_vocab * 4);
+    s->ticket = NULL;
+    return r ? goss_fail(err, r, -1, r == GOSS_ELOST ? "the GPU device was lost" : "the GPU refused a step") : 0;
+}
+
+static float as_float(uint32_t u) { union { uint32_t u; float f; } v = { u }; return v.f; }
+
+static void read_pick(const uint32_t *w, goss_pick *p)
+{
+    *p = (goss_pick){ .token = (int32_t)w[0], .logprob = as_float(w[1]), .entropy = as_float(w[2]), .n_top = (int)w[3] };
+    if (p->n_top > GOSS_TOP_MAX) p->n_top = GOSS_TOP_MAX;
+    for (int i = 0; i < p->n_top; i++) p->top[i] = (goss_prob){ (int32_t)w[4 + 2 * i], as_float(w[5 + 2 * i]) };
+}
+
+static int gpu_poll(goss_backend *b, goss_step *step, int timeout_ms, goss_pick *picks, goss_error *err)
+{
+    goss_gpu_state *s = of(b);
+    goss_gpu_ticket *t = ticket_of(s, step);
+    if (!t) return goss_fail(err, GOSS_ESTATE, -1, "poll of a step without a ticket");
+    const uint64_t bytes = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
+    int r = goss_gpu_read_poll(s->gpu, t->back, s->back_words, bytes);
+    if (r == GOSS_EAGAIN && timeout_ms > 0) {
+        goss_gpu_poll(s->gpu, timeout_ms);
+        r = goss_gpu_read_poll(s->gpu, t->back, s->back_words, bytes);
+    }
+    if (r == GOSS_EAGAIN) return r;
+    goss_error why = { 0 };
+    const int code = goss_gpu_error(s->gpu, &why);
+    if (r || code) {
+        t->busy = 0;
+        if (err && code) *err = why;
+        else goss_fail(err, r, -1, r == GOSS_ELOST ? "the GPU device was lost" : "reading a step's result back failed");
+        return r == GOSS_ELOST ? r : code ? code : r;
+    }
+    for (int i = 0, n = 0; i < t->n_list; i++)
+        if (t->want[t->list[i]] & GOSS_ROW_SAMPLE) {
+            if (s->back_words[i * GOSS_PICK_WORDS] >= (uint32_t)b->model->hp.n_vocab) return goss_fail(err, GOSS_EGPU, -1, "the GPU sampled token %u", s->back_words[i * GOSS_PICK_WORDS]);
+            if (picks) read_pick(s->back_words + i * GOSS_PICK_WORDS, &picks[n]);
+            n++;
+        }
+    t->polled = 1;
+    if (!t->n_logits) t->busy = 0;
+    return 0;
+}
+
+static int gpu_logits(goss_backend *b, goss_step *step, int row, float *out)
+{
+    goss_gpu_state *s = of(b);
+    goss_gpu_ticket *t = ticket_of(s, step);
+    int at = 0, r = 0;
+    if (!t || !t->polled || row < 0 || row >= t->n_rows || !(t->want[row] & GOSS_ROW_LOGITS)) return GOSS_EINVAL;
+    for (int i = 0; i < row; i++) at += (t->want[i] & GOSS_ROW_LOGITS) != 0;
+    const uint64_t n = (uint64_t)b->model->hp.n_vocab, all = (uint64_t)t->n_logits * n * 4;
+    if (t->polled == 1) {                              /* the first row asked for brings all of them to the host */
+        if (all > s->logits_cap) {
+            goss_mem_free(s->logits_floats);
+            s->logits_floats = goss_mem_alloc(all);
+            s->logits_cap = s->logits_floats ? all : 0;
+            if (!s->logits_floats) return GOSS_ENOMEM;
+        }
+        while ((r = goss_gpu_read_poll(s->gpu, t->logits_back, s->logits_floats, all)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 1000);
+        if (r) return r;
+        t->polled = 2;
+    }
+    memcpy(out, s->logits_floats + (uint64_t)at * n, n * 4);
+    return 0;
+}
+
+/* A ticket that nobody wants may still be in flight: its reads are let run out first. */
+static void gpu_release(goss_backend *b, goss_step *step)
+{
+    goss_gpu_state *s = of(b);
+    goss_gpu_ticket *t = ticket_of(s, step);
+    if (!t) return;
+    if (s->ticket == t) { s->ticket = NULL; s->n_words = 0; s->in_pass = 0; }
+    else {
+        const uint64_t bytes = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
+        goss_error ignored;
+        while (!t->polled && goss_gpu_read_poll(s->gpu, t->back, s->back_words, bytes) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 1000);
+        if (t->n_logits && t->polled != 2) {           /* a map that nobody reads: the buffer goes, the next step makes another */
+            goss_gpu_buffer_free(s->gpu, t->logits_back);
+            t->logits_back = 0;
+            t->logits_bytes = 0;
+            while (goss_gpu_error(s->gpu, &ignored)) { }
+        }
+    }
+    t->busy = 0;
+    step->ticket = 0;
+}
+
+static void gpu_kv_copy(goss_backend *b, int cls, int from, int to)
+{
+    goss_gpu_state *s = of(b);
+    const goss_hparams *hp = &b->model->hp;
+    const uint64_t bytes = (uint64_t)(hp->n_head_kv * hp->head_dim) * 2 * GOSS_KV_PAGE * (s->f16 ? 2 : 4);
+    if (!s->kv_temp) s->kv_temp = goss_gpu_buffer(s->gpu, bytes, GOSS_GPU_COPY_SRC | GOSS_GPU_COPY_DST, "KV copy");
+    for (int i = 0; i < hp->n_layer && s->kv_temp > 0; i++)
+        if (s->layers[i].cls == cls) {                 /* WebGPU copies only between buffers */
+            goss_gpu_copy(s, s->layers[i].kv, (uint64_t)from * bytes, s->kv_temp, 0, bytes);
+            goss_gpu_copy(s, s->kv_temp, 0, s->layers[i].kv, (uint64_t)to * bytes, bytes);
+        }
+    goss_gpu_flush(s);
+}
+
+static void gpu_tap(goss_backend *b, goss_tap_fn fn, void *ctx)
+{
+    of(b)->tap = fn;
+    of(b)->tap_ctx = ctx;
+}
+
+static void gpu_stats(const goss_backend *b, goss_backend_stats *out)
+{
+    const goss_gpu_state *s = (const goss_gpu_state *)b;
+    *out = (goss_backend_stats){ .bytes_allocated = s->gpu ? goss_gpu_allocated(s->gpu) : 0, .kv_bytes = s->kv_bytes, .weight_bytes = s->weight_bytes,
+        .progress = s->phase == GOSS_GPU_USABLE ? 1 : s->bytes_total ? (double)s->bytes_done / (double)s->bytes_total : 0, .busy_ms = s->busy_ms };
+}
+
+static const char *gpu_level(const goss_backend *b) { return ((const goss_gpu_state *)b)->level; }
+
+static void gpu_close(goss_backend *b)
+{
+    goss_gpu_state *s = of(b);
+    if (!s) return;
+    goss_gpu_close(&s->gpu);
+    for (int i = 0; i < GOSS_TICKETS; i++) { goss_mem_free(s->tickets[i].list); goss_mem_free(s->tickets[i].want); }
+    void *const blocks[] = { s->param_bytes, s->layers, s->items, s->small_host, s->raw, s->words, s->step_words, s->back_words, s->tap_floats, s->logits_floats, s };
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) goss_mem_free(blocks[i]);
+}
+
+static const goss_backend_vt table = {
+    .name = "gpu", .in_flight = 2, .load = gpu_load, .begin = gpu_begin, .embed = goss_gpu_do_embed, .attn_in = goss_gpu_do_attn_in,
+    .attend = goss_gpu_do_attend, .attn_out = goss_gpu_do_attn_out, .route = goss_gpu_do_route, .experts = goss_gpu_do_experts,
+    .ffn = goss_gpu_do_ffn, .head = goss_gpu_do_head, .sample = goss_gpu_do_sample, .submit = gpu_submit, .poll = gpu_poll,
+    .logits = gpu_logits, .release = gpu_release, .kv_copy = gpu_kv_copy, .read_done = gpu_read_done, .tap = gpu_tap, .stats = gpu_stats,
+    .level = gpu_level, .close = gpu_close
+};
+
+/* "f16,subgroups,dot4,timestamps,subgroup_matrix" */
+static unsigned mask_of(const char *names)
+{
+    static const struct { const char *name; unsigned bit; } known[] = { { "f16", GOSS_GPU_F16 }, { "subgroups", GOSS_GPU_SUBGROUPS }, { "dot4", GOSS_GPU_DOT4 },
+        { "timestamps", GOSS_GPU_TIMESTAMPS }, { "subgroup_matrix", GOSS_GPU_SUBGROUP_MATRIX } };
+    unsigned mask = 0;
+    for (const char *n = names; n && *n;) {
+        size_t len = strcspn(n, ",");
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+            if (strlen(known[i].name) == len && !memcmp(known[i].name, n, len)) mask |= known[i].bit;
+        n += len + (n[len] == ',');
+    }
+    return mask;
+}
+
+int goss_backend_open_gpu(goss_backend **out, const goss_backend_config *c, goss_error *err)
+{
+    goss_gpu_state *s = goss_mem_alloc(sizeof *s);
+    *out = NULL;
+    if (!s) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the gpu backend");
+    s->base.vt = &table;
+    s->base.model = c->model;
+    s->config = *c;
+    const goss_engine_config *e = c->engine;
+    const goss_gpu_options o = { .path = e ? e->webgpu_path : NULL, .limits_default = e && e->gpu_limits_default, .mask = e ? mask_of(e->gpu_mask) : 0 };
+    s->config.engine = NULL;
+    const goss_hparams *hp = &c->model->hp;
+    int r = 0;
+    if (hp->n_head % hp->n_head_kv || hp->head_dim % 8 || hp->head_dim > 256 || hp->n_head / hp->n_head_kv > 16 || hp->n_expert > 256 || c->max_rows > 2048)
+        r = goss_fail(err, GOSS_EUNSUPPORTED, -1, "the GPU kernels don't cover %d heads of %d over %d KV heads with %d experts; use --backend cpu", hp->n_head,
+                      hp->head_dim, hp->n_head_kv, hp->n_expert);
+    if (!r) r = goss_gpu_open(&s->gpu, &o, err);
+    if (r) { gpu_close(&s->base); return r; }
+    *out = &s->base;
+    return 0;
+}

@@ -1,0 +1,108 @@
+// attend - attention of rows over a chunk of their keys, all query heads of one KV head together, one page of 64 keys at a time.
+// Grid: (n_kv, chunks, rows). Chunk c of a row holds pages [c * per, (c + 1) * per) of those it can see, where per depends on the
+// row's own position only. Leaves part[row][chunk][head] = (head_dim sums of p * v), and stat = (max, sum of p): merge ends it.
+struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride: u32, scale: f32 }
+@group(0) @binding(0) var<uniform> p: P;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> kv: array<vec4<$KVT>>;
+@group(0) @binding(4) var<storage, read_write> part: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> stat: array<vec2<f32>>;
+#include step.inc.wgsl
+
+const HEADS = $HEADSu;                               // query heads of one KV head
+const D4 = $HDu / 4u;
+const TP = $WGu / HEADS;                             // threads a head in the softmax
+const HP = (HEADS * 64u + $WGu - 1u) / $WGu;         // heads a thread scores
+const AP = (HEADS * D4 + $WGu - 1u) / $WGu;          // vec4 sums a thread keeps
+var<workgroup> qs: array<vec4<f32>, HEADS * D4>;
+var<workgroup> scores: array<f32, HEADS * 64u>;
+var<workgroup> part_max: array<f32, $WGu>;
+var<workgroup> part_sum: array<f32, $WGu>;
+var<workgroup> run_max: array<f32, HEADS>;
+var<workgroup> run_sum: array<f32, HEADS>;
+var<workgroup> rescale: array<f32, HEADS>;
+
+@compute @workgroup_size($WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let row = group.z;
+    let kvh = group.x;
+    let pos = row_pos(row);
+    var first_key = 0u;
+    if (p.window != 0u && pos + 1u > p.window) { first_key = pos + 1u - p.window; }
+    let first_page = first_key / 64u;
+    let n_pages = pos / 64u - first_page + 1u;
+    let per = (n_pages + step[5] - 1u) / step[5];
+    if (group.y * per >= n_pages) { return; }
+    let begin = first_page + group.y * per;
+    let end = min(begin + per, first_page + n_pages);
+
+    for (var i = t; i < HEADS * D4; i += $WGu) { qs[i] = q[(row * p.stride) / 4u + (kvh * HEADS) * D4 + i] * p.scale; }
+    if (t < HEADS) { run_max[t] = -3.0e38; run_sum[t] = 0.0; }
+    var acc: array<vec4<f32>, AP>;
+    workgroupBarrier();
+    for (var page = begin; page < end; page++) {
+        let base = (row_page(row, p.cls, page) * p.n_kv + kvh) * 2u * 64u * D4;
+        let key = t % 64u;
+        let visible = page * 64u + key <= pos && page * 64u + key >= first_key;
+        var s = array<f32, HP>();
+        if (visible) {
+            for (var d = 0u; d < D4; d++) {
+                let k = vec4<f32>(kv[base + d * 64u + key]);
+                for (var h = 0u; h < HP; h++) { s[h] += dot(k, qs[min(t / 64u + h * ($WGu / 64u), HEADS - 1u) * D4 + d]); }
+            }
+        }
+        for (var h = 0u; h < HP; h++) {
+            let head = t / 64u + h * ($WGu / 64u);
+            if (head < HEADS) { scores[head * 64u + key] = select(-3.0e38, s[h], visible); }
+        }
+        workgroupBarrier();
+        let head = t / TP;
+        var m = -3.0e38;
+        if (head < HEADS) { for (var i = t % TP; i < 64u; i += TP) { m = max(m, scores[head * 64u + i]); } }
+        part_max[t] = m;
+        workgroupBarrier();
+        var sum = 0.0;
+        if (head < HEADS) {
+            m = run_max[head];
+            for (var i = 0u; i < TP; i++) { m = max(m, part_max[head * TP + i]); }
+            for (var i = t % TP; i < 64u; i += TP) {
+                let v = scores[head * 64u + i];
+                let e = select(0.0, exp(v - m), v > -2.0e38);
+                scores[head * 64u + i] = e;
+                sum += e;
+            }
+        }
+        part_sum[t] = sum;
+        workgroupBarrier();
+        if (head < HEADS && t % TP == 0u) {
+            var total = 0.0;
+            for (var i = 0u; i < TP; i++) { total += part_sum[t + i]; }
+            let f = exp(run_max[head] - m);
+            rescale[head] = f;
+            run_sum[head] = run_sum[head] * f + total;
+            run_max[head] = m;
+        }
+        workgroupBarrier();
+        for (var a = 0u; a < AP; a++) {
+            let i = t + a * $WGu;
+            if (i < HEADS * D4) {
+                let h = i / D4;
+                var sums = acc[a] * rescale[h];
+                let v0 = base + 64u * D4 + i % D4;
+                for (var k = 0u; k < 64u; k++) {     // a key that is not visible has weight 0, but its bytes may be anything
+                    let e = scores[h * 64u + k];
+                    if (e > 0.0) { sums += e * vec4<f32>(kv[v0 + k * D4]); }
+                }
+                acc[a] = sums;
+            }
+        }
+        workgroupBarrier();
+    }
+    let out = (row * step[5] + group.y) * p.n_head + kvh * HEADS;
+    for (var a = 0u; a < AP; a++) {
+        let i = t + a * $WGu;
+        if (i < HEADS * D4) { part[out * D4 + i] = acc[a]; }
+    }
+    if (t < HEADS) { stat[out + t] = vec2<f32>(run_max[t], run_sum[t]); }
+}

@@ -1,0 +1,125 @@
+// matvec - y = W x for a few rows ($B at most at once), weights decoded once for all of them, sums in f32.
+// A group of $LANES threads makes $NR consecutive output rows. Grid: (n_out / ($GROUPS * $NR), 1, rows / $B); n_out may be
+// cut anywhere (first, n): pieces of a split matrix. What happens to a sum depends on the variant:
+//   STORE  y[b][first + r] = sum                               (logits)
+//   ADD    y[b][r] += sum + bias[r]                             (o projection, dense down)
+//   SILU   rows 2i, 2i+1 are gate i, up i:  y[b][i] = silu(gate) * up
+//   QKV    rows of q, k, v (pairs that rotate together are adjacent): bias, RoPE, y[b][...] in the usual order, and k, v into
+//          the pages of the layer (layout.h: KV pages)
+struct P { n_units: u32, scale_words: u32, first: u32, n: u32, stride: u32, bias: u32, row0: u32,
+           n_head: u32, n_kv: u32, head_dim: u32, rope_dim: u32, adjacent: u32, cls: u32 }
+@group(0) @binding(0) var<uniform> p: P;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> wq: array<$WQ>;
+@group(0) @binding(3) var<storage, read> ws: array<$WS>;
+@group(0) @binding(4) var<storage, read> small: array<f32>;
+@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+#if QKV
+@group(0) @binding(7) var<storage, read_write> kv: array<$KVT>;
+#endif
+#include weights.inc.wgsl
+#include step.inc.wgsl
+#include reduce.inc.wgsl
+
+#if QKV
+// Where dimension d of k (or v) of a head at a position lies in the layer's pages.
+fn kv_place(row: u32, head: u32, is_v: u32, d: u32) -> u32 {
+    let pos = row_pos(row);
+    let at = pos % 64u;
+    let base = ((row_page(row, p.cls, pos / 64u) * p.n_kv + head) * 2u + is_v) * 64u * p.head_dim;
+    return base + select((d / 4u) * 256u + at * 4u + d % 4u, at * p.head_dim + d, is_v == 1u);
+}
+fn put(row: u32, out: u32, v: f32) {                 // out: usual index in q | k | v
+    y[row * p.stride + out] = v;
+    let nq = p.n_head * p.head_dim;
+    if (out >= nq) {
+        let k = out - nq;
+        let is_v = u32(k >= p.n_kv * p.head_dim);
+        let i = k - is_v * p.n_kv * p.head_dim;
+        kv[kv_place(row, i / p.head_dim, is_v, i % p.head_dim)] = $KVT(v);
+    }
+}
+fn finish_pair(row: u32, r: u32, a: f32, b: f32) {   // matrix rows r and r + 1
+    let nqk = (p.n_head + p.n_kv) * p.head_dim;
+    let half = p.rope_dim / 2u;
+    let head = r / p.head_dim;
+    let j = r % p.head_dim;
+    if (r >= nqk || j >= p.rope_dim) {
+        put(row, r, a);
+        put(row, r + 1u, b);
+        return;
+    }
+    let i = j / 2u;
+    let table = step[4] + row * p.rope_dim;
+    let c = bitcast<f32>(step[table + i]);
+    let s = bitcast<f32>(step[table + half + i]);
+    let d0 = head * p.head_dim + select(i, j, p.adjacent == 1u);
+    let d1 = head * p.head_dim + select(i + half, j + 1u, p.adjacent == 1u);
+    put(row, d0, a * c - b * s);
+    put(row, d1, b * c + a * s);
+}
+#endif
+
+@compute @workgroup_size($WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let rows = step[p.row0];                         // how many rows there are: of the step, or of those that want logits
+    let base = group.z * $Bu;
+    let lane = t % $LANES;
+    let first = (group.x * $GROUPS + t / $LANES) * $NRu;
+    var acc: array<f32, $VALUES>;
+    for (var u = lane; u < p.n_units; u += $LANES) {
+        var w: array<Unit, $NR>;
+        for (var r = 0u; r < $NRu; r++) { w[r] = unit(min(first + r, p.n - 1u), u); }
+        for (var b = 0u; b < $Bu; b++) {
+            let at = (min(base + b, rows - 1u) * p.n_units + u) * 2u;
+            let x0 = x[at];
+            let x1 = x[at + 1u];
+            for (var r = 0u; r < $NRu; r++) {
+                let d = dot(w[r].a, x0) + dot(w[r].b, x1);
+#if I8
+                let one = vec4<f32>(1.0);
+                acc[b * $NRu + r] += fma(w[r].s, d, w[r].m * (dot(one, x0) + dot(one, x1)));
+#else
+                acc[b * $NRu + r] = fma(w[r].s, d, acc[b * $NRu + r]);
+#endif
+            }
+        }
+    }
+    for (var v = 0u; v < $VALUES; v++) { reduce(v, acc[v], t); }
+    reduce_end(t);
+#if STORE
+    for (var i = t; i < $GROUPS * $VALUES; i += $WG) {
+        let b = base + (i % $VALUES) / $NRu;
+        let r = (group.x * $GROUPS + i / $VALUES) * $NRu + i % $NRu;
+        if (b < rows && r < p.n) { y[b * p.stride + p.first + r] = totals[i]; }
+    }
+#endif
+#if ADD
+    for (var i = t; i < $GROUPS * $VALUES; i += $WG) {
+        let b = base + (i % $VALUES) / $NRu;
+        let r = (group.x * $GROUPS + i / $VALUES) * $NRu + i % $NRu;
+        if (b < rows && r < p.n) {
+            var v = totals[i];
+            if (p.bias != 0xffffffffu) { v += small[p.bias + r]; }
+            y[b * p.stride + p.first + r] += v;
+        }
+    }
+#endif
+#if PAIRS
+    for (var i = t * 2u; i < $GROUPS * $VALUES; i += $WG * 2u) {
+        let b = base + (i % $VALUES) / $NRu;
+        let r = (group.x * $GROUPS + i / $VALUES) * $NRu + i % $NRu;
+        if (b < rows && r < p.n) {
+            var v0 = totals[i];
+            var v1 = totals[i + 1u];
+#if QKV
+            if (p.bias != 0xffffffffu) { v0 += small[p.bias + r]; v1 += small[p.bias + r + 1u]; }
+            finish_pair(b, p.first + r, v0, v1);
+#else
+            y[b * p.stride + (p.first + r) / 2u] = v0 / (1.0 + exp(-v0)) * v1;
+#endif
+        }
+    }
+#endif
+}

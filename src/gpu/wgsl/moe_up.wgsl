@@ -1,0 +1,51 @@
+// moe_up - gate and up of the chosen experts, biases and the clamped SwiGLU. Rows 2i and 2i + 1 of an expert's matrix are gate i
+// and up i. Grid: (2 * n_ff / ($GROUPS * $NR), rows * top_k). h[row * top_k + k][i]; experts of other pieces are left alone.
+struct P { n_units: u32, scale_words: u32, n_ff: u32, top_k: u32, first: u32, n: u32, bias: u32, inverse: u32, alpha: f32, limit: f32 }
+@group(0) @binding(0) var<uniform> p: P;
+@group(0) @binding(1) var<storage, read> route: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read> wq: array<$WQ>;
+@group(0) @binding(3) var<storage, read> ws: array<$WS>;
+@group(0) @binding(4) var<storage, read> small: array<f32>;
+@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> h: array<f32>;
+@group(0) @binding(7) var<storage, read> slots: array<u32>;
+#include weights.inc.wgsl
+#include reduce.inc.wgsl
+
+@compute @workgroup_size($WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let slot = route[group.y].x;
+    if (slot < p.first || slot >= p.first + p.n) { return; }
+    let row = group.y / p.top_k;
+    let n = 2u * p.n_ff;
+    let first = (group.x * $GROUPS + t / $LANES) * $NRu;
+    let matrix = (slot - p.first) * n;
+    var acc: array<f32, $VALUES>;
+    for (var u = t % $LANES; u < p.n_units; u += $LANES) {
+        var w: array<Unit, $NR>;
+        for (var r = 0u; r < $NRu; r++) { w[r] = unit(matrix + min(first + r, n - 1u), u); }
+        let at = (row * p.n_units + u) * 2u;
+        let x0 = x[at];
+        let x1 = x[at + 1u];
+        for (var r = 0u; r < $NRu; r++) {
+            let d = dot(w[r].a, x0) + dot(w[r].b, x1);
+#if I8
+            let one = vec4<f32>(1.0);
+            acc[r] += fma(w[r].s, d, w[r].m * (dot(one, x0) + dot(one, x1)));
+#else
+            acc[r] = fma(w[r].s, d, acc[r]);
+#endif
+        }
+    }
+    for (var v = 0u; v < $VALUES; v++) { reduce(v, acc[v], t); }
+    reduce_end(t);
+    let bias = p.bias + slots[p.inverse + slot] * n;
+    for (var i = t * 2u; i < $GROUPS * $VALUES; i += $WG * 2u) {
+        let r = group.x * $GROUPS * $NRu + i;
+        if (r < n) {
+            let g = min(totals[i] + small[bias + r], p.limit);
+            let up = clamp(totals[i + 1u] + small[bias + r + 1u], -p.limit, p.limit);
+            h[group.y * p.n_ff + r / 2u] = g / (1.0 + exp(-p.alpha * g)) * (up + 1.0);
+        }
+    }
+}

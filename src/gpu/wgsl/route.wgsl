@@ -1,0 +1,61 @@
+// route - norm, router, top-k and softmax over the chosen, for one row a workgroup. Grid: (rows).
+// xn[row] is the normalised input of the experts; logits[row][e]; route[row][k] = (slot of the expert or NONE, weight bits),
+// in falling order of logits, the lower expert first among equals.
+struct P { n: u32, eps: f32, gain: u32, router: u32, bias: u32, n_expert: u32, top_k: u32, layer: u32, fallback: u32 }
+@group(0) @binding(0) var<uniform> p: P;
+@group(0) @binding(1) var<storage, read> small: array<f32>;
+@group(0) @binding(2) var<storage, read> x: array<f32>;
+@group(0) @binding(3) var<storage, read> slots: array<u32>;
+@group(0) @binding(4) var<storage, read_write> xn: array<f32>;
+@group(0) @binding(5) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(6) var<storage, read_write> route: array<vec2<u32>>;
+#include reduce.inc.wgsl
+
+var<workgroup> r: array<f32, 256>;
+var<workgroup> chosen: array<u32, 32>;
+var<workgroup> sums: array<f32, $WG>;
+
+@compute @workgroup_size($WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let row = group.x;
+    var s = 0.0;
+    for (var i = t; i < p.n; i += $WG) { let v = x[row * p.n + i]; s = fma(v, v, s); }
+    sums[t] = s;
+    workgroupBarrier();
+    for (var w = $WGu / 2u; w > 0u; w >>= 1u) {
+        if (t < w) { sums[t] += sums[t + w]; }
+        workgroupBarrier();
+    }
+    let scale = inverseSqrt(sums[0] / f32(p.n) + p.eps);
+    for (var i = t; i < p.n; i += $WG) { xn[row * p.n + i] = x[row * p.n + i] * scale * small[p.gain + i]; }
+    for (var first = 0u; first < p.n_expert; first += $GROUPSu * 4u) {
+        let e0 = first + (t / $LANES) * 4u;
+        var acc = array<f32, 4>();
+        for (var i = t % $LANES; i < p.n; i += $LANES) {
+            let v = x[row * p.n + i] * scale * small[p.gain + i];
+            for (var k = 0u; k < 4u; k++) { acc[k] = fma(small[p.router + min(e0 + k, p.n_expert - 1u) * p.n + i], v, acc[k]); }
+        }
+        for (var k = 0u; k < 4u; k++) { reduce(k, acc[k], t); }
+        reduce_end(t);
+        if (t < $GROUPSu * 4u && first + t < p.n_expert) {
+            let v = totals[t] + small[p.bias + first + t];
+            r[first + t] = v;
+            logits[row * p.n_expert + first + t] = v;
+        }
+        workgroupBarrier();
+    }
+    for (var e = t; e < p.n_expert; e += $WG) {
+        var rank = 0u;
+        for (var j = 0u; j < p.n_expert; j++) { rank += u32(r[j] > r[e] || (r[j] == r[e] && j < e)); }
+        if (rank < p.top_k) { chosen[rank] = e; }
+    }
+    workgroupBarrier();
+    if (t < p.top_k) {
+        var total = 0.0;
+        for (var k = 0u; k < p.top_k; k++) { total += exp(r[chosen[k]] - r[chosen[0]]); }
+        var e = chosen[t];
+        var w = exp(r[e] - r[chosen[0]]) / total;
+        if (p.fallback == 1u) { e = 0u; w = select(0.0, 1.0, t == 0u); }
+        route[row * p.top_k + t] = vec2<u32>(slots[p.layer * p.n_expert + e], bitcast<u32>(w));
+    }
+}

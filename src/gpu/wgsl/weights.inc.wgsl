@@ -1,0 +1,79 @@
+// weights.inc.wgsl - eight consecutive weights of a row ("a unit"), whatever the layout (layout.h draws them).
+// Needs bindings wq and ws. A weight is s * value + m; units of one row are u = 0 .. n_in / 8 - 1.
+struct Unit { a: vec4<f32>, b: vec4<f32>, s: f32, m: f32 }
+
+fn half_exact(h: u32) -> f32 {                       // also where the device flushes subnormal halves to zero
+    let e = (h >> 10u) & 31u;
+    let v = select(bitcast<f32>(((e + 112u) << 23u) | ((h & 1023u) << 13u)), f32(h & 1023u) * 5.9604644775390625e-8, e == 0u);
+    return select(v, -v, (h & 0x8000u) != 0u);
+}
+#if HALF_OK
+fn halves(w: u32) -> vec2<f32> { return unpack2x16float(w); }
+#else
+fn halves(w: u32) -> vec2<f32> { return vec2<f32>(half_exact(w & 0xffffu), half_exact(w >> 16u)); }
+#endif
+
+// Four signed bytes as floats: the byte becomes the low mantissa bits of 2^23 + 128 + value.
+fn bytes4(w: u32) -> vec4<f32> {
+    let v = w ^ 0x80808080u;
+    return vec4<f32>(bitcast<f32>(0x4b000000u | (v & 255u)), bitcast<f32>(0x4b000000u | ((v >> 8u) & 255u)),
+                     bitcast<f32>(0x4b000000u | ((v >> 16u) & 255u)), bitcast<f32>(0x4b000000u | (v >> 24u))) - 8388736.0;
+}
+
+#if MX4
+fn e2m1(n: u32) -> f32 {
+    let g = bitcast<f32>(((n & 7u) << 22u) + 0x3f000000u);
+    return bitcast<f32>(bitcast<u32>(min(g, fma(2.0, g, -1.0))) | ((n & 8u) << 28u));
+}
+fn unit(row: u32, u: u32) -> Unit {
+    let w = wq[row * p.n_units + u];
+    let e = (ws[row * p.scale_words + (u >> 4u)] >> (((u >> 2u) & 3u) * 8u)) & 255u;
+    var r: Unit;
+#if HALF_OK
+    // A nibble's bits as a half are its value * 2^-14 (0.5 is subnormal there).
+    r.a = vec4<f32>(unpack2x16float(((w << 12u) & 0x80008000u) | ((w << 9u) & 0x0e000e00u)),
+                    unpack2x16float(((w << 8u) & 0x80008000u) | ((w << 5u) & 0x0e000e00u)));
+    r.b = vec4<f32>(unpack2x16float(((w << 4u) & 0x80008000u) | ((w << 1u) & 0x0e000e00u)),
+                    unpack2x16float((w & 0x80008000u) | ((w >> 3u) & 0x0e000e00u)));
+    r.s = bitcast<f32>(min(e + 14u, 254u) << 23u);
+#else
+    r.a = vec4<f32>(e2m1(w), e2m1(w >> 16u), e2m1(w >> 4u), e2m1(w >> 20u));
+    r.b = vec4<f32>(e2m1(w >> 8u), e2m1(w >> 24u), e2m1(w >> 12u), e2m1(w >> 28u));
+    r.s = bitcast<f32>(min(e, 254u) << 23u);
+#endif
+    return r;
+}
+#endif
+#if Q8
+fn unit(row: u32, u: u32) -> Unit {
+    let w = wq[row * p.n_units + u];
+    let s = ws[row * p.scale_words + (u >> 3u)];
+    return Unit(bytes4(w.x), bytes4(w.y), halves(s >> (((u >> 2u) & 1u) * 16u)).x, 0.0);
+}
+#endif
+#if I8
+fn unit(row: u32, u: u32) -> Unit {
+    let w = wq[row * p.n_units + u];
+    let s = ws[row * p.scale_words + (u >> 1u)];
+    return Unit(bytes4(w.x), bytes4(w.y), s.x, s.y);
+}
+#endif
+#if F16W
+fn unit(row: u32, u: u32) -> Unit {
+    let w = wq[row * p.n_units + u];
+    return Unit(vec4<f32>(halves(w.x), halves(w.y)), vec4<f32>(halves(w.z), halves(w.w)), 1.0, 0.0);
+}
+#endif
+#if BF16W
+fn unit(row: u32, u: u32) -> Unit {
+    let w = wq[row * p.n_units + u];
+    return Unit(bitcast<vec4<f32>>(vec4<u32>(w.x << 16u, w.x & 0xffff0000u, w.y << 16u, w.y & 0xffff0000u)),
+                bitcast<vec4<f32>>(vec4<u32>(w.z << 16u, w.z & 0xffff0000u, w.w << 16u, w.w & 0xffff0000u)), 1.0, 0.0);
+}
+#endif
+#if F32W
+fn unit(row: u32, u: u32) -> Unit {
+    let i = (row * p.n_units + u) * 2u;
+    return Unit(bitcast<vec4<f32>>(wq[i]), bitcast<vec4<f32>>(wq[i + 1u]), 1.0, 0.0);
+}
+#endif

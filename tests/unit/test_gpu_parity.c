@@ -1,0 +1,133 @@
+/* test_gpu_parity.c - every stage of every layer on the GPU against the reference, on the demo models; skipped where there is no
+ * adapter. usage: test_gpu_parity [MODEL...]; GOSSAMER_GPU_MASK switches features off, GOSSAMER_GPU_LIMITS=default asks for WebGPU's
+ * default limits. */
+#include "model_run.h"
+#include <math.h>
+
+enum { N_TOKENS = 150 };
+typedef struct trace { float *values[GOSS_N_STAGES][64]; int rows[GOSS_N_STAGES][64], width[GOSS_N_STAGES][64]; } trace;
+static goss_engine_config engine;
+
+static void keep(void *ctx, goss_stage stage, int layer, const float *v, int n_rows, int width)
+{
+    trace *t = ctx;
+    const int l = layer < 0 ? 0 : layer;
+    free(t->values[stage][l]);
+    t->values[stage][l] = malloc((size_t)n_rows * (size_t)width * sizeof *v);
+    memcpy(t->values[stage][l], v, (size_t)n_rows * (size_t)width * sizeof *v);
+    t->rows[stage][l] = n_rows;
+    t->width[stage][l] = width;
+}
+
+static int open_gpu(goss_backend **out, const goss_backend_config *c, goss_error *err)
+{
+    goss_backend_config mine = *c;
+    mine.engine = &engine;
+    return goss_backend_open_gpu(out, &mine, err);
+}
+
+/* The largest difference, relative to the largest value of its row. */
+static double compare(const trace *a, const trace *b, int stage, int l)
+{
+    const int n = a->rows[stage][l], w = a->width[stage][l];
+    double worst = 0;
+    if (n != b->rows[stage][l] || w != b->width[stage][l]) return 1e9;
+    for (int r = 0; r < n; r++) {
+        double top = 1e-6, diff = 0;
+        for (int i = 0; i < w; i++) {
+            const double x = (double)a->values[stage][l][r * w + i], y = (double)b->values[stage][l][r * w + i];
+            if (fabs(x) > top) top = fabs(x);
+            if (!(fabs(x - y) <= diff)) diff = fabs(x - y);
+        }
+        if (!(diff / top <= worst)) worst = diff / top;
+    }
+    return worst;
+}
+
+static void free_trace(trace *t)
+{
+    for (int s = 0; s < GOSS_N_STAGES; s++) for (int l = 0; l < 64; l++) free(t->values[s][l]);
+    memset(t, 0, sizeof *t);
+}
+
+static void one_model(const char *path)
+{
+    run_model m;
+    run a, b;
+    static trace ta, tb;
+    if (run_open_file(&m, path, NULL) < 0) { CHECK(0); return; }
+    const int n_vocab = m.model.hp.n_vocab;
+    int32_t ids[N_TOKENS];
+    for (int i = 0; i < N_TOKENS; i++) ids[i] = (int32_t)((i * 7919 + 13) % (n_vocab < 1000 ? n_vocab : 1000));
+    float *la = malloc((size_t)N_TOKENS * (size_t)n_vocab * 4), *lb = malloc((size_t)N_TOKENS * (size_t)n_vocab * 4);
+    CHECK_INT(run_start(&a, &m, goss_backend_open_ref, 160, 256, GOSS_F32), 0);
+    const int started = run_start(&b, &m, open_gpu, 160, 256, GOSS_F16);
+    CHECK_INT(started, 0);
+    const int chunks[] = { 150, 37, 4, 1 };
+    for (size_t c = 0; c < sizeof chunks / sizeof chunks[0] && !started; c++) {
+        const int n = chunks[c] < 16 ? 20 : N_TOKENS;
+        a.b->vt->tap(a.b, keep, &ta);
+        b.b->vt->tap(b.b, keep, &tb);
+        CHECK_INT(run_all(&a, ids, n, chunks[c], 1, la), 0);
+        CHECK_INT(run_all(&b, ids, n, chunks[c], 1, lb), 0);
+        double worst[GOSS_N_STAGES] = { 0 };
+        for (int s = 0; s < GOSS_N_STAGES; s++)
+            for (int l = 0; l < 64; l++)
+                if (ta.values[s][l] && s != GOSS_STAGE_HEAD) {
+                    const double d = compare(&ta, &tb, s, l);
+                    if (d > worst[s]) worst[s] = d;
+                    if (!(d <= 4e-3)) printf("%s: %s of layer %d is off by %g\n", path, goss_stage_name((goss_stage)s), l, d);
+                    CHECK(d <= 4e-3);
+                }
+        int agree = 0;
+        double diff = 0;
+        for (int i = 0; i < n; i++) {
+            const float *x = la + (size_t)i * (size_t)n_vocab, *y = lb + (size_t)i * (size_t)n_vocab;
+            for (int k = 0; k < n_vocab; k++) diff = fmax(diff, fabs((double)x[k] - (double)y[k]));
+            agree += run_argmax(x, n_vocab) == run_argmax(y, n_vocab) || run_gap(x, n_vocab) < 0.25;
+        }
+        CHECK_INT(agree, n);
+        CHECK(diff < 0.05);
+        printf("%s chunk %d:", strrchr(path, '/') + 1, chunks[c]);
+        for (int s = 0; s < GOSS_N_STAGES; s++) if (worst[s] > 0) printf(" %s %.1e", goss_stage_name((goss_stage)s), worst[s]);
+        printf(" logits %.1e\n", diff);
+        free_trace(&ta);
+        free_trace(&tb);
+        a.b->vt->tap(a.b, NULL, NULL);
+        b.b->vt->tap(b.b, NULL, NULL);
+    }
+    run_stop(&a);
+    run_stop(&b);
+    free(la);
+    free(lb);
+    run_close(&m);
+}
+
+static int have_adapter(void)
+{
+    run_model m;
+    goss_error err = { 0 };
+    goss_backend *b = NULL;
+    if (run_open_file(&m, "models/demo-gptoss.gguf", NULL) < 0) return 0;
+    const goss_backend_config c = { .model = &m.model, .engine = &engine, .max_rows = 1, .max_slots = 1, .max_kv = 64, .n_pages = { 2, 2 }, .kv_type = GOSS_F16 };
+    int r = goss_backend_open_gpu(&b, &c, &err);
+    while (!r && (r = b->vt->load(b, &err)) == GOSS_EAGAIN) r = 0;
+    if (r) printf("test_gpu_parity: skipped: %s\n", err.text);
+    else printf("%s\n", b->vt->level(b));
+    if (b) b->vt->close(b);
+    run_close(&m);
+    return !r || !strstr(err.text, "WebGPU library") || strstr(err.text, "adapter") == NULL ? !r || strstr(err.text, "adapter") == NULL : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const models[] = { "models/demo-gptoss.gguf", "models/demo-gptoss-draft.gguf", "models/demo-llama-f16.gguf", "models/demo-llama-Q2_K.gguf",
+        "models/demo-llama-Q3_K_M.gguf", "models/demo-llama-Q4_K_M.gguf", "models/demo-llama-Q5_K_M.gguf", "models/demo-llama-Q6_K.gguf" };
+    engine.webgpu_path = getenv("GOSSAMER_WEBGPU");
+    engine.gpu_mask = getenv("GOSSAMER_GPU_MASK");
+    engine.gpu_limits_default = getenv("GOSSAMER_GPU_LIMITS") != NULL;
+    if (!have_adapter()) return unit_done("test_gpu_parity");
+    for (int i = 1; i < argc; i++) one_model(argv[i]);
+    for (size_t i = 0; argc < 2 && i < sizeof models / sizeof models[0]; i++) one_model(models[i]);
+    return unit_done("test_gpu_parity");
+}
