@@ -1,5 +1,5 @@
-/* cmd_eval.c - gossamer eval MODEL FILE: perplexity of a text, over windows that overlap by half so that every token but
- * those of the first window is judged after at least half a window of context. */
+/* cmd_eval.c - gossamer eval MODEL FILE: perplexity of a text, over windows that overlap by half so that every
+ * token but those of the first window is judged after at least half a window of context. */
 #include "../../src/base/error.h"
 #include "../../src/base/os.h"
 #include "commands.h"
@@ -11,7 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct eval { goss_engine *engine; goss_model_info info; int window, max_tokens, json; int32_t *ids; int n; double sum, squares; int n_judged; } eval;
+typedef struct eval {
+    goss_engine *engine;
+    goss_model_info info;
+    int window, max_tokens, json;
+    int32_t *ids;
+    int n;
+    double sum, squares;
+    int n_judged;
+} eval;
 
 static int read_tokens(eval *e, const char *path, goss_error *err)
 {
@@ -20,9 +28,11 @@ static int read_tokens(eval *e, const char *path, goss_error *err)
     if (rc < 0) return rc;
     const int cap = m.size < 1u << 30 ? (int)m.size + 8 : 0;
     e->ids = cap ? malloc((size_t)cap * sizeof *e->ids) : NULL;
-    rc = e->ids ? goss_tokenize(e->engine, m.data, (size_t)m.size, GOSS_TOKENIZE_BOS, e->ids, cap) : goss_fail(err, GOSS_ENOMEM, -1, "the text is too large");
+    rc = e->ids ? goss_tokenize(e->engine, m.data, (size_t)m.size, GOSS_TOKENIZE_BOS, e->ids, cap)
+                : goss_fail(err, GOSS_ENOMEM, -1, "the text is too large");
     goss_os_unmap(&m);
-    if (rc >= 0 && rc < 2) rc = goss_fail(err, GOSS_EINVAL, -1, "%.160s has %d tokens: at least 2 are needed", path, rc);
+    if (rc >= 0 && rc < 2)
+        rc = goss_fail(err, GOSS_EINVAL, -1, "%.160s has %d tokens: at least 2 are needed", path, rc);
     if (rc < 0) return rc;
     e->n = e->max_tokens && rc > e->max_tokens ? e->max_tokens : rc;
     return 0;
@@ -44,7 +54,9 @@ static int judge(eval *e, goss_error *err)
     const int n_vocab = e->info.n_vocab, half = e->window / 2;
     float *logits = malloc((size_t)e->window * (size_t)n_vocab * sizeof *logits);
     goss_progress bar;
-    if (!logits) return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the logits of %d tokens: try a smaller --seq-len", e->window);
+    if (!logits)
+        return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the logits of %d tokens: try a smaller --seq-len",
+                         e->window);
     goss_progress_start(&bar, "judging", 0, (uint64_t)e->n);
     int rc = 0;
     for (int from = 0, judged = 1; rc == 0 && judged < e->n; from += half) {
@@ -75,13 +87,16 @@ static int run_eval(eval *e, const goss_engine_config *config, const char *path)
     const double t0 = goss_os_now_ms();
     if (rc == 0) rc = judge(e, &err);
     if (rc == 0) {
-        const double mean = e->sum / e->n_judged, spread = sqrt(fmax(0, e->squares / e->n_judged - mean * mean) / e->n_judged);
+        const double mean = e->sum / e->n_judged,
+                     spread = sqrt(fmax(0, e->squares / e->n_judged - mean * mean) / e->n_judged);
         const double ms = goss_os_now_ms() - t0;
         if (e->json)
-            printf("{\"model\":\"%s\",\"backend\":\"%s\",\"tokens\":%d,\"nll\":%.6f,\"nll_error\":%.6f,\"perplexity\":%.4f,\"ms\":%.0f}\n", e->info.name,
-                   e->info.backend, e->n_judged, mean, spread, exp(mean), ms);
+            printf("{\"model\":\"%s\",\"backend\":\"%s\",\"tokens\":%d,\"nll\":%.6f,\"nll_error\":%.6f,"
+                   "\"perplexity\":%.4f,\"ms\":%.0f}\n",
+                   e->info.name, e->info.backend, e->n_judged, mean, spread, exp(mean), ms);
         else
-            printf("%d tokens in windows of %d: nll %.4f +- %.4f, perplexity %.4f\n", e->n_judged, e->window, mean, spread, exp(mean));
+            printf("%d tokens in windows of %d: nll %.4f +- %.4f, perplexity %.4f\n", e->n_judged, e->window, mean,
+                   spread, exp(mean));
     }
     free(e->ids);
     goss_engine_close(&e->engine);
@@ -92,15 +107,22 @@ int goss_cmd_eval(int argc, char **argv)
 {
     eval e = { .window = 512 };
     goss_engine_options engine;
-    const goss_option options[] = {
-        { "--seq-len", GOSS_OPT_INT, &e.window, .arg = "N", .help = "tokens of a window (512)", .min = 4, .max = 1 << 20 },
-        { "--max-tokens,-n", GOSS_OPT_INT, &e.max_tokens, .arg = "N", .help = "only the first N tokens of the file", .min = 2, .max = 1e9 },
-        { "--json", GOSS_OPT_FLAG, &e.json, .help = "as JSON" },
-        { 0 } };
+    const goss_option options[] = { { "--seq-len", GOSS_OPT_INT, &e.window, .arg = "N",
+                                      .help = "tokens of a window (512)", .min = 4, .max = 1 << 20 },
+                                    { "--max-tokens,-n", GOSS_OPT_INT, &e.max_tokens, .arg = "N",
+                                      .help = "only the first N tokens of the file", .min = 2, .max = 1e9 },
+                                    { "--json", GOSS_OPT_FLAG, &e.json, .help = "as JSON" },
+                                    { 0 } };
     const char *args[2] = { NULL };
     goss_engine_options_init(&engine);
-    const goss_usage usage = { "eval", "[MODEL] FILE", "Measures how well a model predicts a text: mean negative log likelihood and perplexity.",
-                               1, 2, { options, engine.table } };
+    const goss_usage usage = {
+        "eval",
+        "[MODEL] FILE",
+        "Measures how well a model predicts a text: mean negative log likelihood and perplexity.",
+        1,
+        2,
+        { options, engine.table }
+    };
     const int n = goss_options_read(&usage, argc, argv, args);
     if (n < 0) return ~n;
     const int status = goss_engine_options_finish(&engine, "eval", n > 1 ? args[0] : NULL);

@@ -1,5 +1,5 @@
-/* cmd_gate.c - gossamer gate MODEL [A..G]: runs gates in turn and prints PASS, FAIL or SKIP with what was seen (docs/gates.md).
- * The exit status is 1 when one failed. */
+/* cmd_gate.c - gossamer gate MODEL [A..G]: runs gates in turn and prints PASS, FAIL or SKIP with what was seen
+ * (docs/gates.md). The exit status is 1 when one failed. */
 #include "commands.h"
 #include "gates.h"
 #include "options.h"
@@ -51,22 +51,31 @@ static int run_gates(goss_gate *g, const int *wanted)
 
 int goss_cmd_gate(int argc, char **argv)
 {
-    goss_gate g = { .repeat = 4, .text = "Once upon a time there was a small crow named Theo who lived near a deep forest." };
+    goss_gate g = { .repeat = 4,
+                    .text = "Once upon a time there was a small crow named Theo who lived near a deep forest." };
     goss_engine_options engine;
     const goss_option options[] = {
         { "--tensor", GOSS_OPT_STR, &g.tensor, .arg = "NAME", .help = "B: which tensor (the largest)" },
         { "--repeat", GOSS_OPT_INT, &g.repeat, .arg = "N", .help = "B: how many reads (4)", .min = 2, .max = 1000 },
-        { "--n", GOSS_OPT_INT, &g.n, .arg = "N", .help = "C: how many rows of the product (all)", .min = 1, .max = 1e9 },
-        { "--tolerance", GOSS_OPT_FLOAT, &g.tolerance, .arg = "X", .help = "C, D: largest difference relative to the root mean square (0.02, 0.05)",
-          .min = 0, .max = 1e6 },
+        { "--n", GOSS_OPT_INT, &g.n, .arg = "N", .help = "C: how many rows of the product (all)", .min = 1,
+          .max = 1e9 },
+        { "--tolerance", GOSS_OPT_FLOAT, &g.tolerance, .arg = "X",
+          .help = "C, D: largest difference relative to the root mean square (0.02, 0.05)", .min = 0, .max = 1e6 },
         { "--text,-p,--prompt", GOSS_OPT_STR, &g.text, .arg = "TEXT", .help = "C, D, F: what goes in" },
-        { 0 } };
+        { 0 }
+    };
     const char *args[9] = { NULL }, *model = NULL;
     int wanted[N_GATES] = { 0 }, any = 0;
     goss_engine_options_init(&engine);
-    const goss_usage usage = { "gate", "[MODEL] [A B C D E F G]", "Runs the gates that are named, or all: A parse, B range reads, C a matrix product "
-                               "on the GPU, D every kernel against the reference, E default GPU limits, F all layers, G a whole answer.",
-                               0, 9, { options, engine.table } };
+    const goss_usage usage = {
+        "gate",
+        "[MODEL] [A B C D E F G]",
+        "Runs the gates that are named, or all: A parse, B range reads, C a matrix product "
+        "on the GPU, D every kernel against the reference, E default GPU limits, F all layers, G a whole answer.",
+        0,
+        9,
+        { options, engine.table }
+    };
     const int n = goss_options_read(&usage, argc, argv, args);
     if (n < 0) return ~n;
     for (int i = 0; i < n; i++) {

@@ -1,5 +1,5 @@
-/* cmd_probe.c - gossamer probe PART [MODEL]: one part of a model alone: tokenizer, embed, lm-head, layer, attention or router.
- * Each prints what it saw and ends with PASS or FAIL; the exit status says the same. */
+/* cmd_probe.c - gossamer probe PART [MODEL]: one part of a model alone: tokenizer, embed, lm-head, layer, attention
+ * or router. Each prints what it saw and ends with PASS or FAIL; the exit status says the same. */
 #include "commands.h"
 #include "options.h"
 #include "traced.h"
@@ -111,7 +111,8 @@ static int probe_lm_head(probe *p)
             if (left && (best < 0 || logits[v] > logits[best])) best = v;
         }
         if (best < 0) break;
-        printf("%2d. token %6d  logit %9.4f  p %.6f  ", k + 1, best, (double)logits[best], exp((double)logits[best] - s.max_abs) / sum);
+        printf("%2d. token %6d  logit %9.4f  p %.6f  ", k + 1, best, (double)logits[best],
+               exp((double)logits[best] - s.max_abs) / sum);
         show_token(p, best);
         printf("\n");
         last = logits[best];
@@ -133,7 +134,8 @@ static int probe_layer(probe *p)
         const goss_summary sum = goss_summarize(s->values, (size_t)s->n_rows * (size_t)s->width);
         if (s->layer < 0) printf("          ");
         else printf("layer %3d ", s->layer);
-        printf("%-9s %4d x %-6d rms %11.5f  max %11.5f  NaN or infinite %lld\n", s->stage, s->n_rows, s->width, sum.rms, sum.max_abs, sum.n_bad);
+        printf("%-9s %4d x %-6d rms %11.5f  max %11.5f  NaN or infinite %lld\n", s->stage, s->n_rows, s->width,
+               sum.rms, sum.max_abs, sum.n_bad);
         bad += sum.n_bad;
         seen += s->layer >= 0;
     }
@@ -174,18 +176,20 @@ static int probe_attention(probe *p)
         }
         const int held = goss_session_tokens(s, NULL, 0);
         goss_engine_stats(p->engine, &stats);
-        printf("prompt of %5d: the cache holds %5d positions, %5d of them used again, %llu bytes\n", n, held, done.n_reused,
-               (unsigned long long)stats.kv_bytes_used);
+        printf("prompt of %5d: the cache holds %5d positions, %5d of them used again, %llu bytes\n", n, held,
+               done.n_reused, (unsigned long long)stats.kv_bytes_used);
         ok = held == n && done.n_reused <= before;
         before = held;
     }
     goss_session_close(&s);
     goss_traces t;
-    if (!ok || goss_cli_trace(p->engine, p->ids, p->n, 0, p->layer < 0 ? 0 : p->layer, &t, &p->err) < 0) return p->err.code ? 0 : verdict(0);
+    if (!ok || goss_cli_trace(p->engine, p->ids, p->n, 0, p->layer < 0 ? 0 : p->layer, &t, &p->err) < 0)
+        return p->err.code ? 0 : verdict(0);
     const goss_traced *a = goss_traces_find(&t, "attend", p->layer < 0 ? 0 : p->layer);
     if (a) {
         const goss_summary sum = goss_summarize(a->values, (size_t)a->n_rows * (size_t)a->width);
-        printf("attention of layer %d: %d x %d, rms %.5f, NaN or infinite %lld\n", a->layer, a->n_rows, a->width, sum.rms, sum.n_bad);
+        printf("attention of layer %d: %d x %d, rms %.5f, NaN or infinite %lld\n", a->layer, a->n_rows, a->width,
+               sum.rms, sum.n_bad);
         ok = sum.n_bad == 0;
     }
     ok = ok && a;
@@ -238,8 +242,8 @@ static int show_router(const probe *p, const goss_traced *r)
         distinct += use[e] > 0;
         if (share > 0) entropy -= share * log(share);
     }
-    printf("layer %3d: %d of %d experts used over %d tokens, entropy of use %.4f of ln %d\n", r->layer, distinct, r->width, r->n_rows,
-           r->width > 1 ? entropy / log(r->width) : 1, r->width);
+    printf("layer %3d: %d of %d experts used over %d tokens, entropy of use %.4f of ln %d\n", r->layer, distinct,
+           r->width, r->n_rows, r->width > 1 ? entropy / log(r->width) : 1, r->width);
     free(use);
     return ok;
 }
@@ -288,22 +292,35 @@ int goss_cmd_probe(int argc, char **argv)
     goss_engine_options engine;
     const goss_option options[] = {
         { "--text,-p,--prompt", GOSS_OPT_STR, &p.text, .arg = "TEXT", .help = "what goes in" },
-        { "--tokens", GOSS_OPT_STR, &p.tokens, .arg = "LIST", .help = "token ids with commas between, instead of text" },
-        { "--seq-len", GOSS_OPT_INT, &p.seq_len, .arg = "N", .help = "repeat or cut the tokens to N", .min = 1, .max = 1000000 },
+        { "--tokens", GOSS_OPT_STR, &p.tokens, .arg = "LIST",
+          .help = "token ids with commas between, instead of text" },
+        { "--seq-len", GOSS_OPT_INT, &p.seq_len, .arg = "N", .help = "repeat or cut the tokens to N", .min = 1,
+          .max = 1000000 },
         { "--layer", GOSS_OPT_INT, &p.layer, .arg = "N", .help = "only layer N", .min = 0, .max = 100000 },
-        { "--show-top", GOSS_OPT_INT, &p.show_top, .arg = "N", .help = "lm-head: how many tokens (5)", .min = 1, .max = 1000 },
-        { "--show-experts", GOSS_OPT_INT, &p.show_experts, .arg = "N", .help = "router: for how many tokens (8)", .min = 0, .max = 1000000 },
-        { 0 } };
+        { "--show-top", GOSS_OPT_INT, &p.show_top, .arg = "N", .help = "lm-head: how many tokens (5)", .min = 1,
+          .max = 1000 },
+        { "--show-experts", GOSS_OPT_INT, &p.show_experts, .arg = "N", .help = "router: for how many tokens (8)",
+          .min = 0, .max = 1000000 },
+        { 0 }
+    };
     const char *args[2] = { NULL, NULL };
     goss_engine_options_init(&engine);
-    const goss_usage usage = { "probe", "tokenizer|embed|lm-head|layer|attention|router [MODEL]", "Runs one part of a model alone and shows what "
-                               "it does.", 1, 2, { options, engine.table } };
+    const goss_usage usage = { "probe",
+                               "tokenizer|embed|lm-head|layer|attention|router [MODEL]",
+                               "Runs one part of a model alone and shows what "
+                               "it does.",
+                               1,
+                               2,
+                               { options, engine.table } };
     const int n = goss_options_read(&usage, argc, argv, args);
     if (n < 0) return ~n;
     int part = 0;
     while (part < N_PARTS && strcmp(parts[part].name, args[0])) part++;
     if (part == N_PARTS) {
-        fprintf(stderr, "gossamer probe: no part is called \"%s\": tokenizer, embed, lm-head, layer, attention and router are.\n", args[0]);
+        fprintf(stderr,
+                "gossamer probe: no part is called \"%s\": tokenizer, embed, lm-head, layer, attention and router "
+                "are.\n",
+                args[0]);
         return 2;
     }
     const int status = goss_engine_options_finish(&engine, "probe", n > 1 ? args[1] : NULL);

@@ -1,12 +1,13 @@
-/* cmd_synth.c - gossamer synth SHAPE OUT: a gpt-oss GGUF with the real names, shapes and types and random weights, for benchmarks
- * and tests without a download. SHAPE is 20b (12.1 GB), 120b (63 GB), or KEY=VALUE,... over 20b's values.
+/* cmd_synth.c - gossamer synth SHAPE OUT: a gpt-oss GGUF with the real names, shapes and types and random weights,
+ * for benchmarks and tests without a download. SHAPE is 20b (12.1 GB), 120b (63 GB), or KEY=VALUE,... over 20b's
+ * values.
  *
- * Weights are scaled so that activations stay finite and tokens stay apart: every matrix keeps its input's size, but for
- * attn_output, which is halved, since attention averages. Router rows are random and equally long and the router has no bias,
- * so that over different tokens experts are used evenly.
+ * Weights are scaled so that activations stay finite and tokens stay apart: every matrix keeps its input's size,
+ * but for attn_output, which is halved, since attention averages. Router rows are random and equally long and the
+ * router has no bias, so that over different tokens experts are used evenly.
  *
- * The file is written as OUT.part and renamed when it is whole. Pieces are filled and written by all threads at once, each
- * at its own offset; nothing is mapped. */
+ * The file is written as OUT.part and renamed when it is whole. Pieces are filled and written by all threads at
+ * once, each at its own offset; nothing is mapped. */
 #define _FILE_OFFSET_BITS 64
 #include "../../src/base/error.h"
 #include "../../src/base/thread.h"
@@ -32,7 +33,10 @@ typedef struct shape { int layers, embd, heads, kv_heads, head_dim, experts, use
 static const shape shape_20b = { 24, 2880, 64, 8, 64, 32, 4, 2880, 201088, 131072, 128 };
 static const shape shape_120b = { 36, 2880, 64, 8, 64, 128, 4, 2880, 201088, 131072, 128 };
 
-typedef struct part { uint64_t offset, n_bytes; goss_synth_rule rule; } part; /* one tensor; offset in the data section */
+typedef struct part {
+    uint64_t offset, n_bytes;
+    goss_synth_rule rule;
+} part; /* one tensor; offset in the data section */
 typedef struct job {
     shape s;
     part *parts; int n_parts;
@@ -48,18 +52,28 @@ typedef struct job {
 /* ---- the shape ---- */
 static int bad_shape(const char *what)
 {
-    fprintf(stderr, "gossamer synth: %s. SHAPE is 20b, 120b or KEY=VALUE,... with layers, embd, heads, kv_heads, head_dim, experts, "
-                    "used, ff, vocab, ctx and window.\n", what);
+    fprintf(stderr,
+            "gossamer synth: %s. SHAPE is 20b, 120b or KEY=VALUE,... with layers, embd, heads, kv_heads, head_dim, "
+            "experts, "
+            "used, ff, vocab, ctx and window.\n",
+            what);
     return 2;
 }
 
 static int read_shape(const char *text, shape *s)
 {
-    const struct { const char *name; int *to, lo, hi, step; } keys[] = {
-        { "layers", &s->layers, 1, 512, 1 }, { "embd", &s->embd, 32, 16384, 32 }, { "heads", &s->heads, 1, 512, 1 },
-        { "kv_heads", &s->kv_heads, 1, 512, 1 }, { "head_dim", &s->head_dim, 2, 512, 2 }, { "experts", &s->experts, 1, 1024, 1 },
-        { "used", &s->used, 1, 32, 1 }, { "ff", &s->ff, 32, 65536, 32 }, { "vocab", &s->vocab, GOSS_SYNTH_VOCAB_MIN, 262144, 1 },
-        { "ctx", &s->ctx, 1, 1 << 24, 1 }, { "window", &s->window, 1, 1 << 20, 1 } };
+    const struct { const char *name; int *to, lo, hi, step;
+    } keys[] = { { "layers", &s->layers, 1, 512, 1 },
+                 { "embd", &s->embd, 32, 16384, 32 },
+                 { "heads", &s->heads, 1, 512, 1 },
+                 { "kv_heads", &s->kv_heads, 1, 512, 1 },
+                 { "head_dim", &s->head_dim, 2, 512, 2 },
+                 { "experts", &s->experts, 1, 1024, 1 },
+                 { "used", &s->used, 1, 32, 1 },
+                 { "ff", &s->ff, 32, 65536, 32 },
+                 { "vocab", &s->vocab, GOSS_SYNTH_VOCAB_MIN, 262144, 1 },
+                 { "ctx", &s->ctx, 1, 1 << 24, 1 },
+                 { "window", &s->window, 1, 1 << 20, 1 } };
     char message[160];
     *s = !strcmp(text, "120b") ? shape_120b : shape_20b;
     if (!strcmp(text, "20b") || !strcmp(text, "120b")) return 0;
@@ -74,7 +88,8 @@ static int read_shape(const char *text, shape *s)
             return bad_shape(message);
         }
         if (v < keys[k].lo || v > keys[k].hi || v % keys[k].step) {
-            snprintf(message, sizeof message, "%s is %ld, should be %d to %d in steps of %d", keys[k].name, v, keys[k].lo, keys[k].hi, keys[k].step);
+            snprintf(message, sizeof message, "%s is %ld, should be %d to %d in steps of %d", keys[k].name, v,
+                     keys[k].lo, keys[k].hi, keys[k].step);
             return bad_shape(message);
         }
         *keys[k].to = (int)v;
@@ -91,14 +106,22 @@ static void put_keys(const shape *s, const char *label, goss_gguf_writer *w)
 {
     char name[96];
     const int n = snprintf(name, sizeof name, "Gossamer synth %.64s", label);
-    const struct { const char *key; int value; } ints[] = {
-        { "gpt-oss.block_count", s->layers }, { "gpt-oss.context_length", s->ctx }, { "gpt-oss.embedding_length", s->embd },
-        { "gpt-oss.feed_forward_length", s->ff }, { "gpt-oss.expert_feed_forward_length", s->ff },
-        { "gpt-oss.attention.head_count", s->heads }, { "gpt-oss.attention.head_count_kv", s->kv_heads },
-        { "gpt-oss.attention.key_length", s->head_dim }, { "gpt-oss.attention.value_length", s->head_dim },
-        { "gpt-oss.attention.sliding_window", s->window }, { "gpt-oss.expert_count", s->experts },
-        { "gpt-oss.expert_used_count", s->used }, { "gpt-oss.rope.scaling.original_context_length", 4096 },
-        { "general.quantization_version", 2 }, { "general.file_type", 38 } };
+    const struct { const char *key; int value;
+    } ints[] = { { "gpt-oss.block_count", s->layers },
+                 { "gpt-oss.context_length", s->ctx },
+                 { "gpt-oss.embedding_length", s->embd },
+                 { "gpt-oss.feed_forward_length", s->ff },
+                 { "gpt-oss.expert_feed_forward_length", s->ff },
+                 { "gpt-oss.attention.head_count", s->heads },
+                 { "gpt-oss.attention.head_count_kv", s->kv_heads },
+                 { "gpt-oss.attention.key_length", s->head_dim },
+                 { "gpt-oss.attention.value_length", s->head_dim },
+                 { "gpt-oss.attention.sliding_window", s->window },
+                 { "gpt-oss.expert_count", s->experts },
+                 { "gpt-oss.expert_used_count", s->used },
+                 { "gpt-oss.rope.scaling.original_context_length", 4096 },
+                 { "general.quantization_version", 2 },
+                 { "general.file_type", 38 } };
     goss_gguf_put_str(w, "general.architecture", "gpt-oss", 7);
     goss_gguf_put_str(w, "general.type", "model", 5);
     goss_gguf_put_str(w, "general.name", name, (size_t)n);
@@ -116,8 +139,13 @@ static void put_tensor(job *j, goss_gguf_writer *w, int layer, const char *name,
     const int64_t ne[3] = { ne0, ne1 ? ne1 : 1, ne2 ? ne2 : 1 };
     if (layer < 0) snprintf(full, sizeof full, "%s", name);
     else snprintf(full, sizeof full, "blk.%d.%s", layer, name);
-    j->parts[j->n_parts++] = (part){ goss_gguf_put_tensor(w, full, type, ne2 ? 3 : ne1 ? 2 : 1, ne),
-                                     goss_type_row_bytes(type, ne0) * (uint64_t)ne[1] * (uint64_t)ne[2], { type, rms, constant } };
+    j->parts[j->n_parts++] = (part){ goss_gguf_put_tensor(w, full, type,
+                                                          ne2   ? 3
+                                                          : ne1 ? 2
+                                                                : 1,
+                                                          ne),
+                                     goss_type_row_bytes(type, ne0) * (uint64_t)ne[1] * (uint64_t)ne[2],
+                                     { type, rms, constant } };
 }
 
 /* rms for a matrix that keeps its input's size. */
@@ -156,7 +184,8 @@ static int make_header(job *j, const char *label, goss_buf *out, goss_error *err
     const shape *s = &j->s;
     goss_gguf_writer w;
     goss_synth_vocab vocab;
-    if (goss_synth_vocab_make(&vocab, s->vocab) < 0) return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the vocabulary");
+    if (goss_synth_vocab_make(&vocab, s->vocab) < 0)
+        return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the vocabulary");
     goss_gguf_writer_init(&w);
     put_keys(s, label, &w);
     goss_synth_vocab_put(&vocab, &w);
@@ -246,7 +275,8 @@ static int write_file(job *j, const goss_buf *header, const char *path, int n_th
     if (j->fd < 0) return errno;
     int failed = ftruncate(j->fd, (off_t)total) < 0 ? errno : 0;
     if (!failed && !sparse) {
-        failed = posix_fallocate(j->fd, 0, (off_t)total); /* a disk that is too small says so now and not in ten minutes */
+        failed = posix_fallocate(j->fd, 0,
+                                 (off_t)total); /* a disk that is too small says so now and not in ten minutes */
         if (failed == EINVAL || failed == EOPNOTSUPP || failed == ENODEV) failed = 0;
     }
     if (!failed) failed = write_at(j->fd, header->data, header->len, 0);
@@ -270,7 +300,8 @@ static int make_file(job *j, const char *label, const char *path, int n_threads,
         goss_human_bytes(need, (double)(header.len + j->data_bytes));
         if (failed) {
             unlink(temporary);
-            rc = goss_fail(err, failed == ENOSPC ? GOSS_EFULL : GOSS_EIO, -1, "cannot write %.120s (%s): %s", path, need, strerror(failed));
+            rc = goss_fail(err, failed == ENOSPC ? GOSS_EFULL : GOSS_EIO, -1, "cannot write %.120s (%s): %s", path,
+                           need, strerror(failed));
         } else {
             fprintf(stderr, "%s: %s, %d tensors\n", path, need, j->n_parts);
         }
@@ -288,14 +319,22 @@ int goss_cmd_synth(int argc, char **argv)
     goss_error err = { 0 };
     job *j = calloc(1, sizeof *j);
     if (!j) return goss_cli_fail("synth", 1, NULL);
-    const goss_option options[] = {
-        { "--seed", GOSS_OPT_U64, &j->seed, .arg = "N", .help = "of the weights (0)" },
-        { "--threads,-t", GOSS_OPT_INT, &n_threads, .arg = "N", .help = "threads (one per core)", .env = "GPT_OSS_GGUF_THREADS", .min = 0, .max = 256 },
-        { "--sparse", GOSS_OPT_FLAG, &sparse, .help = "header only: the weights are zeros that take no room on disk" },
-        { 0 } };
-    const goss_usage usage = { "synth", "SHAPE OUT", "Writes a gpt-oss GGUF with random weights. SHAPE is 20b, 120b, or a list such as "
-                               "layers=4,embd=256,heads=16,kv_heads=2,experts=16,ff=128,vocab=4096 (what is not named is 20b's).",
-                               2, 2, { options } };
+    const goss_option options[] = { { "--seed", GOSS_OPT_U64, &j->seed, .arg = "N", .help = "of the weights (0)" },
+                                    { "--threads,-t", GOSS_OPT_INT, &n_threads, .arg = "N",
+                                      .help = "threads (one per core)", .env = "GPT_OSS_GGUF_THREADS", .min = 0,
+                                      .max = 256 },
+                                    { "--sparse", GOSS_OPT_FLAG, &sparse,
+                                      .help = "header only: the weights are zeros that take no room on disk" },
+                                    { 0 } };
+    const goss_usage usage = {
+        "synth",
+        "SHAPE OUT",
+        "Writes a gpt-oss GGUF with random weights. SHAPE is 20b, 120b, or a list such as "
+        "layers=4,embd=256,heads=16,kv_heads=2,experts=16,ff=128,vocab=4096 (what is not named is 20b's).",
+        2,
+        2,
+        { options }
+    };
     const char *args[2];
     const int n = goss_options_read(&usage, argc, argv, args);
     int status = n < 0 ? ~n : read_shape(args[0], &j->s);

@@ -1,4 +1,5 @@
-/* gates.h - the gates of `gossamer gate`: cmd_gate.c runs them in turn, gates_file.c and gates_model.c are what they do. */
+/* gates.h - the gates of `gossamer gate`: cmd_gate.c runs them in turn, gates_file.c and gates_model.c are what
+ * they do. */
 #ifndef GOSS_CLI_GATES_H
 #define GOSS_CLI_GATES_H
 #include "traced.h"
@@ -9,7 +10,7 @@ typedef struct goss_gate {
     const char *tensor;                 /* B: which one; NULL: the largest */
     int repeat;                         /* B: how many reads */
     int n;                              /* C: how many rows of the product */
-    float tolerance;                    /* C, D: of the largest difference, relative to the values' root mean square; 0: the default */
+    float tolerance; /* C, D: of the largest difference, relative to the values' root mean square; 0: the default */
     const char *text;                   /* C, D, F: what goes in */
     char figure[400];                   /* out: one line about what was seen */
 } goss_gate;

@@ -30,7 +30,8 @@ int goss_gate_a(goss_gate *g)
     for (uint64_t i = 0; i < set.gguf.n_tensors; i++) {
         const goss_tensor *t = &set.gguf.tensors[i];
         bytes += t->n_bytes;
-        inside &= t->shard < set.n && t->offset <= set.input[t->shard].size && t->n_bytes <= set.input[t->shard].size - t->offset;
+        inside &= t->shard < set.n && t->offset <= set.input[t->shard].size
+                  && t->n_bytes <= set.input[t->shard].size - t->offset;
     }
     const int n_files = set.n;
     goss_inputs_close(&set);
@@ -39,13 +40,17 @@ int goss_gate_a(goss_gate *g)
         return GOSS_GATE_FAIL;
     }
     if (goss_plan(g->config, &info, &plan, &err) < 0) return fail(g, &err);
-    snprintf(g->figure, sizeof g->figure, "%llu tensors of %llu bytes in %d file%s, %llu keys; %s, %d layers, %d x %d, %d experts, vocabulary %d",
-             n_tensors, bytes, n_files, n_files == 1 ? "" : "s", n_keys, info.arch, info.n_layer, info.n_embd, info.n_ff, info.n_expert, info.n_vocab);
+    snprintf(
+        g->figure, sizeof g->figure,
+        "%llu tensors of %llu bytes in %d file%s, %llu keys; %s, %d layers, %d x %d, %d experts, vocabulary %d",
+        n_tensors, bytes, n_files, n_files == 1 ? "" : "s", n_keys, info.arch, info.n_layer, info.n_embd, info.n_ff,
+        info.n_expert, info.n_vocab);
     return GOSS_GATE_PASS;
 }
 
 /* SHA-256 of [offset, offset + n) read in pieces. */
-static int digest(goss_input *in, uint64_t offset, uint64_t n, size_t piece, uint8_t *room, char hex[65], goss_error *err)
+static int digest(goss_input *in, uint64_t offset, uint64_t n, size_t piece, uint8_t *room, char hex[65],
+                  goss_error *err)
 {
     goss_sha256 sha;
     uint8_t bytes[32];
@@ -79,9 +84,11 @@ int goss_gate_b(goss_gate *g)
     goss_error err = { 0 };
     char first[65] = "", hex[65];
     uint8_t *room = malloc(PIECE);
-    int rc = room ? goss_inputs_open(&set, g->config->model_path, &err) : goss_fail(&err, GOSS_ENOMEM, -1, "out of memory");
+    int rc = room ? goss_inputs_open(&set, g->config->model_path, &err)
+                  : goss_fail(&err, GOSS_ENOMEM, -1, "out of memory");
     const goss_tensor *t = rc == 0 ? pick_tensor(&set.gguf, g->tensor) : NULL;
-    if (rc == 0 && !t) rc = goss_fail(&err, GOSS_ENOENT, -1, "the file has no tensor %.63s", g->tensor ? g->tensor : "");
+    if (rc == 0 && !t)
+        rc = goss_fail(&err, GOSS_ENOENT, -1, "the file has no tensor %.63s", g->tensor ? g->tensor : "");
     int agree = 1;
     const uint64_t n = t && t->n_bytes > 64u << 20 ? 64u << 20 : t ? t->n_bytes : 0;
     for (int i = 0; i < g->repeat && rc == 0; i++) {
@@ -90,7 +97,8 @@ int goss_gate_b(goss_gate *g)
         agree &= !strcmp(first, hex);
     }
     if (rc == 0)
-        snprintf(g->figure, sizeof g->figure, "%d reads of %llu bytes of %s, in pieces of different sizes: %s %.16s...", g->repeat,
+        snprintf(g->figure, sizeof g->figure,
+                 "%d reads of %llu bytes of %s, in pieces of different sizes: %s %.16s...", g->repeat,
                  (unsigned long long)n, t->name, agree ? "all" : "NOT all", first);
     goss_inputs_close(&set);
     free(room);

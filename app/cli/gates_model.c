@@ -1,9 +1,10 @@
-/* gates_model.c - gates C to G: what a backend computes against the reference backend, through the public interface alone.
+/* gates_model.c - gates C to G: what a backend computes against the reference backend, through the public interface
+ * alone.
  *
- * A difference is measured against the root mean square of the reference's values, since sums of products err in proportion
- * to their terms. Stages are compared in the first layer, where both sides begin with the same numbers; later layers add up
- * what went before, and there the rule is that of whole models: the same best token wherever the reference's best two are
- * more than 0.25 apart. */
+ * A difference is measured against the root mean square of the reference's values, since sums of products err in
+ * proportion to their terms. Stages are compared in the first layer, where both sides begin with the same numbers;
+ * later layers add up what went before, and there the rule is that of whole models: the same best token wherever
+ * the reference's best two are more than 0.25 apart. */
 #include "gates.h"
 #include <math.h>
 #include <stdio.h>
@@ -65,14 +66,18 @@ int goss_gate_c(goss_gate *g)
     if (state == GOSS_GATE_PASS) {
         goss_model_info info;
         goss_engine_info(ref, &info);
-        const int n_ids = goss_cli_tokens(ref, g->text, NULL, 0, &ids, &err), n = g->n && g->n < info.n_vocab ? g->n : info.n_vocab;
+        const int n_ids = goss_cli_tokens(ref, g->text, NULL, 0, &ids, &err),
+                  n = g->n && g->n < info.n_vocab ? g->n : info.n_vocab;
         float *a = malloc(2 * sizeof *a * (size_t)info.n_vocab), *b = a + info.n_vocab;
-        if (a && n_ids > 0 && goss_eval(ref, ids, n_ids, 0, 0, a, &err) == 0 && goss_eval(gpu, ids, n_ids, 0, 0, b, &err) == 0) {
-            const goss_traced x = { .n_rows = 1, .width = info.n_vocab, .values = a }, y = { .n_rows = 1, .width = info.n_vocab, .values = b };
+        if (a && n_ids > 0 && goss_eval(ref, ids, n_ids, 0, 0, a, &err) == 0
+            && goss_eval(gpu, ids, n_ids, 0, 0, b, &err) == 0) {
+            const goss_traced x = { .n_rows = 1, .width = info.n_vocab, .values = a },
+                              y = { .n_rows = 1, .width = info.n_vocab, .values = b };
             const difference d = differ(&x, &y, 0, n);
             const double tolerance = g->tolerance > 0 ? (double)g->tolerance : 0.02;
-            snprintf(g->figure, sizeof g->figure, "output.weight, k %d, n %d: max_abs=%.3g mean_abs=%.3g tol=%.3g (rms %.3g)", info.n_embd, n, d.max,
-                     d.mean, tolerance * d.rms, d.rms);
+            snprintf(g->figure, sizeof g->figure,
+                     "output.weight, k %d, n %d: max_abs=%.3g mean_abs=%.3g tol=%.3g (rms %.3g)", info.n_embd, n,
+                     d.max, d.mean, tolerance * d.rms, d.rms);
             state = d.max <= tolerance * d.rms;
         } else {
             state = failed(g, &err);
@@ -100,7 +105,8 @@ static void check(parity *p, const char *probe, const char *stage, int layer, in
     const difference d = differ(a, b, from, to < 0 ? a->width : to);
     const int ok = d.max <= p->tolerance * d.rms;
     p->ok &= ok;
-    p->n += (size_t)snprintf(p->g->figure + p->n, sizeof p->g->figure - p->n, "%s%s %.2g%s", p->n ? ", " : "", probe, d.max / d.rms, ok ? "" : "!");
+    p->n += (size_t)snprintf(p->g->figure + p->n, sizeof p->g->figure - p->n, "%s%s %.2g%s", p->n ? ", " : "",
+                             probe, d.max / d.rms, ok ? "" : "!");
     if (p->n >= sizeof p->g->figure) p->n = sizeof p->g->figure - 1;
 }
 
@@ -111,7 +117,8 @@ static int compare_stages(goss_gate *g, goss_engine *ref, goss_engine *other, co
     int32_t *ids = NULL;
     int state = GOSS_GATE_FAIL;
     const int n = goss_cli_tokens(ref, g->text, NULL, 0, &ids, &err);
-    if (n > 0 && goss_cli_trace(ref, ids, n, 0, 0, &a, &err) == 0 && goss_cli_trace(other, ids, n, 0, 0, &b, &err) == 0) {
+    if (n > 0 && goss_cli_trace(ref, ids, n, 0, 0, &a, &err) == 0
+        && goss_cli_trace(other, ids, n, 0, 0, &b, &err) == 0) {
         parity p = { &a, &b, g->tolerance > 0 ? (double)g->tolerance : 0.05, g, strlen(g->figure), 1 };
         const int q = info->n_head * info->head_dim, kv = info->n_head_kv * info->head_dim;
         check(&p, "rope", "attn_in", 0, 0, q + kv);
@@ -181,11 +188,13 @@ static double gap_of(const float *v, int n)
 static long long count_bad(const goss_traces *t)
 {
     long long bad = 0;
-    for (int i = 0; i < t->n; i++) bad += goss_summarize(t->list[i].values, (size_t)t->list[i].n_rows * (size_t)t->list[i].width).n_bad;
+    for (int i = 0; i < t->n; i++)
+        bad += goss_summarize(t->list[i].values, (size_t)t->list[i].n_rows * (size_t)t->list[i].width).n_bad;
     return bad;
 }
 
-static int compare_logits(goss_gate *g, const float *ref, const float *got, int n_rows, int n_vocab, long long bad, const char *backend)
+static int compare_logits(goss_gate *g, const float *ref, const float *got, int n_rows, int n_vocab, long long bad,
+                          const char *backend)
 {
     int far = 0, forks = 0;
     double worst = 0;
@@ -199,7 +208,9 @@ static int compare_logits(goss_gate *g, const float *ref, const float *got, int 
             if (!(e <= worst)) worst = isfinite(e) ? e : INFINITY;
         }
     }
-    snprintf(g->figure, sizeof g->figure, "%s: %d positions, NaN or infinite %lld, largest difference of a logit %.3g, %d of %d clear best tokens differ",
+    snprintf(g->figure, sizeof g->figure,
+             "%s: %d positions, NaN or infinite %lld, largest difference of a logit %.3g, %d of %d clear best "
+             "tokens differ",
              backend, n_rows, bad, worst, forks, far);
     return bad == 0 && forks == 0 && isfinite(worst) ? GOSS_GATE_PASS : GOSS_GATE_FAIL;
 }
@@ -234,7 +245,12 @@ int goss_gate_f(goss_gate *g)
 }
 
 /* ---- G and E ---- */
-typedef struct answer { char text[600], first_channel[16]; size_t n; int n_tokens, n_distinct, stop, final; int32_t seen[256]; } answer;
+typedef struct answer {
+    char text[600], first_channel[16];
+    size_t n;
+    int n_tokens, n_distinct, stop, final;
+    int32_t seen[256];
+} answer;
 
 static int take_event(void *ctx, const goss_event *ev)
 {
@@ -263,8 +279,11 @@ static int ask(goss_engine *e, const goss_model_info *info, answer *a, goss_erro
     p.temperature = 0;
     p.max_tokens = 256;
     p.chat = strcmp(info->chat, "raw") != 0;
-    return goss_generate(e, p.chat ? "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after June?\"}],\"date\":\"2025-06-28\"}"
-                                   : "Once upon a time", &p, take_event, NULL, a, err);
+    return goss_generate(e,
+                         p.chat ? "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after "
+                                  "June?\"}],\"date\":\"2025-06-28\"}"
+                                : "Once upon a time",
+                         &p, take_event, NULL, a, err);
 }
 
 /* One line: what is not printable becomes a space. */
@@ -281,8 +300,9 @@ static int judge(goss_gate *g, answer *a, const goss_model_info *info, const cha
     if (harmony) ok &= a->stop == GOSS_STOP_EOS && !strcmp(a->first_channel, "analysis");
     if (demo) ok &= !strcmp(a->text, "July comes after June.");
     flatten(a->text);
-    snprintf(g->figure, sizeof g->figure, "%s: %d tokens, %d of them distinct, %s%s%s\"%.120s\"", backend, a->n_tokens, a->n_distinct,
-             harmony ? "first channel " : "", harmony ? a->first_channel : "", harmony ? ", " : "", a->text);
+    snprintf(g->figure, sizeof g->figure, "%s: %d tokens, %d of them distinct, %s%s%s\"%.120s\"", backend,
+             a->n_tokens, a->n_distinct, harmony ? "first channel " : "", harmony ? a->first_channel : "",
+             harmony ? ", " : "", a->text);
     return ok ? GOSS_GATE_PASS : GOSS_GATE_FAIL;
 }
 

@@ -1,5 +1,6 @@
-/* synth_fill.c - four xoshiro256++ generators side by side (the compiler keeps them in vector registers) write random bytes;
- * the scales of the blocks are then put over them. Uniform quants are enough: rows of thousands of them sum up normal. */
+/* synth_fill.c - four xoshiro256++ generators side by side (the compiler keeps them in vector registers) write
+ * random bytes; the scales of the blocks are then put over them. Uniform quants are enough: rows of thousands of
+ * them sum up normal. */
 #include "synth_fill.h"
 #include "../../src/format/quant.h"
 #include <math.h>
@@ -52,7 +53,8 @@ static void random_bytes(generator *g, uint8_t *bytes, size_t n)
 static void finish_mxfp4(uint8_t *bytes, size_t n, float rms)
 {
     const double ideal = log2((double)rms / 2.926); /* root mean square of the sixteen values at scale 1 */
-    const int low = (int)floor(ideal), share = (int)((exp2(2 * (ideal - low)) - 1) / 3 * 256 + 0.5); /* of blocks with the upper one */
+    const int low = (int)floor(ideal),
+              share = (int)((exp2(2 * (ideal - low)) - 1) / 3 * 256 + 0.5); /* of blocks with the upper one */
     for (size_t i = 0; i + 17 <= n; i += 17) bytes[i] = (uint8_t)(127 + low + (bytes[i] < share));
 }
 

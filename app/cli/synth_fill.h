@@ -1,4 +1,5 @@
-/* synth_fill.h - random weights as raw blocks, fast: any piece of a tensor on its own, the same bytes whoever fills it. */
+/* synth_fill.h - random weights as raw blocks, fast: any piece of a tensor on its own, the same bytes whoever fills
+ * it. */
 #ifndef GOSS_CLI_SYNTH_FILL_H
 #define GOSS_CLI_SYNTH_FILL_H
 #include <stddef.h>

@@ -1,15 +1,18 @@
-/* synth_vocab.c - tokens that need no download: every single byte, the words that Harmony's headers need, numbers, and all
- * sequences of one, two, three and four letters with and without a space before them, until the vocabulary is full.
+/* synth_vocab.c - tokens that need no download: every single byte, the words that Harmony's headers need, numbers,
+ * and all sequences of one, two, three and four letters with and without a space before them, until the vocabulary
+ * is full.
  *
- * A token of more than one symbol is only added after the token without its last symbol, and its merge is (that, last symbol):
- * so every token is reachable, both for tokenizers that rank by id and for those that rank by the merges list. */
+ * A token of more than one symbol is only added after the token without its last symbol, and its merge is (that,
+ * last symbol): so every token is reachable, both for tokenizers that rank by id and for those that rank by the
+ * merges list. */
 #include "synth_vocab.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { TEXT_A_TOKEN = 64, FIRST_SPECIAL = 199998 };
-static const char space[] = "\xC4\xA0", newline[] = "\xC4\x8A"; /* U+0120, U+010A: how a space and a line end are spelt */
+static const char space[] = "\xC4\xA0",
+                  newline[] = "\xC4\x8A"; /* U+0120, U+010A: how a space and a line end are spelt */
 
 typedef struct maker { goss_synth_vocab *v; int32_t *slots; uint32_t n_slots; int limit; } maker;
 
@@ -86,11 +89,16 @@ static void add_bytes(maker *m)
 static void add_words(maker *m)
 {
     static const char *const words[] = {
-        "system", "user", "assistant", "developer", "tool", "analysis", "commentary", "final", "message", "channel", "functions",
-        "json", "code", "You", "are", "ChatGPT", "large", "language", "model", "trained", "by", "OpenAI", "Knowledge", "cutoff",
-        "Current", "date", "Reasoning", "low", "medium", "high", "Valid", "channels", "Channel", "must", "be", "included", "for",
-        "every", "Instructions", "Tools", "namespace", "type", "string", "number", "the", "of", "and", "to", "in", "is", "that",
-        "it", "was", "with", "as", "on", "What", "Which", "Hello", "world", "once", "upon", "time", "month", "after", "June" };
+        "system",    "user",     "assistant", "developer", "tool",   "analysis", "commentary",   "final",
+        "message",   "channel",  "functions", "json",      "code",   "You",      "are",          "ChatGPT",
+        "large",     "language", "model",     "trained",   "by",     "OpenAI",   "Knowledge",    "cutoff",
+        "Current",   "date",     "Reasoning", "low",       "medium", "high",     "Valid",        "channels",
+        "Channel",   "must",     "be",        "included",  "for",    "every",    "Instructions", "Tools",
+        "namespace", "type",     "string",    "number",    "the",    "of",       "and",          "to",
+        "in",        "is",       "that",      "it",        "was",    "with",     "as",           "on",
+        "What",      "Which",    "Hello",     "world",     "once",   "upon",     "time",         "month",
+        "after",     "June"
+    };
     char s[40];
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         add_str(m, words[i]);
@@ -128,9 +136,27 @@ static void add_special(goss_synth_vocab *v, const char *name, int type)
 
 static void add_specials(goss_synth_vocab *v, int n)
 {
-    static const char *const names[GOSS_SYNTH_SPECIALS] = {
-        "<|startoftext|>", "<|endoftext|>", NULL, NULL, "<|return|>", "<|constrain|>", NULL, "<|channel|>", "<|start|>", "<|end|>",
-        "<|message|>", NULL, NULL, NULL, "<|call|>", NULL, NULL, NULL, NULL, NULL, "<|endofprompt|>" };
+    static const char *const names[GOSS_SYNTH_SPECIALS] = { "<|startoftext|>",
+                                                            "<|endoftext|>",
+                                                            NULL,
+                                                            NULL,
+                                                            "<|return|>",
+                                                            "<|constrain|>",
+                                                            NULL,
+                                                            "<|channel|>",
+                                                            "<|start|>",
+                                                            "<|end|>",
+                                                            "<|message|>",
+                                                            NULL,
+                                                            NULL,
+                                                            NULL,
+                                                            "<|call|>",
+                                                            NULL,
+                                                            NULL,
+                                                            NULL,
+                                                            NULL,
+                                                            NULL,
+                                                            "<|endofprompt|>" };
     char reserved[40];
     for (int i = 0; i < GOSS_SYNTH_SPECIALS; i++) {
         snprintf(reserved, sizeof reserved, "<|reserved_%d|>", FIRST_SPECIAL + i);
@@ -145,7 +171,8 @@ static void add_specials(goss_synth_vocab *v, int n)
 int goss_synth_vocab_make(goss_synth_vocab *v, int n)
 {
     maker m = { .v = v, .n_slots = 1u << 19 };
-    *v = (goss_synth_vocab){ .first_special = n - GOSS_SYNTH_SPECIALS < FIRST_SPECIAL ? n - GOSS_SYNTH_SPECIALS : FIRST_SPECIAL };
+    *v = (goss_synth_vocab){ .first_special = n - GOSS_SYNTH_SPECIALS < FIRST_SPECIAL ? n - GOSS_SYNTH_SPECIALS
+                                                                                      : FIRST_SPECIAL };
     v->room = (size_t)n * TEXT_A_TOKEN;
     v->text = malloc(v->room);
     v->tokens = calloc((size_t)n, sizeof *v->tokens);

@@ -11,8 +11,8 @@ typedef struct goss_synth_vocab {
     char *text; size_t n_text, room;/* owns what the strings point at */
 } goss_synth_vocab;
 
-/* n tokens: bytes, some words, then letter sequences, each of which merges from tokens before it; the 21 special tokens of
- * gpt-oss follow at first_special = min(199998, n - 21), and padding up to n. 0 or GOSS_ENOMEM. */
+/* n tokens: bytes, some words, then letter sequences, each of which merges from tokens before it; the 21 special
+ * tokens of gpt-oss follow at first_special = min(199998, n - 21), and padding up to n. 0 or GOSS_ENOMEM. */
 int goss_synth_vocab_make(goss_synth_vocab *v, int n);
 void goss_synth_vocab_free(goss_synth_vocab *v);
 /* Writes the tokenizer.ggml.* keys. */

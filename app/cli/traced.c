@@ -24,7 +24,8 @@ static int read_list(const char *list, int32_t *ids, int cap, goss_error *err)
         char *end;
         const long v = strtol(s, &end, 10);
         if (end == s || (*end && *end != ',' && *end != ' ') || v < 0 || v > INT32_MAX)
-            return goss_fail(err, GOSS_EINVAL, s - list, "--tokens should be numbers with commas between, not \"%.40s\"", s);
+            return goss_fail(err, GOSS_EINVAL, s - list,
+                             "--tokens should be numbers with commas between, not \"%.40s\"", s);
         if (n < cap) ids[n] = (int32_t)v;
         n++;
         s = end + (*end != 0);
@@ -32,14 +33,16 @@ static int read_list(const char *list, int32_t *ids, int cap, goss_error *err)
     return n;
 }
 
-int goss_cli_tokens(const goss_engine *e, const char *text, const char *list, int seq_len, int32_t **ids, goss_error *err)
+int goss_cli_tokens(const goss_engine *e, const char *text, const char *list, int seq_len, int32_t **ids,
+                    goss_error *err)
 {
     const size_t n_text = strlen(text);
     const int room = (int)(list ? strlen(list) : n_text) + 8;
     const int cap = room > seq_len ? room : seq_len;
     *ids = calloc((size_t)cap, sizeof **ids);
     if (!*ids) return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the tokens");
-    int n = list ? read_list(list, *ids, cap, err) : goss_tokenize(e, text, n_text, GOSS_TOKENIZE_SPECIAL | GOSS_TOKENIZE_BOS, *ids, cap);
+    int n = list ? read_list(list, *ids, cap, err)
+                 : goss_tokenize(e, text, n_text, GOSS_TOKENIZE_SPECIAL | GOSS_TOKENIZE_BOS, *ids, cap);
     if (n == 0) n = goss_fail(err, GOSS_EINVAL, -1, "there are no tokens: give --text or --tokens");
     if (n > 0 && seq_len > 0) {
         for (int i = n; i < seq_len; i++) (*ids)[i] = (*ids)[i - n];
@@ -85,7 +88,8 @@ static void keep(void *ctx, const char *stage, int layer, const float *values, i
     s->n_rows += n_rows;
 }
 
-int goss_cli_trace(goss_engine *e, const int32_t *ids, int n, int chunk, int only_layer, goss_traces *out, goss_error *err)
+int goss_cli_trace(goss_engine *e, const int32_t *ids, int n, int chunk, int only_layer, goss_traces *out,
+                   goss_error *err)
 {
     *out = (goss_traces){ .only_layer = only_layer };
     const int rc = goss_trace(e, ids, n, chunk, keep, out, err);

@@ -185,7 +185,8 @@ static int bind_attention(binder *b, goss_layer *l, int layer)
     }
     BIND(b, &l->wo, layer, "attn_output.weight|attn_out.weight", 0, nq, e, 1);
     BIND(b, &l->bo, layer, "attn_output.bias|attn_out.bias", bias, e, 1, 1);
-    if (hp->arch == GOSS_ARCH_GPTOSS) BIND(b, &l->sinks, layer, "attn_sinks.weight|attn_sinks", VECTOR, hp->n_head, 1, 1);
+    if (hp->arch == GOSS_ARCH_GPTOSS)
+        BIND(b, &l->sinks, layer, "attn_sinks.weight|attn_sinks", VECTOR, hp->n_head, 1, 1);
     else l->sinks.type = -1;
     return 0;
 }
@@ -223,8 +224,11 @@ static int bind_ffn(binder *b, goss_layer *l, int layer)
 /* Only the first expert, everywhere. */
 static void keep_first_expert(goss_layer *l)
 {
-    const struct { goss_tensor *t; int dim; } parts[] = { { &l->router, 1 }, { &l->router_b, 0 }, { &l->gate, 2 }, { &l->up, 2 },
-                                                          { &l->down, 2 }, { &l->gate_b, 1 }, { &l->up_b, 1 }, { &l->down_b, 1 } };
+    const struct {
+        goss_tensor *t;
+        int dim;
+    } parts[] = { { &l->router, 1 }, { &l->router_b, 0 }, { &l->gate, 2 }, { &l->up, 2 },
+                  { &l->down, 2 },   { &l->gate_b, 1 },   { &l->up_b, 1 }, { &l->down_b, 1 } };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         parts[i].t->n_bytes /= (uint64_t)parts[i].t->ne[parts[i].dim];
         parts[i].t->ne[parts[i].dim] = 1;
@@ -261,7 +265,8 @@ static int make_rope(goss_model *m, const goss_rope_scaling *rope, goss_error *e
         return goss_fail(err, GOSS_EUNSUPPORTED, -1, "rope_freqs.weight must be in memory when the model is bound");
     for (int i = 0; factors && i < m->hp.rope_dim / 2; i++)
         if (!(factors[i] > 1e-6f && factors[i] < 1e6f))
-            return goss_fail(err, GOSS_EFORMAT, -1, "rope_freqs.weight[%d] is %g, should be positive", i, (double)factors[i]);
+            return goss_fail(err, GOSS_EFORMAT, -1, "rope_freqs.weight[%d] is %g, should be positive", i,
+                             (double)factors[i]);
     m->hp.rope_freq = goss_mem_array((size_t)m->hp.rope_dim / 2, sizeof(double));
     if (!m->hp.rope_freq) return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the model's tables");
     m->hp.rope_mag = goss_rope_frequencies(rope, m->hp.rope_dim, factors, m->hp.rope_freq);
@@ -327,12 +332,14 @@ uint64_t goss_model_step_bytes(const goss_model *m)
     uint64_t n = bytes_of(&m->output) + bytes_of(&m->out_norm) + goss_type_row_bytes(m->tok_embd.type, hp->n_embd);
     for (int i = 0; i < hp->n_layer; i++) {
         const goss_layer *l = &m->layers[i];
-        const goss_tensor *always[] = { &l->attn_norm, &l->wq, &l->wk, &l->wv, &l->bq, &l->bk, &l->bv, &l->wo, &l->bo, &l->sinks,
-                                        &l->ffn_norm, &l->router, &l->router_b };
+        const goss_tensor *always[] = { &l->attn_norm, &l->wq,     &l->wk,      &l->wv, &l->bq,
+                                        &l->bk,        &l->bv,     &l->wo,      &l->bo, &l->sinks,
+                                        &l->ffn_norm,  &l->router, &l->router_b };
         const goss_tensor *ffn[] = { &l->gate, &l->up, &l->down, &l->gate_b, &l->up_b, &l->down_b };
         for (size_t j = 0; j < sizeof always / sizeof *always; j++) n += bytes_of(always[j]);
         for (size_t j = 0; j < sizeof ffn / sizeof *ffn; j++)
-            n += hp->n_expert ? bytes_of(ffn[j]) / (uint64_t)hp->n_expert * (uint64_t)hp->n_expert_used : bytes_of(ffn[j]);
+            n += hp->n_expert ? bytes_of(ffn[j]) / (uint64_t)hp->n_expert * (uint64_t)hp->n_expert_used
+                              : bytes_of(ffn[j]);
     }
     return n;
 }

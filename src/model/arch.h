@@ -1,5 +1,6 @@
-/* arch.h - what a model is: hyperparameters from metadata, and every tensor bound to its place and checked for shape.
- * gpt-oss (any size; Ollama's and unsloth's naming too) and llama. All missing or misshapen tensors are reported together. */
+/* arch.h - what a model is: hyperparameters from metadata, and every tensor bound to its place and checked for
+ * shape. gpt-oss (any size; Ollama's and unsloth's naming too) and llama. All missing or misshapen tensors are
+ * reported together. */
 #ifndef GOSS_MODEL_ARCH_H
 #define GOSS_MODEL_ARCH_H
 #include "../format/gguf.h"
@@ -22,9 +23,9 @@ typedef struct goss_hparams {
     int64_t n_params;
 } goss_hparams;
 
-/* A weight that a file lacks has type -1. Fused attn_qkv is bound as three views by rows. Norms, biases and sinks are F32
- * wherever the file is mapped (converted if need be). With moe_fallback n_expert and n_expert_used are 1 and the views hold
- * expert 0 alone, so backends need no case for it; with attn_dense no layer is windowed. */
+/* A weight that a file lacks has type -1. Fused attn_qkv is bound as three views by rows. Norms, biases and sinks
+ * are F32 wherever the file is mapped (converted if need be). With moe_fallback n_expert and n_expert_used are 1
+ * and the views hold expert 0 alone, so backends need no case for it; with attn_dense no layer is windowed. */
 typedef struct goss_layer {
     int windowed;                /* 1: sees only hp.window keys */
     goss_tensor attn_norm;       /* (n_embd) */
@@ -47,11 +48,16 @@ typedef struct goss_model {
     void *converted;             /* owned: small vectors that the file has in another type than F32 */
 } goss_model;
 
-typedef struct goss_model_options { int n_layers; /* as goss_engine_config */ int yarn_llamacpp, attn_dense, moe_fallback; } goss_model_options;
-/* opt may be NULL. On failure m is empty; missing and misshapen tensors are all counted, and named as far as the text holds. */
+typedef struct goss_model_options {
+    int n_layers; /* as goss_engine_config */
+    int yarn_llamacpp, attn_dense, moe_fallback;
+} goss_model_options;
+/* opt may be NULL. On failure m is empty; missing and misshapen tensors are all counted, and named as far as the
+ * text holds. */
 int goss_model_bind(goss_model *m, goss_gguf *g, const goss_model_options *opt, goss_error *err);
 void goss_model_free(goss_model *m);
 uint64_t goss_model_step_bytes(const goss_model *m);   /* weights that one decoded token reads */
-/* cos and sin (times rope_mag) of every pair at a position: out holds 2 * rope_dim/2 floats, cos then sin; computed in double. */
+/* cos and sin (times rope_mag) of every pair at a position: out holds 2 * rope_dim/2 floats, cos then sin; computed
+ * in double. */
 void goss_rope_table(const goss_hparams *hp, int64_t pos, float *out);
 #endif

@@ -1,4 +1,5 @@
-/* forward.c - the forward pass, the same for every backend: a straight loop over layers, calling the backend's stages. */
+/* forward.c - the forward pass, the same for every backend: a straight loop over layers, calling the backend's
+ * stages. */
 #include "stage.h"
 #include "../base/error.h"
 

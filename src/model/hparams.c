@@ -30,8 +30,8 @@ static int64_t get_int(reader *r, const char *name, int required, int64_t absent
         return absent;
     }
     if (v > INT64_MAX || (int64_t)v < lo || (int64_t)v > hi) {
-        r->status = goss_fail(r->err, GOSS_EFORMAT, -1, "%s is %llu, should be %lld to %lld", key, (unsigned long long)v,
-                              (long long)lo, (long long)hi);
+        r->status = goss_fail(r->err, GOSS_EFORMAT, -1, "%s is %llu, should be %lld to %lld", key,
+                              (unsigned long long)v, (long long)lo, (long long)hi);
         return absent;
     }
     return (int64_t)v;
@@ -105,14 +105,17 @@ static void read_sizes(goss_hparams *hp, reader *r)
                               hp->n_head, hp->n_head_kv);
         return;
     }
-    hp->head_dim = (int)get_int(r, "attention.key_length", 0, gptoss ? 64 : hp->n_embd / hp->n_head, 2, GOSS_MAX_HEAD_DIM);
+    hp->head_dim =
+        (int)get_int(r, "attention.key_length", 0, gptoss ? 64 : hp->n_embd / hp->n_head, 2, GOSS_MAX_HEAD_DIM);
     const int64_t v_dim = get_int(r, "attention.value_length", 0, hp->head_dim, 2, GOSS_MAX_HEAD_DIM);
     if (r->status >= 0 && (v_dim != hp->head_dim || hp->head_dim < 2 || hp->head_dim > GOSS_MAX_HEAD_DIM))
-        r->status = goss_fail(r->err, GOSS_EUNSUPPORTED, -1, "heads of %d for keys and %lld for values are not supported",
-                              hp->head_dim, (long long)v_dim);
+        r->status =
+            goss_fail(r->err, GOSS_EUNSUPPORTED, -1, "heads of %d for keys and %lld for values are not supported",
+                      hp->head_dim, (long long)v_dim);
     hp->rope_dim = (int)get_int(r, "rope.dimension_count", 0, hp->head_dim, 2, hp->head_dim);
     if (r->status >= 0 && hp->rope_dim % 2)
-        r->status = goss_fail(r->err, GOSS_EFORMAT, -1, "%s.rope.dimension_count is %d, should be even", r->prefix, hp->rope_dim);
+        r->status = goss_fail(r->err, GOSS_EFORMAT, -1, "%s.rope.dimension_count is %d, should be even", r->prefix,
+                              hp->rope_dim);
     hp->rms_eps = (float)get_real(r, "attention.layer_norm_rms_epsilon", 1e-5, 0, 1);
     hp->attn_scale = (float)get_real(r, "attention.scale", 0, 0, 1e6);
     if (hp->attn_scale == 0) hp->attn_scale = (float)(1.0 / sqrt(hp->head_dim));
@@ -150,10 +153,12 @@ static void read_rope(goss_rope_scaling *s, goss_hparams *hp, reader *r, const g
     if (found) {
         if (str_is(type, "yarn")) s->kind = GOSS_ROPE_YARN;
         else if (str_is(type, "linear")) s->kind = GOSS_ROPE_LINEAR;
-        else if (str_is(type, "none") || str_is(type, "llama3")) s->kind = GOSS_ROPE_PLAIN; /* llama3's is in rope_freqs */
+        else if (str_is(type, "none") || str_is(type, "llama3"))
+            s->kind = GOSS_ROPE_PLAIN; /* llama3's is in rope_freqs */
         else {
             r->status = goss_fail(r->err, GOSS_EUNSUPPORTED, -1,
-                                  "RoPE scaling \"%.*s\" is not supported: none, linear, yarn and llama3 are", (int)(type.n < 40 ? type.n : 40), type.s);
+                                  "RoPE scaling \"%.*s\" is not supported: none, linear, yarn and llama3 are",
+                                  (int)(type.n < 40 ? type.n : 40), type.s);
             return;
         }
     }
@@ -162,17 +167,20 @@ static void read_rope(goss_rope_scaling *s, goss_hparams *hp, reader *r, const g
     if (r->status >= 0 && base_swa != s->base)
         r->status = goss_fail(r->err, GOSS_EUNSUPPORTED, -1, "another RoPE base for windowed layers is not supported");
     s->factor = get_real(r, "rope.scaling.factor", gptoss ? 32 : 1, 1e-3, 1e6);
-    s->orig_ctx = (double)get_int(r, "rope.scaling.original_context_length", 0, gptoss ? 4096 : hp->n_ctx, 1, GOSS_MAX_CTX);
+    s->orig_ctx =
+        (double)get_int(r, "rope.scaling.original_context_length", 0, gptoss ? 4096 : hp->n_ctx, 1, GOSS_MAX_CTX);
     s->beta_fast = get_real(r, "rope.scaling.yarn_beta_fast", 32, 1e-3, 1e6);
     s->beta_slow = get_real(r, "rope.scaling.yarn_beta_slow", 1, 1e-3, 1e6);
     s->ext_factor = get_real(r, "rope.scaling.yarn_ext_factor", 1, -1, 1e3);
     if (s->ext_factor < 0) s->ext_factor = 1;
-    s->attn_factor = get_real(r, "rope.scaling.yarn_attn_factor", get_real(r, "rope.scaling.attn_factor", 1, 0, 1e3), 0, 1e3);
+    s->attn_factor =
+        get_real(r, "rope.scaling.yarn_attn_factor", get_real(r, "rope.scaling.attn_factor", 1, 0, 1e3), 0, 1e3);
     /* OpenAI's YaRN keeps the ramp's ends as they are; everybody else's rounds them (REFERENCE.md 3.2). */
     s->truncate = !gptoss || opt->yarn_llamacpp;
 }
 
-int goss_hparams_read(goss_hparams *hp, goss_rope_scaling *rope, const goss_gguf *g, const goss_model_options *opt, goss_error *err)
+int goss_hparams_read(goss_hparams *hp, goss_rope_scaling *rope, const goss_gguf *g, const goss_model_options *opt,
+                      goss_error *err)
 {
     reader r = { .g = g, .prefix = "", .err = err };
     memset(hp, 0, sizeof *hp);

@@ -3,9 +3,9 @@
  * Invariants, for every kv and class (tests/unit/test_kv.c checks them after every operation):
  *   1. pages [base / PAGE, ceil(n / PAGE)) are there (>= 0), all others are -1;
  *   2. refs[page] is the number of kvs that name the page; it is on the free list exactly when that is 0;
- *   3. base[FULL] = 0; base[WINDOW] is a multiple of PAGE, and at most max(0, n - window - rollback + 1) after extend.
- * A page is written only at positions >= n of a kv that extends, so sharing is safe until the page that holds position n
- * itself (the partial one) is extended: extend copies it first when somebody else names it too. */
+ *   3. base[FULL] = 0; base[WINDOW] is a multiple of PAGE, and at most max(0, n - window - rollback + 1) after
+ * extend. A page is written only at positions >= n of a kv that extends, so sharing is safe until the page that
+ * holds position n itself (the partial one) is extended: extend copies it first when somebody else names it too. */
 #include "kv.h"
 #include "../base/mem.h"
 #include <string.h>
@@ -96,7 +96,8 @@ void goss_kv_close(goss_kv *kv)
     memset(kv, 0, sizeof *kv);
 }
 
-/* The first position that a windowed layer may still be asked for when the sequence is n long, the rollback included. */
+/* The first position that a windowed layer may still be asked for when the sequence is n long, the rollback
+ * included. */
 static int window_start(const goss_kv_pool *p, int n)
 {
     const int start = n - p->window - p->rollback + 1;

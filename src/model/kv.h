@@ -1,11 +1,11 @@
 /* kv.h - who holds which positions: bookkeeping of append-only KV pages, without the bytes, which backends own.
  *
  * A page holds GOSS_KV_PAGE consecutive positions of all layers of one class. Class FULL: layers that see everything;
- * class WINDOW: layers with a window, whose pages behind window + rollback are given back. Pages are counted references:
- * a fork or snapshot shares them, and copies at most the one partial page of each class when it is written again.
+ * class WINDOW: layers with a window, whose pages behind window + rollback are given back. Pages are counted
+ * references: a fork or snapshot shares them, and copies at most the one partial page of each class when it is written.
  *   kv.page[class][pos / GOSS_KV_PAGE] = page id in the pool, or -1 (never there, or given back)
- * Every position in [kv.base[class], kv.n) is readable, and base[FULL] = 0. With window = 0 or no windowed pages class WINDOW is never used.
- * Windowed pages are given back at the next extend, when no row before it needs them any more. */
+ * Every position in [kv.base[class], kv.n) is readable, and base[FULL] = 0. With window = 0 or no windowed pages class
+ * WINDOW is never used. Windowed pages are given back at the next extend, when no row before it needs them any more. */
 #ifndef GOSS_MODEL_KV_H
 #define GOSS_MODEL_KV_H
 #include <gossamer.h>
@@ -18,18 +18,24 @@ typedef struct goss_kv_pool {
     /* Copies one page's bytes in the backend (before a shared partial page is written). */
     void (*copy)(void *ctx, int cls, int from, int to); void *ctx;
 } goss_kv_pool;
-typedef struct goss_kv { goss_kv_pool *pool; int n, cap; int base[GOSS_KV_CLASSES]; int32_t *page[GOSS_KV_CLASSES]; } goss_kv;
+typedef struct goss_kv {
+    goss_kv_pool *pool;
+    int n, cap, base[GOSS_KV_CLASSES];
+    int32_t *page[GOSS_KV_CLASSES];
+} goss_kv;
 
 int goss_kv_pool_open(goss_kv_pool *p, int n_full, int n_window, int window, int rollback);
 void goss_kv_pool_close(goss_kv_pool *p);
 /* Windowed pages that one sequence holds at most, when it grows by at most max_rows at a time. */
 int goss_kv_window_pages(int window, int rollback, int max_rows);
-int goss_kv_open(goss_kv *kv, goss_kv_pool *p, int max_positions);     /* sized once; nothing allocated after */
+int goss_kv_open(goss_kv *kv, goss_kv_pool *p, int max_positions); /* sized once; nothing allocated after */
 void goss_kv_close(goss_kv *kv);
-int goss_kv_extend(goss_kv *kv, int n);          /* pages for positions [kv.n, n), kv.n = n; GOSS_EFULL leaves kv as it was */
+/* Pages for positions [kv.n, n), then kv.n = n; GOSS_EFULL leaves kv as it was. */
+int goss_kv_extend(goss_kv *kv, int n);
 /* A sequence can always go back to its longest length - rollback; further only where the pages are still there. */
 int goss_kv_truncate(goss_kv *kv, int n);        /* GOSS_ESTATE when windowed pages for n are gone */
 int goss_kv_can_truncate(const goss_kv *kv, int n);
-int goss_kv_fork(goss_kv *dst, const goss_kv *src, int n); /* dst (empty) becomes src's first n positions, by reference; GOSS_ESTATE as truncate */
+/* dst (empty) becomes src's first n positions, by reference; GOSS_ESTATE as truncate. */
+int goss_kv_fork(goss_kv *dst, const goss_kv *src, int n);
 void goss_kv_clear(goss_kv *kv);
 #endif

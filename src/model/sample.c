@@ -1,7 +1,8 @@
 /* sample.c - the sampler of sample.h, for backends that sample on the host.
  *
- * Thresholds (top-k, top-p) are found without sorting: what matters lies in d < 2^17 (beyond it the weight is 0), so two
- * histograms, of the high 8 and then of the low 9 bits of d, give the exact value in two passes over the candidates. */
+ * Thresholds (top-k, top-p) are found without sorting: what matters lies in d < 2^17 (beyond it the weight is 0),
+ * so two histograms, of the high 8 and then of the low 9 bits of d, give the exact value in two passes over the
+ * candidates. */
 #include "sample.h"
 #include "../base/error.h"
 #include <math.h>
@@ -47,7 +48,8 @@ static int set_bias(goss_sampler *s, const goss_params *p, double scale, goss_er
     for (int i = 0; i < p->n_bias; i++) {
         const float bias = p->bias[i].bias;
         int j = 0;
-        if (isnan(bias)) return goss_fail(err, GOSS_EINVAL, -1, "the bias of token %d is not a number", p->bias[i].token);
+        if (isnan(bias))
+            return goss_fail(err, GOSS_EINVAL, -1, "the bias of token %d is not a number", p->bias[i].token);
         while (j < s->n_bias && s->bias_token[j] != p->bias[i].token) j++;
         if (j == s->n_bias) s->bias_token[s->n_bias++] = p->bias[i].token;
         const int64_t sum = (int64_t)s->bias[j] + to_units((double)bias, scale, SHIFT_MAX);
@@ -113,7 +115,8 @@ static int32_t clamp(int32_t x)
     return x > X_MAX ? X_MAX : x < -X_MAX ? -X_MAX : x;
 }
 
-/* x of every token; count is scratch of the same size. Only tokens in the window or with a bias differ from l * scale. */
+/* x of every token; count is scratch of the same size. Only tokens in the window or with a bias differ from l *
+ * scale. */
 static void fixed_point(const goss_sampler *s, const float *logits, int n, const int32_t *tokens, int n_tokens,
                         int32_t *x, uint32_t *count)
 {
@@ -147,7 +150,8 @@ static uint32_t weight(uint32_t d)
     return d >= D_END ? 0 : goss_sample_exp2()[d & ((1 << ONE_BITS) - 1)] >> (d >> ONE_BITS);
 }
 
-/* The smallest D with (number, or sum of weights, of candidates with d <= D) >= target; `limit` when there is none. All d <= limit. */
+/* The smallest D with (number, or sum of weights, of candidates with d <= D) >= target; `limit` when there is none.
+ * All d <= limit. */
 static uint32_t threshold(const uint32_t *d, int n, int by_weight, uint64_t target, uint32_t limit)
 {
     uint64_t bins[N_LOW] = { 0 };
@@ -180,7 +184,8 @@ static uint64_t total_weight(const uint32_t *d, int n)
 }
 
 /* The largest d that survives top-k, top-p and min-p. cand: room for n values. */
-static uint32_t keep_limit(const goss_sampler *s, const int32_t *x, int n, const uint32_t *mask, int32_t best, uint32_t *cand)
+static uint32_t keep_limit(const goss_sampler *s, const int32_t *x, int n, const uint32_t *mask, int32_t best,
+                           uint32_t *cand)
 {
     uint32_t limit = D_END - 1; /* beyond it weights are 0: keeping such a token or not changes nothing */
     int n_cand = 0;
@@ -258,7 +263,8 @@ void goss_sample(const goss_sampler *s, const float *logits, int n_vocab, const 
         }
     if (!s->greedy && out->token >= 0) {
         const uint32_t limit = keep_limit(s, x, n_vocab, mask, best, second);
-        out->token = draw(x, n_vocab, mask, best, limit, goss_sample_random(s->seed_lo, s->seed_hi, (uint32_t)n_tokens));
+        out->token =
+            draw(x, n_vocab, mask, best, limit, goss_sample_random(s->seed_lo, s->seed_hi, (uint32_t)n_tokens));
     }
     describe(s, logits, n_vocab, out);
 }

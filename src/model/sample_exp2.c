@@ -1,5 +1,5 @@
-/* sample_exp2.c - 2^31 * 2^(-i/4096), rounded, as a constant table: the same integers on every machine, whatever its libm.
- * tests/unit/test_sample.c recomputes it. */
+/* sample_exp2.c - 2^31 * 2^(-i/4096), rounded, as a constant table: the same integers on every machine, whatever
+ * its libm. tests/unit/test_sample.c recomputes it. */
 #include "sample.h"
 
 static const uint32_t table[4096] = {

@@ -1,9 +1,10 @@
 /* stage.h - what a backend is: the stages of one step, and the same step for every backend.
  *
  * A step is a batch of rows through the model once. Rows of one sequence stand together, with ascending positions that
- * start at the number of positions its KV held before; the engine has already extended the KV (kv.n counts this step's rows).
- * goss_forward() is the forward pass: begin, embed, then for each layer attn_in, attend, attn_out, and route + experts or
- * ffn, then head and sample, submit. Stages queue or do work and return 0 or an error; results are had by poll(). */
+ * start at the number of positions its KV held before; the engine has already extended the KV (kv.n counts this
+ * step's rows). goss_forward() is the forward pass: begin, embed, then for each layer attn_in, attend, attn_out, and
+ * route + experts or ffn, then head and sample, submit. Stages queue or do work and return 0 or an error; results are
+ * had by poll(). */
 #ifndef GOSS_MODEL_STAGE_H
 #define GOSS_MODEL_STAGE_H
 #include "arch.h"
@@ -26,12 +27,14 @@ typedef struct goss_step {
     int ticket;                    /* set by begin; names the step to poll, logits and discard */
 } goss_step;
 
-typedef enum goss_stage { GOSS_STAGE_EMBED, GOSS_STAGE_ATTN_IN, GOSS_STAGE_ATTEND, GOSS_STAGE_ATTN_OUT, GOSS_STAGE_ROUTE,
-                          GOSS_STAGE_EXPERTS, GOSS_STAGE_FFN, GOSS_STAGE_HEAD, GOSS_STAGE_SAMPLE, GOSS_N_STAGES } goss_stage;
+typedef enum goss_stage {
+    GOSS_STAGE_EMBED, GOSS_STAGE_ATTN_IN, GOSS_STAGE_ATTEND, GOSS_STAGE_ATTN_OUT, GOSS_STAGE_ROUTE, GOSS_STAGE_EXPERTS,
+    GOSS_STAGE_FFN, GOSS_STAGE_HEAD, GOSS_STAGE_SAMPLE, GOSS_N_STAGES
+} goss_stage;
 const char *goss_stage_name(goss_stage s);
-/* Sees every stage's output as float rows (n_rows, width): EMBED, ATTN_OUT, EXPERTS, FFN: the residual (n_embd); ATTN_IN: q after
- * RoPE, then k after RoPE, then v (n_head*hd + 2*n_head_kv*hd); ATTEND: (n_head*hd); ROUTE: router logits (n_expert); HEAD: logits
- * of the rows that want them (n_vocab). For parity runs and layer telemetry. */
+/* Sees every stage's output as float rows (n_rows, width): EMBED, ATTN_OUT, EXPERTS, FFN: the residual (n_embd);
+ * ATTN_IN: q after RoPE, then k after RoPE, then v (n_head*hd + 2*n_head_kv*hd); ATTEND: (n_head*hd); ROUTE: router
+ * logits (n_expert); HEAD: logits of the rows that want them (n_vocab). For parity runs and layer telemetry. */
 typedef void (*goss_tap_fn)(void *ctx, goss_stage stage, int layer, const float *values, int n_rows, int width);
 
 typedef struct goss_backend goss_backend;
@@ -43,12 +46,15 @@ typedef struct goss_backend_config {
     int n_pages[GOSS_KV_CLASSES]; int kv_type;   /* GOSS_F16, GOSS_F32, GOSS_Q8_0, GOSS_Q4_0 */
     void (*report)(void *ctx, const char *json, size_t n); void *report_ctx; /* telemetry lines; kept, may be NULL */
 } goss_backend_config;
-typedef struct goss_backend_stats { uint64_t bytes_allocated, kv_bytes, weight_bytes, hits, misses, evictions; double progress; double busy_ms; } goss_backend_stats;
+typedef struct goss_backend_stats {
+    uint64_t bytes_allocated, kv_bytes, weight_bytes, hits, misses, evictions;
+    double progress, busy_ms;
+} goss_backend_stats;
 
 typedef struct goss_backend_vt {
     const char *name;                                         /* "ref", "cpu", "gpu" */
-    int in_flight;                                            /* steps that may be submitted before the first is polled: 1 or 2 */
-    int  (*load)(goss_backend *b, goss_error *err);           /* GOSS_EAGAIN until the weights are usable; call again from poll */
+    int in_flight;                                            /* steps submitted before the first is polled: 1 or 2 */
+    int  (*load)(goss_backend *b, goss_error *err);           /* GOSS_EAGAIN until the weights are usable: call again */
     int  (*begin)(goss_backend *b, goss_step *s, goss_error *err); /* takes a ticket */
     int  (*embed)(goss_backend *b, goss_step *s);
     int  (*attn_in)(goss_backend *b, goss_step *s, int layer);
@@ -60,10 +66,12 @@ typedef struct goss_backend_vt {
     int  (*head)(goss_backend *b, goss_step *s);
     int  (*sample)(goss_backend *b, goss_step *s);
     int  (*submit)(goss_backend *b, goss_step *s, goss_error *err);
-    /* GOSS_EAGAIN, or 0 with one pick per row that has GOSS_ROW_SAMPLE, in row order; frees the ticket unless a row had GOSS_ROW_LOGITS. */
+    /* GOSS_EAGAIN, or 0 with one pick per row that has GOSS_ROW_SAMPLE, in row order; frees the ticket unless a row had
+     * GOSS_ROW_LOGITS. */
     int  (*poll)(goss_backend *b, goss_step *s, int timeout_ms, goss_pick *picks, goss_error *err);
-    int  (*logits)(goss_backend *b, goss_step *s, int row, float *out); /* after poll: n_vocab floats of a row that wanted them */
-    void (*release)(goss_backend *b, goss_step *s);           /* frees a ticket that poll left or that is not wanted any more */
+    /* After poll: n_vocab floats of a row that wanted them. */
+    int  (*logits)(goss_backend *b, goss_step *s, int row, float *out);
+    void (*release)(goss_backend *b, goss_step *s);           /* frees a ticket that poll left or nobody wants */
     void (*kv_copy)(goss_backend *b, int cls, int from, int to);
     void (*read_done)(goss_backend *b, uint64_t tag, int status);
     void (*tap)(goss_backend *b, goss_tap_fn fn, void *ctx);  /* NULL switches it off */

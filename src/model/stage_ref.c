@@ -1,11 +1,12 @@
 /* stage_ref.c - the reference backend: double arithmetic, plain loops, every formula as REFERENCE.md 2 writes it.
  *
- * Weights are dequantised row by row with goss_to_float, the definition. Activations, softmax and sums are double; only the
- * KV cache is float. A row's result does not depend on its batch: every sum runs over its own inputs in index order.
- * Work is spread over a pool by output rows, heads and batch rows, none of which share a sum.
+ * Weights are dequantised row by row with goss_to_float, the definition. Activations, softmax and sums are double;
+ * only the KV cache is float. A row's result does not depend on its batch: every sum runs over its own inputs in
+ * index order. Work is spread over a pool by output rows, heads and batch rows, none of which share a sum.
  *
- * Matrix products take eight batch rows side by side (x8: [block of 8 rows][input][8]), so that a dequantised weight is used
- * eight times and the compiler may put the eight sums into vector registers; the order of each sum stays the same. */
+ * Matrix products take eight batch rows side by side (x8: [block of 8 rows][input][8]), so that a dequantised
+ * weight is used eight times and the compiler may put the eight sums into vector registers; the order of each sum
+ * stays the same. */
 #include "stage.h"
 #include "../base/error.h"
 #include "../base/mem.h"
@@ -103,7 +104,8 @@ static void product_task(void *ctx, int task, int thread)
 }
 
 /* Multiplies what side_by_side() put there. expert: which matrix of a stack, 0 for a plain one. */
-static void multiply(ref *r, const goss_tensor *w, const goss_tensor *bias, int expert, int n_rows, double *y, int stride)
+static void multiply(ref *r, const goss_tensor *w, const goss_tensor *bias, int expert, int n_rows, double *y,
+                     int stride)
 {
     const int n_in = (int)w->ne[0], n_out = (int)w->ne[1];
     const float *b = bias ? vector(bias) : NULL;
@@ -124,7 +126,8 @@ static void rms_norm(const goss_hparams *hp, const goss_tensor *gain, const doub
 static void norm_rows(ref *r, const goss_tensor *gain, int n_rows)
 {
     const goss_hparams *hp = &r->base.model->hp;
-    for (int i = 0; i < n_rows; i++) rms_norm(hp, gain, r->x + (size_t)i * hp->n_embd, r->norm + (size_t)i * hp->n_embd);
+    for (int i = 0; i < n_rows; i++)
+        rms_norm(hp, gain, r->x + (size_t)i * hp->n_embd, r->norm + (size_t)i * hp->n_embd);
 }
 
 static void add(double *x, const double *y, size_t n)
@@ -273,8 +276,8 @@ static int ref_route(goss_backend *b, goss_step *s, int layer)
     side_by_side(r, r->norm, hp->n_embd, NULL, s->n_rows);
     multiply(r, &l->router, &l->router_b, 0, s->n_rows, r->router, hp->n_expert);
     for (int i = 0; i < s->n_rows; i++)
-        choose(r->router + (size_t)i * hp->n_expert, hp->n_expert, hp->n_expert_used, r->chosen + (size_t)i * hp->n_expert_used,
-               r->chosen_w + (size_t)i * hp->n_expert_used);
+        choose(r->router + (size_t)i * hp->n_expert, hp->n_expert, hp->n_expert_used,
+               r->chosen + (size_t)i * hp->n_expert_used, r->chosen_w + (size_t)i * hp->n_expert_used);
     return show(r, GOSS_STAGE_ROUTE, layer, r->router, s->n_rows, hp->n_expert);
 }
 
@@ -286,7 +289,8 @@ static double swiglu_oai(const goss_hparams *hp, double gate, double up)
     return g / (1 + exp(-(double)hp->swiglu_alpha * g)) * (u + 1);
 }
 
-/* All rows that chose expert e. Slot k of a row's choice gets its output, so that rows add theirs up in order of choice. */
+/* All rows that chose expert e. Slot k of a row's choice gets its output, so that rows add theirs up in order of
+ * choice. */
 static void run_expert(ref *r, const goss_step *s, const goss_layer *l, int e)
 {
     const goss_hparams *hp = &r->base.model->hp;
@@ -313,7 +317,8 @@ static int ref_experts(goss_backend *b, goss_step *s, int layer)
     const int used = hp->n_expert_used, n = hp->n_embd;
     for (int e = 0; e < hp->n_expert; e++) run_expert(r, s, &b->model->layers[layer], e);
     for (int i = 0; i < s->n_rows * used; i++)
-        for (int j = 0; j < n; j++) r->x[(size_t)(i / used) * n + j] += r->chosen_w[i] * r->expert_out[(size_t)i * n + j];
+        for (int j = 0; j < n; j++)
+            r->x[(size_t)(i / used) * n + j] += r->chosen_w[i] * r->expert_out[(size_t)i * n + j];
     return show(r, GOSS_STAGE_EXPERTS, layer, r->x, s->n_rows, n);
 }
 
@@ -326,7 +331,8 @@ static int ref_ffn(goss_backend *b, goss_step *s, int layer)
     side_by_side(r, r->norm, hp->n_embd, NULL, s->n_rows);
     multiply(r, &l->gate, &l->gate_b, 0, s->n_rows, r->gates, hp->n_ff);
     multiply(r, &l->up, &l->up_b, 0, s->n_rows, r->ups, hp->n_ff);
-    for (size_t i = 0; i < (size_t)s->n_rows * (size_t)hp->n_ff; i++) r->gates[i] = r->gates[i] / (1 + exp(-r->gates[i])) * r->ups[i];
+    for (size_t i = 0; i < (size_t)s->n_rows * (size_t)hp->n_ff; i++)
+        r->gates[i] = r->gates[i] / (1 + exp(-r->gates[i])) * r->ups[i];
     side_by_side(r, r->gates, hp->n_ff, NULL, s->n_rows);
     multiply(r, &l->down, &l->down_b, 0, s->n_rows, r->norm, hp->n_embd);
     add(r->x, r->norm, (size_t)s->n_rows * (size_t)hp->n_embd);
@@ -342,14 +348,16 @@ static int ref_head(goss_backend *b, goss_step *s)
     r->n_logits = 0;
     for (int i = 0; i < s->n_rows; i++)
         if (s->rows[i].want) {
-            rms_norm(hp, &b->model->out_norm, r->x + (size_t)i * hp->n_embd, r->norm + (size_t)r->n_logits * hp->n_embd);
+            rms_norm(hp, &b->model->out_norm, r->x + (size_t)i * hp->n_embd,
+                     r->norm + (size_t)r->n_logits * hp->n_embd);
             r->logits_row[r->n_logits++] = i;
         }
     for (int i = 0; i < r->n_logits; i += LANES) {
         const int n = r->n_logits - i < LANES ? r->n_logits - i : LANES;
         side_by_side(r, r->norm + (size_t)i * hp->n_embd, hp->n_embd, NULL, n);
         multiply(r, &b->model->output, NULL, 0, n, y, hp->n_vocab);
-        for (size_t j = 0; j < (size_t)n * (size_t)hp->n_vocab; j++) r->logits[(size_t)i * hp->n_vocab + j] = (float)y[j];
+        for (size_t j = 0; j < (size_t)n * (size_t)hp->n_vocab; j++)
+            r->logits[(size_t)i * hp->n_vocab + j] = (float)y[j];
     }
     if (r->tap && r->n_logits) r->tap(r->tap_ctx, GOSS_STAGE_HEAD, -1, r->logits, r->n_logits, hp->n_vocab);
     return 0;
@@ -364,8 +372,8 @@ static int ref_sample(goss_backend *b, goss_step *s)
         const goss_row *row = &s->rows[r->logits_row[i]];
         const goss_seq *seq = &s->seqs[row->seq];
         if (!(row->want & GOSS_ROW_SAMPLE)) continue;
-        goss_sample(seq->sampler, r->logits + (size_t)i * n_vocab, n_vocab, seq->mask, seq->tokens, row->pos + 1, r->scratch,
-                    &r->picks[r->n_picks++]);
+        goss_sample(seq->sampler, r->logits + (size_t)i * n_vocab, n_vocab, seq->mask, seq->tokens, row->pos + 1,
+                    r->scratch, &r->picks[r->n_picks++]);
     }
     return 0;
 }
@@ -468,10 +476,29 @@ static void ref_close(goss_backend *b)
 
 /* ---- opening ---- */
 static const goss_backend_vt ref_vt = {
-    .name = "ref", .in_flight = 1, .load = ref_load, .begin = ref_begin, .embed = ref_embed, .attn_in = ref_attn_in,
-    .attend = ref_attend, .attn_out = ref_attn_out, .route = ref_route, .experts = ref_experts, .ffn = ref_ffn, .head = ref_head,
-    .sample = ref_sample, .submit = ref_submit, .poll = ref_poll, .logits = ref_logits, .release = ref_release,
-    .kv_copy = ref_kv_copy, .read_done = ref_read_done, .tap = ref_tap, .stats = ref_stats, .level = ref_level, .close = ref_close,
+    .name = "ref",
+    .in_flight = 1,
+    .load = ref_load,
+    .begin = ref_begin,
+    .embed = ref_embed,
+    .attn_in = ref_attn_in,
+    .attend = ref_attend,
+    .attn_out = ref_attn_out,
+    .route = ref_route,
+    .experts = ref_experts,
+    .ffn = ref_ffn,
+    .head = ref_head,
+    .sample = ref_sample,
+    .submit = ref_submit,
+    .poll = ref_poll,
+    .logits = ref_logits,
+    .release = ref_release,
+    .kv_copy = ref_kv_copy,
+    .read_done = ref_read_done,
+    .tap = ref_tap,
+    .stats = ref_stats,
+    .level = ref_level,
+    .close = ref_close,
 };
 
 /* Zero-filled memory that close() gives back; untouched pages of it cost nothing. */
@@ -494,23 +521,31 @@ static int make_room(ref *r)
 {
     const goss_hparams *hp = &r->base.model->hp;
     const size_t rows = (size_t)r->max_rows, threads = (size_t)goss_pool_threads(r->pool), n_embd = (size_t)hp->n_embd;
-    const size_t nq = (size_t)hp->n_head * hp->head_dim, nkv = (size_t)hp->n_head_kv * hp->head_dim, ff = (size_t)hp->n_ff;
+    const size_t nq = (size_t)hp->n_head * hp->head_dim, nkv = (size_t)hp->n_head_kv * hp->head_dim,
+                 ff = (size_t)hp->n_ff;
     const size_t used = (size_t)hp->n_expert_used, n_vocab = (size_t)hp->n_vocab;
-    const size_t width = larger(larger(n_embd, nq), ff), shown = larger(larger(n_embd, nq + 2 * nkv), (size_t)hp->n_expert);
+    const size_t width = larger(larger(n_embd, nq), ff),
+                 shown = larger(larger(n_embd, nq + 2 * nkv), (size_t)hp->n_expert);
     r->max_width = (int)width;
     return (r->x = room(r, rows * n_embd, sizeof(double))) && (r->norm = room(r, rows * n_embd, sizeof(double)))
-        && (r->qkv = room(r, rows * (nq + 2 * nkv), sizeof(double))) && (r->att = room(r, rows * nq, sizeof(double)))
-        && (r->gates = room(r, rows * ff, sizeof(double))) && (r->ups = room(r, rows * larger(ff, n_embd), sizeof(double)))
-        && (r->expert_out = room(r, larger(rows * used * n_embd, LANES * n_vocab), sizeof(double)))
-        && (r->x8 = room(r, (rows + LANES) * width, sizeof(double)))
-        && (r->router = room(r, rows * (size_t)hp->n_expert, sizeof(double)))
-        && (r->chosen_w = room(r, rows * used, sizeof(double))) && (r->chosen = room(r, rows * used, sizeof(int32_t)))
-        && (r->row_list = room(r, rows, sizeof(int32_t))) && (r->weights = room(r, threads * width, sizeof(float)))
-        && (r->scores = room(r, threads * (size_t)r->max_kv, sizeof(double)))
-        && (r->logits = room(r, rows * n_vocab, sizeof(float))) && (r->logits_row = room(r, rows, sizeof(int)))
-        && (r->picks = room(r, rows, sizeof(goss_pick))) && (r->scratch = room(r, n_vocab, 8))
-        && (r->tap_values = room(r, rows * shown, sizeof(float))) && (r->layer_index = room(r, (size_t)hp->n_layer, sizeof(int)))
-        ? 0 : GOSS_ENOMEM;
+                   && (r->qkv = room(r, rows * (nq + 2 * nkv), sizeof(double)))
+                   && (r->att = room(r, rows * nq, sizeof(double)))
+                   && (r->gates = room(r, rows * ff, sizeof(double)))
+                   && (r->ups = room(r, rows * larger(ff, n_embd), sizeof(double)))
+                   && (r->expert_out = room(r, larger(rows * used * n_embd, LANES * n_vocab), sizeof(double)))
+                   && (r->x8 = room(r, (rows + LANES) * width, sizeof(double)))
+                   && (r->router = room(r, rows * (size_t)hp->n_expert, sizeof(double)))
+                   && (r->chosen_w = room(r, rows * used, sizeof(double)))
+                   && (r->chosen = room(r, rows * used, sizeof(int32_t)))
+                   && (r->row_list = room(r, rows, sizeof(int32_t)))
+                   && (r->weights = room(r, threads * width, sizeof(float)))
+                   && (r->scores = room(r, threads * (size_t)r->max_kv, sizeof(double)))
+                   && (r->logits = room(r, rows * n_vocab, sizeof(float)))
+                   && (r->logits_row = room(r, rows, sizeof(int))) && (r->picks = room(r, rows, sizeof(goss_pick)))
+                   && (r->scratch = room(r, n_vocab, 8)) && (r->tap_values = room(r, rows * shown, sizeof(float)))
+                   && (r->layer_index = room(r, (size_t)hp->n_layer, sizeof(int)))
+               ? 0
+               : GOSS_ENOMEM;
 }
 
 static int make_kv(ref *r, const goss_backend_config *c)

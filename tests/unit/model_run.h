@@ -10,7 +10,8 @@
 
 typedef struct run_model { goss_mapping map; goss_gguf gguf; goss_model model; } run_model;
 
-static inline int run_open_bytes(run_model *m, const void *data, uint64_t size, const goss_model_options *opt, goss_error *err)
+static inline int run_open_bytes(run_model *m, const void *data, uint64_t size, const goss_model_options *opt,
+                                 goss_error *err)
 {
     uint64_t want = 0;
     int rc = goss_gguf_parse(&m->gguf, data, size, size, &want, err);
@@ -53,8 +54,13 @@ static inline int run_start(run *r, const run_model *m, run_opener open, int max
     memset(r, 0, sizeof *r);
     r->max_rows = max_rows;
     const int window = m->model.hp.window, full = 2 * (max_kv / GOSS_KV_PAGE + 2);
-    const goss_backend_config config = { .model = &m->model, .engine = &engine, .max_rows = max_rows, .max_slots = 20, .max_kv = max_kv,
-                                         .n_pages = { full, window ? full : 0 }, .kv_type = kv_type };
+    const goss_backend_config config = { .model = &m->model,
+                                         .engine = &engine,
+                                         .max_rows = max_rows,
+                                         .max_slots = 20,
+                                         .max_kv = max_kv,
+                                         .n_pages = { full, window ? full : 0 },
+                                         .kv_type = kv_type };
     int rc = open(&r->b, &config, &err);
     if (rc == 0)
         while ((rc = r->b->vt->load(r->b, &err)) == GOSS_EAGAIN) {}
@@ -108,7 +114,8 @@ static inline int run_all(run *r, const int32_t *ids, int n, int chunk, int all,
     goss_kv_clear(&r->kv);
     if (chunk <= 0 || chunk > r->max_rows) chunk = r->max_rows;
     for (int i = 0; i < n && rc == 0; i += chunk)
-        rc = run_step(r, ids, i, i + chunk < n ? i + chunk : n, all, logits + (all ? (size_t)i * (size_t)r->b->model->hp.n_vocab : 0));
+        rc = run_step(r, ids, i, i + chunk < n ? i + chunk : n, all,
+                      logits + (all ? (size_t)i * (size_t)r->b->model->hp.n_vocab : 0));
     return rc;
 }
 

@@ -6,14 +6,19 @@
 
 /* ---- RoPE ---- */
 static const goss_rope_scaling gptoss = { GOSS_ROPE_YARN, 150000, 32, 4096, 32, 1, 1, 1, 0 };
-static const double plain[32] = {
-    1.000000000e+00, 6.890443059e-01, 4.747820555e-01, 3.271458719e-01, 2.254180002e-01, 1.553229895e-01, 1.070244215e-01, 7.374456821e-02,
-    5.081327482e-02, 3.501259768e-02, 2.412523106e-02, 1.662335309e-02, 1.145422679e-02, 7.892469750e-03, 5.438261341e-03, 3.747203011e-03,
-    2.581988897e-03, 1.779104748e-03, 1.225881996e-03, 8.446870090e-04, 5.820267738e-04, 4.010422344e-04, 2.763358680e-04, 1.904076564e-04,
-    1.311993114e-04, 9.040213847e-05, 6.229107875e-05, 4.292131312e-05, 2.957468641e-05, 2.037826927e-05, 1.404153040e-05, 9.675236570e-06 };
-static const double openai[9] = { 3.170569618e-02, 1.933500113e-02, 1.159204926e-02, 6.794959490e-03, 3.860359317e-03, 2.093792379e-03,
+static const double plain[32] = { 1.000000000e+00, 6.890443059e-01, 4.747820555e-01, 3.271458719e-01,
+                                  2.254180002e-01, 1.553229895e-01, 1.070244215e-01, 7.374456821e-02,
+                                  5.081327482e-02, 3.501259768e-02, 2.412523106e-02, 1.662335309e-02,
+                                  1.145422679e-02, 7.892469750e-03, 5.438261341e-03, 3.747203011e-03,
+                                  2.581988897e-03, 1.779104748e-03, 1.225881996e-03, 8.446870090e-04,
+                                  5.820267738e-04, 4.010422344e-04, 2.763358680e-04, 1.904076564e-04,
+                                  1.311993114e-04, 9.040213847e-05, 6.229107875e-05, 4.292131312e-05,
+                                  2.957468641e-05, 2.037826927e-05, 1.404153040e-05, 9.675236570e-06 };
+static const double openai[9] = { 3.170569618e-02, 1.933500113e-02, 1.159204926e-02,
+                                  6.794959490e-03, 3.860359317e-03, 2.093792379e-03,
                                   1.052602101e-03, 4.564839192e-04, 1.293187012e-04 };
-static const double llamacpp[9] = { 3.162075228e-02, 1.945096754e-02, 1.179219110e-02, 7.015713911e-03, 4.069554715e-03, 2.277271936e-03,
+static const double llamacpp[9] = { 3.162075228e-02, 1.945096754e-02, 1.179219110e-02,
+                                    7.015713911e-03, 4.069554715e-03, 2.277271936e-03,
                                     1.206130969e-03, 5.809475019e-04, 2.279477958e-04 };
 
 static int close_to(double got, double want, double relative)
@@ -31,10 +36,12 @@ static void test_rope(void)
     goss_hparams hp = { .rope_dim = 64, .rope_freq = freq };
     hp.rope_mag = goss_rope_frequencies(&s, 64, NULL, freq);
     CHECK(close_to(hp.rope_mag, 1.3465735902799727, 1e-14));
-    for (int i = 0; i < 32; i++) CHECK(close_to(freq[i], i <= 8 ? plain[i] : i <= 17 ? openai[i - 9] : plain[i] / 32, 1e-9));
-    const struct { int p, i; double c, s; } checks[] = {
-        { 1, 0, 0.72755682, 1.13310261 }, { 127, 8, 1.32713949, 0.22794999 }, { 127, 12, 0.87553072, 1.0230867 },
-        { 4096, 12, -1.21706155, 0.57621317 }, { 4096, 17, 1.1620446, 0.68037695 }, { 100000, 31, 1.34595814, 0.0407076 } };
+    for (int i = 0; i < 32; i++)
+        CHECK(close_to(freq[i], i <= 8 ? plain[i] : i <= 17 ? openai[i - 9] : plain[i] / 32, 1e-9));
+    const struct { int p, i; double c, s;
+    } checks[] = { { 1, 0, 0.72755682, 1.13310261 },    { 127, 8, 1.32713949, 0.22794999 },
+                   { 127, 12, 0.87553072, 1.0230867 },  { 4096, 12, -1.21706155, 0.57621317 },
+                   { 4096, 17, 1.1620446, 0.68037695 }, { 100000, 31, 1.34595814, 0.0407076 } };
     for (size_t k = 0; k < sizeof checks / sizeof *checks; k++) {
         goss_rope_table(&hp, checks[k].p, table);
         CHECK(fabs((double)table[checks[k].i] - checks[k].c) < 2e-7);
@@ -42,7 +49,8 @@ static void test_rope(void)
     }
     s.truncate = 1;
     CHECK(close_to(goss_rope_frequencies(&s, 64, NULL, freq), 1.3465735902799727, 1e-14));
-    for (int i = 0; i < 32; i++) CHECK(close_to(freq[i], i <= 8 ? plain[i] : i <= 17 ? llamacpp[i - 9] : plain[i] / 32, 1e-9));
+    for (int i = 0; i < 32; i++)
+        CHECK(close_to(freq[i], i <= 8 ? plain[i] : i <= 17 ? llamacpp[i - 9] : plain[i] / 32, 1e-9));
     s.kind = GOSS_ROPE_LINEAR;
     CHECK(goss_rope_frequencies(&s, 64, NULL, freq) == 1);
     CHECK(close_to(freq[5], plain[5] / 32, 1e-9));
@@ -69,7 +77,8 @@ static void key_u32(goss_gguf_writer *w, const spec *s, const char *name, uint32
     goss_gguf_put_u32(w, key, v);
 }
 
-static void put(goss_gguf_writer *w, const spec *s, int layer, const char *name, int type, int64_t ne0, int64_t ne1, int64_t ne2)
+static void put(goss_gguf_writer *w, const spec *s, int layer, const char *name, int type, int64_t ne0, int64_t ne1,
+                int64_t ne2)
 {
     char full[64];
     const int64_t ne[3] = { ne0, s->misshape && strstr(name, s->misshape) ? ne1 + 32 : ne1, ne2 };
@@ -184,7 +193,8 @@ static void test_accepted(void)
     CHECK(fabs((double)hp->attn_scale - 1 / sqrt(HD)) < 1e-7);
     CHECK(fabs(hp->rope_mag - 1.3465735902799727) < 1e-12);
     CHECK_INT(hp->rope_half, 1);
-    const uint64_t all = f.m.model.weight_bytes, experts = 3ull * 3 * EXPERTS * FF * E / 32 * 17 + 3ull * EXPERTS * 4 * (FF + FF + E);
+    const uint64_t all = f.m.model.weight_bytes,
+                   experts = 3ull * 3 * EXPERTS * FF * E / 32 * 17 + 3ull * EXPERTS * 4 * (FF + FF + E);
     const uint64_t embd = (uint64_t)VOCAB * E / 32 * 34;
     CHECK_INT(goss_model_step_bytes(&f.m.model), all - experts / 2 - embd + E / 32 * 34);
     drop(&f);
@@ -208,7 +218,9 @@ static void test_options(void)
 {
     file f;
     const goss_hparams *hp = &f.m.model.hp;
-    CHECK_INT(make(&f, &(spec){ .layers = 3 }, &(goss_model_options){ .n_layers = 2, .attn_dense = 1, .moe_fallback = 1 }, NULL), 0);
+    CHECK_INT(make(&f, &(spec){ .layers = 3 },
+                   &(goss_model_options){ .n_layers = 2, .attn_dense = 1, .moe_fallback = 1 }, NULL),
+              0);
     CHECK_INT(hp->n_layer, 2);
     CHECK_INT(hp->n_layer_file, 3);
     CHECK_INT(hp->window, 0);
@@ -235,10 +247,13 @@ static void test_refused(void)
     refused(&(spec){ .layers = 100000 }, GOSS_EFORMAT, "block_count");
     refused(&(spec){ .used = 5 }, GOSS_EFORMAT, "expert_used_count");
     refused(&(spec){ .prefix = "bert" }, GOSS_EUNSUPPORTED, "bert");
-    refused(&(spec){ .skip = "blk.1.attn_q.weight" }, GOSS_EFORMAT, "1 tensor doesn't fit: blk.1.attn_q.weight (missing)");
-    refused(&(spec){ .misshape = "attn_k.weight" }, GOSS_EFORMAT, "2 tensors don't fit: blk.0.attn_k.weight (is 64x96x1, not 64x64x1)");
+    refused(&(spec){ .skip = "blk.1.attn_q.weight" }, GOSS_EFORMAT,
+            "1 tensor doesn't fit: blk.1.attn_q.weight (missing)");
+    refused(&(spec){ .misshape = "attn_k.weight" }, GOSS_EFORMAT,
+            "2 tensors don't fit: blk.0.attn_k.weight (is 64x96x1, not 64x64x1)");
     refused(&(spec){ .skip = "blk.0" }, GOSS_EFORMAT, "more");
-    refused(&(spec){ .skip = "blk.0" }, GOSS_EFORMAT, "19 tensors don't fit: blk.0.attn_norm.weight (missing), blk.0.attn_q.weight");
+    refused(&(spec){ .skip = "blk.0" }, GOSS_EFORMAT,
+            "19 tensors don't fit: blk.0.attn_norm.weight (missing), blk.0.attn_q.weight");
     refused(&(spec){ .skip = "token_embd" }, GOSS_EFORMAT, "token_embd.weight (missing)");
     refused(&(spec){ .tokens = VOCAB + 1 }, GOSS_EFORMAT, "97 tokens");
 }

@@ -1,5 +1,6 @@
-/* test_forward.c - what must not depend on how a sequence is cut into steps, on ref and cpu: prefill in one step, in chunks of any
- * size and token by token, across the 128-position window and past 4,096 positions; and a row's bits in any batch of 1 to 16. */
+/* test_forward.c - what must not depend on how a sequence is cut into steps, on ref and cpu: prefill in one step,
+ * in chunks of any size and token by token, across the 128-position window and past 4,096 positions; and a row's
+ * bits in any batch of 1 to 16. */
 #include "model_run.h"
 #include <math.h>
 
@@ -15,7 +16,9 @@ static uint32_t rng(void)
 /* Text-like tokens: a few repeat, most are drawn from the whole vocabulary. */
 static void random_ids(int32_t *ids, int n, int n_vocab)
 {
-    for (int i = 0; i < n; i++) ids[i] = i > 4 && rng() % 4 == 0 ? ids[i - 1 - (int)(rng() % 4)] : (int32_t)(rng() % (uint32_t)(n_vocab - 40));
+    for (int i = 0; i < n; i++)
+        ids[i] =
+            i > 4 && rng() % 4 == 0 ? ids[i - 1 - (int)(rng() % 4)] : (int32_t)(rng() % (uint32_t)(n_vocab - 40));
 }
 
 /* exact: bit by bit. Else: close everywhere, and the same best token where the best two are clearly apart. */
@@ -29,7 +32,8 @@ static void compare(const char *what, const float *a, const float *b, int n_rows
         for (int v = 0; v < n_vocab; v++) worst = fmax(worst, fabs((double)x[v] - (double)y[v]));
     }
     const int same = memcmp(a, b, (size_t)n_rows * (size_t)n_vocab * sizeof *a) == 0;
-    if (exact ? !same : forks > 0 || !(worst < 0.25)) printf("%s: largest difference %g, %d forks\n", what, worst, forks);
+    if (exact ? !same : forks > 0 || !(worst < 0.25))
+        printf("%s: largest difference %g, %d forks\n", what, worst, forks);
     if (exact) CHECK(same);
     else CHECK(forks == 0 && worst < 0.25);
 }
@@ -55,7 +59,8 @@ static void test_chunks(const char *name, run_opener open, const run_model *m, i
     CHECK_INT(goss_kv_truncate(&r.kv, N - 40), 0);
     memset(parts, 0xFF, n * sizeof *parts);
     CHECK_INT(run_step(&r, ids, N - 40, N, 1, parts + (size_t)(N - 40) * (size_t)n_vocab), 0);
-    compare(name, whole + (size_t)(N - 40) * (size_t)n_vocab, parts + (size_t)(N - 40) * (size_t)n_vocab, 40, n_vocab, exact);
+    compare(name, whole + (size_t)(N - 40) * (size_t)n_vocab, parts + (size_t)(N - 40) * (size_t)n_vocab, 40,
+            n_vocab, exact);
     run_stop(&r);
     free(whole);
     free(parts);
@@ -68,13 +73,15 @@ static void test_long(const char *name, run_opener open, const run_model *m, int
     static int32_t ids[N];
     const int n_vocab = m->model.hp.n_vocab;
     run r;
-    float *a = malloc((size_t)LAST * (size_t)n_vocab * sizeof *a), *b = malloc((size_t)LAST * (size_t)n_vocab * sizeof *b);
+    float *a = malloc((size_t)LAST * (size_t)n_vocab * sizeof *a),
+          *b = malloc((size_t)LAST * (size_t)n_vocab * sizeof *b);
     random_ids(ids, N, n_vocab);
     CHECK_INT(run_start(&r, m, open, 512, N, GOSS_F16), 0);
     CHECK_INT(run_all(&r, ids, N - LAST, 512, 0, a), 0);
     CHECK_INT(run_step(&r, ids, N - LAST, N, 1, a), 0);
     CHECK_INT(goss_kv_truncate(&r.kv, N - LAST), 0);
-    for (int i = 0; i < LAST; i++) CHECK_INT(run_step(&r, ids, N - LAST + i, N - LAST + i + 1, 1, b + (size_t)i * (size_t)n_vocab), 0);
+    for (int i = 0; i < LAST; i++)
+        CHECK_INT(run_step(&r, ids, N - LAST + i, N - LAST + i + 1, 1, b + (size_t)i * (size_t)n_vocab), 0);
     compare(name, a, b, LAST, n_vocab, exact);
     run_stop(&r);
     free(a);
@@ -138,7 +145,8 @@ static void test_batches(const char *name, run_opener open, const run_model *m)
     run one = t.r;
     one.kv = t.kv[15];
     const int from = t.n[15], n_rows = PROMPT - from < 16 ? PROMPT - from : 16;
-    for (int i = 0; i < n_rows; i++) CHECK_INT(run_step(&one, t.ids[15], from + i, from + i + 1, 1, alone + (size_t)i * row), 0);
+    for (int i = 0; i < n_rows; i++)
+        CHECK_INT(run_step(&one, t.ids[15], from + i, from + i + 1, 1, alone + (size_t)i * row), 0);
     for (int n = 2; n <= n_rows; n++) {
         CHECK_INT(goss_kv_truncate(&one.kv, from), 0);
         CHECK_INT(run_step(&one, t.ids[15], from, from + n, 1, together), 0);

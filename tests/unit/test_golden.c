@@ -1,6 +1,7 @@
-/* test_golden.c - the models against tests/golden (Hugging Face transformers in float32 on the dequantised weights): ref's tokens
- * identical and its logits within 2e-3; cpu against ref on the same file, in every quantisation: the same best token wherever
- * ref's best two are more than 0.25 apart, and a mean NLL over the greedy tokens within 0.01 nats. */
+/* test_golden.c - the models against tests/golden (Hugging Face transformers in float32 on the dequantised
+ * weights): ref's tokens identical and its logits within 2e-3; cpu against ref on the same file, in every
+ * quantisation: the same best token wherever ref's best two are more than 0.25 apart, and a mean NLL over the
+ * greedy tokens within 0.01 nats. */
 #include "model_run.h"
 #include <math.h>
 
@@ -39,12 +40,14 @@ static void check_ref_tokens(const golden *g, const float *logits, int n_vocab)
 {
     const goss_json *j = &g->json;
     int wrong = 0, i = 0;
-    for (i = g->n_prompt - 1; i < g->n - 1; i++) wrong += run_argmax(logits + (size_t)i * (size_t)n_vocab, n_vocab) != g->ids[i + 1];
+    for (i = g->n_prompt - 1; i < g->n - 1; i++)
+        wrong += run_argmax(logits + (size_t)i * (size_t)n_vocab, n_vocab) != g->ids[i + 1];
     CHECK_INT(wrong, 0);
     i = wrong = 0;
     for (int t = goss_json_first(j, goss_json_get(j, g->node, "argmax_every")); t >= 0; t = goss_json_next(j, t), i++)
-        wrong += i < g->n && run_argmax(logits + (size_t)i * (size_t)n_vocab, n_vocab) != (int)goss_json_number(j, t, -1)
-            && run_gap(logits + (size_t)i * (size_t)n_vocab, n_vocab) > 2e-3;
+        wrong += i < g->n
+                 && run_argmax(logits + (size_t)i * (size_t)n_vocab, n_vocab) != (int)goss_json_number(j, t, -1)
+                 && run_gap(logits + (size_t)i * (size_t)n_vocab, n_vocab) > 2e-3;
     CHECK_INT(i, g->n);
     CHECK_INT(wrong, 0);
 }
@@ -103,7 +106,8 @@ static void test_model(const char *model, const char *golden_file, int exact)
     if (has_cpu) CHECK_INT(run_start(&cpu, &m, goss_backend_open_cpu, MAX_IDS, MAX_IDS, GOSS_F16), 0);
     if (unit_failed) return;
     const int n_vocab = m.model.hp.n_vocab;
-    float *a = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *a), *b = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *b);
+    float *a = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *a),
+          *b = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *b);
     int n_prompts = 0;
     for (g.node = goss_json_first(&g.json, 0); g.node >= 0; g.node = goss_json_next(&g.json, g.node), n_prompts++) {
         g.n_prompt = read_ids(&g.json, goss_json_get(&g.json, g.node, "ids"), g.ids, 0);
@@ -122,8 +126,8 @@ static void test_model(const char *model, const char *golden_file, int exact)
     CHECK(t.n_far > 100);
     CHECK_INT(t.n_forks, 0);
     CHECK(fabs(t.nll_ref - t.nll_cpu) / t.n_tokens < 0.01);
-    printf("# %s: %d prompts, nll %.4f ref %.4f cpu, %d positions with a gap, largest difference of a logit %.4f\n", model, n_prompts,
-           t.nll_ref / t.n_tokens, t.nll_cpu / t.n_tokens, t.n_far, t.worst);
+    printf("# %s: %d prompts, nll %.4f ref %.4f cpu, %d positions with a gap, largest difference of a logit %.4f\n",
+           model, n_prompts, t.nll_ref / t.n_tokens, t.nll_cpu / t.n_tokens, t.n_far, t.worst);
     free(a);
     free(b);
     run_stop(&ref);

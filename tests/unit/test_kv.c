@@ -1,5 +1,5 @@
-/* test_kv.c - KV pages: random operations on many sequences, against a model that remembers which position of which history every
- * page holds, and kv.c's invariants after every operation. */
+/* test_kv.c - KV pages: random operations on many sequences, against a model that remembers which position of which
+ * history every page holds, and kv.c's invariants after every operation. */
 #include "../../src/base/mem.h"
 #include "../../src/model/kv.h"
 #include "unit.h"
@@ -18,9 +18,9 @@ static uint32_t rng(void)
 
 static goss_kv_pool pool;
 static goss_kv kvs[SEQS];
-static int64_t history[SEQS][CAP];                                  /* what each position of each sequence should hold */
+static int64_t history[SEQS][CAP]; /* what each position of each sequence should hold */
 static int64_t bytes[GOSS_KV_CLASSES][N_FULL][GOSS_KV_PAGE];        /* what the pages hold */
-static int high[SEQS];                                              /* the longest it was: the rollback counts from there */
+static int high[SEQS]; /* the longest it was: the rollback counts from there */
 static int64_t next_value = 1;
 static int bad;
 
@@ -41,13 +41,17 @@ static void write_and_read(int s, int from, int n)
     goss_kv *kv = &kvs[s];
     for (int p = from; p < n; p++) {
         history[s][p] = next_value++;
-        for (int c = 0; c < GOSS_KV_CLASSES; c++) bytes[c][kv->page[c][p / GOSS_KV_PAGE]][p % GOSS_KV_PAGE] = history[s][p];
+        for (int c = 0; c < GOSS_KV_CLASSES; c++)
+            bytes[c][kv->page[c][p / GOSS_KV_PAGE]][p % GOSS_KV_PAGE] = history[s][p];
     }
     for (int p = from; p < n; p++)
         for (int c = 0; c < GOSS_KV_CLASSES; c++)
             for (int j = c == GOSS_KV_WINDOW && p >= WINDOW ? p - WINDOW + 1 : 0; j <= p; j++) {
                 const int page = kv->page[c][j / GOSS_KV_PAGE];
-                if (page < 0 || bytes[c][page][j % GOSS_KV_PAGE] != history[s][j]) { fail_at("a visible key is wrong", s); return; }
+                if (page < 0 || bytes[c][page][j % GOSS_KV_PAGE] != history[s][j]) {
+                    fail_at("a visible key is wrong", s);
+                    return;
+                }
             }
 }
 
@@ -64,7 +68,10 @@ static void check_invariants(void)
                 if (there != (kv->page[c][i] >= 0)) fail_at("a page is there that should not be, or the reverse", s);
                 if (kv->page[c][i] >= 0) refs[c][kv->page[c][i]]++;
                 for (int j = 0; there && j < GOSS_KV_PAGE && i * GOSS_KV_PAGE + j < kv->n; j++)
-                    if (bytes[c][kv->page[c][i]][j] != history[s][i * GOSS_KV_PAGE + j]) { fail_at("a held key is wrong", s); break; }
+                    if (bytes[c][kv->page[c][i]][j] != history[s][i * GOSS_KV_PAGE + j]) {
+                        fail_at("a held key is wrong", s);
+                        break;
+                    }
             }
         }
     for (int c = 0; c < GOSS_KV_CLASSES; c++) {
@@ -74,7 +81,8 @@ static void check_invariants(void)
             n_free += refs[c][i] == 0;
         }
         if (n_free != pool.n_free[c]) fail_at("free pages", -1);
-        for (int i = 0; i < pool.n_free[c]; i++) if (pool.refs[c][pool.free_list[c][i]]) fail_at("a free page is used", -1);
+        for (int i = 0; i < pool.n_free[c]; i++)
+            if (pool.refs[c][pool.free_list[c][i]]) fail_at("a free page is used", -1);
     }
 }
 

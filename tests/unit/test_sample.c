@@ -1,5 +1,6 @@
-/* test_sample.c - the sampler: its integers against an independent slow version of the same definition, its distribution against
- * softmax in double, every filter's edges, and golden draws that any backend must reproduce. */
+/* test_sample.c - the sampler: its integers against an independent slow version of the same definition, its
+ * distribution against softmax in double, every filter's edges, and golden draws that any backend must reproduce.
+ */
 #include "../../src/model/sample.h"
 #include "unit.h"
 #include <math.h>
@@ -112,7 +113,8 @@ static void test_against_slow(void)
         p.repeat_last_n = (int[]){ 0, -1, 1, 7 }[rng() % 4];
         p.seed = rng() * (uint64_t)rng();
         for (int i = 0; i < n_tokens; i++) tokens[i] = (int32_t)(rng() % (uint32_t)n);
-        for (int i = 0; i < 4; i++) bias[i] = (goss_logit_bias){ (int32_t)(rng() % (uint32_t)(n + 1)), uniform(-200, 200) };
+        for (int i = 0; i < 4; i++)
+            bias[i] = (goss_logit_bias){ (int32_t)(rng() % (uint32_t)(n + 1)), uniform(-200, 200) };
         p.bias = bias;
         p.n_bias = (int)(rng() % 5);
         for (int i = 0; i < (N + 31) / 32; i++) mask[i] = rng() & rng();
@@ -189,10 +191,22 @@ static void test_filters(void)
     for (uint64_t seed = 0; seed < 300; seed++) { p.seed = seed; seen[pick(&p, 3, NULL, NULL, 0).token]++; }
     CHECK(seen[0] > 60 && seen[1] > 40 && seen[2] > 40);
     p.top_p = 0.39f; /* the best alone is enough */
-    for (uint64_t seed = 0; seed < 50; seed++) { p.seed = seed; if (pick(&p, 3, NULL, NULL, 0).token != 0) { CHECK(0); break; } }
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        p.seed = seed;
+        if (pick(&p, 3, NULL, NULL, 0).token != 0) {
+            CHECK(0);
+            break;
+        }
+    }
     p.top_p = 1;
     p.min_p = 0.8f; /* 0.3 < 0.8 * 0.4 */
-    for (uint64_t seed = 0; seed < 50; seed++) { p.seed = seed; if (pick(&p, 3, NULL, NULL, 0).token != 0) { CHECK(0); break; } }
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        p.seed = seed;
+        if (pick(&p, 3, NULL, NULL, 0).token != 0) {
+            CHECK(0);
+            break;
+        }
+    }
     p.min_p = 0.74f; /* 0.3 > 0.74 * 0.4 */
     memset(seen, 0, sizeof seen);
     for (uint64_t seed = 0; seed < 300; seed++) { p.seed = seed; seen[pick(&p, 3, NULL, NULL, 0).token]++; }

@@ -1,5 +1,5 @@
-/* test_variants.c - the demo model rewritten as others publish such files must give the same logits, bit by bit: Ollama's names and
- * keys, fused attn_qkv, biases in BF16 and F16, and files split into three. */
+/* test_variants.c - the demo model rewritten as others publish such files must give the same logits, bit by bit:
+ * Ollama's names and keys, fused attn_qkv, biases in BF16 and F16, and files split into three. */
 #include "../../src/format/gguf_write.h"
 #include "model_run.h"
 
@@ -7,7 +7,13 @@ enum { N = 40, SHARDS = 3 };
 typedef struct file { goss_buf bytes; } file;
 
 /* ---- a rewriter: keys copied (renamed by `prefix`), tensors under new names and types ---- */
-typedef struct tensor { char name[64]; int type, n_dims; int64_t ne[4]; uint8_t *data; uint64_t n_bytes, offset; } tensor;
+typedef struct tensor {
+    char name[64];
+    int type, n_dims;
+    int64_t ne[4];
+    uint8_t *data;
+    uint64_t n_bytes, offset;
+} tensor;
 typedef struct rewrite { goss_gguf_writer w; tensor list[400]; int n; } rewrite;
 
 static void put_key(rewrite *r, const goss_kvpair *kv, const char *prefix)
@@ -18,7 +24,10 @@ static void put_key(rewrite *r, const goss_kvpair *kv, const char *prefix)
     if (own && prefix) snprintf(key, sizeof key, "%s%.*s", prefix, (int)(kv->key.n - (uint64_t)(dot - kv->key.s)), dot);
     else snprintf(key, sizeof key, "%.*s", (int)kv->key.n, kv->key.s);
     if (prefix && strstr(key, "expert_feed_forward_length")) return; /* Ollama has none */
-    if (prefix && !strcmp(key, "general.architecture")) { goss_gguf_put_str(&r->w, key, prefix, strlen(prefix)); return; }
+    if (prefix && !strcmp(key, "general.architecture")) {
+        goss_gguf_put_str(&r->w, key, prefix, strlen(prefix));
+        return;
+    }
     if (kv->type == GOSS_KV_STRING) goss_gguf_put_str(&r->w, key, kv->v.str.s, kv->v.str.n);
     else if (kv->type == GOSS_KV_F32) goss_gguf_put_f32(&r->w, key, (float)kv->v.f);
     else if (kv->type == GOSS_KV_BOOL) goss_gguf_put_bool(&r->w, key, kv->v.u != 0);
@@ -37,7 +46,8 @@ static void put_key(rewrite *r, const goss_kvpair *kv, const char *prefix)
     }
 }
 
-static tensor *put_tensor(rewrite *r, const char *name, int type, int n_dims, const int64_t *ne, const uint8_t *data, uint64_t n_bytes)
+static tensor *put_tensor(rewrite *r, const char *name, int type, int n_dims, const int64_t *ne,
+                          const uint8_t *data, uint64_t n_bytes)
 {
     tensor *t = &r->list[r->n++];
     snprintf(t->name, sizeof t->name, "%s", name);
@@ -54,7 +64,8 @@ static void finish(rewrite *r, file *f)
 {
     f->bytes = GOSS_BUF(1u << 28);
     for (int i = 0; i < r->n; i++)
-        r->list[i].offset = goss_gguf_put_tensor(&r->w, r->list[i].name, r->list[i].type, r->list[i].n_dims, r->list[i].ne);
+        r->list[i].offset =
+            goss_gguf_put_tensor(&r->w, r->list[i].name, r->list[i].type, r->list[i].n_dims, r->list[i].ne);
     const uint64_t n_data = r->w.data_bytes;
     CHECK_INT(goss_gguf_writer_finish(&r->w, &f->bytes), 0);
     const size_t start = f->bytes.len;
@@ -68,7 +79,8 @@ static void finish(rewrite *r, file *f)
 }
 
 /* ---- Ollama's form ---- */
-/* Rounds a vector to a shorter type. The original gets the rounded values too, so that both files hold the same numbers. */
+/* Rounds a vector to a shorter type. The original gets the rounded values too, so that both files hold the same
+ * numbers. */
 static void shorten(rewrite *r, const goss_tensor *t, const char *name, int type)
 {
     const int64_t n = t->ne[0] * t->ne[1];
@@ -156,7 +168,8 @@ static int open_split(run_model *m, file *shards)
     memset(m, 0, sizeof *m);
     for (int s = 0; s < SHARDS && rc == 0; s++) {
         goss_gguf part = { 0 };
-        rc = goss_gguf_parse(s ? &part : &m->gguf, shards[s].bytes.data, shards[s].bytes.len, shards[s].bytes.len, &want, &err);
+        rc = goss_gguf_parse(s ? &part : &m->gguf, shards[s].bytes.data, shards[s].bytes.len, shards[s].bytes.len,
+                             &want, &err);
         if (rc == 0 && s) rc = goss_gguf_join(&m->gguf, &part, s, &err);
         if (s) goss_gguf_free(&part);
     }
