@@ -9,8 +9,9 @@ const STACK = 512 * 1024, PAGE = 65536, FIRST = 256;
 
 export const canShare = () => NODE || globalThis.crossOriginIsolated === true;
 
-export function cores() {
-  return Math.max(1, Math.min(32, globalThis.navigator?.hardwareConcurrency ?? 4));
+export async function cores() {
+  const n = NODE ? (await import("node:os")).availableParallelism() : navigator.hardwareConcurrency ?? 4;
+  return Math.max(1, Math.min(32, n));
 }
 
 async function compile(url) {
@@ -54,7 +55,7 @@ export class Wasm {
   /** hooks: {telemetry(line), emit(object), read(source, offset, dst, n, tag) -> status, imports?} */
   static async open({ base, threads, hooks }) {
     const w = new Wasm(), { module, relaxed } = await chooseModule(base);
-    const n = canShare() ? Math.max(1, Math.min(32, threads || cores())) : 1;
+    const n = canShare() ? Math.max(1, Math.min(32, threads || await cores())) : 1;
     Object.assign(w, openMemory(), { module, relaxed, n });
     const imports = systemImports(w.memory, w.maximum, n);
     Object.assign(imports.goss, { telemetry: (p, len) => hooks.telemetry(w.text(p, len)), emit: (p, len) => hooks.emit(JSON.parse(w.text(p, len))), read: hooks.read });
