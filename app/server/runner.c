@@ -300,8 +300,8 @@ static void poll_engines(goss_srv_runner *r) {
             r->busy |= rc == GOSS_EAGAIN;
             if (rc == 0) set_health(r, GOSS_SRV_OK, 1, slot->model.id, "");
             else if (rc != GOSS_EAGAIN) {
-                set_health(r, GOSS_SRV_FAILED, 0, slot->model.id, err.text);
                 goss_srv_log("%s could not be loaded: %s", slot->model.id, err.text);
+                set_health(r, GOSS_SRV_FAILED, 0, slot->model.id, err.text);
             }
         } else if (rc < 0) lose_engine(r, slot, &err);
     }
@@ -354,8 +354,8 @@ static void load_default(goss_srv_runner *r) {
     int rc = goss_srv_slots_get(&r->slots, &m, goss_srv_config_layers(r->c->layers), r->c->moe_fallback, &slot, &err);
     if (rc == 0) set_health(r, GOSS_SRV_OK, 1, m.id, "");
     else if (rc != GOSS_EAGAIN) {
-        set_health(r, GOSS_SRV_FAILED, 0, m.id, err.text);
         goss_srv_log("%s could not be loaded: %s", m.id, err.text);
+        set_health(r, GOSS_SRV_FAILED, 0, m.id, err.text);
     }
 }
 

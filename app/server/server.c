@@ -143,7 +143,7 @@ static int run(goss_srv *s) {
             status = 1; /* the one model does not load: nothing can be served */
             stop(s, deadline = goss_os_now_ms());
         }
-        if (deadline && goss_os_now_ms() > deadline + (was_ok ? 5000 : 0)) {
+        if (deadline && goss_os_now_ms() > deadline + (was_ok ? 5000 : 100)) {
             goss_srv_log("%s: leaving at once", was_ok ? "the engine does not stop" : "stopped while loading");
             fflush(NULL);
             _exit(was_ok ? 1 : status);
