@@ -169,7 +169,8 @@ typedef struct goss_params { /* start from goss_params_default() */
     const goss_logit_bias *bias; int n_bias;         /* borrowed */
     const char *const *stop; int n_stop;             /* borrowed: texts that end the generation, not emitted */
     const char *json_schema;       /* borrowed: constrains the answer (chat: the final channel only); "{}" any JSON object */
-    const char *tools_json;        /* borrowed: the request's tools array; strict ones constrain their arguments */
+    const char *tools_json;        /* borrowed: the request's tools array: only these may be called ("[]": none; NULL: anybody); strict
+                                    * ones constrain their arguments */
 } goss_params;
 GOSS_API goss_params goss_params_default(void); /* temperature 1, top_p 1, repeat_penalty 1, everything else off */
 

@@ -314,6 +314,7 @@ static void write_date(goss_buf *b, const char *date) {
 int goss_srv_chat_end(goss_srv_parse *p, const char *tools, const char *format, const char *effort) {
     goss_buf *b = &p->r->chat;
     goss_buf_str(b, "]");
+    p->r->params.tools_json = "[]"; /* without tools nothing may be called */
     if (tools) { goss_buf_str(b, ",\"tools\":"); goss_buf_str(b, tools); p->r->params.tools_json = tools; }
     if (format) { goss_buf_str(b, ",\"response_format\":"); goss_buf_str(b, format); }
     goss_buf_printf(b, ",\"reasoning_effort\":\"%s\"", effort ? effort : p->c->effort);

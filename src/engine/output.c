@@ -50,6 +50,8 @@ int goss_output_begin(goss_session *s, const goss_params *p, goss_error *err)
         rc = goss_grammar_open(&s->grammar, e->words, p->json_schema, p->chat ? p->tools_json : NULL, err);
         if (rc) return rc;
     }
+    rc = goss_chat_parser_tools(s->parser, p->chat ? p->tools_json : NULL, err);
+    if (rc) return rc;
     s->chat = p->chat;
     s->utf8 = (goss_utf8_stream){ 0 };
     goss_buf_clear(&s->held);

@@ -33,4 +33,6 @@ int goss_chat_parser_state(const goss_chat_parser *p, const char **channel, cons
 /* The Harmony guard: which tokens may come next in a header (bit set: allowed), so that a malformed header can't be sampled.
  * Returns 1 and fills mask (n_vocab bits) when the position is constrained, 0 when anything goes. */
 int goss_chat_parser_mask(const goss_chat_parser *p, uint32_t *mask);
+/* The guard lets only these be called: the functions of a request's tools (a JSON array; "[]": none). NULL: anybody. */
+int goss_chat_parser_tools(goss_chat_parser *p, const char *tools_json, goss_error *err);
 #endif

@@ -14,6 +14,7 @@
  * counted once: as header or as content.
  *
  * Other formats have one message in channel "final". Buffers are sized when the parser is opened: pushing allocates nothing. */
+#include "../base/error.h"
 #include "../base/mem.h"
 #include "../base/utf8.h"
 #include "harmony.h"
@@ -37,6 +38,7 @@ struct goss_chat_parser {
     queued queue[QUEUE_MAX];
     int n_queue, next;
     uint64_t header_bytes, content_bytes;
+    goss_harmony_names names;   /* who may be called */
 };
 
 /* ---- deltas ---- */
@@ -300,6 +302,7 @@ int goss_chat_parser_open(goss_chat_parser **out, const goss_vocab *v, goss_chat
     p->v = v;
     p->format = f;
     p->text = GOSS_BUF(SIZE_MAX / 4);
+    p->names = (goss_harmony_names){ .any = 1, .text = GOSS_BUF(1 << 20) };
     if (f == GOSS_CHAT_HARMONY && !goss_harmony_find(v, &p->h)) p->format = GOSS_CHAT_RAW;
     if (goss_buf_reserve(&p->text, 3 * ((size_t)longest + GOSS_HEADER_MAX + 8))) {
         goss_chat_parser_close(out);
@@ -313,6 +316,7 @@ void goss_chat_parser_close(goss_chat_parser **p)
 {
     if (!p || !*p) return;
     goss_buf_free(&(*p)->text);
+    goss_buf_free(&(*p)->names.text);
     goss_mem_free(*p);
     *p = NULL;
 }
@@ -334,8 +338,31 @@ uint64_t goss_chat_parser_counted(const goss_chat_parser *p, uint64_t *header)
 int goss_chat_parser_mask(const goss_chat_parser *p, uint32_t *mask)
 {
     if (p->format != GOSS_CHAT_HARMONY || p->place == IN_CONTENT) return 0;
-    if (p->place == IN_HEADER) return goss_harmony_guard(p->v, &p->h, &p->head, mask);
+    if (p->place == IN_HEADER) return goss_harmony_guard(p->v, &p->h, &p->head, &p->names, mask);
     memset(mask, 0, ((size_t)p->v->n + 31) / 32 * 4);
     mask[p->h.start / 32] |= (uint32_t)1 << (p->h.start & 31);
     return 1;
+}
+
+int goss_chat_parser_tools(goss_chat_parser *p, const char *tools_json, goss_error *err)
+{
+    goss_json j = { 0 };
+    goss_buf *text = &p->names.text;
+    p->names.any = !tools_json;
+    p->names.n = 0;
+    goss_buf_clear(text);
+    if (!tools_json) return 0;
+    int rc = goss_json_parse(&j, tools_json, strlen(tools_json), NULL, err);
+    for (int t = rc ? -1 : goss_json_first(&j, 0); t >= 0; t = goss_json_next(&j, t)) {
+        int name = goss_json_get(&j, goss_json_get(&j, t, "function"), "name");
+        if (name < 0) name = goss_json_get(&j, t, "name");
+        if (goss_json_kind(&j, name) != GOSS_JSON_STRING) continue;
+        goss_buf_str(text, "functions.");
+        goss_json_string(&j, name, text);
+        goss_buf_append(text, "", 1);
+        p->names.n++;
+    }
+    goss_json_free(&j);
+    if (!rc && text->failed) rc = goss_fail(err, GOSS_ENOMEM, -1, "no memory for the names of the tools");
+    return rc;
 }

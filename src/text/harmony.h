@@ -49,7 +49,9 @@ int goss_harmony_word_end(const goss_harmony_head *h, int p);
 int goss_harmony_hopeless(const goss_harmony_head *h, const goss_harmony_parsed *p);
 
 /* harmony_guard.c: sets the bits of the tokens that continue a well-formed header. 0 when h is not the start of one. */
-int goss_harmony_guard(const goss_vocab *v, const goss_harmony_ids *ids, const goss_harmony_head *h, uint32_t *mask);
+typedef struct goss_harmony_names { int any, n; goss_buf text; } goss_harmony_names; /* who may be called: n names, each ended by a NUL */
+int goss_harmony_guard(const goss_vocab *v, const goss_harmony_ids *ids, const goss_harmony_head *h, const goss_harmony_names *names,
+                       uint32_t *mask);
 /* chat_parse.c, for tests: bytes of normal tokens so far that became content (returned) and header. */
 uint64_t goss_chat_parser_counted(const goss_chat_parser *p, uint64_t *header);
 #endif
