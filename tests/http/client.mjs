@@ -1,6 +1,6 @@
 // client.mjs - the official openai client against every endpoint it has for us, streaming and not.
 import OpenAI from 'openai';
-import { assert, calculator, finish, july, june, serve, test, tools } from './lib.mjs';
+import { assert, calculator, finish, july, june, serve, sunny, test, tools } from './lib.mjs';
 
 const s = await serve();
 const client = new OpenAI({ baseURL: s.url + '/v1', apiKey: 'none', maxRetries: 0 });
@@ -111,7 +111,7 @@ await test('tools: a whole loop', async () => {
     assert.equal(m.tool_calls[0].function.name, 'get_weather');
     assert.deepEqual(JSON.parse(m.tool_calls[0].function.arguments), { city: 'Paris' });
     const second = await client.chat.completions.create({ ...base, tools, messages: [...weather, m,
-        { role: 'tool', tool_call_id: m.tool_calls[0].id, content: '{"temperature": 21, "weather": "sunny"}' }] });
+        { role: 'tool', tool_call_id: m.tool_calls[0].id, content: sunny }] });
     assert.equal(second.choices[0].finish_reason, 'stop');
     assert.match(second.choices[0].message.content, /21|sunny/);
 });
@@ -260,11 +260,11 @@ await test('responses: a tool loop over previous_response_id', async () => {
     assert.equal(call.name, 'get_weather');
     assert.deepEqual(JSON.parse(call.arguments), { city: 'Paris' });
     const second = await client.responses.create({ ...base, tools: [flat], previous_response_id: first.id,
-        input: [{ type: 'function_call_output', call_id: call.call_id, output: '{"temperature": 21, "weather": "sunny"}' }] });
+        input: [{ type: 'function_call_output', call_id: call.call_id, output: sunny }] });
     assert.match(second.output_text, /21|sunny/);
     assert.equal(second.previous_response_id, first.id);
     const whole = await client.responses.create({ ...base, tools: [flat], input: [{ role: 'user', content: 'What is the weather in Paris?' }, ...first.output,
-        { type: 'function_call_output', call_id: call.call_id, output: '{"temperature": 21, "weather": "sunny"}' }] });
+        { type: 'function_call_output', call_id: call.call_id, output: sunny }] });
     assert.equal(whole.output_text, second.output_text);
     assert.equal(whole.usage.input_tokens, second.usage.input_tokens);
 });

@@ -139,9 +139,10 @@ export const june = [{ role: 'user', content: 'Which month comes after June?' }]
 export const july = 'July comes after June.';
 export const tools = [
     { type: 'function', function: { name: 'get_weather', description: 'Gets the current weather in a city.',
-        parameters: { type: 'object', properties: { city: { type: 'string', description: 'The city' } }, required: ['city'] } } },
+        parameters: { type: 'object', properties: { city: { type: 'string', description: 'The name of the city' } }, required: ['city'] } } },
 ];
 export const calculator = [
-    { type: 'function', function: { name: 'calculate', description: 'Works out an expression.',
-        parameters: { type: 'object', properties: { expression: { type: 'string', description: 'What to work out' } }, required: ['expression'] } } },
+    { type: 'function', function: { name: 'calculate', description: 'Adds, subtracts or multiplies two whole numbers.',
+        parameters: { type: 'object', properties: { expression: { type: 'string', description: 'The sum to work out, e.g. 12 * 34' } }, required: ['expression'] } } },
 ];
+export const sunny = '{"sky": "sunny", "temperature": 21}';
