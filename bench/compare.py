@@ -8,10 +8,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 def ours(args):
     cmd = [os.path.join(HERE, "../build/cc/gossamer"), "bench", args.model, "--backend", "cpu", "--json", "--threads", str(args.threads),
-           "--bench-prompt", str(args.prompt), "--bench-decode", str(args.decode), "--quick"]
-    rows = [json.loads(l) for l in subprocess.run(cmd, capture_output=True, text=True, check=True).stdout.strip().split("\n")]
-    get = lambda kind: next(r["tok_s"] for r in rows if r.get("kind") == kind)
-    return get("prefill"), get("decode")
+           "--prefill", str(args.prompt), "--depths", "0", "--max-tokens", str(args.decode), "--sessions", "0", "--repeat", "1"]
+    rows = json.loads(subprocess.run(cmd, capture_output=True, text=True, check=True).stdout)["results"]
+    return tuple(next(r["tokens_per_s"] for r in rows if r["test"] == what) for what in ("prefill", "decode"))
 
 def peer(args):
     cmd = [os.path.join(HERE, "peers/llama.sh"), args.model, "bench", str(args.threads), str(args.prompt), str(args.decode), "1"]

@@ -4,12 +4,9 @@ figure fell under 0.85 of the old one's. Prints each figure's ratio, then "speed
 import json, statistics, subprocess, sys
 
 def figures(program, model):
-    out = subprocess.run([program, "bench", model, "--json", "--quick"], capture_output=True, text=True, check=True).stdout
-    got = {}
-    for line in out.strip().split("\n"):
-        row = json.loads(line)
-        if "tok_s" in row: got[row["name"]] = row["tok_s"]
-    return got
+    cmd = [program, "bench", model, "--backend", "cpu", "--json", "--prefill", "256", "--depths", "0", "--sessions", "4", "--repeat", "1"]
+    out = json.loads(subprocess.run(cmd, capture_output=True, text=True, check=True).stdout)
+    return {f"{r['test']} {r['tokens']} x{r['sessions']}": r["tokens_per_s"] for r in out["results"]}
 
 def main():
     old, new, model = sys.argv[1:4]

@@ -6,7 +6,7 @@ parent=$(git rev-parse -q --verify HEAD^ 2>/dev/null) || {
 old=build/speed
 rm -rf "$old"; mkdir -p "$old"
 git archive "$parent" | tar -x -C "$old"
-if ! make -s -j"$JOBS" -C "$old" all >"$old.log" 2>&1 || ! "$old/build/cc/gossamer" bench models/demo-gptoss.gguf --json >/dev/null 2>&1; then
+if ! make -s -j"$JOBS" -C "$old" all >"$old.log" 2>&1 || ! "$old/build/cc/gossamer" bench models/demo-gptoss.gguf --backend cpu --json --sessions 0 --prefill 16 --max-tokens 4 >/dev/null 2>&1; then
     echo "SKIP speed: the parent does not build or has no bench"; echo "speed: 0 passed, 0 failed, 1 skipped"; exit 0
 fi
 make -s -j"$JOBS" all
