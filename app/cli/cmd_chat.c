@@ -298,6 +298,7 @@ int goss_cmd_chat(int argc, char **argv)
     goss_sampling_options_finish(&sampling);
     talk t = { .params = sampling.params, .show = show, .color = isatty(STDOUT_FILENO) };
     t.params.chat = 1;
+    t.params.tools_json = "[]";
     t.params.draft = speculate || engine.config.draft_path;
     t.messages = t.answer = t.line = t.last_user = t.system = GOSS_BUF((size_t)1 << 26);
     snprintf(t.effort, sizeof t.effort, "%s", effort);

@@ -161,6 +161,7 @@ int goss_cmd_run(int argc, char **argv)
     goss_sampling_options_finish(&sampling);
     goss_params *p = &sampling.params;
     p->chat = !raw && harmony;
+    p->tools_json = "[]";
     p->draft |= engine.config.draft_path != NULL;
     goss_buf text = GOSS_BUF((size_t)1 << 26), request = GOSS_BUF((size_t)1 << 27);
     if (prompt) goss_buf_str(&text, prompt);
