@@ -3,8 +3,9 @@
  *   path.part        the bytes so far, in order
  *   path.part.json   {"url":..., "etag":..., "size":...}: what they are the beginning of
  *
- * A resumed request carries If-Range with the ETag: the server continues (206) or, when the file changed, begins anew (200).
- * Without an ETag nothing proves that the rest fits, so the download begins anew too. The finished file gets its name by rename(). */
+ * A resumed request carries If-Range with the ETag: the server continues (206) or, when the file changed,
+ * begins anew (200). Without an ETag nothing proves that the rest fits, so the download begins anew too. The
+ * finished file gets its name by rename(). */
 #include "source.h"
 #include "http.h"
 #include "../src/base/error.h"
@@ -34,7 +35,7 @@ struct job {
     goss_error *err;
 };
 
-/* ---- what is there already ------------------------------------------------------------------------------------------------- */
+/* ---- what is there already ----------------------------------------------------------------------- */
 static int write_all(int fd, const void *bytes, size_t n)
 {
     for (size_t done = 0; done < n;) {
@@ -74,7 +75,8 @@ static int load_info(struct job *j)
     if (goss_os_map(&m, j->info, NULL))
         return 0;
     if (goss_json_parse(&json, m.data, (size_t)m.size, NULL, NULL) == 0) {
-        ok = goss_json_is(&json, goss_json_get(&json, 0, "url"), j->d->url) && goss_json_string(&json, goss_json_get(&json, 0, "etag"), &etag) == 0;
+        ok = goss_json_is(&json, goss_json_get(&json, 0, "url"), j->d->url) &&
+             goss_json_string(&json, goss_json_get(&json, 0, "etag"), &etag) == 0;
         goss_fmt(j->etag, sizeof j->etag, "%s", goss_buf_cstr(&etag));
         j->total = (uint64_t)goss_json_number(&json, goss_json_get(&json, 0, "size"), 0);
         goss_json_free(&json);
@@ -90,8 +92,10 @@ static int cannot(struct job *j, const char *doing, int code)
         return goss_fail(j->err, GOSS_EFULL, -1, "The disk has room for %llu bytes and %s needs %llu more.",
                          (unsigned long long)j->room, j->d->path, (unsigned long long)(j->total - j->have));
     if (code == ENOSPC || code == EDQUOT)
-        return goss_fail(j->err, GOSS_EFULL, (int64_t)j->have, "The disk is full at byte %llu of %s: make room and run it again, it continues there.",
-                         (unsigned long long)j->have, j->d->path);
+        return goss_fail(
+            j->err, GOSS_EFULL, (int64_t)j->have,
+            "The disk is full at byte %llu of %s: make room and run it again, it continues there.",
+            (unsigned long long)j->have, j->d->path);
     return goss_fail(j->err, GOSS_EIO, -1, "Cannot %s %s: %s.", doing, j->part, strerror(code));
 }
 
@@ -112,7 +116,7 @@ static int open_part(struct job *j)
     return 0;
 }
 
-/* ---- the transfer ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the transfer -------------------------------------------------------------------------------- */
 /* The first body bytes of an answer: it says what file this is. */
 static int begin_body(struct job *j)
 {
@@ -156,13 +160,16 @@ static int is_whole(const struct job *j) { return j->total != UINT64_MAX && j->h
 
 static int fetch_once(struct job *j)
 {
-    int rc = goss_http_get(j->http, j->d->url, j->have, UINT64_MAX, j->have && j->etag[0] ? j->etag : NULL, 1, take, j, &j->answer, j->err);
+    int rc = goss_http_get(j->http, j->d->url, j->have, UINT64_MAX, j->have && j->etag[0] ? j->etag : NULL, 1,
+                           take, j, &j->answer, j->err);
     if (j->broken)
         return cannot(j, "write", j->broken);
     if (rc == 0 && j->total != UINT64_MAX && !is_whole(j)) {
         j->answer.retry = j->have < j->total;
-        rc = goss_fail(j->err, GOSS_EIO, (int64_t)j->have, "The connection to %s was cut after %llu of %llu bytes: run it again, it continues there.", j->d->url,
-                       (unsigned long long)j->have, (unsigned long long)j->total);
+        rc = goss_fail(
+            j->err, GOSS_EIO, (int64_t)j->have,
+            "The connection to %s was cut after %llu of %llu bytes: run it again, it continues there.",
+            j->d->url, (unsigned long long)j->have, (unsigned long long)j->total);
     }
     return rc;
 }
@@ -182,7 +189,7 @@ static int fetch(struct job *j)
     }
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the end ------------------------------------------------------------------------------------- */
 static int hash_part(struct job *j)
 {
     static uint8_t chunk[CHUNK];
@@ -211,7 +218,9 @@ static int finish(struct job *j)
     if (j->d->expect && strcasecmp(j->d->expect, j->d->sha)) {
         unlink(j->part);
         unlink(j->info);
-        return goss_fail(j->err, GOSS_EFORMAT, -1, "%s came with the SHA-256 %s, not the one that was asked for, and was removed.", j->d->path, j->d->sha);
+        return goss_fail(j->err, GOSS_EFORMAT, -1,
+                         "%s came with the SHA-256 %s, not the one that was asked for, and was removed.",
+                         j->d->path, j->d->sha);
     }
     if (fsync(j->fd))
         return cannot(j, "write", errno);

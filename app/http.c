@@ -1,5 +1,5 @@
-/* http.c - GET with Range through libcurl. The status decides in the header callback whether the body is wanted, so that a server
- * which ignores Range is not read for gigabytes. */
+/* http.c - GET with Range through libcurl. The status decides in the header callback whether the body is
+ * wanted, so that a server which ignores Range is not read for gigabytes. */
 #include "http.h"
 #include "../src/base/error.h"
 #include "../src/base/fmt.h"
@@ -12,7 +12,13 @@
 enum { CONNECT_SECONDS = 20, STALL_SECONDS = 30 };
 
 struct goss_http { CURL *curl; char curl_error[CURL_ERROR_SIZE]; };
-struct transfer { goss_http_answer *a; goss_http_sink sink; void *ctx; int accept_200, refused, stopped; uint64_t from, length; };
+struct transfer {
+    goss_http_answer *a;
+    goss_http_sink sink;
+    void *ctx;
+    int accept_200, refused, stopped;
+    uint64_t from, length;
+};
 
 int goss_http_open(goss_http **out, goss_error *err)
 {
@@ -105,15 +111,21 @@ static int explain_status(goss_http_answer *a, const char *url, uint64_t from, g
 {
     switch (a->status) {
     case 200:
-        return goss_fail(err, GOSS_EUNSUPPORTED, -1, "Host does not support Range: it answers with the whole of %s; download it first.", url);
+        return goss_fail(err, GOSS_EUNSUPPORTED, -1,
+                         "Host does not support Range: it answers with the whole of %s; download it first.",
+                         url);
     case 401:
     case 403: return goss_fail(err, GOSS_EIO, -1, "%s is not open to everyone (HTTP %ld).", url, a->status);
     case 404:
-    case 410: return goss_fail(err, GOSS_ENOENT, -1, "There is nothing at %s (HTTP %ld): check the address.", url, a->status);
+    case 410:
+        return goss_fail(err, GOSS_ENOENT, -1, "There is nothing at %s (HTTP %ld): check the address.", url,
+                         a->status);
     case 416:
         if (a->total == 0)
             return goss_fail(err, GOSS_EFORMAT, 0, "%s is empty.", url);
-        return goss_fail(err, GOSS_EIO, (int64_t)from, "%s has no byte %llu (HTTP 416): it is shorter than expected.", url, (unsigned long long)from);
+        return goss_fail(err, GOSS_EIO, (int64_t)from,
+                         "%s has no byte %llu (HTTP 416): it is shorter than expected.", url,
+                         (unsigned long long)from);
     default:
         a->retry = a->status == 408 || a->status == 429 || a->status >= 500;
         return goss_fail(err, GOSS_EIO, -1, "%s cannot be read now: the server answers HTTP %ld.", url, a->status);
@@ -125,21 +137,28 @@ static int explain_curl(const goss_http *h, CURLcode code, goss_http_answer *a, 
     const char *why = h->curl_error[0] ? h->curl_error : curl_easy_strerror(code);
     switch (code) {
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL: return goss_fail(err, GOSS_EINVAL, -1, "%s is not an address that can be read: %s.", url, why);
-    case CURLE_COULDNT_RESOLVE_HOST: return goss_fail(err, GOSS_EIO, -1, "The host of %s is not known: check the address and the network.", url);
-    case CURLE_COULDNT_CONNECT: return goss_fail(err, GOSS_EIO, -1, "Cannot connect to the host of %s: nothing answers there.", url);
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return goss_fail(err, GOSS_EINVAL, -1, "%s is not an address that can be read: %s.", url, why);
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return goss_fail(err, GOSS_EIO, -1, "The host of %s is not known: check the address and the network.",
+                         url);
+    case CURLE_COULDNT_CONNECT:
+        return goss_fail(err, GOSS_EIO, -1, "Cannot connect to the host of %s: nothing answers there.", url);
     case CURLE_TOO_MANY_REDIRECTS: return goss_fail(err, GOSS_EIO, -1, "%s redirects in circles.", url);
-    case CURLE_PEER_FAILED_VERIFICATION: return goss_fail(err, GOSS_EIO, -1, "The certificate of %s is not valid: %s.", url, why);
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return goss_fail(err, GOSS_EIO, -1, "The certificate of %s is not valid: %s.", url, why);
     case CURLE_OPERATION_TIMEDOUT:
         a->retry = 1;
         return goss_fail(err, GOSS_EIO, -1, "%s gave nothing for %d seconds.", url, STALL_SECONDS);
     default:
         a->retry = 1;
-        return goss_fail(err, GOSS_EIO, -1, "The connection to %s was cut after %llu bytes: %s.", url, (unsigned long long)a->received, why);
+        return goss_fail(err, GOSS_EIO, -1, "The connection to %s was cut after %llu bytes: %s.", url,
+                         (unsigned long long)a->received, why);
     }
 }
 
-static void set_request(goss_http *h, struct transfer *t, const char *url, const char *range, struct curl_slist *headers)
+static void set_request(goss_http *h, struct transfer *t, const char *url, const char *range,
+                        struct curl_slist *headers)
 {
     curl_easy_reset(h->curl); /* keeps the connection */
     h->curl_error[0] = 0;
@@ -163,7 +182,9 @@ static void set_request(goss_http *h, struct transfer *t, const char *url, const
 int goss_http_get(goss_http *http, const char *url, uint64_t from, uint64_t to, const char *if_range, int accept_200,
                   goss_http_sink sink, void *ctx, goss_http_answer *a, goss_error *err)
 {
-    struct transfer t = { .a = a, .sink = sink, .ctx = ctx, .accept_200 = accept_200, .from = from, .length = UINT64_MAX };
+    struct transfer t = {
+        .a = a, .sink = sink, .ctx = ctx, .accept_200 = accept_200, .from = from, .length = UINT64_MAX
+    };
     char range[64], line[200];
     struct curl_slist *headers = NULL;
     *a = (goss_http_answer){ .total = UINT64_MAX };

@@ -1,4 +1,5 @@
-/* http.h - one HTTP request with a byte range, over libcurl, with its answer explained. Shared by source_curl.c and download.c. */
+/* http.h - one HTTP request with a byte range, over libcurl, with its answer explained. Shared by
+ * source_curl.c and download.c. */
 #ifndef GOSS_APP_HTTP_H
 #define GOSS_APP_HTTP_H
 #include <gossamer.h>
@@ -7,7 +8,8 @@
 typedef struct goss_http goss_http;
 typedef struct goss_http_answer {
     long status;
-    uint64_t from, total;       /* of Content-Range; total also from Content-Length of a 200; total UINT64_MAX: not said */
+    /* of Content-Range; total also from Content-Length of a 200; total UINT64_MAX: not said */
+    uint64_t from, total;
     char etag[160];             /* "" when there is none */
     uint64_t received;
     int retry;                  /* the failure may pass: cut connection, time-out, 429, 5xx */
@@ -17,8 +19,8 @@ typedef int (*goss_http_sink)(void *ctx, const void *bytes, size_t n);
 
 int goss_http_open(goss_http **out, goss_error *err);
 void goss_http_close(goss_http **http);
-/* GET bytes from..to (inclusive; to UINT64_MAX: to the end). if_range: an ETag, or NULL. accept_200: a whole file will do too.
- * 0, or an error in one clear sentence; `a` is filled as far as the answer went. */
+/* GET bytes from..to (inclusive; to UINT64_MAX: to the end). if_range: an ETag, or NULL. accept_200: a
+ * whole file will do too. 0, or an error in one clear sentence; `a` is filled as far as the answer went. */
 int goss_http_get(goss_http *http, const char *url, uint64_t from, uint64_t to, const char *if_range, int accept_200,
                   goss_http_sink sink, void *ctx, goss_http_answer *a, goss_error *err);
 #endif

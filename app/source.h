@@ -1,4 +1,5 @@
-/* source.h - where the bytes of a model come from, for commands that read them themselves: a mapped file or an HTTP URL.
+/* source.h - where the bytes of a model come from, for commands that read them themselves: a mapped file or
+ * an HTTP URL.
  * One shape for both, read synchronously by range. A split model is a set of inputs found by name. */
 #ifndef GOSS_APP_SOURCE_H
 #define GOSS_APP_SOURCE_H
@@ -22,7 +23,8 @@ int goss_input_open_url(goss_input *in, const char *url, goss_error *err);   /* 
 void goss_input_close(goss_input *in);
 int goss_is_url(const char *s);
 
-/* The header of one input; a remote one is fetched in a window that grows as the parser asks. keep owns the header's bytes. */
+/* The header of one input; a remote one is fetched in a window that grows as the parser asks. keep owns the
+ * header's bytes. */
 int goss_input_header(goss_input *in, goss_gguf *g, goss_buf *keep, goss_error *err);
 
 /* A model's files, all open, with one joined header. */
@@ -31,10 +33,12 @@ typedef struct goss_inputs { int n; goss_input *input; goss_buf *keep; goss_gguf
 int goss_inputs_open(goss_inputs *set, const char *path_or_url, goss_error *err);
 void goss_inputs_close(goss_inputs *set);
 
-/* The name of part `shard` (from 0) of n, made from the first's: ...-00001-of-0000N.gguf. 0, or GOSS_EFORMAT when `first` is not named so. */
+/* The name of part `shard` (from 0) of n, made from the first's: ...-00001-of-0000N.gguf. 0, or
+ * GOSS_EFORMAT when `first` is not named so. */
 int goss_split_name(const char *first, int shard, int n, char *out, size_t cap);
 
-/* A whole file over HTTP. path gets the finished file; until then its bytes are in path.part, and what they are of in path.part.json.
+/* A whole file over HTTP. path gets the finished file; until then its bytes are in path.part, and what they
+ * are of in path.part.json.
  * expect: SHA-256 in hex, or NULL. on_progress may be NULL. sha gets the file's SHA-256. */
 typedef struct goss_download {
     const char *url, *path, *expect;

@@ -1,5 +1,5 @@
-/* source_curl.c - inputs that are URLs: ranges read when they are asked for, tried again when a connection breaks, and refused when
- * the file changes on the server between two reads. */
+/* source_curl.c - inputs that are URLs: ranges read when they are asked for, tried again when a connection
+ * breaks, and refused when the file changes on the server between two reads. */
 #include "source.h"
 #include "http.h"
 #include "../src/base/error.h"
@@ -33,11 +33,13 @@ static int read_once(goss_input *in, uint64_t offset, struct target *t, goss_htt
         return goss_fail(err, GOSS_EIO, (int64_t)from, "%s sends more bytes than were asked for.", in->name);
     if (a->status == 206 && (a->total != in->size || strcmp(a->etag, r->etag))) {
         a->retry = 0;
-        return goss_fail(err, GOSS_EIO, (int64_t)from, "%s changed on the server while it was being read: start again.", in->name);
+        return goss_fail(err, GOSS_EIO, (int64_t)from,
+                         "%s changed on the server while it was being read: start again.", in->name);
     }
     if (rc == 0 && t->got < t->n) { /* a short answer without an error is a cut connection */
         a->retry = 1;
-        return goss_fail(err, GOSS_EIO, (int64_t)(offset + t->got), "The connection to %s was cut at byte %llu.", in->name,
+        return goss_fail(err, GOSS_EIO, (int64_t)(offset + t->got),
+                         "The connection to %s was cut at byte %llu.", in->name,
                          (unsigned long long)(offset + t->got));
     }
     return rc;

@@ -1,4 +1,5 @@
-/* source_file.c - inputs that are files, and what all inputs share: headers, and the parts of split models found by name. */
+/* source_file.c - inputs that are files, and what all inputs share: headers, and the parts of split models
+ * found by name. */
 #include "source.h"
 #include "../src/base/error.h"
 #include "../src/base/fmt.h"
@@ -10,7 +11,8 @@
 
 enum { FIRST_WINDOW = 64 << 10 };
 
-/* Reads by pread, not from the mapping: `range` measures reading, and a file cut meanwhile is an error here, not a signal. */
+/* Reads by pread, not from the mapping: `range` measures reading, and a file cut meanwhile is an error here,
+ * not a signal. */
 static int read_file(goss_input *in, uint64_t offset, void *dst, size_t n, goss_error *err)
 {
     const goss_mapping *m = in->impl;
@@ -19,8 +21,9 @@ static int read_file(goss_input *in, uint64_t offset, void *dst, size_t n, goss_
         if (k < 0 && errno == EINTR)
             continue;
         if (k <= 0)
-            return goss_fail(err, GOSS_EIO, (int64_t)(offset + done), "Cannot read %s at byte %llu: %s.", in->name,
-                             (unsigned long long)(offset + done), k < 0 ? strerror(errno) : "the file has become shorter");
+            return goss_fail(err, GOSS_EIO, (int64_t)(offset + done), "Cannot read %s at byte %llu: %s.",
+                             in->name, (unsigned long long)(offset + done),
+                             k < 0 ? strerror(errno) : "the file has become shorter");
         done += (size_t)k;
     }
     return 0;
@@ -51,12 +54,13 @@ int goss_input_open_file(goss_input *in, const char *path, goss_error *err)
     return 0;
 }
 
-/* ---- any input ------------------------------------------------------------------------------------------------------------ */
+/* ---- any input ----------------------------------------------------------------------------------- */
 int goss_is_url(const char *s) { return !strncmp(s, "http://", 7) || !strncmp(s, "https://", 8); }
 
 int goss_input_open(goss_input *in, const char *path_or_url, goss_error *err)
 {
-    return goss_is_url(path_or_url) ? goss_input_open_url(in, path_or_url, err) : goss_input_open_file(in, path_or_url, err);
+    return goss_is_url(path_or_url) ? goss_input_open_url(in, path_or_url, err)
+                                    : goss_input_open_file(in, path_or_url, err);
 }
 
 void goss_input_close(goss_input *in)
@@ -109,14 +113,16 @@ int goss_split_name(const char *first, int shard, int n, char *out, size_t cap)
     return 0;
 }
 
-/* ---- sets ------------------------------------------------------------------------------------------------------------------ */
+/* ---- sets ---------------------------------------------------------------------------------------- */
 static int open_shard(goss_inputs *set, const char *first, int shard, int n, goss_error *err)
 {
     char name[1024];
     goss_gguf part;
     if (goss_split_name(first, shard, n, name, sizeof name))
-        return goss_fail(err, GOSS_EFORMAT, -1, "%s is split into %d files, but its name does not end in -00001-of-%05d.gguf, so the others cannot be found.",
-                         first, n, n);
+        return goss_fail(
+            err, GOSS_EFORMAT, -1,
+            "%s is split into %d files; its name does not end in -00001-of-%05d.gguf, so the others are unknown.",
+            first, n, n);
     int rc = goss_input_open(&set->input[shard], name, err);
     if (rc)
         return rc;
@@ -136,12 +142,14 @@ static int open_all(goss_inputs *set, const char *path_or_url, goss_error *err)
         return rc;
     set->n = 1;
     rc = goss_input_header(&set->input[0], &set->gguf, &set->keep[0], err);
-    if (rc == 0 && (goss_gguf_u64(&set->gguf, "split.count", &n, err) < 0 || goss_gguf_u64(&set->gguf, "split.no", &number, err) < 0))
+    if (rc == 0 && (goss_gguf_u64(&set->gguf, "split.count", &n, err) < 0 ||
+                    goss_gguf_u64(&set->gguf, "split.no", &number, err) < 0))
         rc = GOSS_EFORMAT;
     if (rc == 0 && number != 0) /* not the first: says which it is */
         return goss_gguf_complete(&set->gguf, err);
     if (rc == 0 && n > GOSS_MAX_SHARDS)
-        rc = goss_fail(err, GOSS_ELIMIT, -1, "%s says it is split into %llu files; at most %d are supported.", path_or_url, (unsigned long long)n, GOSS_MAX_SHARDS);
+        rc = goss_fail(err, GOSS_ELIMIT, -1, "%s says it is split into %llu files; at most %d are supported.",
+                       path_or_url, (unsigned long long)n, GOSS_MAX_SHARDS);
     for (int i = 1; rc == 0 && i < (int)n; i++)
         rc = open_shard(set, path_or_url, i, (int)n, err);
     return rc ? rc : goss_gguf_complete(&set->gguf, err);
@@ -152,7 +160,9 @@ int goss_inputs_open(goss_inputs *set, const char *path_or_url, goss_error *err)
     *set = (goss_inputs){ 0 };
     set->input = goss_mem_array(GOSS_MAX_SHARDS, sizeof *set->input);
     set->keep = goss_mem_array(GOSS_MAX_SHARDS, sizeof *set->keep);
-    int rc = set->input && set->keep ? 0 : goss_fail(err, GOSS_ENOMEM, -1, "There is not enough memory to open %s.", path_or_url);
+    int rc = set->input && set->keep
+                 ? 0
+                 : goss_fail(err, GOSS_ENOMEM, -1, "There is not enough memory to open %s.", path_or_url);
     if (rc == 0)
         rc = open_all(set, path_or_url, err);
     if (rc)

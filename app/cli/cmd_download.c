@@ -40,7 +40,14 @@ int goss_cmd_download(int argc, char **argv)
         { "--force,-f", GOSS_OPT_FLAG, &force, .help = "replace a file that is there" },
         { "--json", GOSS_OPT_FLAG, &json, .help = "print the result as JSON" },
         { 0 } };
-    const goss_usage usage = { "download", "URL", "Fetches a file over HTTP into PATH.part and renames it when it is whole. Run again, it continues where it stopped.", 1, 1, { options } };
+    const goss_usage usage = {
+        "download",
+        "URL",
+        "Fetches a file over HTTP into PATH.part and renames it when whole. Run again, it continues there.",
+        1,
+        1,
+        { options }
+    };
     const int n = goss_options_read(&usage, argc, argv, &url);
     if (n < 0)
         return ~n;
@@ -72,8 +79,8 @@ int goss_cmd_download(int argc, char **argv)
     goss_buf b = GOSS_BUF(1 << 16);
     goss_buf_json_string(&b, d.path, strlen(d.path));
     if (json)
-        printf("{\"path\":%s,\"size\":%llu,\"resumed\":%llu,\"sha256\":\"%s\"}\n", goss_buf_cstr(&b), (unsigned long long)d.size,
-               (unsigned long long)d.resumed, d.sha);
+        printf("{\"path\":%s,\"size\":%llu,\"resumed\":%llu,\"sha256\":\"%s\"}\n", goss_buf_cstr(&b),
+               (unsigned long long)d.size, (unsigned long long)d.resumed, d.sha);
     else
         printf("%s  %s\n", d.sha, d.path);
     goss_buf_free(&b);

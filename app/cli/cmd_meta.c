@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const type_names[] = { "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64" };
+static const char *const type_names[] = { "u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
+                                          "bool", "string", "array", "u64", "i64", "f64" };
 
 /* Shortest form that reads back as the same f32 or f64; JSON has no infinities. */
 static void put_real(goss_buf *b, double v, int single)
@@ -93,14 +94,16 @@ static void put_line(goss_buf *b, const goss_kvpair *kv, uint64_t limit, int wid
 
 static void put_json(goss_buf *b, const goss_gguf *g, uint64_t limit)
 {
-    goss_buf_printf(b, "{\"version\":%u,\"n_tensors\":%llu,\"n_kv\":%llu,\"kv\":[", g->version, (unsigned long long)g->n_tensors, (unsigned long long)g->n_kv);
+    goss_buf_printf(b, "{\"version\":%u,\"n_tensors\":%llu,\"n_kv\":%llu,\"kv\":[", g->version,
+                    (unsigned long long)g->n_tensors, (unsigned long long)g->n_kv);
     for (uint64_t i = 0; i < g->n_kv; i++) {
         const goss_kvpair *kv = &g->kv[i];
         goss_buf_str(b, i ? ",\n{\"key\":" : "\n{\"key\":");
         goss_buf_json_string(b, kv->key.s, (size_t)kv->key.n);
         goss_buf_printf(b, ",\"type\":\"%s\"", type_names[kv->type]);
         if (kv->type == GOSS_KV_ARRAY) {
-            goss_buf_printf(b, ",\"of\":\"%s\",\"n\":%llu,\"values\":[", type_names[kv->elem_type], (unsigned long long)kv->n);
+            goss_buf_printf(b, ",\"of\":\"%s\",\"n\":%llu,\"values\":[", type_names[kv->elem_type],
+                            (unsigned long long)kv->n);
             put_elements(b, kv, limit);
             goss_buf_str(b, "]}");
         } else {
@@ -129,10 +132,14 @@ int goss_cmd_meta(int argc, char **argv)
     const goss_option options[] = {
         { "--limit", GOSS_OPT_U64, &limit, .arg = "N", .help = "show the first N elements of arrays (3)" },
         { "--all", GOSS_OPT_FLAG, &all, .help = "show arrays and strings whole" },
-        { "--gguf,-m", GOSS_OPT_STR, &gguf, .arg = "PATH", .help = "the file, instead of an argument", .env = "GPT_OSS_GGUF_PATH" },
+        { "--gguf,-m", GOSS_OPT_STR, &gguf, .arg = "PATH", .help = "the file, instead of an argument",
+          .env = "GPT_OSS_GGUF_PATH" },
         { "--json", GOSS_OPT_FLAG, &json, .help = "as JSON" },
-        { 0 } };
-    const goss_usage usage = { "meta", "[PATH|URL]", "Shows the metadata of a GGUF file. Only the header is read.", 0, 1, { options } };
+        { 0 }
+    };
+    const goss_usage usage = { "meta", "[PATH|URL]",
+                                 "Shows the metadata of a GGUF file. Only the header is read.",
+                                 0, 1, { options } };
     const int n = goss_options_read(&usage, argc, argv, &path);
     if (n < 0)
         return ~n;

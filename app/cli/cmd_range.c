@@ -15,7 +15,8 @@ enum { CHUNK = 4 << 20, DEFAULT_LEN = 1 << 20, MAX_REPEAT = 1000 };
 struct what { uint64_t offset, len; goss_input *in; const char *tensor; };
 struct reading { char sha[65]; double ms; };
 
-static int read_once(const struct what *w, struct reading *r, uint8_t *chunk, goss_progress *bar, uint64_t done, goss_error *err)
+static int read_once(const struct what *w, struct reading *r, uint8_t *chunk, goss_progress *bar,
+                     uint64_t done, goss_error *err)
 {
     goss_sha256 sha;
     uint8_t digest[32];
@@ -54,14 +55,16 @@ static void show(const struct what *w, const struct reading *r, int n, int json)
             goss_buf_str(&b, ",\"tensor\":");
             goss_buf_json_string(&b, w->tensor, strlen(w->tensor));
         }
-        goss_buf_printf(&b, ",\"offset\":%llu,\"len\":%llu,\"repeat\":%d,\"agree\":%s,\"sha256\":\"%s\",\"reads\":[", (unsigned long long)w->offset,
-                        (unsigned long long)w->len, n, all_agree(r, n) ? "true" : "false", r[0].sha);
+        goss_buf_printf(
+            &b, ",\"offset\":%llu,\"len\":%llu,\"repeat\":%d,\"agree\":%s,\"sha256\":\"%s\",\"reads\":[",
+            (unsigned long long)w->offset, (unsigned long long)w->len, n, all_agree(r, n) ? "true" : "false",
+            r[0].sha);
         for (int i = 0; i < n; i++)
             goss_buf_printf(&b, "%s{\"sha256\":\"%s\",\"ms\":%.3f}", i ? "," : "", r[i].sha, r[i].ms);
         goss_buf_str(&b, "]}\n");
     } else {
-        goss_buf_printf(&b, "%s%s%llu bytes at %llu\n", w->tensor ? w->tensor : "", w->tensor ? ": " : "", (unsigned long long)w->len,
-                        (unsigned long long)w->offset);
+        goss_buf_printf(&b, "%s%s%llu bytes at %llu\n", w->tensor ? w->tensor : "", w->tensor ? ": " : "",
+                        (unsigned long long)w->len, (unsigned long long)w->offset);
         for (int i = 0; i < n; i++) {
             char rate[16];
             goss_human_bytes(rate, r[i].ms > 0 ? (double)w->len / r[i].ms * 1000 : 0);
@@ -88,9 +91,10 @@ static int locate(goss_inputs *set, struct what *w, uint64_t offset, int has_len
         limit = t->n_bytes;
     }
     if (offset > limit || (has_len && len > limit - offset))
-        return goss_fail(err, GOSS_EINVAL, (int64_t)offset, "The %s has %llu bytes: there are not %llu of them from byte %llu on.",
-                         w->tensor ? "tensor" : "file", (unsigned long long)limit, (unsigned long long)(has_len ? len : 1),
-                         (unsigned long long)offset);
+        return goss_fail(err, GOSS_EINVAL, (int64_t)offset,
+                         "The %s has %llu bytes: there are not %llu of them from byte %llu on.",
+                         w->tensor ? "tensor" : "file", (unsigned long long)limit,
+                         (unsigned long long)(has_len ? len : 1), (unsigned long long)offset);
     const uint64_t rest = limit - offset;
     w->offset = begin + offset;
     w->len = has_len ? len : w->tensor || rest < DEFAULT_LEN ? rest : DEFAULT_LEN;
@@ -125,14 +129,25 @@ int goss_cmd_range(int argc, char **argv)
     uint64_t offset = 0, len = UINT64_MAX;
     const char *path = NULL, *gguf = NULL, *tensor = NULL;
     const goss_option options[] = {
-        { "--tensor", GOSS_OPT_STR, &tensor, .arg = "NAME", .help = "read this tensor; --offset and --len count inside it" },
+        { "--tensor", GOSS_OPT_STR, &tensor, .arg = "NAME",
+          .help = "read this tensor; --offset and --len count inside it" },
         { "--offset", GOSS_OPT_U64, &offset, .arg = "O", .help = "first byte (0)" },
         { "--len", GOSS_OPT_SIZE, &len, .arg = "N", .help = "bytes to read (1 MiB; a tensor whole)" },
-        { "--repeat", GOSS_OPT_INT, &repeat, .arg = "N", .help = "read N times and compare (1)", .min = 1, .max = MAX_REPEAT },
-        { "--gguf,-m", GOSS_OPT_STR, &gguf, .arg = "PATH", .help = "the file, instead of an argument", .env = "GPT_OSS_GGUF_PATH" },
+        { "--repeat", GOSS_OPT_INT, &repeat, .arg = "N", .help = "read N times and compare (1)", .min = 1,
+          .max = MAX_REPEAT },
+        { "--gguf,-m", GOSS_OPT_STR, &gguf, .arg = "PATH", .help = "the file, instead of an argument",
+          .env = "GPT_OSS_GGUF_PATH" },
         { "--json", GOSS_OPT_FLAG, &json, .help = "as JSON" },
-        { 0 } };
-    const goss_usage usage = { "range", "[PATH|URL]", "Reads bytes of a GGUF file and prints their SHA-256. Fails when repeated reads differ.", 0, 1, { options } };
+        { 0 }
+    };
+    const goss_usage usage = {
+        "range",
+        "[PATH|URL]",
+        "Reads bytes of a GGUF file and prints their SHA-256. Fails when repeated reads differ.",
+        0,
+        1,
+        { options }
+    };
     const int n = goss_options_read(&usage, argc, argv, &path);
     if (n < 0)
         return ~n;
@@ -149,7 +164,8 @@ int goss_cmd_range(int argc, char **argv)
     } else { /* any file will do: its header is not looked at */
         set.input = goss_mem_array(1, sizeof *set.input);
         set.keep = goss_mem_array(1, sizeof *set.keep);
-        rc = set.input && set.keep ? goss_input_open(&set.input[0], path, &err) : goss_fail(&err, GOSS_ENOMEM, -1, "There is not enough memory.");
+        rc = set.input && set.keep ? goss_input_open(&set.input[0], path, &err)
+                                   : goss_fail(&err, GOSS_ENOMEM, -1, "There is not enough memory.");
         set.n = rc == 0;
     }
     if (rc == 0)

@@ -1,5 +1,6 @@
-/* main.c - gossamer COMMAND ...: finds the command and runs it. Results go to standard output, all else to standard error;
- * the exit status is 0 done, 1 failed, 2 wrong usage. Output that could not be written is a failure too. */
+/* main.c - gossamer COMMAND ...: finds the command and runs it. Results go to standard output, all else to
+ * standard error; the exit status is 0 done, 1 failed, 2 wrong usage. Output that could not be written is a
+ * failure too. */
 #include "commands.h"
 #include <errno.h>
 #include <gossamer.h>
@@ -15,7 +16,8 @@ enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void show_commands(FILE *to)
 {
-    fprintf(to, "gossamer " GOSS_VERSION ": runs gpt-oss and llama GGUF models\n\nusage: gossamer COMMAND [ARGUMENTS] [OPTIONS]\n\n");
+    fprintf(to, "gossamer " GOSS_VERSION
+                ": runs gpt-oss and llama GGUF models\n\nusage: gossamer COMMAND [ARGUMENTS] [OPTIONS]\n\n");
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
     fprintf(to, "\n  gossamer COMMAND --help lists the options of one command.\n");

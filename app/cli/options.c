@@ -1,5 +1,5 @@
-/* options.c - the option parser. Rows of the tables are the only knowledge of options there is. Environment variables are
- * applied first, so that flags win. */
+/* options.c - the option parser. Rows of the tables are the only knowledge of options there is. Environment
+ * variables are applied first, so that flags win. */
 #include "options.h"
 #include "../../src/base/fmt.h"
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- names ----------------------------------------------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------------------------------- */
 /* Is name (n bytes) one of the comma-separated names? */
 static int has_name(const char *names, const char *name, size_t n)
 {
@@ -74,7 +74,7 @@ static int unknown(const goss_usage *u, const char *name, size_t n)
     return ~2;
 }
 
-/* ---- values ---------------------------------------------------------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------------------------------- */
 /* How a value's place is called in messages: the option, or the variable. */
 struct place { const goss_usage *u; const goss_option *o; const char *name; };
 
@@ -91,7 +91,10 @@ static int out_of_range(const struct place *p, const char *value)
     return refuse(p, value, wanted);
 }
 
-static int limited(const goss_option *o, double v) { return (o->min != 0 || o->max != 0) && (v < o->min || v > o->max); }
+static int limited(const goss_option *o, double v)
+{
+    return (o->min != 0 || o->max != 0) && (v < o->min || v > o->max);
+}
 
 static int set_int(const struct place *p, const char *value)
 {
@@ -124,7 +127,9 @@ static int set_u64(const struct place *p, const char *value)
         end += (*end == 'i') + (end[*end == 'i'] == 'B');
     }
     if (*end)
-        return refuse(p, value, p->o->kind == GOSS_OPT_SIZE ? "a number of bytes such as 512M or 4G" : "a whole number, not negative");
+        return refuse(p, value,
+                      p->o->kind == GOSS_OPT_SIZE ? "a number of bytes such as 512M or 4G"
+                                                  : "a whole number, not negative");
     if (limited(p->o, (double)v))
         return out_of_range(p, value);
     *(uint64_t *)p->o->to = v;
@@ -198,7 +203,7 @@ static int set(const struct place *p, const char *value)
     }
 }
 
-/* ---- help ------------------------------------------------------------------------------------------------------------------- */
+/* ---- help ---------------------------------------------------------------------------------------- */
 static void show_option(const goss_option *o)
 {
     char left[80], names[60];
@@ -225,7 +230,7 @@ static void show_help(const goss_usage *u)
     }
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------------- */
 static int read_environment(const goss_usage *u)
 {
     for (int g = 0; g < GOSS_USAGE_GROUPS && u->groups[g]; g++)
@@ -279,12 +284,14 @@ int goss_options_read(const goss_usage *u, int argc, char **argv, const char **a
         } else if (n < u->max_args) {
             args[n++] = a;
         } else {
-            fprintf(stderr, "gossamer %s: \"%s\" is one argument too many; usage: gossamer %s %s [OPTIONS]\n", u->command, a, u->command, u->args);
+            fprintf(stderr, "gossamer %s: \"%s\" is one argument too many; usage: gossamer %s %s [OPTIONS]\n",
+                    u->command, a, u->command, u->args);
             rc = ~2;
         }
     }
     if (rc == 0 && n < u->min_args) {
-        fprintf(stderr, "gossamer %s: an argument is missing; usage: gossamer %s %s [OPTIONS]\n", u->command, u->command, u->args);
+        fprintf(stderr, "gossamer %s: an argument is missing; usage: gossamer %s %s [OPTIONS]\n", u->command,
+                u->command, u->args);
         rc = ~2;
     }
     return rc ? rc : n;

@@ -15,7 +15,8 @@
 #include <gossamer.h>
 
 enum { /* what `to` points at */
-    GOSS_OPT_FLAG = 1,  /* int: 1 when given (no argument); from the environment 1, true, yes, on or 0, false, no, off */
+    /* int: 1 when given (no argument); from the environment 1, true, yes, on or 0, false, no, off */
+    GOSS_OPT_FLAG = 1,
     GOSS_OPT_INT,       /* int */
     GOSS_OPT_U64,       /* uint64_t */
     GOSS_OPT_SIZE,      /* uint64_t: bytes, with K, M, G or T (of 1024) behind */
@@ -44,14 +45,15 @@ typedef struct goss_usage {
     const goss_option *groups[GOSS_USAGE_GROUPS]; /* tables that end with names NULL; NULL: no more */
 } goss_usage;
 
-/* Reads environment and argv (argv[0] is the command). Returns how many plain arguments there are, in args (max_args of room),
+/* Reads environment and argv (argv[0] is the command). Returns how many plain arguments there are, in args
+ * (max_args of room),
  * or ~status when the program should exit with that status: ~0 after --help, ~2 after an error that was explained. */
 int goss_options_read(const goss_usage *u, int argc, char **argv, const char **args);
 
 /* "gossamer COMMAND: sentence" on standard error; returns status. */
 int goss_cli_fail(const char *command, int status, const goss_error *err);
 
-/* ---- options that several commands share ------------------------------------------------------------------------------- */
+/* ---- options that several commands share --------------------------------------------------------- */
 typedef struct goss_engine_options {
     goss_engine_config config;      /* filled */
     const char *gguf, *telemetry;   /* --gguf; --telemetry FILE */
@@ -62,17 +64,22 @@ typedef struct goss_engine_options {
 
 /* Sets defaults and fills o->table for goss_usage.groups. */
 void goss_engine_options_init(goss_engine_options *o);
-/* After reading: sets config.model_path (argument, else --gguf, else GPT_OSS_GGUF_PATH, else the demo model) and what depends
+/* After reading: sets config.model_path (argument, else --gguf, else GPT_OSS_GGUF_PATH, else the demo
+ * model) and what depends
  * on several options. `model` may be NULL. 0, or the exit status after an explanation. */
 int goss_engine_options_finish(goss_engine_options *o, const char *command, const char *model);
 
 /* Sampling options over *p (set to its defaults). */
-typedef struct goss_sampling_options { goss_params params; goss_option_list stop; goss_option table[20]; } goss_sampling_options;
+typedef struct goss_sampling_options {
+    goss_params params;
+    goss_option_list stop;
+    goss_option table[20];
+} goss_sampling_options;
 void goss_sampling_options_init(goss_sampling_options *o);
 void goss_sampling_options_finish(goss_sampling_options *o);
 
-/* For commands that only read a model's bytes: the argument, else `gguf` (the value of their --gguf), else the demo model, put into room.
- * NULL after an explanation when there is none. */
+/* For commands that only read a model's bytes: the argument, else `gguf` (the value of their --gguf), else
+ * the demo model, put into room. NULL after an explanation when there is none. */
 const char *goss_model_argument(const char *command, const char *argument, const char *gguf, char *room, size_t cap);
 
 /* The demo model shipped with the program: beside the build, or installed. 1 found, 0 not. */

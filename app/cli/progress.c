@@ -18,7 +18,11 @@ void goss_human_bytes(char out[16], double bytes)
 
 void goss_progress_start(goss_progress *p, const char *label, uint64_t from, uint64_t total)
 {
-    *p = (goss_progress){ .label = label, .from = from, .total = total, .begun_ms = goss_os_now_ms(), .shown = isatty(STDERR_FILENO) };
+    *p = (goss_progress){ .label = label,
+                          .from = from,
+                          .total = total,
+                          .begun_ms = goss_os_now_ms(),
+                          .shown = isatty(STDERR_FILENO) };
 }
 
 static void draw(const goss_progress *p, uint64_t done, double now)
@@ -37,7 +41,8 @@ static void draw(const goss_progress *p, uint64_t done, double now)
         goss_fmt(left, sizeof left, "  %d:%02d left", s / 60, s % 60);
     }
     if (p->total)
-        fprintf(stderr, "\r\033[K%s [%s] %d %%  %s of %s  %s/s%s", p->label, bar, (int)(share * 100), have, all, rate, left);
+        fprintf(stderr, "\r\033[K%s [%s] %d %%  %s of %s  %s/s%s", p->label, bar, (int)(share * 100), have,
+                all, rate, left);
     else
         fprintf(stderr, "\r\033[K%s  %s  %s/s", p->label, have, rate);
     fflush(stderr);

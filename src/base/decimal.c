@@ -9,7 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-/* The largest number that occurs: 10^1124 shifted by 64 bits (reading 800 digits at the smallest exponent): 3,800 bits. */
+/* The largest number that occurs: 10^1124 shifted by 64 bits (reading 800 digits at the smallest exponent):
+ * 3,800 bits. */
 enum { WORDS = 136 };
 typedef struct big { int n; uint32_t w[WORDS]; } big; /* n words, the highest not 0; n 0: zero */
 

@@ -4,7 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* value = 0.d1 d2 d3 ... * 10^point; digits are '0'..'9', the first is not 0 (n 0: the value is, or rounds to, zero). */
+/* value = 0.d1 d2 d3 ... * 10^point; digits are '0'..'9', the first is not 0 (n 0: the value is, or rounds
+ * to, zero). */
 enum { GOSS_DECIMAL_DIGITS = 800 };
 typedef struct goss_decimal { int n, point; char digit[GOSS_DECIMAL_DIGITS]; } goss_decimal;
 

@@ -1,4 +1,5 @@
-/* error.c - the names of the error codes, and filling goss_error. A sentence that does not fit is cut at a whole character. */
+/* error.c - the names of the error codes, and filling goss_error. A sentence that does not fit is cut at a
+ * whole character. */
 #include "error.h"
 #include "fmt.h"
 #include <string.h>

@@ -5,5 +5,6 @@
 
 /* Fills err (may be NULL) and returns code, so that callers write `return goss_fail(err, GOSS_EFORMAT, pos, "...")`.
  * The format is goss_fmt's (fmt.h). position -1: none. A filled err is overwritten. */
-int goss_fail(goss_error *err, int code, int64_t position, const char *format, ...) __attribute__((format(printf, 4, 5)));
+int goss_fail(goss_error *err, int code, int64_t position, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 #endif

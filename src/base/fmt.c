@@ -1,5 +1,5 @@
-/* fmt.c - a small printf into memory, and the number reader. One writer (struct sink) counts what would have been written and
- * stores what fits, so that the return value is snprintf's. */
+/* fmt.c - a small printf into memory, and the number reader. One writer (struct sink) counts what would have
+ * been written and stores what fits, so that the return value is snprintf's. */
 #include "fmt.h"
 #include "decimal.h"
 #include <math.h>
@@ -242,7 +242,7 @@ size_t goss_fmt(char *dst, size_t cap, const char *format, ...)
     return n;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------------- */
 /* The parts of a number of JSON's grammar: -? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)? */
 struct parts { size_t whole, n_whole, after, n_after, length; int negative, exponent; };
 
@@ -303,11 +303,12 @@ static int gather(goss_decimal *d, const char *s, const struct parts *p)
     return more;
 }
 
-/* Exact without big integers: both the digits and the power of ten are doubles without rounding, and one operation rounds once. */
+/* Exact without big integers: both the digits and the power of ten are doubles without rounding, and one
+ * operation rounds once. */
 static int read_small(const goss_decimal *d, double *out)
 {
-    static const double power[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+    static const double power[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
     const int e = d->point - d->n;
     if (d->n > 15 || e > 22 || e < -22)
         return 0;

@@ -1,5 +1,6 @@
 /* fmt.h - formatting and parsing of numbers without libc's stdio or locale, the same in wasm.
- * Understands %s %.*s %c %d %u %x %X %ld %lu %lld %llu %zu %p %% %.Nf %f %g (shortest that reads back, with %.Ng digits), width and 0. */
+ * Understands %s %.*s %c %d %u %x %X %ld %lu %lld %llu %zu %p %% %.Nf %f %g (shortest that reads back, with
+ * %.Ng digits), width and 0. */
 #ifndef GOSS_BASE_FMT_H
 #define GOSS_BASE_FMT_H
 #include <stdarg.h>

@@ -2,8 +2,9 @@
  *
  *   raw ... [ struct head, within the 64 bytes before ] [ the caller's n bytes, 64-byte aligned ]
  *
- * The bytes come zeroed from goss_os_heap_get (calloc natively), so big blocks cost no page until they are touched.
- * Counters are relaxed atomics: each is exact, a set of them read at once is not a snapshot of other threads' middle. */
+ * The bytes come zeroed from goss_os_heap_get (calloc natively), so big blocks cost no page until they are
+ * touched. Counters are relaxed atomics: each is exact, a set of them read at once is not a snapshot of other
+ * threads' middle. */
 #include "mem.h"
 #include "os.h"
 #include <stdatomic.h>

@@ -5,11 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *goss_mem_alloc(size_t n);                        /* zero-filled, 64-byte aligned; NULL when there is none or n is 0 */
+/* zero-filled, 64-byte aligned; NULL when there is none or n is 0 */
+void *goss_mem_alloc(size_t n);
 void *goss_mem_array(size_t count, size_t size);       /* as alloc, with the product checked */
 void *goss_mem_grow(void *p, size_t old_n, size_t n);  /* the new tail is zero; p stays valid on failure */
 void goss_mem_free(void *p);                           /* NULL is fine */
-/* Zero pages straight from the system, given back untouched pages free of cost (natively): for KV and other big reserves. */
+/* Zero pages straight from the system, given back untouched pages free of cost (natively): for KV and other
+ * big reserves. */
 void *goss_mem_reserve(size_t n);
 void goss_mem_release(void *p, size_t n);
 

@@ -7,14 +7,18 @@ int64_t goss_os_unix_time(void);                 /* seconds */
 int goss_os_cores(void);
 void goss_os_program_folder(char *dst, size_t cap);   /* where the running program's file lies, "." when unknown */
 uint64_t goss_os_memory(uint64_t *available);    /* bytes of RAM */
-/* Maps a file read-only. Fails with one sentence. The fd stays open with the mapping, so a replaced file keeps its bytes. */
+/* Maps a file read-only. Fails with one sentence. The fd stays open with the mapping, so a replaced file
+ * keeps its bytes. */
 typedef struct goss_mapping { const void *data; uint64_t size; int fd; } goss_mapping;
 int goss_os_map(goss_mapping *m, const char *path, goss_error *err);
 void goss_os_unmap(goss_mapping *m);
 /* Calls back with the name of every regular file of a folder, in no order. 0 or an error. */
 int goss_os_list(const char *folder, void (*fn)(void *ctx, const char *name), void *ctx, goss_error *err);
 /* CPU features by asking the machine (and the kernel, for AMX): a mask of GOSS_CPU_* of src/cpu/kern.h order. */
-enum { GOSS_CPU_AVX2 = 1, GOSS_CPU_AVX512VNNI = 2, GOSS_CPU_AMX = 4, GOSS_CPU_NEON = 8, GOSS_CPU_DOTPROD = 16, GOSS_CPU_SIMD128 = 32, GOSS_CPU_RELAXED = 64 };
+enum {
+    GOSS_CPU_AVX2 = 1, GOSS_CPU_AVX512VNNI = 2, GOSS_CPU_AMX = 4, GOSS_CPU_NEON = 8, GOSS_CPU_DOTPROD = 16,
+    GOSS_CPU_SIMD128 = 32, GOSS_CPU_RELAXED = 64
+};
 unsigned goss_os_cpu_features(void);
 
 /* For mem.c alone. Zeroed bytes aligned for any type, or NULL. */

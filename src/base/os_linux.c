@@ -57,7 +57,8 @@ uint64_t goss_os_memory(uint64_t *available)
         total = meminfo(text, "MemTotal");
         free_now = meminfo(text, "MemAvailable");
     }
-    if (read_small_file("/sys/fs/cgroup/memory.max", text, sizeof text) && number_at(text, &limit) && limit < (double)total) {
+    if (read_small_file("/sys/fs/cgroup/memory.max", text, sizeof text) && number_at(text, &limit) &&
+        limit < (double)total) {
         total = (uint64_t)limit;
         if (read_small_file("/sys/fs/cgroup/memory.current", text, sizeof text) && number_at(text, &used)) {
             const uint64_t left = used < limit ? (uint64_t)(limit - used) : 0;

@@ -1,6 +1,7 @@
-/* os_linux_x86.c - which of our x86 levels this machine runs. CPUID says what the silicon has, XGETBV what the kernel saves on a
- * task switch; both must agree. The AMX tiles must also be asked for (arch_prctl, per process), and the answer is then tried:
- * machines exist where CPUID shows AMX and the first tile instruction is illegal all the same. */
+/* os_linux_x86.c - which of our x86 levels this machine runs. CPUID says what the silicon has, XGETBV what
+ * the kernel saves on a task switch; both must agree. The AMX tiles must also be asked for (arch_prctl, per
+ * process), and the answer is then tried: machines exist where CPUID shows AMX and the first tile instruction
+ * is illegal all the same. */
 #define _GNU_SOURCE
 #include "os.h"
 #include <cpuid.h>
@@ -22,12 +23,12 @@ static struct regs cpuid(unsigned leaf, unsigned sub)
     return r;
 }
 
-__attribute__((target("xsave"))) static uint64_t saved_state(void) { return _xgetbv(0); }
+static __attribute__((target("xsave"))) uint64_t saved_state(void) { return _xgetbv(0); }
 
 static int has(unsigned reg, unsigned mask) { return (reg & mask) == mask; }
 
 /* A tile configuration with one 16-byte row in tile 0 (palette 1). */
-__attribute__((target("amx-tile"))) static void use_a_tile(void)
+static __attribute__((target("amx-tile"))) void use_a_tile(void)
 {
     _Alignas(64) unsigned char config[64] = { [0] = 1, [16] = 16, [48] = 1 };
     _tile_loadconfig(config);

@@ -1,4 +1,5 @@
-/* os_macos.c - cores, memory and CPU features of macOS, all by sysctl. Written to the documented interface; it has not been run. */
+/* os_macos.c - cores, memory and CPU features of macOS, all by sysctl. Written to the documented interface;
+ * it has not been run. */
 #include "os.h"
 #include <mach/mach.h>
 #include <mach-o/dyld.h>
@@ -40,8 +41,8 @@ unsigned goss_os_cpu_features(void)
     unsigned mask = 0;
     if (number("hw.optional.avx2_0") && number("hw.optional.fma") && number("hw.optional.f16c"))
         mask |= GOSS_CPU_AVX2;
-    if ((mask & GOSS_CPU_AVX2) && number("hw.optional.avx512f") && number("hw.optional.avx512bw") && number("hw.optional.avx512vl") &&
-        number("hw.optional.avx512dq") && number("hw.optional.avx512vnni"))
+    if ((mask & GOSS_CPU_AVX2) && number("hw.optional.avx512f") && number("hw.optional.avx512bw") &&
+        number("hw.optional.avx512vl") && number("hw.optional.avx512dq") && number("hw.optional.avx512vnni"))
         mask |= GOSS_CPU_AVX512VNNI;
     if (number("hw.optional.AdvSIMD") || number("hw.optional.neon"))
         mask |= GOSS_CPU_NEON;

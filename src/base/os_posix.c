@@ -74,7 +74,8 @@ int goss_os_list(const char *folder, void (*fn)(void *ctx, const char *name), vo
 {
     DIR *dir = opendir(folder);
     if (!dir)
-        return goss_fail(err, errno == ENOENT ? GOSS_ENOENT : GOSS_EIO, -1, "Cannot read the folder %s: %s.", folder, strerror(errno));
+        return goss_fail(err, errno == ENOENT ? GOSS_ENOENT : GOSS_EIO, -1, "Cannot read the folder %s: %s.",
+                         folder, strerror(errno));
     for (const struct dirent *d; (d = readdir(dir)) != NULL;)
         if (d->d_name[0] != '.')
             fn(ctx, d->d_name);

@@ -1,16 +1,17 @@
 /* thread.c - the pool on POSIX threads.
  *
- * One 64-bit word, the ticket, is the whole hand-out: job number << 32 | tasks left. Taking a task is a compare-and-swap
- * that lowers it by one. A swap can only succeed while its job is open, and a job's fields change only after all its
- * tasks were done, so what a thread read between loading the ticket and swapping it belongs to that job: a worker that
- * wakes late touches nothing, and run() need not wait for it.
+ * One 64-bit word, the ticket, is the whole hand-out: job number << 32 | tasks left. Taking a task is a
+ * compare-and-swap that lowers it by one. A swap can only succeed while its job is open, and a job's fields
+ * change only after all its tasks were done, so what a thread read between loading the ticket and swapping it
+ * belongs to that job: a worker that wakes late touches nothing, and run() need not wait for it.
  *
- *   run():   set fields, n_done = 0 -> ticket = (job + 1, n) -> wake sleepers -> take tasks -> wait until n_done == n
- *   worker:  spin on the ticket -> take tasks -> n_done++ each -> nothing for SPINS looks: sleep on the condition
+ *   run():   set fields, n_done = 0 -> ticket = (job + 1, n) -> wake sleepers -> take tasks
+ *            -> wait for n_done == n
+ *   worker:  spin on the ticket -> take tasks -> n_done++ each -> nothing for SPINS looks: sleep
  *
- * Sleepers announce themselves before their last look at the ticket and run() publishes the ticket before it looks for
- * sleepers, all in the one order of sequentially consistent operations: no wake-up is lost. Where there are fewer cores
- * than threads nobody spins. */
+ * Sleepers announce themselves before their last look at the ticket and run() publishes the ticket before it
+ * looks for sleepers, all in the one order of sequentially consistent operations: no wake-up is lost. Where
+ * there are fewer cores than threads nobody spins. */
 #include "thread.h"
 #include "mem.h"
 #include "os.h"
@@ -118,7 +119,8 @@ int goss_pool_open(goss_pool **out, int n_threads)
     p->n_threads = n_threads;
     p->spins = n_threads <= cores ? SPINS : 0;
     p->workers = goss_mem_array((size_t)n_threads, sizeof *p->workers);
-    p->synced = !pthread_mutex_init(&p->lock, NULL) && !pthread_cond_init(&p->work, NULL) && !pthread_cond_init(&p->done, NULL);
+    p->synced = !pthread_mutex_init(&p->lock, NULL) && !pthread_cond_init(&p->work, NULL) &&
+                !pthread_cond_init(&p->done, NULL);
     if (!p->workers || !p->synced || start_workers(p)) {
         goss_pool_close(&p);
         return GOSS_ENOMEM;

@@ -5,11 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 typedef struct goss_pool goss_pool;
-/* fn(ctx, task, thread): tasks 0..n_tasks-1 are handed out in order through one atomic counter; thread is 0..n_threads-1. */
+/* fn(ctx, task, thread): tasks 0..n_tasks-1 are handed out in order through one atomic counter; thread is
+ * 0..n_threads-1. */
 typedef void (*goss_task_fn)(void *ctx, int task, int thread);
 int goss_pool_open(goss_pool **out, int n_threads);  /* n_threads counts the caller; 0: one per core */
 void goss_pool_close(goss_pool **pool);
 int goss_pool_threads(const goss_pool *pool);
-/* Runs all tasks and returns when they are done (a full barrier). Only from the thread that owns the pool. No allocation. */
+/* Runs all tasks and returns when they are done (a full barrier). Only from the thread that owns the pool.
+ * No allocation. */
 void goss_pool_run(goss_pool *pool, goss_task_fn fn, void *ctx, int n_tasks);
 #endif

@@ -1,14 +1,17 @@
 /* gguf.c - the GGUF header parser.
  *
  *   "GGUF" | u32 version | u64 n_tensors | u64 n_kv | n_kv x (string key, u32 type, value)
- *          | n_tensors x (string name, u32 n_dims, u64 ne[n_dims], u32 type, u64 offset) | padding | tensor data
+ *          | n_tensors x (string name, u32 n_dims, u64 ne[n_dims], u32 type, u64 offset) | padding | tensor
+ * data
  *
- * The header is walked twice. The first walk checks every field and stores nothing; only a header that is whole and sound
- * so far is walked again to fill the arrays, whose sizes are then known. So a hostile count or length allocates nothing.
- * The second walk makes all the checks again: a mapped file may have changed in between.
+ * The header is walked twice. The first walk checks every field and stores nothing; only a header that is
+ * whole and sound so far is walked again to fill the arrays, whose sizes are then known. So a hostile count
+ * or length allocates nothing. The second walk makes all the checks again: a mapped file may have changed in
+ * between.
  *
- * Reading goes through struct reader, whose `rc` stays set once something failed: the walkers check it once a record.
- * What needs all records at once (duplicates, overlaps) is found by sorting indices, since n log n holds for any input. */
+ * Reading goes through struct reader, whose `rc` stays set once something failed: the walkers check it once a
+ * record. What needs all records at once (duplicates, overlaps) is found by sorting indices, since n log n
+ * holds for any input. */
 #include "gguf.h"
 #include "../base/buf.h"
 #include "../base/error.h"
@@ -16,7 +19,14 @@
 #include "../base/utf8.h"
 #include <string.h>
 
-enum { MAX_RECORDS = 100000, MAX_KEY = 65535, DEFAULT_ALIGNMENT = 32, MAX_ALIGNMENT = 1 << 20, MIN_KV = 13, MIN_TENSOR = 33 };
+enum {
+    MAX_RECORDS = 100000,
+    MAX_KEY = 65535,
+    DEFAULT_ALIGNMENT = 32,
+    MAX_ALIGNMENT = 1 << 20,
+    MIN_KV = 13,
+    MIN_TENSOR = 33
+};
 
 struct reader {
     const uint8_t *bytes;
@@ -27,14 +37,15 @@ struct reader {
     uint64_t farthest_end;
 };
 
-/* ---- fields ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fields -------------------------------------------------------------------------------------- */
 /* Are there k more bytes? In the file at all, and here already? */
 static int need(struct reader *r, uint64_t k, const char *what)
 {
     if (r->rc)
         return 0;
     if (k > r->file_size - r->pos) {
-        r->rc = goss_fail(r->err, GOSS_EFORMAT, (int64_t)r->pos, "The GGUF file ends inside %s at byte %llu: it is cut off or damaged.", what,
+        r->rc = goss_fail(r->err, GOSS_EFORMAT, (int64_t)r->pos,
+                          "The GGUF file ends inside %s at byte %llu: it is cut off or damaged.", what,
                           (unsigned long long)r->pos);
         return 0;
     }
@@ -82,8 +93,10 @@ static goss_str read_name(struct reader *r, uint64_t most, const char *what)
     for (uint64_t i = 0; !bad && i < s.n; i++)
         bad = (uint8_t)s.s[i] < 0x20 || s.s[i] == 0x7F;
     if (bad)
-        r->rc = goss_fail(r->err, GOSS_EFORMAT, (int64_t)at, "The GGUF file has %s at byte %llu that is empty, longer than %llu bytes or not clean UTF-8.",
-                          what, (unsigned long long)at, (unsigned long long)most);
+        r->rc = goss_fail(
+            r->err, GOSS_EFORMAT, (int64_t)at,
+            "The GGUF file has %s at byte %llu that is empty, longer than %llu bytes or not clean UTF-8.",
+            what, (unsigned long long)at, (unsigned long long)most);
     return s;
 }
 
@@ -93,12 +106,12 @@ static int value_size(int type) /* 0: not of fixed size, or no such type */
     return type >= 0 && type <= GOSS_KV_F64 ? sizes[type] : 0;
 }
 
-/* ---- key-value pairs -------------------------------------------------------------------------------------------------------- */
+/* ---- key-value pairs ----------------------------------------------------------------------------- */
 static void bad_value(struct reader *r, int code, uint64_t at, goss_str key, const char *what)
 {
     if (r->rc == 0)
-        r->rc = goss_fail(r->err, code, (int64_t)at, "The GGUF key \"%.*s\" has %s at byte %llu.", (int)(key.n < 64 ? key.n : 64), key.s, what,
-                          (unsigned long long)at);
+        r->rc = goss_fail(r->err, code, (int64_t)at, "The GGUF key \"%.*s\" has %s at byte %llu.",
+                          (int)(key.n < 64 ? key.n : 64), key.s, what, (unsigned long long)at);
 }
 
 static void decode_scalar(goss_kvpair *kv, const uint8_t *p, int size)
@@ -195,11 +208,12 @@ static void check_alignment(struct reader *r, goss_gguf *g, const goss_kvpair *k
         g->alignment = a;
 }
 
-/* ---- tensors ---------------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ------------------------------------------------------------------------------------- */
 static void bad_tensor(struct reader *r, int code, uint64_t at, const goss_tensor *t, const char *what)
 {
     if (r->rc == 0)
-        r->rc = goss_fail(r->err, code, (int64_t)at, "The tensor \"%s\", described at byte %llu, has %s.", t->name, (unsigned long long)at, what);
+        r->rc = goss_fail(r->err, code, (int64_t)at, "The tensor \"%s\", described at byte %llu, has %s.",
+                          t->name, (unsigned long long)at, what);
 }
 
 /* n_bytes = bytes of a row times the number of rows; the number of elements must fit an int64 too. */
@@ -225,7 +239,8 @@ static void measure(struct reader *r, goss_tensor *t, uint64_t at)
         bad_tensor(r, GOSS_EFORMAT, at, t, "a size beyond 64 bits");
 }
 
-/* Aligned, and not so far out that its end overflows; whether it ends inside the file is known when the header's end is. */
+/* Aligned, and not so far out that its end overflows; whether it ends inside the file is known when the
+ * header's end is. */
 static void place(struct reader *r, const goss_gguf *g, const goss_tensor *t)
 {
     uint64_t end;
@@ -268,7 +283,7 @@ static void read_tensor(struct reader *r, const goss_gguf *g, goss_tensor *t)
         place(r, g, t);
 }
 
-/* ---- the walk ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the walk ------------------------------------------------------------------------------------ */
 static void read_start(struct reader *r, goss_gguf *g)
 {
     if (!need(r, 4, "its first four bytes"))
@@ -280,8 +295,10 @@ static void read_start(struct reader *r, goss_gguf *g)
     r->pos = 4;
     g->version = (uint32_t)read_uint(r, 4, "its version");
     if (!r->rc && g->version != 2 && g->version != 3) {
-        const char *why = (g->version & 0xFFFF) == 0 && g->version ? "is for big-endian machines" : "has a version that is not supported";
-        r->rc = goss_fail(r->err, GOSS_EUNSUPPORTED, 4, "This GGUF file %s (version %u at byte 4): versions 2 and 3 are.", why, g->version);
+        const char *why = (g->version & 0xFFFF) == 0 && g->version ? "is for big-endian machines"
+                                                                   : "has a version that is not supported";
+        r->rc = goss_fail(r->err, GOSS_EUNSUPPORTED, 4,
+                          "This GGUF file %s (version %u at byte 4): versions 2 and 3 are.", why, g->version);
     }
     const uint64_t n_tensors = read_uint(r, 8, "its count of tensors"), n_kv = read_uint(r, 8, "its count of keys");
     if (r->rc)
@@ -289,7 +306,8 @@ static void read_start(struct reader *r, goss_gguf *g)
     const uint64_t left = r->file_size - r->pos;
     if (n_tensors > MAX_RECORDS || n_kv > MAX_RECORDS || n_kv * MIN_KV + n_tensors * MIN_TENSOR > left) {
         const int tensors = n_tensors > MAX_RECORDS || n_tensors * MIN_TENSOR > left;
-        r->rc = goss_fail(r->err, GOSS_EFORMAT, tensors ? 8 : 16, "The GGUF header claims %llu tensors and %llu keys, more than the file can hold.",
+        r->rc = goss_fail(r->err, GOSS_EFORMAT, tensors ? 8 : 16,
+                          "The GGUF header claims %llu tensors and %llu keys, more than the file can hold.",
                           (unsigned long long)n_tensors, (unsigned long long)n_kv);
     }
     if ((g->kv || g->tensors) && (n_tensors != g->n_tensors || n_kv != g->n_kv))
@@ -315,14 +333,16 @@ static int walk(struct reader *r, goss_gguf *g)
         read_tensor(r, g, g->tensors ? &g->tensors[i] : &one_tensor);
     g->header_bytes = r->pos;
     g->data_offset = (r->pos + g->alignment - 1) / g->alignment * g->alignment;
-    if (r->rc == 0 && r->farthest_end > 0 && (g->data_offset > r->file_size || r->farthest_end > r->file_size - g->data_offset))
-        r->rc = goss_fail(r->err, GOSS_EFORMAT, (int64_t)r->farthest.position,
-                          "The tensor \"%s\", described at byte %llu, ends beyond the file's %llu bytes: the file is cut off or damaged.",
-                          r->farthest.name, (unsigned long long)r->farthest.position, (unsigned long long)r->file_size);
+    if (r->rc == 0 && r->farthest_end > 0 &&
+        (g->data_offset > r->file_size || r->farthest_end > r->file_size - g->data_offset))
+        r->rc = goss_fail(
+            r->err, GOSS_EFORMAT, (int64_t)r->farthest.position,
+            "The tensor \"%s\", described at byte %llu, ends beyond the file's %llu bytes: it is cut off or damaged.",
+            r->farthest.name, (unsigned long long)r->farthest.position, (unsigned long long)r->file_size);
     return r->rc;
 }
 
-/* ---- checks over all records ---------------------------------------------------------------------------------------------------- */
+/* ---- checks over all records --------------------------------------------------------------------- */
 typedef int (*order_fn)(const void *records, uint32_t a, uint32_t b); /* < 0, 0, > 0 */
 
 static void sift(uint32_t *index, uint32_t from, uint32_t n, order_fn order, const void *records)
@@ -378,9 +398,12 @@ static int check_keys(const goss_gguf *g, uint32_t *index, goss_error *err)
     heap_sort(index, (uint32_t)g->n_kv, order_keys, g->kv);
     for (uint64_t i = 1; i < g->n_kv; i++)
         if (order_keys(g->kv, index[i - 1], index[i]) == 0) {
-            const goss_kvpair *a = &g->kv[index[i - 1]], *b = &g->kv[index[i]], *late = a->position > b->position ? a : b;
-            return goss_fail(err, GOSS_EFORMAT, (int64_t)late->position, "The GGUF key \"%.*s\" at byte %llu was there before.",
-                             (int)(late->key.n < 64 ? late->key.n : 64), late->key.s, (unsigned long long)late->position);
+            const goss_kvpair *a = &g->kv[index[i - 1]], *b = &g->kv[index[i]],
+                              *late = a->position > b->position ? a : b;
+            return goss_fail(err, GOSS_EFORMAT, (int64_t)late->position,
+                             "The GGUF key \"%.*s\" at byte %llu was there before.",
+                             (int)(late->key.n < 64 ? late->key.n : 64), late->key.s,
+                             (unsigned long long)late->position);
         }
     return 0;
 }
@@ -391,7 +414,8 @@ static int check_names(const goss_gguf *g, uint32_t *index, goss_error *err)
     for (uint64_t i = 1; i < g->n_tensors; i++) {
         const goss_tensor *t = &g->tensors[index[i]];
         if (order_names(g->tensors, index[i - 1], index[i]) == 0)
-            return goss_fail(err, GOSS_EFORMAT, (int64_t)t->position, "Two tensors are named \"%s\", one of them at byte %llu.", t->name,
+            return goss_fail(err, GOSS_EFORMAT, (int64_t)t->position,
+                             "Two tensors are named \"%s\", one of them at byte %llu.", t->name,
                              (unsigned long long)t->position);
     }
     return 0;
@@ -406,7 +430,8 @@ static int check_places(const goss_gguf *g, uint32_t *index, goss_error *err)
     for (uint64_t i = 1; i < g->n_tensors; i++) {
         const goss_tensor *a = &g->tensors[index[i - 1]], *b = &g->tensors[index[i]];
         if (a->offset + a->n_bytes > b->offset)
-            return goss_fail(err, GOSS_EFORMAT, (int64_t)b->offset, "The tensors \"%s\" and \"%s\" overlap at byte %llu.", a->name, b->name,
+            return goss_fail(err, GOSS_EFORMAT, (int64_t)b->offset,
+                             "The tensors \"%s\" and \"%s\" overlap at byte %llu.", a->name, b->name,
                              (unsigned long long)b->offset);
     }
     return 0;
@@ -460,16 +485,20 @@ int goss_gguf_parse(goss_gguf *g, const void *bytes, uint64_t n, uint64_t file_s
     return 0;
 }
 
-/* ---- split files ------------------------------------------------------------------------------------------------------------------ */
+/* ---- split files --------------------------------------------------------------------------------- */
 int goss_gguf_join(goss_gguf *g, goss_gguf *part, int shard, goss_error *err)
 {
     uint64_t number = 0, count = 0, first_count = 0;
     if (goss_gguf_u64(part, "split.no", &number, err) <= 0 || goss_gguf_u64(part, "split.count", &count, err) <= 0 ||
         goss_gguf_u64(g, "split.count", &first_count, err) <= 0)
-        return goss_fail(err, GOSS_EFORMAT, -1, "Part %d of the split model does not say which part it is (split.no, split.count).", shard + 1);
+        return goss_fail(err, GOSS_EFORMAT, -1,
+                         "Part %d of the split model does not say which part it is (split.no, split.count).",
+                         shard + 1);
     if (number != (uint64_t)shard || count != first_count || shard != g->n_shards)
-        return goss_fail(err, GOSS_EFORMAT, -1, "Part %d of the split model says it is part %llu of %llu; the first says there are %llu.", shard + 1,
-                         (unsigned long long)number + 1, (unsigned long long)count, (unsigned long long)first_count);
+        return goss_fail(err, GOSS_EFORMAT, -1,
+                         "Part %d of the split model says it is part %llu of %llu; the first says there are %llu.",
+                         shard + 1, (unsigned long long)number + 1, (unsigned long long)count,
+                         (unsigned long long)first_count);
     const uint64_t n = g->n_tensors + part->n_tensors;
     goss_tensor *all = n > MAX_RECORDS ? NULL : goss_mem_array((size_t)n, sizeof *all);
     if (!all && n > 0)
@@ -500,13 +529,15 @@ int goss_gguf_complete(const goss_gguf *g, goss_error *err)
         goss_gguf_u64(g, "split.tensors.count", &tensors, err) < 0)
         return GOSS_EFORMAT;
     if (number != 0)
-        return goss_fail(err, GOSS_EFORMAT, -1, "This file is part %llu of a split model: open its first part (-00001-of-%05llu.gguf).",
+        return goss_fail(err, GOSS_EFORMAT, -1,
+                         "This file is part %llu of a split model: open its first part (-00001-of-%05llu.gguf).",
                          (unsigned long long)number + 1, (unsigned long long)count);
     if (count > 1 && count != (uint64_t)g->n_shards)
-        return goss_fail(err, GOSS_EFORMAT, -1, "The model is split into %llu files and %d are here.", (unsigned long long)count, g->n_shards);
+        return goss_fail(err, GOSS_EFORMAT, -1, "The model is split into %llu files and %d are here.",
+                         (unsigned long long)count, g->n_shards);
     if (tensors != g->n_tensors)
-        return goss_fail(err, GOSS_EFORMAT, -1, "The split model should have %llu tensors and has %llu.", (unsigned long long)tensors,
-                         (unsigned long long)g->n_tensors);
+        return goss_fail(err, GOSS_EFORMAT, -1, "The split model should have %llu tensors and has %llu.",
+                         (unsigned long long)tensors, (unsigned long long)g->n_tensors);
     return 0;
 }
 

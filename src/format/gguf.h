@@ -1,8 +1,8 @@
 /* gguf.h - reads GGUF v2 and v3 headers: bytes in, views out. Trusts nothing: every count, length and offset is checked
  * against the bytes there are before it is used, and nothing is allocated before the whole header has been walked once.
  *
- * The header may arrive in pieces (a download): goss_gguf_parse answers GOSS_EAGAIN with how many bytes it wants at least.
- * Strings and arrays are views into the caller's header bytes, which are kept. */
+ * The header may arrive in pieces (a download): goss_gguf_parse answers GOSS_EAGAIN with how many bytes it
+ * wants at least. Strings and arrays are views into the caller's header bytes, which are kept. */
 #ifndef GOSS_FORMAT_GGUF_H
 #define GOSS_FORMAT_GGUF_H
 #include <gossamer.h>
@@ -14,7 +14,8 @@ enum { GOSS_KV_U8 = 0, GOSS_KV_I8, GOSS_KV_U16, GOSS_KV_I16, GOSS_KV_U32, GOSS_K
 typedef struct goss_kvpair {
     goss_str key; int type;
     union { uint64_t u; int64_t i; double f; goss_str str; } v;  /* integers widened; bool in u */
-    int elem_type; uint64_t n, elem_bytes; const uint8_t *elems; /* arrays: raw little-endian elements, elem_bytes in all */
+    /* arrays: raw little-endian elements, elem_bytes in all */
+    int elem_type; uint64_t n, elem_bytes; const uint8_t *elems;
     uint64_t position;                                           /* of the key in the file */
 } goss_kvpair;
 typedef struct goss_tensor {
@@ -32,16 +33,18 @@ typedef struct goss_gguf {
     int n_shards;
 } goss_gguf;
 
-/* Parses the header in bytes[0..n) of a file of file_size. GOSS_EAGAIN: *want says how many bytes are needed (at least).
- * The result must be freed with goss_gguf_free also after failure. */
+/* Parses the header in bytes[0..n) of a file of file_size. GOSS_EAGAIN: *want says how many bytes are
+ * needed (at least). The result must be freed with goss_gguf_free also after failure. */
 int goss_gguf_parse(goss_gguf *g, const void *bytes, uint64_t n, uint64_t file_size, uint64_t *want, goss_error *err);
-/* Adds the tensors of shard `shard` (1-based position after the first) and checks split.* against the first. `part` is emptied. */
+/* Adds the tensors of shard `shard` (1-based position after the first) and checks split.* against the
+ * first. `part` is emptied. */
 int goss_gguf_join(goss_gguf *g, goss_gguf *part, int shard, goss_error *err);
 int goss_gguf_complete(const goss_gguf *g, goss_error *err); /* all shards there, split.tensors.count agrees */
 void goss_gguf_free(goss_gguf *g);
 
 const goss_kvpair *goss_gguf_find(const goss_gguf *g, const char *key);
-/* Typed look-ups: 1 found, 0 absent, negative: there but of another kind (err says so). Any integer type fits that holds the value. */
+/* Typed look-ups: 1 found, 0 absent, negative: there but of another kind (err says so). Any integer type
+ * fits that holds the value. */
 int goss_gguf_u64(const goss_gguf *g, const char *key, uint64_t *out, goss_error *err);
 int goss_gguf_f64(const goss_gguf *g, const char *key, double *out, goss_error *err);
 int goss_gguf_bool(const goss_gguf *g, const char *key, int *out, goss_error *err);

@@ -1,4 +1,5 @@
-/* gguf_lookup.c - finding keys and tensors in a parsed header. Linear: a model has some 35 keys and a few hundred tensors. */
+/* gguf_lookup.c - finding keys and tensors in a parsed header. Linear: a model has some 35 keys and a few
+ * hundred tensors. */
 #include "../base/error.h"
 #include "gguf.h"
 #include <string.h>
@@ -22,12 +23,19 @@ const goss_tensor *goss_gguf_tensor(const goss_gguf *g, const char *name)
 
 static int other_kind(const goss_kvpair *kv, const char *wanted, goss_error *err)
 {
-    return goss_fail(err, GOSS_EFORMAT, (int64_t)kv->position, "The GGUF key \"%.*s\" at byte %llu should be %s.", (int)(kv->key.n < 64 ? kv->key.n : 64),
-                     kv->key.s, (unsigned long long)kv->position, wanted);
+    return goss_fail(
+        err, GOSS_EFORMAT, (int64_t)kv->position, "The GGUF key \"%.*s\" at byte %llu should be %s.",
+        (int)(kv->key.n < 64 ? kv->key.n : 64), kv->key.s, (unsigned long long)kv->position, wanted);
 }
 
-static int is_unsigned(int type) { return type == GOSS_KV_U8 || type == GOSS_KV_U16 || type == GOSS_KV_U32 || type == GOSS_KV_U64; }
-static int is_signed(int type) { return type == GOSS_KV_I8 || type == GOSS_KV_I16 || type == GOSS_KV_I32 || type == GOSS_KV_I64; }
+static int is_unsigned(int type)
+{
+    return type == GOSS_KV_U8 || type == GOSS_KV_U16 || type == GOSS_KV_U32 || type == GOSS_KV_U64;
+}
+static int is_signed(int type)
+{
+    return type == GOSS_KV_I8 || type == GOSS_KV_I16 || type == GOSS_KV_I32 || type == GOSS_KV_I64;
+}
 
 int goss_gguf_u64(const goss_gguf *g, const char *key, uint64_t *out, goss_error *err)
 {
@@ -89,7 +97,8 @@ static uint64_t little(const uint8_t *p, int size)
 /* The bounds are checked again: the bytes may be a mapped file that changed since it was parsed. */
 int goss_gguf_next_str(const goss_kvpair *kv, uint64_t *cursor, goss_str *out)
 {
-    if (kv->type != GOSS_KV_ARRAY || kv->elem_type != GOSS_KV_STRING || *cursor > kv->elem_bytes || kv->elem_bytes - *cursor < 8)
+    if (kv->type != GOSS_KV_ARRAY || kv->elem_type != GOSS_KV_STRING || *cursor > kv->elem_bytes ||
+        kv->elem_bytes - *cursor < 8)
         return 0;
     const uint64_t n = little(kv->elems + *cursor, 8);
     if (n > kv->elem_bytes - *cursor - 8)

@@ -1,8 +1,9 @@
-/* json.c - the JSON parser: one loop over the text, one stack frame an open container, nodes in document order.
+/* json.c - the JSON parser: one loop over the text, one stack frame an open container, nodes in document
+ * order.
  *
- * Stricter than many: no duplicate keys, no control characters in strings, valid UTF-8 only, numbers must fit a double,
- * nothing after the value. An escaped half of a surrogate pair is accepted and reads as U+FFFD, as JSON.stringify writes them.
- * Reading the tree is in json_tree.c. */
+ * Stricter than many: no duplicate keys, no control characters in strings, valid UTF-8 only, numbers must fit
+ * a double, nothing after the value. An escaped half of a surrogate pair is accepted and reads as U+FFFD, as
+ * JSON.stringify writes them. Reading the tree is in json_tree.c. */
 #include "../base/error.h"
 #include "../base/fmt.h"
 #include "../base/mem.h"
@@ -28,7 +29,8 @@ struct parser {
 static int fail(struct parser *p, int code, size_t at, const char *what)
 {
     if (p->rc == 0)
-        p->rc = goss_fail(p->err, code, (int64_t)at, "The JSON text has %s at byte %llu.", what, (unsigned long long)at);
+        p->rc = goss_fail(p->err, code, (int64_t)at, "The JSON text has %s at byte %llu.", what,
+                          (unsigned long long)at);
     return p->rc;
 }
 
@@ -40,7 +42,7 @@ static int unexpected(struct parser *p, const char *wanted)
     return fail(p, GOSS_EFORMAT, p->at, what);
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------------------------------------- */
+/* ---- nodes --------------------------------------------------------------------------------------- */
 static int grow(struct parser *p)
 {
     goss_json *j = p->j;
@@ -75,7 +77,7 @@ static uint32_t add_node(struct parser *p, int kind, size_t start, size_t end)
     return at;
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------------------------------------ */
+/* ---- tokens -------------------------------------------------------------------------------------- */
 static int hex4(const char *s)
 {
     int v = 0;
@@ -104,7 +106,9 @@ static int scan_string(struct parser *p, size_t *start, size_t *end)
         if (c < 0x20)
             return fail(p, GOSS_EFORMAT, at, "a control character in a string");
         if (c == '\\') {
-            used = at + 1 < n && strchr("\"\\/bfnrt", s[at + 1]) && s[at + 1] ? 2 : at + 6 <= n && s[at + 1] == 'u' && hex4(s + at + 2) >= 0 ? 6 : 0;
+            used = at + 1 < n && strchr("\"\\/bfnrt", s[at + 1]) && s[at + 1] ? 2
+                   : at + 6 <= n && s[at + 1] == 'u' && hex4(s + at + 2) >= 0 ? 6
+                                                                              : 0;
             if (used == 0)
                 return fail(p, GOSS_EFORMAT, at, "an unknown or cut escape in a string");
         } else if (c >= 0x80) {
@@ -139,7 +143,13 @@ static int scan_number(struct parser *p)
 
 static int scan_word(struct parser *p)
 {
-    static const struct { const char *word; size_t n; int kind; } words[] = { { "null", 4, GOSS_JSON_NULL }, { "true", 4, GOSS_JSON_TRUE }, { "false", 5, GOSS_JSON_FALSE } };
+    static const struct {
+        const char *word;
+        size_t n;
+        int kind;
+    } words[] = { { "null", 4, GOSS_JSON_NULL },
+                  { "true", 4, GOSS_JSON_TRUE },
+                  { "false", 5, GOSS_JSON_FALSE } };
     for (int i = 0; i < 3; i++)
         if (p->j->n_text - p->at >= words[i].n && !memcmp(p->j->text + p->at, words[i].word, words[i].n)) {
             add_node(p, words[i].kind, p->at, p->at + words[i].n);
@@ -149,11 +159,11 @@ static int scan_word(struct parser *p)
     return scan_number(p);
 }
 
-/* ---- containers --------------------------------------------------------------------------------------------------------------- */
+/* ---- containers ---------------------------------------------------------------------------------- */
 static int compare_keys(const goss_json *j, uint32_t a, uint32_t b)
 {
-    return goss_json_text_compare(j->text + j->nodes[a].start, j->nodes[a].end - j->nodes[a].start, j->text + j->nodes[b].start,
-                                  j->nodes[b].end - j->nodes[b].start);
+    return goss_json_text_compare(j->text + j->nodes[a].start, j->nodes[a].end - j->nodes[a].start,
+                                  j->text + j->nodes[b].start, j->nodes[b].end - j->nodes[b].start);
 }
 
 static void sift(const goss_json *j, uint32_t *keys, uint32_t from, uint32_t n)
@@ -199,7 +209,9 @@ static int check_keys(struct parser *p, uint32_t object)
         duplicate = sorted_duplicate(j, keys, n);
     if (keys != few)
         goss_mem_free(keys);
-    return duplicate ? fail(p, GOSS_EFORMAT, j->nodes[duplicate].start - 1, "a key for the second time in one object") : 0;
+    return duplicate ? fail(p, GOSS_EFORMAT, j->nodes[duplicate].start - 1,
+                            "a key for the second time in one object")
+                     : 0;
 }
 
 static int open_container(struct parser *p, int kind)

@@ -1,10 +1,14 @@
-/* json.h - JSON (RFC 8259) in: a strict parser into a flat array of nodes over the caller's bytes. No recursion, bounded
- * depth and node count, errors with byte positions, duplicate keys refused. The same code reads requests, goldens and schemas. */
+/* json.h - JSON (RFC 8259) in: a strict parser into a flat array of nodes over the caller's bytes. No
+ * recursion, bounded depth and node count, errors with byte positions, duplicate keys refused. The same code
+ * reads requests, goldens and schemas. */
 #ifndef GOSS_FORMAT_JSON_H
 #define GOSS_FORMAT_JSON_H
 #include "../base/buf.h"
 #include <gossamer.h>
-enum { GOSS_JSON_NULL = 1, GOSS_JSON_FALSE, GOSS_JSON_TRUE, GOSS_JSON_NUMBER, GOSS_JSON_STRING, GOSS_JSON_ARRAY, GOSS_JSON_OBJECT };
+enum {
+    GOSS_JSON_NULL = 1, GOSS_JSON_FALSE, GOSS_JSON_TRUE, GOSS_JSON_NUMBER, GOSS_JSON_STRING, GOSS_JSON_ARRAY,
+    GOSS_JSON_OBJECT
+};
 typedef struct goss_json_node {
     int kind;
     uint32_t start, end;    /* the value's bytes in the text; strings: without the quotes, still escaped */
@@ -15,7 +19,8 @@ typedef struct goss_json_node {
 typedef struct goss_json { const char *text; size_t n_text; goss_json_node *nodes; uint32_t n_nodes, cap; } goss_json;
 
 typedef struct goss_json_limits { uint32_t max_depth, max_nodes; } goss_json_limits; /* 0: 64 deep, 1 M nodes */
-int goss_json_parse(goss_json *j, const char *text, size_t n, const goss_json_limits *limits, goss_error *err); /* text kept; root is node 0 */
+/* text is kept; the root is node 0 */
+int goss_json_parse(goss_json *j, const char *text, size_t n, const goss_json_limits *limits, goss_error *err);
 void goss_json_free(goss_json *j);
 /* Nodes are named by index; -1 is "absent" and every call accepts it. */
 int goss_json_get(const goss_json *j, int object, const char *key);     /* -1 */
@@ -27,6 +32,7 @@ int goss_json_is(const goss_json *j, int node, const char *text);       /* a str
 int goss_json_string(const goss_json *j, int node, goss_buf *out);      /* appends the unescaped bytes; 0 or an error */
 double goss_json_number(const goss_json *j, int node, double absent);
 int goss_json_bool(const goss_json *j, int node, int absent);
-int goss_json_write(const goss_json *j, int node, goss_buf *out);       /* appends the value compactly, members in order */
+/* appends the value compactly, members in order */
+int goss_json_write(const goss_json *j, int node, goss_buf *out);
 int goss_json_write_spaced(const goss_json *j, int node, goss_buf *out); /* with ", " and ": " as Python's json.dumps */
 #endif

@@ -1,4 +1,5 @@
-/* json_tree.c - reading a parsed JSON tree, and writing parts of it back. Every look-up walks: objects of requests are small. */
+/* json_tree.c - reading a parsed JSON tree, and writing parts of it back. Every look-up walks: objects of
+ * requests are small. */
 #include "../base/utf8.h"
 #include "json.h"
 #include "json_text.h"
@@ -69,7 +70,10 @@ static const goss_json_node *node_at(const goss_json *j, int node)
     return node >= 0 && (uint32_t)node < j->n_nodes ? &j->nodes[node] : NULL;
 }
 
-static int is_container(const goss_json_node *x) { return x && (x->kind == GOSS_JSON_ARRAY || x->kind == GOSS_JSON_OBJECT); }
+static int is_container(const goss_json_node *x)
+{
+    return x && (x->kind == GOSS_JSON_ARRAY || x->kind == GOSS_JSON_OBJECT);
+}
 
 int goss_json_kind(const goss_json *j, int node)
 {

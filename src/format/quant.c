@@ -1,28 +1,52 @@
-/* quant.c - geometry and exact meaning of the tensor types: the definition that every faster kernel is tested against.
+/* quant.c - geometry and exact meaning of the tensor types: the definition that every faster kernel is tested
+ * against.
  *
- * All products here are exact in f32 (an f16 scale has 11 bits, block scales at most 8, quants at most 8), so the only
- * rounding is the one addition of types with a minimum: what comes out does not depend on the order of evaluation. Every
- * type is a function over one block; rows of a tensor are whole blocks without padding. Blocks are read byte by byte, since
- * rows of MXFP4 or Q6_K have odd sizes and alignment. */
+ * All products here are exact in f32 (an f16 scale has 11 bits, block scales at most 8, quants at most 8), so
+ * the only rounding is the one addition of types with a minimum: what comes out does not depend on the order
+ * of evaluation. Every type is a function over one block; rows of a tensor are whole blocks without padding.
+ * Blocks are read byte by byte, since rows of MXFP4 or Q6_K have odd sizes and alignment. */
 #include "quant.h"
 #include <gossamer.h>
 #include <math.h>
 #include <string.h>
 
-/* ---- geometry ----------------------------------------------------------------------------------------------------------- */
+/* ---- geometry ------------------------------------------------------------------------------------ */
 static const goss_type_info types[] = {
-    { GOSS_F32, "F32", 1, 4, 1 },          { GOSS_F16, "F16", 1, 2, 1 },          { GOSS_Q4_0, "Q4_0", 32, 18, 1 },
-    { GOSS_Q4_1, "Q4_1", 32, 20, 1 },      { GOSS_Q5_0, "Q5_0", 32, 22, 1 },      { GOSS_Q5_1, "Q5_1", 32, 24, 1 },
-    { GOSS_Q8_0, "Q8_0", 32, 34, 1 },      { GOSS_Q8_1, "Q8_1", 32, 36, 0 },      { GOSS_Q2_K, "Q2_K", 256, 84, 1 },
-    { GOSS_Q3_K, "Q3_K", 256, 110, 1 },    { GOSS_Q4_K, "Q4_K", 256, 144, 1 },    { GOSS_Q5_K, "Q5_K", 256, 176, 1 },
-    { GOSS_Q6_K, "Q6_K", 256, 210, 1 },    { GOSS_Q8_K, "Q8_K", 256, 292, 0 },    { GOSS_IQ2_XXS, "IQ2_XXS", 256, 66, 0 },
-    { GOSS_IQ2_XS, "IQ2_XS", 256, 74, 0 }, { GOSS_IQ3_XXS, "IQ3_XXS", 256, 98, 0 }, { GOSS_IQ1_S, "IQ1_S", 256, 50, 0 },
-    { GOSS_IQ4_NL, "IQ4_NL", 32, 18, 1 },  { GOSS_IQ3_S, "IQ3_S", 256, 110, 0 },  { GOSS_IQ2_S, "IQ2_S", 256, 82, 0 },
-    { GOSS_IQ4_XS, "IQ4_XS", 256, 136, 0 }, { GOSS_I8, "I8", 1, 1, 0 },           { GOSS_I16, "I16", 1, 2, 0 },
-    { GOSS_I32, "I32", 1, 4, 0 },          { GOSS_I64, "I64", 1, 8, 0 },          { GOSS_F64, "F64", 1, 8, 0 },
-    { GOSS_IQ1_M, "IQ1_M", 256, 56, 0 },   { GOSS_BF16, "BF16", 1, 2, 1 },        { GOSS_TQ1_0, "TQ1_0", 256, 54, 0 },
-    { GOSS_TQ2_0, "TQ2_0", 256, 66, 0 },   { GOSS_MXFP4, "MXFP4", 32, 17, 1 },    { GOSS_NVFP4, "NVFP4", 64, 36, 0 },
-    { GOSS_Q1_0, "Q1_0", 128, 18, 0 },     { GOSS_Q2_0, "Q2_0", 64, 18, 0 },
+    { GOSS_F32, "F32", 1, 4, 1 },
+    { GOSS_F16, "F16", 1, 2, 1 },
+    { GOSS_Q4_0, "Q4_0", 32, 18, 1 },
+    { GOSS_Q4_1, "Q4_1", 32, 20, 1 },
+    { GOSS_Q5_0, "Q5_0", 32, 22, 1 },
+    { GOSS_Q5_1, "Q5_1", 32, 24, 1 },
+    { GOSS_Q8_0, "Q8_0", 32, 34, 1 },
+    { GOSS_Q8_1, "Q8_1", 32, 36, 0 },
+    { GOSS_Q2_K, "Q2_K", 256, 84, 1 },
+    { GOSS_Q3_K, "Q3_K", 256, 110, 1 },
+    { GOSS_Q4_K, "Q4_K", 256, 144, 1 },
+    { GOSS_Q5_K, "Q5_K", 256, 176, 1 },
+    { GOSS_Q6_K, "Q6_K", 256, 210, 1 },
+    { GOSS_Q8_K, "Q8_K", 256, 292, 0 },
+    { GOSS_IQ2_XXS, "IQ2_XXS", 256, 66, 0 },
+    { GOSS_IQ2_XS, "IQ2_XS", 256, 74, 0 },
+    { GOSS_IQ3_XXS, "IQ3_XXS", 256, 98, 0 },
+    { GOSS_IQ1_S, "IQ1_S", 256, 50, 0 },
+    { GOSS_IQ4_NL, "IQ4_NL", 32, 18, 1 },
+    { GOSS_IQ3_S, "IQ3_S", 256, 110, 0 },
+    { GOSS_IQ2_S, "IQ2_S", 256, 82, 0 },
+    { GOSS_IQ4_XS, "IQ4_XS", 256, 136, 0 },
+    { GOSS_I8, "I8", 1, 1, 0 },
+    { GOSS_I16, "I16", 1, 2, 0 },
+    { GOSS_I32, "I32", 1, 4, 0 },
+    { GOSS_I64, "I64", 1, 8, 0 },
+    { GOSS_F64, "F64", 1, 8, 0 },
+    { GOSS_IQ1_M, "IQ1_M", 256, 56, 0 },
+    { GOSS_BF16, "BF16", 1, 2, 1 },
+    { GOSS_TQ1_0, "TQ1_0", 256, 54, 0 },
+    { GOSS_TQ2_0, "TQ2_0", 256, 66, 0 },
+    { GOSS_MXFP4, "MXFP4", 32, 17, 1 },
+    { GOSS_NVFP4, "NVFP4", 64, 36, 0 },
+    { GOSS_Q1_0, "Q1_0", 128, 18, 0 },
+    { GOSS_Q2_0, "Q2_0", 64, 18, 0 },
 };
 enum { N_TYPES = sizeof types / sizeof types[0] };
 
@@ -51,7 +75,7 @@ uint64_t goss_type_row_bytes(int id, int64_t n)
     return bytes;
 }
 
-/* ---- half precision ------------------------------------------------------------------------------------------------------- */
+/* ---- half precision ------------------------------------------------------------------------------ */
 union bits32 { uint32_t u; float f; };
 
 float goss_f16_to_f32(uint16_t h)
@@ -109,7 +133,7 @@ static void store16(uint8_t *p, uint16_t v)
     p[1] = (uint8_t)(v >> 8);
 }
 
-/* ---- one block to floats -------------------------------------------------------------------------------------------------- */
+/* ---- one block to floats ------------------------------------------------------------------------- */
 static const int8_t iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
 static const int8_t mxfp4_values[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 }; /* twice E2M1 */
 
@@ -325,7 +349,7 @@ int goss_to_float(int type, const void *blocks, float *dst, int64_t n)
     return 0;
 }
 
-/* ---- one block from floats ------------------------------------------------------------------------------------------------ */
+/* ---- one block from floats ----------------------------------------------------------------------- */
 /* floor(v) within 0..most; NaN becomes 0. */
 static uint8_t clamp_floor(float v, int most)
 {
@@ -462,7 +486,8 @@ static float error_at(const float *x, float d)
     return sum;
 }
 
-/* Tries the scales that put the extreme value on one of the table's outer entries, on either side, and keeps the best. */
+/* Tries the scales that put the extreme value on one of the table's outer entries, on either side, and keeps
+ * the best. */
 static void to_iq4_nl(const float *x, uint8_t *b)
 {
     static const int8_t targets[] = { -127, -104, 113, 89 };

@@ -1,4 +1,5 @@
-/* fuzz_gguf.c - any bytes as a GGUF file: whole, and cut at a place that the first byte chooses. What is accepted must be sound. */
+/* fuzz_gguf.c - any bytes as a GGUF file: whole, and cut at a place that the first byte chooses. What is
+ * accepted must be sound. */
 #include "../../src/base/mem.h"
 #include "../../src/base/utf8.h"
 #include "../../src/format/gguf.h"
@@ -22,7 +23,8 @@ static void check_sound(const goss_gguf *g, uint64_t size, int whole, const uint
     for (uint64_t i = 0; i < g->n_tensors; i++) {
         const goss_tensor *t = &g->tensors[i];
         const goss_type_info *type = goss_type_get(t->type);
-        FUZZ_CHECK(type && t->n_bytes > 0 && t->offset >= g->header_bytes && t->n_bytes <= size && t->offset <= size - t->n_bytes);
+        FUZZ_CHECK(type && t->n_bytes > 0 && t->offset >= g->header_bytes && t->n_bytes <= size &&
+                   t->offset <= size - t->n_bytes);
         FUZZ_CHECK(goss_gguf_tensor(g, t->name) == t);
         if (whole) {
             FUZZ_CHECK(t->data == bytes + t->offset);

@@ -1,4 +1,5 @@
-/* fuzz_json.c - any bytes as JSON: what is accepted can be walked, and written back is accepted again and means the same. */
+/* fuzz_json.c - any bytes as JSON: what is accepted can be walked, and written back is accepted again and
+ * means the same. */
 #include "../../src/base/mem.h"
 #include "../../src/base/utf8.h"
 #include "../../src/format/json.h"
@@ -11,7 +12,8 @@ static void walk(const goss_json *j)
     goss_buf text = GOSS_BUF(1 << 20);
     for (int i = 0; i < (int)j->n_nodes; i++) {
         const goss_json_node *x = &j->nodes[i];
-        FUZZ_CHECK(x->start <= x->end && x->end <= j->n_text && (x->next == 0 || (int)x->next > i) && (x->child == 0 || (int)x->child == i + 1));
+        FUZZ_CHECK(x->start <= x->end && x->end <= j->n_text && (x->next == 0 || (int)x->next > i) &&
+                   (x->child == 0 || (int)x->child == i + 1));
         uint32_t n = 0;
         for (int k = goss_json_first(j, i); k >= 0; k = goss_json_next(j, k))
             n++;

@@ -1,6 +1,7 @@
 /* fuzz_replay.c - runs one fuzz target over stored inputs without libFuzzer:  PROGRAM FOLDER [ROUNDS]
- * Each file is given whole, cut at every byte (up to 400 cuts), and ROUNDS times with a few bytes changed at random (fixed seed).
- * The input being tried is named when the target stops, so that it can be found again. */
+ * Each file is given whole, cut at every byte (up to 400 cuts), and ROUNDS times with a few bytes changed at
+ * random (fixed seed). The input being tried is named when the target stops, so that it can be found again.
+ */
 #define _GNU_SOURCE
 #include "fuzz.h"
 #include <dirent.h>

@@ -133,11 +133,33 @@ static void test_utf8_all_code_points(void)
 
 static void test_utf8_bad(void)
 {
-    static const struct { const char *s; int n, want; } cases[] = {
-        { "\x80", 1, -1 }, { "\xC0\xAF", 2, -1 }, { "\xC1\xBF", 2, -1 }, { "\xE0\x9F\xBF", 3, -1 }, { "\xED\xA0\x80", 3, -1 },
-        { "\xF0\x8F\xBF\xBF", 4, -1 }, { "\xF4\x90\x80\x80", 4, -1 }, { "\xF5\x80\x80\x80", 4, -1 }, { "\xFF", 1, -1 },
-        { "\xE2\x82" "A", 3, -2 }, { "\xF0\x9F\x98" "A", 4, -3 }, { "\xF0\x9F" "A", 3, -2 }, { "\xC3" "A", 2, -1 },
-        { "\xE2", 1, 0 }, { "\xE2\x82", 2, 0 }, { "\xF0\x9F\x98", 3, 0 }, { "", 0, 0 },
+    static const struct { const char *s; int n, want;
+    } cases[] = {
+        { "\x80", 1, -1 },
+        { "\xC0\xAF", 2, -1 },
+        { "\xC1\xBF", 2, -1 },
+        { "\xE0\x9F\xBF", 3, -1 },
+        { "\xED\xA0\x80", 3, -1 },
+        { "\xF0\x8F\xBF\xBF", 4, -1 },
+        { "\xF4\x90\x80\x80", 4, -1 },
+        { "\xF5\x80\x80\x80", 4, -1 },
+        { "\xFF", 1, -1 },
+        { "\xE2\x82"
+          "A",
+          3, -2 },
+        { "\xF0\x9F\x98"
+          "A",
+          4, -3 },
+        { "\xF0\x9F"
+          "A",
+          3, -2 },
+        { "\xC3"
+          "A",
+          2, -1 },
+        { "\xE2", 1, 0 },
+        { "\xE2\x82", 2, 0 },
+        { "\xF0\x9F\x98", 3, 0 },
+        { "", 0, 0 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint32_t cp;
@@ -149,7 +171,9 @@ static void test_utf8_bad(void)
 /* Whatever the pieces are, the stream gives what the whole gives. */
 static void test_utf8_stream(void)
 {
-    static const char text[] = "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\xFF\xE2\x82" "b\xF0\x9F\x98" "c\xED\xA0\x80\xE2\x82";
+    static const char text[] = "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\xFF\xE2\x82"
+                               "b\xF0\x9F\x98"
+                               "c\xED\xA0\x80\xE2\x82";
     const size_t n = sizeof text - 1;
     goss_buf whole = GOSS_BUF(1000), parts = GOSS_BUF(1000);
     goss_utf8_stream u = { { 0 }, 0 };
@@ -229,8 +253,8 @@ static void test_os(void)
     const uint64_t total = goss_os_memory(&available);
     CHECK(total > 1 << 20 && available > 0 && available <= total);
     CHECK_INT(goss_os_cpu_features(), goss_os_cpu_features());
-    printf("  %d cores, %llu of %llu MB free, CPU features 0x%x\n", goss_os_cores(), (unsigned long long)available >> 20,
-           (unsigned long long)total >> 20, goss_os_cpu_features());
+    printf("  %d cores, %llu of %llu MB free, CPU features 0x%x\n", goss_os_cores(),
+           (unsigned long long)available >> 20, (unsigned long long)total >> 20, goss_os_cpu_features());
 }
 
 int main(void)

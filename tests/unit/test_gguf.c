@@ -80,18 +80,22 @@ static void check_sample(const goss_gguf *g)
     CHECK_INT(goss_gguf_str(g, "n", &s, &e), GOSS_EFORMAT);
     CHECK_INT(goss_gguf_f64(g, "words", &d, &e), GOSS_EFORMAT);
     CHECK(strstr(e.text, "\"words\"") && e.position > 0);
-    const goss_kvpair *words = goss_gguf_find(g, "words"), *ints = goss_gguf_find(g, "ints"), *floats = goss_gguf_find(g, "floats");
+    const goss_kvpair *words = goss_gguf_find(g, "words"), *ints = goss_gguf_find(g, "ints"),
+                      *floats = goss_gguf_find(g, "floats");
     CHECK(words->n == 3 && ints->n == 3 && floats->n == 2);
     CHECK(goss_gguf_next_str(words, &cursor, &s) == 1 && s.n == 5 && !memcmp(s.s, "alpha", 5));
     CHECK(goss_gguf_next_str(words, &cursor, &s) == 1 && s.n == 0);
     CHECK(goss_gguf_next_str(words, &cursor, &s) == 1 && goss_gguf_next_str(words, &cursor, &s) == 0);
-    CHECK(goss_gguf_elem(ints, 0) == -1 && goss_gguf_elem(ints, 2) == 7 && goss_gguf_elem(floats, 1) == -2 && goss_gguf_elem(ints, 3) == 0);
+    CHECK(goss_gguf_elem(ints, 0) == -1 && goss_gguf_elem(ints, 2) == 7 && goss_gguf_elem(floats, 1) == -2 &&
+          goss_gguf_elem(ints, 3) == 0);
     const goss_tensor *t = goss_gguf_tensor(g, "b.0");
-    CHECK(t && t->n_dims == 3 && t->ne[0] == 64 && t->ne[1] == 3 && t->ne[2] == 2 && t->ne[3] == 1 && t->n_bytes == 34 * 6);
+    CHECK(t && t->n_dims == 3 && t->ne[0] == 64 && t->ne[1] == 3 && t->ne[2] == 2 && t->ne[3] == 1 &&
+          t->n_bytes == 34 * 6);
     CHECK(goss_gguf_tensor(g, "c") == NULL);
 }
 
-/* The header arrives in pieces: at every length the parser asks for more, never for more than there is, and ends up the same. */
+/* The header arrives in pieces: at every length the parser asks for more, never for more than there is, and
+ * ends up the same. */
 static void test_pieces(void)
 {
     goss_buf file = GOSS_BUF(1 << 20);

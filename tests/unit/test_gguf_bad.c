@@ -1,6 +1,7 @@
-/* test_gguf_bad.c - bad GGUF files: each field wrong, each length and count huge, each offset outside, overlapping or misaligned, names and
- * keys twice, and one sound file cut at every byte. Each must end in one clean sentence with a position, without a crash, a read outside the
- * bytes (they lie in a block of exact size, which sanitizers guard) or memory beyond the file's size, and the same however the bytes arrive. */
+/* test_gguf_bad.c - bad GGUF files: each field wrong, each length and count huge, each offset outside,
+ * overlapping or misaligned, names and keys twice, and one sound file cut at every byte. Each must end in one
+ * clean sentence with a position, without a crash, a read outside the bytes (they lie in a block of exact
+ * size, which sanitizers guard) or memory beyond the file's size, and the same however the bytes arrive. */
 #include "../../src/base/buf.h"
 #include "../../src/base/mem.h"
 #include "../../src/base/utf8.h"
@@ -8,7 +9,7 @@
 #include "unit.h"
 #include <stdlib.h>
 
-/* ---- building files field by field ------------------------------------------------------------------------------------------- */
+/* ---- building files field by field --------------------------------------------------------------- */
 enum { DATA = 4096 };
 struct file { goss_buf b; };
 
@@ -43,7 +44,8 @@ static void kv_array(struct file *f, const char *key, uint32_t elem_type, uint64
     put(f, elem_type, 4);
     put(f, n, 8);
 }
-static void tensor(struct file *f, const char *name, uint32_t n_dims, uint64_t a, uint64_t b, uint32_t type, uint64_t offset)
+static void tensor(struct file *f, const char *name, uint32_t n_dims, uint64_t a, uint64_t b, uint32_t type,
+                   uint64_t offset)
 {
     put_str(f, name);
     put(f, n_dims, 4);
@@ -91,14 +93,15 @@ static void sound(struct file *f)
     data(f);
 }
 
-/* ---- the one check that every bad file goes through ---------------------------------------------------------------------------- */
+/* ---- the one check that every bad file goes through ---------------------------------------------- */
 static int n_bad;
 
 static void check_sentence(const char *label, const goss_error *e, uint64_t size)
 {
     const size_t n = strlen(e->text);
-    const int ok = n > 20 && n < sizeof e->text - 1 && e->text[n - 1] == '.' && e->position >= 0 && (uint64_t)e->position <= size &&
-                   goss_utf8_valid((const uint8_t *)e->text, n) && !strchr(e->text, '\n');
+    const int ok = n > 20 && n < sizeof e->text - 1 && e->text[n - 1] == '.' && e->position >= 0 &&
+                   (uint64_t)e->position <= size && goss_utf8_valid((const uint8_t *)e->text, n) &&
+                   !strchr(e->text, '\n');
     if (!ok)
         printf("%s: position %lld, \"%s\"\n", label, (long long)e->position, e->text);
     CHECK(ok);
@@ -146,9 +149,14 @@ static void bad(const char *label, struct file *f, int code)
     check_bad(label, f->b.data, f->b.len, f->b.len, code);
     goss_buf_free(&f->b);
 }
-#define BAD(label, code, ...) do { struct file *f = &(struct file){ .b = GOSS_BUF(0) }; __VA_ARGS__; bad(label, f, code); } while (0)
+#define BAD(label, code, ...)                                \
+    do {                                                     \
+        struct file *f = &(struct file){ .b = GOSS_BUF(0) }; \
+        __VA_ARGS__;                                         \
+        bad(label, f, code);                                 \
+    } while (0)
 
-/* ---- the corpus -------------------------------------------------------------------------------------------------------------------- */
+/* ---- the corpus ---------------------------------------------------------------------------------- */
 static void test_start_fields(void)
 {
     BAD("empty", GOSS_EFORMAT, f->b = GOSS_BUF(1));
@@ -177,11 +185,13 @@ static void test_keys(void)
     BAD("key with a line feed", GOSS_EFORMAT, start(f, 0, 1); kv_u32(f, "a\nb", 1); data(f));
     BAD("key with an escape", GOSS_EFORMAT, start(f, 0, 1); kv_u32(f, "a\x1b[2J", 1); data(f));
     BAD("key twice", GOSS_EFORMAT, start(f, 0, 2); kv_u32(f, "a", 1); kv_u32(f, "a", 1); data(f));
-    BAD("key twice, others between", GOSS_EFORMAT, start(f, 0, 4); kv_u32(f, "x", 1); kv_u32(f, "b", 1); kv_u32(f, "a", 2); kv_u32(f, "x", 3); data(f));
+    BAD("key twice, others between", GOSS_EFORMAT, start(f, 0, 4); kv_u32(f, "x", 1); kv_u32(f, "b", 1);
+        kv_u32(f, "a", 2); kv_u32(f, "x", 3); data(f));
     BAD("key length huge", GOSS_EFORMAT, start(f, 0, 1); put(f, UINT64_MAX, 8); data(f));
     BAD("key length 2^63", GOSS_EFORMAT, start(f, 0, 1); put(f, 1ull << 63, 8); data(f));
     BAD("key length one beyond", GOSS_EFORMAT, start(f, 0, 1); put(f, DATA + 1, 8); data(f));
-    BAD("key of 65,536 bytes", GOSS_EFORMAT, start(f, 0, 1); put(f, 65536, 8); for (int i = 0; i < 65536; i++) put(f, 'k', 1); put(f, GOSS_KV_U8, 4); put(f, 1, 1));
+    BAD("key of 65,536 bytes", GOSS_EFORMAT, start(f, 0, 1); put(f, 65536, 8);
+        for (int i = 0; i < 65536; i++) put(f, 'k', 1); put(f, GOSS_KV_U8, 4); put(f, 1, 1));
 }
 
 static void test_values(void)
@@ -189,27 +199,41 @@ static void test_values(void)
     BAD("type 13", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "k"); put(f, 13, 4); data(f));
     BAD("type 2^31", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "k"); put(f, 1u << 31, 4); data(f));
     BAD("type -1", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "k"); put(f, UINT32_MAX, 4); data(f));
-    BAD("boolean 2", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "k"); put(f, GOSS_KV_BOOL, 4); put(f, 2, 1); data(f));
-    BAD("boolean 255", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "k"); put(f, GOSS_KV_BOOL, 4); put(f, 255, 1); data(f));
-    BAD("boolean 2 in an array", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_BOOL, 3); put(f, 0x020001, 3); data(f));
-    BAD("string length huge", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "k"); put(f, GOSS_KV_STRING, 4); put(f, UINT64_MAX, 8); data(f));
-    BAD("string length wraps", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "k"); put(f, GOSS_KV_STRING, 4); put(f, UINT64_MAX - 40, 8); data(f));
-    BAD("string one too long", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "k"); put(f, GOSS_KV_STRING, 4); put(f, DATA + 32, 8); data(f));
-    BAD("array of arrays", GOSS_EUNSUPPORTED, start(f, 0, 1); kv_array(f, "k", GOSS_KV_ARRAY, 1); put(f, GOSS_KV_U8, 4); put(f, 1, 8); put(f, 1, 1); data(f));
+    BAD("boolean 2", GOSS_EFORMAT, start(f, 0, 1);
+        put_str(f, "k"); put(f, GOSS_KV_BOOL, 4); put(f, 2, 1); data(f));
+    BAD("boolean 255", GOSS_EFORMAT, start(f, 0, 1);
+        put_str(f, "k"); put(f, GOSS_KV_BOOL, 4); put(f, 255, 1); data(f));
+    BAD("boolean 2 in an array", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_BOOL, 3);
+        put(f, 0x020001, 3); data(f));
+    BAD("string length huge", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "k"); put(f, GOSS_KV_STRING, 4);
+        put(f, UINT64_MAX, 8); data(f));
+    BAD("string length wraps", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "k"); put(f, GOSS_KV_STRING, 4);
+        put(f, UINT64_MAX - 40, 8); data(f));
+    BAD("string one too long", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "k"); put(f, GOSS_KV_STRING, 4);
+        put(f, DATA + 32, 8); data(f));
+    BAD("array of arrays", GOSS_EUNSUPPORTED, start(f, 0, 1); kv_array(f, "k", GOSS_KV_ARRAY, 1);
+        put(f, GOSS_KV_U8, 4); put(f, 1, 8); put(f, 1, 1); data(f));
     BAD("array of type 13", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", 13, 1); data(f));
     BAD("array of type -1", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", UINT32_MAX, 1); data(f));
     BAD("array of bytes, count huge", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_U8, UINT64_MAX); data(f));
-    BAD("array of 8-byte numbers, size wraps to 8", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_U64, (1ull << 61) + 1); data(f));
-    BAD("array of floats, count 2^62", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_F32, 1ull << 62); data(f));
+    BAD("array of 8-byte numbers, size wraps to 8", GOSS_EFORMAT, start(f, 0, 1);
+        kv_array(f, "k", GOSS_KV_U64, (1ull << 61) + 1); data(f));
+    BAD("array of floats, count 2^62", GOSS_EFORMAT, start(f, 0, 1);
+        kv_array(f, "k", GOSS_KV_F32, 1ull << 62); data(f));
     BAD("array one beyond", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_U8, DATA + 32); data(f));
-    BAD("array of strings, count huge", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_STRING, UINT64_MAX); data(f));
-    BAD("array of strings, size wraps", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_STRING, 1ull << 61); data(f));
-    BAD("array of strings, one huge", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_STRING, 2); put_str(f, "a"); put(f, UINT64_MAX - 7, 8); data(f));
+    BAD("array of strings, count huge", GOSS_EFORMAT, start(f, 0, 1);
+        kv_array(f, "k", GOSS_KV_STRING, UINT64_MAX); data(f));
+    BAD("array of strings, size wraps", GOSS_EFORMAT, start(f, 0, 1);
+        kv_array(f, "k", GOSS_KV_STRING, 1ull << 61); data(f));
+    BAD("array of strings, one huge", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_STRING, 2);
+        put_str(f, "a"); put(f, UINT64_MAX - 7, 8); data(f));
     BAD("alignment 0", GOSS_EFORMAT, start(f, 0, 1); kv_u32(f, "general.alignment", 0); data(f));
     BAD("alignment 33", GOSS_EFORMAT, start(f, 0, 1); kv_u32(f, "general.alignment", 33); data(f));
     BAD("alignment 2^31", GOSS_EFORMAT, start(f, 0, 1); kv_u32(f, "general.alignment", 1u << 31); data(f));
-    BAD("alignment a string", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "general.alignment"); put(f, GOSS_KV_STRING, 4); put_str(f, "32"); data(f));
-    BAD("alignment a float", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "general.alignment"); put(f, GOSS_KV_F32, 4); put(f, 0x42000000, 4); data(f));
+    BAD("alignment a string", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "general.alignment");
+        put(f, GOSS_KV_STRING, 4); put_str(f, "32"); data(f));
+    BAD("alignment a float", GOSS_EFORMAT, start(f, 0, 1); put_str(f, "general.alignment");
+        put(f, GOSS_KV_F32, 4); put(f, 0x42000000, 4); data(f));
 }
 
 #define ONE(label, code, ...) BAD(label, code, start(f, 1, 0); tensor(f, __VA_ARGS__); data(f))
@@ -244,16 +268,22 @@ static void test_tensors(void)
     ONE("offset huge", GOSS_EFORMAT, "t", 1, 4, 1, GOSS_F32, UINT64_MAX - 31);
     ONE("offset wraps into the file", GOSS_EFORMAT, "t", 1, 4, 1, GOSS_F32, UINT64_MAX - 63);
     ONE("larger than the file", GOSS_EFORMAT, "t", 2, 1ull << 20, 1ull << 20, GOSS_F32, 0);
-    BAD("two at one offset", GOSS_EFORMAT, start(f, 2, 0); tensor(f, "a", 1, 4, 1, GOSS_F32, 0); tensor(f, "b", 1, 4, 1, GOSS_F32, 0); data(f));
-    BAD("overlap by one byte", GOSS_EFORMAT, start(f, 2, 0); tensor(f, "a", 1, 33, 1, GOSS_I8, 0); tensor(f, "b", 1, 4, 1, GOSS_F32, 32); data(f));
-    BAD("overlap, listed backwards", GOSS_EFORMAT, start(f, 2, 0); tensor(f, "b", 1, 4, 1, GOSS_F32, 32); tensor(f, "a", 1, 33, 1, GOSS_I8, 0); data(f));
-    BAD("one inside another", GOSS_EFORMAT, start(f, 2, 0); tensor(f, "a", 1, 1024, 1, GOSS_F32, 0); tensor(f, "b", 1, 4, 1, GOSS_F32, 512); data(f));
-    BAD("name twice", GOSS_EFORMAT, start(f, 2, 0); tensor(f, "a", 1, 4, 1, GOSS_F32, 0); tensor(f, "a", 1, 4, 1, GOSS_F32, 32); data(f));
-    BAD("misaligned for alignment 64", GOSS_EFORMAT, start(f, 1, 1); kv_u32(f, "general.alignment", 64); tensor(f, "a", 1, 4, 1, GOSS_F32, 32); data(f));
+    BAD("two at one offset", GOSS_EFORMAT, start(f, 2, 0);
+        tensor(f, "a", 1, 4, 1, GOSS_F32, 0); tensor(f, "b", 1, 4, 1, GOSS_F32, 0); data(f));
+    BAD("overlap by one byte", GOSS_EFORMAT, start(f, 2, 0);
+        tensor(f, "a", 1, 33, 1, GOSS_I8, 0); tensor(f, "b", 1, 4, 1, GOSS_F32, 32); data(f));
+    BAD("overlap, listed backwards", GOSS_EFORMAT, start(f, 2, 0);
+        tensor(f, "b", 1, 4, 1, GOSS_F32, 32); tensor(f, "a", 1, 33, 1, GOSS_I8, 0); data(f));
+    BAD("one inside another", GOSS_EFORMAT, start(f, 2, 0);
+        tensor(f, "a", 1, 1024, 1, GOSS_F32, 0); tensor(f, "b", 1, 4, 1, GOSS_F32, 512); data(f));
+    BAD("name twice", GOSS_EFORMAT, start(f, 2, 0);
+        tensor(f, "a", 1, 4, 1, GOSS_F32, 0); tensor(f, "a", 1, 4, 1, GOSS_F32, 32); data(f));
+    BAD("misaligned for alignment 64", GOSS_EFORMAT, start(f, 1, 1);
+        kv_u32(f, "general.alignment", 64); tensor(f, "a", 1, 4, 1, GOSS_F32, 32); data(f));
     BAD("no data section", GOSS_EFORMAT, start(f, 1, 0); tensor(f, "a", 1, 4, 1, GOSS_F32, 0));
 }
 
-/* ---- the sound file, cut and bent ---------------------------------------------------------------------------------------------------- */
+/* ---- the sound file, cut and bent ---------------------------------------------------------------- */
 static void test_cuts(void)
 {
     struct file f;

@@ -64,7 +64,8 @@ static void test_good(void)
     good("\"\\ud83d\\u0041\\u0000\"", "\"\xEF\xBF\xBD" "A\\u0000\"");
     good("\t\r\n[1]\n", "[1]");
     good("123456789012345678901234567890", "123456789012345678901234567890");
-    good("{\"a\":1,\"A\":2,\"aa\":3,\"b\":4,\"c\":5,\"d\":6,\"e\":7,\"f\":8,\"g\":9,\"h\":10}", "{\"a\":1,\"A\":2,\"aa\":3,\"b\":4,\"c\":5,\"d\":6,\"e\":7,\"f\":8,\"g\":9,\"h\":10}");
+    good("{\"a\":1,\"A\":2,\"aa\":3,\"b\":4,\"c\":5,\"d\":6,\"e\":7,\"f\":8,\"g\":9,\"h\":10}",
+         "{\"a\":1,\"A\":2,\"aa\":3,\"b\":4,\"c\":5,\"d\":6,\"e\":7,\"f\":8,\"g\":9,\"h\":10}");
 }
 
 static void test_bad(void)
@@ -127,7 +128,8 @@ static void test_bad(void)
 /* Every cut of a text that only its whole makes valid is refused, without reading beyond the cut. */
 static void test_cuts(void)
 {
-    static const char text[] = "{\"name\":\"caf\xC3\xA9 \\u00e9\\n\",\"list\":[1,-2.5e-3,true,false,null,[],{}],\"deep\":[[[{\"x\":\"\"}]]]}";
+    static const char text[] =
+        "{\"name\":\"caf\xC3\xA9 \\u00e9\\n\",\"list\":[1,-2.5e-3,true,false,null,[],{}],\"deep\":[[[{\"x\":\"\"}]]]}";
     for (size_t n = 0; n < sizeof text - 1; n++) {
         goss_json j;
         char *copy;
@@ -142,28 +144,36 @@ static void test_cuts(void)
 
 static void test_tree(void)
 {
-    static const char text[] = "{\"a\": [10, 20, {\"x\": \"y\"}], \"b\\u0063\": \"v\\tw\", \"t\": true, \"f\": false, \"n\": null, \"d\": -2.5}";
+    static const char text[] =
+        "{\"a\": [10, 20, {\"x\": \"y\"}], \"b\\u0063\": \"v\\tw\", "
+        "\"t\": true, \"f\": false, \"n\": null, \"d\": -2.5}";
     goss_json j;
     goss_buf out = GOSS_BUF(1000);
     CHECK_INT(goss_json_parse(&j, text, strlen(text), NULL, &e), 0);
     const int a = goss_json_get(&j, 0, "a"), bc = goss_json_get(&j, 0, "bc");
     CHECK_INT(j.nodes[0].n, 6);
     CHECK_INT(j.nodes[a].n, 3);
-    CHECK(goss_json_kind(&j, a) == GOSS_JSON_ARRAY && goss_json_kind(&j, 0) == GOSS_JSON_OBJECT && goss_json_kind(&j, -1) == 0);
+    CHECK(goss_json_kind(&j, a) == GOSS_JSON_ARRAY && goss_json_kind(&j, 0) == GOSS_JSON_OBJECT &&
+          goss_json_kind(&j, -1) == 0);
     CHECK(goss_json_number(&j, goss_json_at(&j, a, 1), 0) == 20);
     CHECK(goss_json_at(&j, a, 3) == -1 && goss_json_at(&j, 0, 0) == -1 && goss_json_at(&j, -1, 0) == -1);
     CHECK(goss_json_is(&j, goss_json_get(&j, goss_json_at(&j, a, 2), "x"), "y"));
-    CHECK(goss_json_is(&j, bc, "v\tw") && !goss_json_is(&j, bc, "v\tw2") && !goss_json_is(&j, bc, "v") && !goss_json_is(&j, -1, ""));
+    CHECK(goss_json_is(&j, bc, "v\tw") && !goss_json_is(&j, bc, "v\tw2") && !goss_json_is(&j, bc, "v") &&
+          !goss_json_is(&j, -1, ""));
     CHECK_INT(goss_json_string(&j, bc, &out), 0);
     CHECK_STR(goss_buf_cstr(&out), "v\tw");
     CHECK_INT(goss_json_string(&j, a, &out), GOSS_EINVAL);
     CHECK(goss_json_get(&j, 0, "zzz") == -1 && goss_json_get(&j, a, "a") == -1 && goss_json_get(&j, -1, "a") == -1);
-    CHECK(goss_json_bool(&j, goss_json_get(&j, 0, "t"), 0) == 1 && goss_json_bool(&j, goss_json_get(&j, 0, "f"), 1) == 0);
-    CHECK(goss_json_bool(&j, goss_json_get(&j, 0, "n"), 7) == 7 && goss_json_number(&j, goss_json_get(&j, 0, "d"), 0) == -2.5);
+    CHECK(goss_json_bool(&j, goss_json_get(&j, 0, "t"), 0) == 1 &&
+          goss_json_bool(&j, goss_json_get(&j, 0, "f"), 1) == 0);
+    CHECK(goss_json_bool(&j, goss_json_get(&j, 0, "n"), 7) == 7 &&
+          goss_json_number(&j, goss_json_get(&j, 0, "d"), 0) == -2.5);
     CHECK(goss_json_number(&j, bc, 9) == 9 && goss_json_first(&j, bc) == -1 && goss_json_next(&j, -1) == -1);
     goss_buf_clear(&out);
     goss_json_write_spaced(&j, 0, &out);
-    CHECK_STR(goss_buf_cstr(&out), "{\"a\": [10, 20, {\"x\": \"y\"}], \"bc\": \"v\\tw\", \"t\": true, \"f\": false, \"n\": null, \"d\": -2.5}");
+    CHECK_STR(
+        goss_buf_cstr(&out),
+        "{\"a\": [10, 20, {\"x\": \"y\"}], \"bc\": \"v\\tw\", \"t\": true, \"f\": false, \"n\": null, \"d\": -2.5}");
     goss_buf_clear(&out);
     goss_json_write(&j, bc, &out);
     CHECK_STR(goss_buf_cstr(&out), "\"v\\tw\"");

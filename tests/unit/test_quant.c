@@ -1,4 +1,5 @@
-/* test_quant.c - to_float against goldens of an independent implementation, bit for bit; from_float by what it gives back. */
+/* test_quant.c - to_float against goldens of an independent implementation, bit for bit; from_float by what
+ * it gives back. */
 #include "../../src/format/quant.h"
 #include "unit.h"
 #include <gossamer.h>
@@ -18,7 +19,8 @@ static size_t read_file(const char *type, const char *ext, void *dst, size_t cap
 
 static void test_goldens(void)
 {
-    static const char *const names[] = { "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4" };
+    static const char *const names[] = { "F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",   "Q5_1",   "Q8_0", "Q2_K",
+                                         "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4" };
     enum { N = 4096 };
     static uint8_t blocks[N * 4];
     static float want[N], got[N + 1];
@@ -54,10 +56,13 @@ static void test_halves(void)
     CHECK_INT(wrong, 0);
     CHECK(isinf(goss_f16_to_f32(0x7C00)) && isnan(goss_f16_to_f32(0x7E01)) && goss_f16_to_f32(0xFC00) < 0);
     CHECK(goss_f16_to_f32(1) == 0x1p-24f && goss_f16_to_f32(0x3C00) == 1 && goss_f16_to_f32(0x7BFF) == 65504);
-    CHECK(goss_f32_to_f16(INFINITY) == 0x7C00 && goss_f32_to_f16(1e30f) == 0x7C00 && (goss_f32_to_f16(NAN) & 0x7FFF) > 0x7C00);
+    CHECK(goss_f32_to_f16(INFINITY) == 0x7C00 && goss_f32_to_f16(1e30f) == 0x7C00 &&
+          (goss_f32_to_f16(NAN) & 0x7FFF) > 0x7C00);
     CHECK(goss_f32_to_f16(0x1p-26f) == 0 && signbit(goss_f16_to_f32(goss_f32_to_f16(-0.0f))));
-    CHECK(goss_f32_to_bf16(1.0f) == 0x3F80 && goss_f32_to_bf16(0x1.01p0f) == 0x3F80 && goss_f32_to_bf16(0x1.03p0f) == 0x3F82);
-    CHECK(goss_f32_to_bf16(0x1.010002p0f) == 0x3F81 && goss_f32_to_bf16(3.4e38f) == 0x7F80 && isnan(goss_bf16_to_f32(goss_f32_to_bf16(NAN))));
+    CHECK(goss_f32_to_bf16(1.0f) == 0x3F80 && goss_f32_to_bf16(0x1.01p0f) == 0x3F80 &&
+          goss_f32_to_bf16(0x1.03p0f) == 0x3F82);
+    CHECK(goss_f32_to_bf16(0x1.010002p0f) == 0x3F81 && goss_f32_to_bf16(3.4e38f) == 0x7F80 &&
+          isnan(goss_bf16_to_f32(goss_f32_to_bf16(NAN))));
 }
 
 static uint32_t state = 1;
@@ -69,9 +74,13 @@ static float next(void)
 
 static void test_round_trip(void)
 {
-    static const struct { int type; float step; } cases[] = { /* largest error in units of the block's largest value */
-        { GOSS_F32, 0 }, { GOSS_F16, 0x1p-11f }, { GOSS_BF16, 0x1p-8f }, { GOSS_Q4_0, 0.1255f }, { GOSS_Q4_1, 0.068f }, { GOSS_Q5_0, 0.0628f },
-        { GOSS_Q5_1, 0.034f }, { GOSS_Q8_0, 0.0045f }, { GOSS_IQ4_NL, 0.17f }, { GOSS_MXFP4, 0.26f } };
+    static const struct { int type; float step;
+    } cases[] = { /* largest error in units of the block's largest value */
+                  { GOSS_F32, 0 },        { GOSS_F16, 0x1p-11f }, { GOSS_BF16, 0x1p-8f },
+                  { GOSS_Q4_0, 0.1255f }, { GOSS_Q4_1, 0.068f },  { GOSS_Q5_0, 0.0628f },
+                  { GOSS_Q5_1, 0.034f },  { GOSS_Q8_0, 0.0045f }, { GOSS_IQ4_NL, 0.17f },
+                  { GOSS_MXFP4, 0.26f }
+    };
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         float x[256], y[256], worst = 0;
         uint8_t b[1024];
@@ -127,7 +136,8 @@ static void test_mxfp4_example(void) /* REFERENCE 7.1 */
 
 static void test_geometry(void)
 {
-    CHECK(goss_type_get(4) == NULL && goss_type_get(31) == NULL && goss_type_get(36) == NULL && goss_type_get(43) == NULL && goss_type_get(-1) == NULL);
+    CHECK(goss_type_get(4) == NULL && goss_type_get(31) == NULL && goss_type_get(36) == NULL &&
+          goss_type_get(43) == NULL && goss_type_get(-1) == NULL);
     CHECK_INT(goss_type_by_name("MXFP4"), 39);
     CHECK_INT(goss_type_by_name("nope"), -1);
     CHECK_INT(goss_type_row_bytes(GOSS_MXFP4, 2880), 1530);

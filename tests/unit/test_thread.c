@@ -1,4 +1,5 @@
-/* test_thread.c - the pool: every task runs once, in an order that starts in sequence; runs are full barriers; an idle pool sleeps. */
+/* test_thread.c - the pool: every task runs once, in an order that starts in sequence; runs are full
+ * barriers; an idle pool sleeps. */
 #include "../../src/base/mem.h"
 #include "../../src/base/os.h"
 #include "../../src/base/thread.h"
@@ -13,7 +14,8 @@ struct job { int hits[MAX_TASKS]; int by[64]; int sum[MAX_TASKS]; int bad_thread
 static void count(void *ctx, int task, int thread)
 {
     struct job *j = ctx;
-    j->hits[task]++; /* plain on purpose: a second run of the task, or a run without a barrier, is a race that TSan sees */
+    j->hits[task]++; /* plain on purpose: a second run of the task, or a run without a barrier, is a race that
+                        TSan sees */
     if (thread < 0 || thread >= j->n_threads)
         j->bad_thread = 1;
     else
