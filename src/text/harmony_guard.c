@@ -29,7 +29,7 @@ static int match(guard *g, const char *const *words, int n, uint8_t c)
 {
     for (int i = 0; !g->word && i < n; i++)
         if ((uint8_t)words[i][0] == c) g->word = words[i];
-    return g->word && (uint8_t)g->word[g->at] == c && ++g->at;
+    return g->word && g->word[g->at] && (uint8_t)g->word[g->at] == c && ++g->at;
 }
 
 static int complete(const guard *g) { return g->word && !g->word[g->at]; }
