@@ -13,44 +13,80 @@ static uint32_t rng(void)
     return rng_state;
 }
 
-/* Text-like tokens: a few repeat, most are drawn from the whole vocabulary. */
-static void random_ids(int32_t *ids, int n, int n_vocab)
+/* The goldens' prompts and answers one after the other, over and over: text that the models know. */
+static int32_t text[8192];
+static int n_text;
+
+static void read_text(const char *golden)
 {
-    for (int i = 0; i < n; i++)
-        ids[i] =
-            i > 4 && rng() % 4 == 0 ? ids[i - 1 - (int)(rng() % 4)] : (int32_t)(rng() % (uint32_t)(n_vocab - 40));
+    char path[200];
+    size_t n_bytes = 0;
+    goss_json j;
+    n_text = 0;
+    snprintf(path, sizeof path, "tests/golden/%s.golden.json", golden);
+    char *bytes = run_read_text(path, &n_bytes);
+    CHECK(bytes != NULL);
+    CHECK_INT(goss_json_parse(&j, bytes, n_bytes, NULL, NULL), 0);
+    for (int p = goss_json_first(&j, 0); p >= 0; p = goss_json_next(&j, p))
+        for (int part = 0; part < 2; part++)
+            for (int t = goss_json_first(&j, goss_json_get(&j, p, part ? "greedy" : "ids")); t >= 0; t = goss_json_next(&j, t))
+                text[n_text++] = (int32_t)goss_json_number(&j, t, -1);
+    CHECK(n_text > 200);
+    goss_json_free(&j);
+    free(bytes);
 }
 
-/* exact: bit by bit. Else: close everywhere, and the same best token where the best two are clearly apart. */
+static void take_text(int32_t *ids, int n)
+{
+    const int from = (int)(rng() % (uint32_t)n_text);
+    for (int i = 0; i < n; i++) ids[i] = text[(from + i) % n_text];
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* exact: bit by bit. Else (activations rounded to 8 bits, where another order of sums can turn a value over): the same best
+ * token where the best two are clearly apart, and half of the rows nowhere further apart than ROUNDING. For comparison: RoPE
+ * frequencies that are 1 % off move half of the rows by 0.38 to 0.6, a window that is one key short half of those behind it
+ * by 0.18. What is cut wrongly is found on ref, which must be exact. */
+#define ROUNDING 0.15
 static void compare(const char *what, const float *a, const float *b, int n_rows, int n_vocab, int exact)
 {
-    double worst = 0;
+    static double worst[8192];
     int forks = 0;
     for (int r = 0; r < n_rows; r++) {
         const float *x = a + (size_t)r * (size_t)n_vocab, *y = b + (size_t)r * (size_t)n_vocab;
         forks += run_gap(x, n_vocab) > 0.25 && run_argmax(x, n_vocab) != run_argmax(y, n_vocab);
-        for (int v = 0; v < n_vocab; v++) worst = fmax(worst, fabs((double)x[v] - (double)y[v]));
+        worst[r] = 0;
+        for (int v = 0; v < n_vocab; v++) {
+            const double d = fabs((double)x[v] - (double)y[v]);
+            if (!(d <= worst[r])) worst[r] = d;
+        }
     }
+    qsort(worst, (size_t)n_rows, sizeof *worst, compare_doubles);
     const int same = memcmp(a, b, (size_t)n_rows * (size_t)n_vocab * sizeof *a) == 0;
-    if (exact ? !same : forks > 0 || !(worst < 0.25))
-        printf("%s: largest difference %g, %d forks\n", what, worst, forks);
-    if (exact) CHECK(same);
-    else CHECK(forks == 0 && worst < 0.25);
+    const int ok = exact ? same : forks == 0 && worst[n_rows / 2] <= ROUNDING;
+    if (!ok) printf("%s: differences of %g (half), %g (all), %d forks\n", what, worst[n_rows / 2], worst[n_rows - 1], forks);
+    CHECK(ok);
 }
 
 static void test_chunks(const char *name, run_opener open, const run_model *m, int exact)
 {
-    enum { N = 333 };
-    static const int chunks[] = { 1, 7, 64, 129, 200 };
+    enum { N = 270 };
+    static const int chunks[] = { 129, 1, 7, 64, 200 };
+    const int n_chunks = exact ? 2 : (int)(sizeof chunks / sizeof *chunks); /* ref is exact, and slow */
     const int n_vocab = m->model.hp.n_vocab;
     const size_t n = (size_t)N * (size_t)n_vocab;
     int32_t ids[N];
     run r;
     float *whole = malloc(n * sizeof *whole), *parts = malloc(n * sizeof *parts);
-    random_ids(ids, N, n_vocab);
+    take_text(ids, N);
     CHECK_INT(run_start(&r, m, open, N, 400, GOSS_F16), 0);
     CHECK_INT(run_all(&r, ids, N, 0, 1, whole), 0);
-    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+    for (int i = 0; i < n_chunks; i++) {
         memset(parts, 0xFF, n * sizeof *parts);
         CHECK_INT(run_all(&r, ids, N, chunks[i], 1, parts), 0);
         compare(name, whole, parts, N, n_vocab, exact);
@@ -75,7 +111,7 @@ static void test_long(const char *name, run_opener open, const run_model *m, int
     run r;
     float *a = malloc((size_t)LAST * (size_t)n_vocab * sizeof *a),
           *b = malloc((size_t)LAST * (size_t)n_vocab * sizeof *b);
-    random_ids(ids, N, n_vocab);
+    take_text(ids, N);
     CHECK_INT(run_start(&r, m, open, 512, N, GOSS_F16), 0);
     CHECK_INT(run_all(&r, ids, N - LAST, 512, 0, a), 0);
     CHECK_INT(run_step(&r, ids, N - LAST, N, 1, a), 0);
@@ -125,7 +161,7 @@ static void test_batches(const char *name, run_opener open, const run_model *m)
     CHECK_INT(run_start(&t.r, m, open, 256, 64 * 64, GOSS_F16), 0);
     for (int s = 0; s < SEQS; s++) {
         t.n[s] = 1 + s * 9; /* some within the window, some beyond */
-        random_ids(t.ids[s], PROMPT + 1, n_vocab);
+        take_text(t.ids[s], PROMPT + 1);
         CHECK_INT(goss_kv_open(&t.kv[s], &t.r.pool, 256), 0);
         run one = t.r;
         one.kv = t.kv[s];
@@ -161,15 +197,17 @@ static void test_batches(const char *name, run_opener open, const run_model *m)
     free(together);
 }
 
-static void test_model(const char *file, int long_too)
+static void test_model(const char *model, const char *golden, int long_too)
 {
     run_model m;
-    char name[100];
+    char file[100], name[120];
+    snprintf(file, sizeof file, "models/%s.gguf", model);
+    read_text(golden);
     CHECK_INT(run_open_file(&m, file, NULL), 0);
     if (unit_failed) return;
     for (int cpu = 0; cpu < 2; cpu++) {
         const run_opener open = cpu ? goss_backend_open_cpu : goss_backend_open_ref;
-        snprintf(name, sizeof name, "%s on %s", file, cpu ? "cpu" : "ref");
+        snprintf(name, sizeof name, "%s on %s", model, cpu ? "cpu" : "ref");
         if (cpu && !run_has(open, &m)) continue;
         test_chunks(name, open, &m, !cpu);
         test_batches(name, open, &m);
@@ -180,8 +218,8 @@ static void test_model(const char *file, int long_too)
 
 int main(void)
 {
-    test_model("models/demo-gptoss-draft.gguf", 1);
-    if (!run_short()) test_model("models/demo-gptoss.gguf", 0);
-    test_model("models/demo-llama-Q4_K_M.gguf", 0);
+    test_model("demo-gptoss-draft", "demo-gptoss-draft", 1);
+    if (!run_short()) test_model("demo-gptoss", "demo-gptoss", 0);
+    test_model("demo-llama-Q4_K_M", "demo-llama-f16.chat", 0);
     return unit_done("forward");
 }
