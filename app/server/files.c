@@ -171,10 +171,9 @@ int goss_srv_files_lists(const char *header, const char *word) {
         const char *w = strncmp(p, "W/", 2) ? p : p + 2;
         if (*w == '*') return 1;
         if (strncmp(w, word, n) || !strchr(" \t,;", w[n])) continue;
-        const char *q = w + n + strspn(w + n, " \t");
-        if (*q == ';' && strncmp(q + 1 + strspn(q + 1, " "), "q=0", 3) == 0 &&
-            !strchr("123456789", q[1 + strspn(q + 1, " ") + 4]))
-            return 0;
+        const char *q = w + n + strspn(w + n, " \t;");
+        if (!strncmp(q, "q=0", 3) && q[3 + strspn(q + 3, ".0")] != 0 && strchr("123456789", q[3 + strspn(q + 3, ".0")])) return 1;
+        if (!strncmp(q, "q=0", 3)) return 0;
         return 1;
     }
     return 0;
