@@ -43,7 +43,7 @@ typedef struct goss_srv_list { const char *item[GOSS_SRV_LIST_MAX]; int n; } gos
     X(INT, max_stops, "max-stops", "N", "", "16", "most stop strings") \
     X(SIZE, max_stream, "max-stream", "BYTES", "", "4M", \
       "unread bytes of a stream after which its client counts as gone") \
-    X(INT, store, "store", "N", "", "256", "responses kept for previous_response_id") \
+    X(INT, store, "store", "N", "", "512", "answers kept: for previous_response_id, and why calls were made") \
     X(SIZE, store_bytes, "store-bytes", "BYTES", "", "64M", "memory for them") \
     X(SECS, timeout, "timeout", "SECONDS", "", "60", "a connection without any progress for so long is closed") \
     X(SECS, drain, "drain", "SECONDS", "", "10", "time that running answers have to finish on SIGTERM") \

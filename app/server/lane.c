@@ -112,7 +112,7 @@ int goss_srv_lane_event(goss_srv_lane *lane, const goss_event *ev) {
         return 0;
     }
     if (ev->kind == GOSS_EVENT_TOKEN) {
-        if (ev->token >= 0) lane->n_generated++;
+        if (ev->token >= 0) lane->n_generated++, atomic_fetch_add(&job->n_generated, 1);
         if (ev->token >= 0 && ev->channel && !strcmp(ev->channel, "analysis")) lane->n_reasoning++;
         if (!lane->first_ms) lane->first_ms = goss_os_now_ms();
         take_text(lane, ev);
@@ -127,8 +127,6 @@ int goss_srv_lane_event(goss_srv_lane *lane, const goss_event *ev) {
     lane->prefill_ms = ev->prefill_ms;
     lane->decode_ms = ev->decode_ms;
     lane->state = GOSS_SRV_LANE_DONE;
-    atomic_fetch_add(&job->n_generated, ev->n_generated);
-    atomic_store(&job->n_prompt, ev->n_prompt);
     atomic_store(&job->n_reused, ev->n_reused);
     atomic_store(&job->stop, ev->stop);
     if (ev->stop != GOSS_STOP_ERROR && job->req.stream && job->writer->lane_end) job->writer->lane_end(job, lane);

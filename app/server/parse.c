@@ -264,6 +264,13 @@ void goss_srv_chat_text(goss_srv_parse *p, const char *key, const char *text, si
     goss_buf_json_string(&p->r->chat, text, n);
 }
 
+void goss_srv_chat_recall(goss_srv_parse *p, const char *id) {
+    goss_buf thought = GOSS_BUF((size_t)1 << 20);
+    if (p->previous && p->previous->find(p->previous->ctx, id, &thought))
+        goss_srv_chat_text(p, "reasoning_content", (const char *)thought.data, thought.len);
+    goss_buf_free(&thought);
+}
+
 void goss_srv_chat_call(goss_srv_parse *p, const char *id, const char *name, const char *args, size_t n) {
     goss_buf *b = &p->r->chat;
     goss_buf_str(b, "{\"id\":");

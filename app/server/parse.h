@@ -52,6 +52,8 @@ int goss_srv_chat_message(goss_srv_parse *p, int node, const char *role);
 void goss_srv_chat_text(goss_srv_parse *p, const char *key, const char *text, size_t n); /* ,"key":"text" */
 /* one element of tool_calls */
 void goss_srv_chat_call(goss_srv_parse *p, const char *id, const char *name, const char *args, size_t n);
+/* ,"reasoning_content":... of what was thought before the call of this id, when it is remembered. */
+void goss_srv_chat_recall(goss_srv_parse *p, const char *id);
 int goss_srv_chat_openai_message(goss_srv_parse *p, int node); /* a whole message in OpenAI's (or Ollama's) shape */
 /* The text of a content value: a string, or an array of parts whose type is among `types` (words as above), joined.
  * */

@@ -52,13 +52,14 @@ static int write_user(goss_srv_parse *p, int m, int content) {
     return failed;
 }
 
-static int write_use(goss_srv_parse *p, int b, int first) {
+static int write_use(goss_srv_parse *p, int b, int first, int thought) {
     const char *id = NULL, *name = NULL, *args = "{}";
     int in = goss_srv_field(p, b, "input");
     if (goss_srv_get_text(p, b, "id", &id) || goss_srv_get_text(p, b, "name", &name) ||
         (in >= 0 && goss_srv_json_of(p, in, &args)))
         return -1;
     if (!id || !name) return goss_srv_bad(p, b, "messages.content", "has a tool_use without id or name");
+    if (first && !thought) goss_srv_chat_recall(p, id);
     goss_buf_str(&p->r->chat, first ? ",\"tool_calls\":[" : ",");
     goss_srv_chat_call(p, id, name, args, strlen(args));
     return 0;
@@ -75,7 +76,7 @@ static int write_assistant(goss_srv_parse *p, int m, int content) {
     if (text.len) goss_srv_chat_text(p, "content", (const char *)text.data, text.len);
     if (thought.len) goss_srv_chat_text(p, "reasoning_content", (const char *)thought.data, thought.len);
     for (int b = goss_json_first(p->j, content); b >= 0 && !failed; b = goss_json_next(p->j, b))
-        if (is_block(p, b, "tool_use")) failed = write_use(p, b, !n_calls++);
+        if (is_block(p, b, "tool_use")) failed = write_use(p, b, !n_calls++, thought.len > 0);
     goss_buf_str(&p->r->chat, n_calls ? "]}" : "}");
     goss_buf_free(&text);
     goss_buf_free(&thought);

@@ -62,6 +62,9 @@ int goss_srv_chat_openai_message(goss_srv_parse *p, int m) {
     goss_buf_free(&text);
     if (failed) return -1;
     if (reasoning && r == 3) goss_srv_chat_text(p, "reasoning_content", reasoning, strlen(reasoning));
+    const char *called = NULL;
+    if (calls >= 0 && !reasoning && goss_srv_get_text(p, goss_json_first(p->j, calls), "id", &called)) return -1;
+    if (called && r == 3) goss_srv_chat_recall(p, called);
     if (calls >= 0 && r == 3 && write_calls(p, calls)) return -1;
     if (!id && r >= 4) id = p->last_call;
     if (id && r >= 4) goss_srv_chat_text(p, "tool_call_id", id, strlen(id));

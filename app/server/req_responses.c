@@ -39,6 +39,7 @@ static int call_item(input *in, int item) {
         return -1;
     if (!name || !id) return goss_srv_bad(p, item, "input", "has a function_call without name or call_id");
     if (goss_srv_chat_message(p, item, "assistant")) return -1;
+    if (!in->reasoning.len) goss_srv_chat_recall(p, id);
     take_reasoning(in);
     goss_buf_str(&p->r->chat, ",\"tool_calls\":[");
     goss_srv_chat_call(p, id, name, args, strlen(args));

@@ -1,10 +1,12 @@
 /* runner.c - see runner.h. Jobs stay in one list in order of arrival, from queue to answer. */
 #include "runner.h"
+#include "../../src/base/fmt.h"
 #include "../../src/base/mem.h"
 #include "../../src/base/os.h"
 #include "log.h"
 #include "metrics.h"
 #include "start.h"
+#include "store.h"
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -168,6 +170,24 @@ static void refuse(goss_srv_runner *r, goss_srv_job *job) {
     forget(r, job);
 }
 
+/* Many clients leave reasoning out when they send a call's result, but the model wants to see why it called: it is kept
+ * under the call's id (store.h), and parsers put it back. */
+static void remember_calls(const goss_srv_job *job) {
+    int anthropic = job->req.api == GOSS_SRV_MESSAGES;
+    for (int l = 0; l < job->n_lanes; l++) {
+        goss_buf thought = GOSS_BUF((size_t)1 << 20);
+        char id[48];
+        for (int i = 0; i < job->lanes[l].n_items; i++) {
+            const goss_srv_item *item = &job->lanes[l].items[i];
+            if (item->kind == GOSS_SRV_REASONING) goss_buf_append(&thought, item->text.data, item->text.len);
+            if (item->kind != GOSS_SRV_CALL || !thought.len || thought.failed) continue;
+            goss_fmt(id, sizeof id, "%s%s", anthropic ? "toolu_" : "call_", item->id + 5);
+            goss_srv_store_put(id, &thought, "", 0);
+        }
+        goss_buf_free(&thought);
+    }
+}
+
 static void finish(goss_srv_runner *r, goss_srv_job *job) {
     const goss_srv_lane *lane = &job->lanes[0];
     double speed = lane->decode_ms > 0 ? 1000.0 * lane->n_generated / lane->decode_ms : 0;
@@ -175,6 +195,7 @@ static void finish(goss_srv_runner *r, goss_srv_job *job) {
     goss_srv_totals(job, &prompt, &reused, &generated, &reasoning);
     goss_srv_metrics_answer(prompt, reused, generated, lane->first_ms > 0 ? lane->first_ms - job->arrived_ms : 0,
                             speed);
+    remember_calls(job);
     if (job->req.stream) {
         if (job->writer->end) job->writer->end(job);
         flush(job);
@@ -387,7 +408,7 @@ static double unload(goss_srv_runner *r) {
 /* Sleeps until there is something to do and takes in what has come. Returns 1 to go on, 0 when stopping and done. */
 static int take(goss_srv_runner *r, double due_ms) {
     struct timespec until;
-    double ms = r->n_running && !r->busy ? 1 : due_ms;
+    double ms = r->jobs && !r->busy ? 1 : due_ms; /* jobs without work: somebody waits for a slot or a device */
     int rc = 0;
     pthread_mutex_lock(&r->lock);
     if (r->stopping && r->jobs) ms = 5;
@@ -422,9 +443,9 @@ static int take(goss_srv_runner *r, double due_ms) {
 
 static void *work(void *arg) {
     goss_srv_runner *r = arg;
-    double due = -1;
     load_default(r);
     count_stats(r);
+    double due = unload(r);
     while (take(r, due)) {
         r->held = 0;
         set_mask(r);

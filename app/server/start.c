@@ -219,6 +219,7 @@ int goss_srv_start_lane(goss_srv_lane *lane, const goss_srv_config *c) {
     if (!rc) rc = goss_session_prompt(lane->session, t->ids, t->n, &params, &err);
     if (rc < 0) return goss_srv_fail_engine(&job->fail, rc, &err);
     lane->n_prompt = t->n;
+    atomic_store(&job->n_prompt, t->n);
     lane->start_ms = goss_os_now_ms();
     lane->state = GOSS_SRV_LANE_RUNS;
     job->slot->n_lanes++;

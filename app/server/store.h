@@ -1,4 +1,5 @@
-/* store.h - answers of /v1/responses kept for previous_response_id and GET: bounded in number and bytes, the oldest
+/* store.h - answers of /v1/responses kept for previous_response_id and GET, and the reasoning before tool calls:
+ * bounded in number and bytes, the oldest
  * goes first. Thread-safe. */
 #ifndef GOSS_SERVER_STORE_H
 #define GOSS_SERVER_STORE_H

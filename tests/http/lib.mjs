@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 export { assert };
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 export const program = process.env.GOSSAMER || path.join(root, 'build/cc/gossamer');
-export const backend = process.env.GOSS_TEST_BACKEND || 'auto';
+export const backend = process.env.GOSS_TEST_BACKEND || 'cpu';
 export const model = path.join(root, 'models/demo-gptoss.gguf');
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 

@@ -1,0 +1,209 @@
+// life.mjs - starting, stopping, reloading, unloading, full queues, clients that vanish, several models.
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { assert, backend, events, finish, july, june, model, parse, post, raw, root, run, serve, sleep, test } from './lib.mjs';
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'gossamer-life-'));
+const copy = path.join(folder, 'm.gguf');
+const endless = { messages: [{ role: 'user', content: 'Tell me a story about a fox and a golden key.' }], temperature: 1, seed: 1, logit_bias: {} };
+const metric = async (s, name) => Number((await (await fetch(s.url + '/metrics')).text()).match(new RegExp(`^${name} (.*)$`, 'm'))[1]);
+// A request that writes for long: no stop token may come.
+async function longRequest(s, extra = {}) {
+    const ids = [];
+    for (const t of ['<|return|>', '<|end|>', '<|call|>', '<|endoftext|>']) {
+        const r = await post(s.url + '/tokenize', { content: t, special: true });
+        ids.push(...r.json.tokens);
+    }
+    return { ...endless, logit_bias: Object.fromEntries(ids.map((i) => [i, -100])), max_tokens: 4000, stream: true, ...extra };
+}
+// Opens a stream and waits for its first tokens: {got(), destroy(), closed}.
+async function stream(s, body) {
+    const text = JSON.stringify(body);
+    const socket = net.connect(s.port, '127.0.0.1');
+    let got = '';
+    socket.on('data', (d) => { got += d; });
+    socket.on('error', () => {});
+    const closed = new Promise((done) => socket.on('close', done));
+    socket.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
+    for (let i = 0; i < 400 && !got.includes('reasoning_content') && !got.includes('"content":"O'); i++) await sleep(10);
+    return { got: () => got, destroy: () => socket.destroy(), closed, socket };
+}
+
+await test('a client that hangs up is noticed at once, though its connection sleeps', async () => {
+    const s = await serve();
+    const one = await stream(s, await longRequest(s));
+    assert.ok(one.got().includes('data: '));
+    assert.equal(await metric(s, 'gossamer_jobs_running'), 1);
+    one.destroy();
+    const t0 = Date.now();
+    while (await metric(s, 'gossamer_jobs_running')) { assert.ok(Date.now() - t0 < 2000, 'still running'); await sleep(10); }
+    const waits = net.connect(s.port, '127.0.0.1'); // not streaming: the connection sleeps all the time
+    const text = JSON.stringify(await longRequest(s, { stream: false }));
+    waits.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${text.length}\r\n\r\n${text}`);
+    while (!(await metric(s, 'gossamer_jobs_running'))) await sleep(5);
+    waits.destroy();
+    const t1 = Date.now();
+    while (await metric(s, 'gossamer_jobs_running')) { assert.ok(Date.now() - t1 < 2000, 'still running'); await sleep(10); }
+    assert.match(s.log(), /stop=canceled/);
+    await s.stop();
+});
+await test('a client that does not read counts as gone', async () => {
+    const s = await serve(['--max-stream', '64K']);
+    const one = await stream(s, await longRequest(s, { max_tokens: 100000, logprobs: true, top_logprobs: 20 }));
+    one.socket.pause();
+    const t0 = Date.now();
+    while (await metric(s, 'gossamer_jobs_running')) { assert.ok(Date.now() - t0 < 60000, 'still running'); await sleep(50); }
+    one.destroy();
+    await s.stop();
+});
+await test('a full queue: 429 with Retry-After, then all is answered', async () => {
+    const s = await serve(['--max-sessions', '1', '--queue', '2']);
+    const busy = await stream(s, await longRequest(s));
+    const waiting = [0, 1].map(() => post(s.url + '/v1/chat/completions', { messages: june, temperature: 0 }));
+    while ((await metric(s, 'gossamer_jobs_waiting')) < 2) await sleep(20);
+    const refused = await post(s.url + '/v1/chat/completions', { messages: june });
+    assert.equal(refused.status, 429);
+    assert.equal(refused.headers.get('retry-after'), '1');
+    assert.deepEqual([refused.json.error.type, refused.json.error.code], ['rate_limit_error', 'queue_full']);
+    busy.destroy();
+    for (const r of await Promise.all(waiting)) assert.equal(r.json.choices[0].message.content, july);
+    assert.equal(await metric(s, 'gossamer_queue_rejected_total'), 1);
+    await s.stop();
+});
+await test('SIGTERM while streaming: finishes what is short, cuts what is not', async () => {
+    const s = await serve(['--drain', '3']);
+    const body = { messages: june, temperature: 0, stream: true };
+    const slow = await stream(s, await longRequest(s, { max_tokens: 100000 }));
+    const short = post(s.url + '/v1/chat/completions', body);
+    await sleep(5);
+    const t0 = Date.now();
+    s.kill('SIGTERM');
+    const text = events((await short).text).map((e) => e.data.choices?.[0]?.delta.content ?? '').join('');
+    assert.equal(text, july);
+    await assert.rejects(raw(s.port, 'GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n')); // nobody listens any more
+    const { code } = await s.exited;
+    assert.equal(code, 0);
+    assert.ok(Date.now() - t0 < 6000, 'took too long');
+    await slow.closed;
+    assert.ok(/server_stopping|"finish_reason":"length"/.test(slow.got()));
+    assert.match(slow.got(), /data: \[DONE\]/);
+});
+await test('SIGTERM twice stops at once; SIGINT works too', async () => {
+    const s = await serve(['--drain', '60']);
+    await stream(s, await longRequest(s, { max_tokens: 100000 }));
+    const t0 = Date.now();
+    s.kill('SIGINT');
+    await sleep(100);
+    s.kill('SIGTERM');
+    assert.equal((await s.exited).code, 0);
+    assert.ok(Date.now() - t0 < 5000);
+});
+await test('SIGTERM while loading', async () => {
+    for (const pause of [0, 1, 3, 10]) {
+        const s = await serve([], { ready: false });
+        await sleep(pause);
+        s.kill('SIGTERM');
+        const t0 = Date.now();
+        assert.equal((await s.exited).code, 0, s.log());
+        assert.ok(Date.now() - t0 < 3000);
+    }
+});
+await test('port in use', async () => {
+    const s = await serve();
+    const r = await run(['serve', '--port', String(s.port)]);
+    assert.equal(r.code, 1);
+    assert.match(r.err, /in use/i);
+    await s.stop();
+});
+await test('a model that is missing, a folder, unreadable, or none', async () => {
+    fs.writeFileSync(path.join(folder, 'bad.gguf'), 'GGUF but no more');
+    fs.writeFileSync(path.join(folder, 'cut.gguf'), fs.readFileSync(model).subarray(0, 2000000));
+    for (const [file, what] of [['/nonexistent/x.gguf', /No such file/], [folder, /not a file/], [path.join(folder, 'bad.gguf'), /./], [path.join(folder, 'cut.gguf'), /./]]) {
+        const r = await run(['serve', file, '--port', '0', '--backend', backend]);
+        assert.equal(r.code, 1, file + r.err);
+        assert.match(r.err, what);
+    }
+    const r = await run(['serve', 'a.gguf', 'b.gguf']);
+    assert.equal(r.code, 2);
+});
+await test('SIGHUP loads a replaced model; running answers end on the old one', async () => {
+    fs.copyFileSync(model, copy);
+    const s = await serve([copy]);
+    const before = await post(s.url + '/v1/completions', { prompt: 'Once upon a time', temperature: 0, max_tokens: 8 });
+    const running = await stream(s, await longRequest(s, { max_tokens: 300 }));
+    fs.copyFileSync(path.join(root, 'models/demo-gptoss-draft.gguf'), copy + '.new');
+    fs.renameSync(copy + '.new', copy);
+    s.kill('SIGHUP');
+    const after = await post(s.url + '/v1/completions', { prompt: 'Once upon a time', temperature: 0, max_tokens: 40 });
+    assert.equal(after.status, 200);
+    for (let i = 0; i < 200 && !running.got().includes('[DONE]'); i++) await sleep(25);
+    assert.match(running.got(), /"finish_reason":"length"/);
+    running.destroy();
+    for (let i = 0; i < 100 && (s.log().match(/ loaded in /g) ?? []).length < 2; i++) await sleep(25);
+    assert.equal((s.log().match(/ loaded in /g) ?? []).length, 2);
+    const small = await post(s.url + '/v1/models', {}).catch(() => null);
+    assert.equal(small.status, 405);
+    assert.ok(before.status === 200);
+    fs.rmSync(copy);
+    s.kill('SIGHUP');
+    for (let i = 0; i < 100 && !s.log().includes('the models stay as they are'); i++) await sleep(25);
+    assert.match(s.log(), /No such file/);
+    assert.equal((await post(s.url + '/v1/completions', { prompt: 'Once upon a time', temperature: 0, max_tokens: 4 })).status, 200);
+    await s.stop();
+});
+await test('--keep-alive unloads an idle model and loads it again on demand', async () => {
+    const s = await serve(['--keep-alive', '0.5']);
+    for (let i = 0; i < 100 && (await (await fetch(s.url + '/health')).json()).loaded; i++) await sleep(50);
+    const health = await fetch(s.url + '/health');
+    assert.deepEqual([health.status, (await health.json()).loaded], [200, false]);
+    assert.match(s.log(), /unloaded/);
+    assert.equal((await post(s.url + '/v1/chat/completions', { messages: june, temperature: 0 })).json.choices[0].message.content, july);
+    await s.stop();
+});
+await test('several models by a folder, one at a time, none starved', async () => {
+    const models = path.join(folder, 'many');
+    fs.mkdirSync(models);
+    for (const [name, from] of [['big', 'demo-gptoss'], ['small', 'demo-gptoss-draft'], ['llama', 'demo-llama-f16']]) fs.copyFileSync(path.join(root, `models/${from}.gguf`), path.join(models, `${name}.gguf`));
+    const s = await serve(['--models-dir', models]);
+    const list = (await (await fetch(s.url + '/v1/models')).json()).data.map((m) => m.id).sort();
+    assert.deepEqual(list, ['big', 'llama', 'small']);
+    const ask = (name) => post(s.url + '/v1/completions', { model: name, prompt: 'Once upon a time', temperature: 0, max_tokens: 12 });
+    const answers = await Promise.all(['big', 'small', 'llama', 'big', 'small', 'llama', 'big', 'big'].map(async (name) => [name, (await ask(name)).json]));
+    for (const [name, a] of answers) assert.equal(a.model, name);
+    assert.equal(new Set(answers.filter(([n]) => n === 'big').map(([, a]) => a.choices[0].text)).size, 1);
+    const none = await ask('other');
+    assert.deepEqual([none.status, none.json.error.code], [404, 'model_not_found']);
+    assert.ok((await metric(s, 'gossamer_models_loaded')) <= 1);
+    await s.stop();
+    const two = await serve(['--models-dir', models, '--max-models', '2']);
+    for (const name of ['big', 'llama', 'big', 'llama']) await post(two.url + '/v1/completions', { model: name, prompt: 'x', max_tokens: 1 });
+    assert.equal((two.log().match(/ loaded in /g) ?? []).length, 2);
+    await two.stop();
+});
+await test('a quiet stream gets comments', async () => {
+    const s = await serve(['--comment', '0.2', '--max-sessions', '1']);
+    const text = JSON.stringify({ messages: june, temperature: 0, stream: true });
+    const a = parse(await raw(s.port, `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: ${text.length}\r\n\r\n${text}`));
+    assert.equal(a.status, 200);
+    await s.stop();
+});
+await test('idle: no CPU, and memory is steady over many requests', async () => {
+    const s = await serve();
+    const stat = () => fs.readFileSync(`/proc/${s.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    const ticks = () => Number(stat()[11]) + Number(stat()[12]);
+    const rss = () => Number(fs.readFileSync(`/proc/${s.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]);
+    const round = async (n) => { for (let i = 0; i < n; i++) await post(s.url + '/v1/chat/completions', { messages: june, temperature: 0, max_tokens: 2 }); };
+    await round(100);
+    await sleep(500);
+    const before = ticks();
+    await sleep(2000);
+    assert.ok(ticks() - before <= 1, `${ticks() - before} ticks of CPU while idle`);
+    const start = rss();
+    await round(Number(process.env.GOSS_TEST_ROUNDS || 400));
+    assert.ok(rss() - start < 4096, `grew by ${rss() - start} kB`);
+    await s.stop();
+});
+fs.rmSync(folder, { recursive: true });
+finish();
