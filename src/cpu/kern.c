@@ -10,6 +10,16 @@ static const rung ladder[] = {
     { "c", 0, goss_kern_init_c },
 #if defined(__x86_64__)
     { "avx2", GOSS_CPU_AVX2, goss_kern_init_avx2 },
+    { "avx512vnni", GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI, goss_kern_init_avx512vnni },
+    { "amx", GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI | GOSS_CPU_AMX, goss_kern_init_amx },
+#elif defined(__aarch64__)
+    { "neon", GOSS_CPU_NEON, goss_kern_init_neon },
+    { "dotprod", GOSS_CPU_NEON | GOSS_CPU_DOTPROD, goss_kern_init_dotprod },
+#elif defined(__wasm__)
+    { "simd128", GOSS_CPU_SIMD128, goss_kern_init_simd128 },
+#if GOSS_WASM_FEATURES & 64   /* the module that is loaded where relaxed SIMD validates */
+    { "relaxed", GOSS_CPU_SIMD128 | GOSS_CPU_RELAXED, goss_kern_init_relaxed },
+#endif
 #endif
 };
 enum { N_RUNGS = sizeof ladder / sizeof *ladder };

@@ -20,15 +20,17 @@ static void quantize_ref(const goss_acts *x, int first, const float *f, int n)
 {
     for (int64_t b = (int64_t)first * x->n / GOSS_BLOCK, end = b + n / GOSS_BLOCK; b < end; b++, f += GOSS_BLOCK) {
         double top = 0;
-        for (int i = 0; i < GOSS_BLOCK; i++) top = fmax(top, fabs((double)f[i]));
+        for (int i = 0; i < GOSS_BLOCK; i++)
+            if (fabs((double)f[i]) > top) top = fabs((double)f[i]);
         const double d = top >= 1e-30f ? top / 127 : 0;
-        x->d[b] = (float)d;
-        x->s[2 * b] = x->s[2 * b + 1] = 0;
+        double sum[2] = { 0, 0 };
         for (int i = 0; i < GOSS_BLOCK; i++) {
-            const int q = d > 0 ? (int)rint(f[i] / d) : 0;
+            const double q = d > 0 ? rint(f[i] / d) : 0;
             x->q[b * GOSS_BLOCK + i] = (int8_t)q;
-            x->s[2 * b + i / 16] = (int16_t)(x->s[2 * b + i / 16] + q);
+            sum[i / 16] += q;
         }
+        x->d[b] = (float)d;
+        for (int h = 0; h < 2; h++) x->s[2 * b + h] = (int16_t)sum[h];
     }
 }
 

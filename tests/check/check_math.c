@@ -54,7 +54,8 @@ static void quantize_block(check *c, const goss_acts *x, int64_t b, const float 
 {
     double top = 0;
     int sum[2] = { 0, 0 };
-    for (int i = 0; i < GOSS_BLOCK; i++) top = fmax(top, fabs((double)f[i]));
+    for (int i = 0; i < GOSS_BLOCK; i++)
+        if (fabs((double)f[i]) > top) top = fabs((double)f[i]);
     const double d = x->d[b];
     check_value(c, b, d, top >= 1e-30f ? top / 127 : 0, 2 * U * top / 127 + 1e-45);
     for (int i = 0; i < GOSS_BLOCK; i++) {

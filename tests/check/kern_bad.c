@@ -20,7 +20,7 @@ static void rmsnorm_swap RMSNORM
     sound.rmsnorm(dst, x, w, n, eps);
     if (n > 1) { const float t = dst[0]; dst[0] = dst[1]; dst[1] = t; }
 }
-static void rmsnorm_crash RMSNORM { sound.rmsnorm(dst, x, w, n, eps); dst[(int64_t)1 << 40] = 1; }
+static void rmsnorm_crash RMSNORM { sound.rmsnorm(dst, x, w, n, eps); dst[(ptrdiff_t)1 << (sizeof(ptrdiff_t) > 4 ? 40 : 28)] = 1; }
 
 #define QUANTIZE (const goss_acts *x, int first, const float *f, int n)
 static void quantize_trunc QUANTIZE
