@@ -80,11 +80,11 @@ $(DIST)/gossamer.wasm: $(WASM_SIMD_O) ; @mkdir -p $(@D); $(WASM_LD) $(WASM_LDFLA
 $(DIST)/gossamer-relaxed.wasm: $(WASM_RELAXED_O) ; @mkdir -p $(@D); $(WASM_LD) $(WASM_LDFLAGS) -o $@ $^ -lc
 -include $(WASM_SIMD_O:.o=.d) $(WASM_RELAXED_O:.o=.d)
 
-# Fuzz targets of the readers of foreign bytes (base and format): a sanitized replay of the stored corpus, and libFuzzer itself.
-FUZZ_SRC := $(filter src/base/% src/format/%,$(LIB_C))
+# Fuzz targets of the readers of foreign bytes (base, format and text): a sanitized replay of the stored corpus, and libFuzzer itself.
+FUZZ_SRC := $(filter src/base/% src/format/% src/text/%,$(LIB_C))
 FUZZ_FLAGS := -std=c11 -O1 -g -D_DEFAULT_SOURCE -Iinclude -fno-sanitize-recover=all -fno-omit-frame-pointer
-fuzz-bin: build/fuzz/gguf build/fuzz/json
-fuzz-libfuzzer: build/fuzz/libfuzzer-gguf build/fuzz/libfuzzer-json
+fuzz-bin: build/fuzz/gguf build/fuzz/json build/fuzz/chat
+fuzz-libfuzzer: build/fuzz/libfuzzer-gguf build/fuzz/libfuzzer-json build/fuzz/libfuzzer-chat
 build/fuzz/libfuzzer-%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(FUZZ_SRC)
 	@mkdir -p $(@D); clang-19 $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ_SRC) $(LIBS)
 build/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz_replay.c tests/fuzz/fuzz.h $(FUZZ_SRC)
