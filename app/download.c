@@ -30,6 +30,8 @@ struct job {
     int fd, broken;             /* broken: an errno of writing, or NO_ROOM before the first byte */
     char part[1100], info[1110], etag[160];
     uint64_t have, total;       /* bytes in the part file; of the whole */
+    goss_sha256 sha;            /* of the first `hashed` bytes of the part file */
+    uint64_t hashed;
     goss_http_answer answer;
     uint64_t room;              /* on the disk, when it was too little */
     goss_error *err;
@@ -126,6 +128,10 @@ static int begin_body(struct job *j)
     if (a->status == 200 && j->d->resumed)
         j->d->resumed = 0;
     j->total = a->total;
+    if (j->hashed > j->have) {
+        goss_sha256_init(&j->sha);
+        j->hashed = 0;
+    }
     if (ftruncate(j->fd, (off_t)j->have) || lseek(j->fd, (off_t)j->have, SEEK_SET) < 0)
         return errno;
     memcpy(j->etag, a->etag, sizeof j->etag);
@@ -150,6 +156,10 @@ static int take(void *ctx, const void *bytes, size_t n)
         j->broken = write_all(j->fd, bytes, n);
     if (j->broken)
         return 1;
+    if (j->hashed == j->have) { /* else what was there before is hashed with the rest, at the end */
+        goss_sha256_update(&j->sha, bytes, n);
+        j->hashed += n;
+    }
     j->have += n;
     if (j->d->on_progress)
         j->d->on_progress(j->d->ctx, j->have, j->total == UINT64_MAX ? 0 : j->total, 0);
@@ -190,29 +200,30 @@ static int fetch(struct job *j)
 }
 
 /* ---- the end ------------------------------------------------------------------------------------- */
-static int hash_part(struct job *j)
+/* Hashes what was not hashed on its way in. */
+static int hash_rest(struct job *j)
 {
     static uint8_t chunk[CHUNK];
-    goss_sha256 sha;
     uint8_t digest[32];
-    goss_sha256_init(&sha);
-    for (off_t at = 0;;) {
-        const ssize_t k = pread(j->fd, chunk, sizeof chunk, at);
-        if (k < 0)
-            return cannot(j, "read", errno);
-        if (k == 0)
-            break;
-        goss_sha256_update(&sha, chunk, (size_t)k);
-        at += k;
+    for (int begun = 0; j->hashed < j->have; begun = 1) {
+        if (!begun && j->d->on_progress)
+            j->d->on_progress(j->d->ctx, j->hashed, j->have, 2);
+        const ssize_t k = pread(j->fd, chunk, sizeof chunk, (off_t)j->hashed);
+        if (k <= 0)
+            return cannot(j, "read", k < 0 ? errno : EIO);
+        goss_sha256_update(&j->sha, chunk, (size_t)k);
+        j->hashed += (uint64_t)k;
+        if (j->d->on_progress)
+            j->d->on_progress(j->d->ctx, j->hashed, j->have, 0);
     }
-    goss_sha256_final(&sha, digest);
+    goss_sha256_final(&j->sha, digest);
     goss_sha256_hex(digest, j->d->sha);
     return 0;
 }
 
 static int finish(struct job *j)
 {
-    int rc = hash_part(j);
+    int rc = hash_rest(j);
     if (rc)
         return rc;
     if (j->d->expect && strcasecmp(j->d->expect, j->d->sha)) {
@@ -238,6 +249,7 @@ int goss_download_run(goss_download *d, goss_error *err)
     if (goss_fmt(j.part, sizeof j.part, "%s.part", d->path) >= 1024)
         return goss_fail(err, GOSS_ELIMIT, -1, "The file name is longer than 1000 characters.");
     goss_fmt(j.info, sizeof j.info, "%s.json", j.part);
+    goss_sha256_init(&j.sha);
     int rc = goss_http_open(&j.http, err);
     if (rc == 0)
         rc = open_part(&j);

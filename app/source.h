@@ -42,7 +42,8 @@ int goss_split_name(const char *first, int shard, int n, char *out, size_t cap);
  * expect: SHA-256 in hex, or NULL. on_progress may be NULL. sha gets the file's SHA-256. */
 typedef struct goss_download {
     const char *url, *path, *expect;
-    void (*on_progress)(void *ctx, uint64_t done, uint64_t total, int started); /* started: 1 on the first call */
+    /* begun: 1 when bytes begin to come, 2 when what was there before begins to be hashed, else 0 */
+    void (*on_progress)(void *ctx, uint64_t done, uint64_t total, int begun);
     void *ctx;
     char sha[65];
     uint64_t size, resumed;     /* out: bytes of the file, and how many were there already */

@@ -20,10 +20,10 @@ static void name_from_url(const char *url, char *out, size_t cap)
         out[0] = 0;
 }
 
-static void on_progress(void *ctx, uint64_t done, uint64_t total, int started)
+static void on_progress(void *ctx, uint64_t done, uint64_t total, int begun)
 {
-    if (started)
-        goss_progress_start(ctx, "downloading", done, total);
+    if (begun)
+        goss_progress_start(ctx, begun == 1 ? "downloading" : "checking", done, total);
     goss_progress_update(ctx, done);
 }
 

@@ -20,26 +20,50 @@ static uint32_t load_be32(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static void compress(uint32_t h[8], const uint8_t *block)
+/* One round on the eight state words in the order a..h; the caller passes them rotated, so that nothing is moved. */
+#define ROUND(a, b, c, d, e, f, g, h, kw)                                                                  \
+    do {                                                                                                   \
+        const uint32_t t1_ = h + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + (g ^ (e & (f ^ g))) + (kw);    \
+        d += t1_;                                                                                          \
+        h = t1_ + (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & b) | (c & (a | b)));                    \
+    } while (0)
+
+/* The next word of the message schedule, in place in a ring of 16. */
+static inline uint32_t schedule(uint32_t w[16], int i)
 {
-    uint32_t w[64], s[8];
+    const uint32_t x = w[(i + 1) & 15], y = w[(i + 14) & 15];
+    w[i & 15] += (rotr(x, 7) ^ rotr(x, 18) ^ x >> 3) + w[(i + 9) & 15] + (rotr(y, 17) ^ rotr(y, 19) ^ y >> 10);
+    return w[i & 15];
+}
+
+/* Rounds r to r + 7; `word` gives message word i. */
+#define EIGHT(r, word)                                                                                     \
+    ROUND(a, b, c, d, e, f, g, h, K[r] + word(r));                                                         \
+    ROUND(h, a, b, c, d, e, f, g, K[r + 1] + word(r + 1));                                                 \
+    ROUND(g, h, a, b, c, d, e, f, K[r + 2] + word(r + 2));                                                 \
+    ROUND(f, g, h, a, b, c, d, e, K[r + 3] + word(r + 3));                                                 \
+    ROUND(e, f, g, h, a, b, c, d, K[r + 4] + word(r + 4));                                                 \
+    ROUND(d, e, f, g, h, a, b, c, K[r + 5] + word(r + 5));                                                 \
+    ROUND(c, d, e, f, g, h, a, b, K[r + 6] + word(r + 6));                                                 \
+    ROUND(b, c, d, e, f, g, h, a, K[r + 7] + word(r + 7))
+
+static void compress(uint32_t s[8], const uint8_t *block)
+{
+    uint32_t w[16], a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7];
     for (int i = 0; i < 16; i++)
         w[i] = load_be32(block + 4 * i);
-    for (int i = 16; i < 64; i++) {
-        const uint32_t a = w[i - 15], b = w[i - 2];
-        w[i] = w[i - 16] + (rotr(a, 7) ^ rotr(a, 18) ^ a >> 3) + w[i - 7] + (rotr(b, 17) ^ rotr(b, 19) ^ b >> 10);
+#define FIRST(i) w[i]
+#define LATER(i) schedule(w, i)
+    EIGHT(0, FIRST);
+    EIGHT(8, FIRST);
+    for (int r = 16; r < 64; r += 16) {
+        EIGHT(r, LATER);
+        EIGHT(r + 8, LATER);
     }
-    memcpy(s, h, sizeof s);
-    for (int i = 0; i < 64; i++) {
-        const uint32_t big1 = rotr(s[4], 6) ^ rotr(s[4], 11) ^ rotr(s[4], 25), choose = (s[4] & s[5]) ^ (~s[4] & s[6]);
-        const uint32_t t1 = s[7] + big1 + choose + K[i] + w[i];
-        const uint32_t big0 = rotr(s[0], 2) ^ rotr(s[0], 13) ^ rotr(s[0], 22);
-        const uint32_t t2 = big0 + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
-        s[7] = s[6]; s[6] = s[5]; s[5] = s[4]; s[4] = s[3] + t1;
-        s[3] = s[2]; s[2] = s[1]; s[1] = s[0]; s[0] = t1 + t2;
-    }
-    for (int i = 0; i < 8; i++)
-        h[i] += s[i];
+#undef FIRST
+#undef LATER
+    s[0] += a; s[1] += b; s[2] += c; s[3] += d;
+    s[4] += e; s[5] += f; s[6] += g; s[7] += h;
 }
 
 void goss_sha256_init(goss_sha256 *s)
