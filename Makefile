@@ -32,7 +32,7 @@ isa = $(ISA_$(lastword $(subst _, ,$(basename $(notdir $(1))))))
 all: $(V)/gossamer $(V)/libgossamer.a $(V)/libgossamer.so
 lib: $(V)/libgossamer.a
 $(V)/libgossamer.a: $(LIB_O) $(V)/gen/wgsl.o ; @rm -f $@; $(AR) rcs $@ $^
-$(V)/libgossamer.so: $(LIB_O) $(V)/gen/wgsl.o ; $(CC) $(CFLAGS_ALL) -shared -o $@ $^ $(LIBS)
+$(V)/libgossamer.so: $(LIB_O) $(V)/gen/wgsl.o ; $(CC) $(CFLAGS_ALL) -shared -Wl,$(if $(filter macos,$(SYS)),-install_name$(comma)libgossamer.so.0,-soname$(comma)libgossamer.so.0) -o $@ $^ $(LIBS)
 $(V)/gossamer: $(APP_O) $(V)/libgossamer.a ; $(CC) $(CFLAGS_ALL) -o $@ $^ -lcurl -lmicrohttpd -lz $(LIBS)
 $(V)/%.o: %.c Makefile ; @mkdir -p $(@D); $(CC) $(CFLAGS_ALL) $(call isa,$<) -MMD -MP -c -o $@ $<
 
@@ -89,7 +89,23 @@ build/fuzz/libfuzzer-%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(FUZZ_SRC)
 	@mkdir -p $(@D); clang-19 $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ_SRC) $(LIBS)
 build/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz_replay.c tests/fuzz/fuzz.h $(FUZZ_SRC)
 	@mkdir -p $(@D); $(CC) $(FUZZ_FLAGS) -fsanitize=address,undefined -o $@ $< tests/fuzz/fuzz_replay.c $(FUZZ_SRC) $(LIBS)
+# ---- install: the program, both libraries, the header, the pkg-config file, the demo models and the page ------------------
+PREFIX  ?= /usr/local
+VERSION := $(shell sed -n 's/.*GOSS_VERSION "\(.*\)"/\1/p' include/gossamer.h)
+D       := $(DESTDIR)$(PREFIX)
+install: all
+	install -d $(D)/bin $(D)/lib/pkgconfig $(D)/include $(D)/share/gossamer/models $(D)/share/gossamer/web
+	install -m 755 $(V)/gossamer $(D)/bin/
+	install -m 644 $(V)/libgossamer.a $(D)/lib/
+	install -m 755 $(V)/libgossamer.so $(D)/lib/libgossamer.so.0
+	ln -sf libgossamer.so.0 $(D)/lib/libgossamer.so
+	install -m 644 include/gossamer.h $(D)/include/
+	install -m 644 models/demo-gptoss.gguf models/demo-gptoss-draft.gguf models/README.md $(D)/share/gossamer/models/
+	cp -R web/. $(D)/share/gossamer/web/
+	printf 'prefix=%s\nName: gossamer\nDescription: runs gpt-oss and llama GGUF models\nVersion: %s\nCflags: -I$${prefix}/include\nLibs: -L$${prefix}/lib -lgossamer\nLibs.private: $(LIBS)\n' \
+	    '$(PREFIX)' '$(VERSION)' > $(D)/lib/pkgconfig/gossamer.pc
+
 clean: ; rm -rf build $(DIST)
 -include $(LIB_O:.o=.d) $(APP_O:.o=.d) $(CHECK_O:.o=.d) $(UNIT:$(V)/unit/%=$(V)/tests/unit/%.d)
 .SECONDARY:
-.PHONY: all lib unit text-bin check-bin wasm clean
+.PHONY: all lib unit install text-bin check-bin wasm clean
