@@ -138,6 +138,7 @@ static int evaluate(goss_engine *e, const int32_t *ids, int n, int chunk, int al
     if (err) *err = (goss_error){ .position = -1 };
     goss_steps_drain(e);
     goss_kv_clear(&e->scratch);
+    goss_observe_reset(e);
     int rc = 0;
     for (int at = 0; at < n && !rc; at += chunk) {
         const int rows = n - at < chunk ? n - at : chunk, last = at + rows == n;
@@ -162,6 +163,7 @@ int goss_trace(goss_engine *e, const int32_t *ids, int n, int chunk, goss_trace_
     e->backend->vt->tap(e->backend, trace_tap, &t);
     const int rc = evaluate(e, ids, n, chunk, 0, logits, err);
     e->backend->vt->tap(e->backend, NULL, NULL);
+    goss_observe_attach(e);
     goss_mem_free(logits);
     return rc;
 }

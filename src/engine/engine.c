@@ -60,7 +60,10 @@ int goss_engine_open(goss_engine **out, const goss_engine_config *config, goss_e
 
 int goss_engine_ready(goss_engine *e, void (*kv_copy)(void *ctx, int cls, int from, int to), goss_error *err)
 {
-    if (e->pool_open) return 0; /* a device that came back */
+    if (e->pool_open) { /* a device that came back */
+        goss_observe_attach(e);
+        return 0;
+    }
     e->pool_open = 1;
     int rc = goss_kv_pool_open(&e->pool, e->plan.n_pages[0], e->plan.n_pages[1], e->model.hp.window, GOSS_ROLLBACK);
     e->pool.copy = kv_copy;

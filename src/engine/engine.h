@@ -206,6 +206,7 @@ void goss_telemetry_line(goss_engine *e, unsigned bit, const char *json, size_t 
 /* observe.c */
 int goss_observe_open(goss_engine *e);
 void goss_observe_close(goss_engine *e);
+void goss_observe_attach(goss_engine *e);                  /* taps the backend (again) */
 void goss_observe_step(goss_engine *e, const goss_step *step);
 void goss_observe_reset(goss_engine *e);
 #endif
