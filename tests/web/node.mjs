@@ -1,0 +1,98 @@
+// node.mjs - the npm package in Node: path and URL, sessions, OpenAI's shape, cache, cancel, errors. Also with SYSTEM_NODE (20).
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { init } from "../../web/js/core/gossamer.js";
+import { ANSWER, DATE, equal, finish, matches, ok, QUESTION, ROOT, start, test } from "./harness.mjs";
+
+const MODEL = fileURLToPath(new URL("models/demo-gptoss.gguf", ROOT)), cacheDir = mkdtempSync(join(tmpdir(), "gossamer-node-"));
+const messages = [{ role: "user", content: QUESTION }], greedy = { temperature: 0, date: DATE };
+const site = await start(), url = `${site.url}/models/demo-gptoss.gguf`;
+const with_model = async (source, fn, config = {}) => {
+  const llm = await init({ backend: "cpu", threads: 2, cacheDir, ...config });
+  try { await fn(await llm.loadModel(source), llm); } finally { llm.close(); }
+};
+
+await test("chat.completions.create, whole", () => with_model(MODEL, async (model, llm) => {
+  const r = await llm.chat.completions.create({ messages, ...greedy });
+  equal(r.choices[0].message.content, ANSWER);
+  ok(r.choices[0].message.reasoning_content.length > 10, "no reasoning");
+  equal([r.object, r.choices[0].finish_reason, r.usage.total_tokens], ["chat.completion", "stop", r.usage.prompt_tokens + r.usage.completion_tokens]);
+}));
+
+await test("chat.completions.create, streamed, with usage", () => with_model(MODEL, async (model, llm) => {
+  let content = "", last, usage;
+  for await (const c of await llm.chat.completions.create({ messages, ...greedy, stream: true, stream_options: { include_usage: true } })) {
+    content += c.choices[0]?.delta.content ?? "";
+    last = c.choices[0]?.finish_reason ?? last;
+    usage = c.usage ?? usage;
+  }
+  equal([content, last], [ANSWER, "stop"]);
+  ok(usage.completion_tokens > 5, "usage");
+}));
+
+await test("a tool call comes as tool_calls", () => with_model(MODEL, async (model, llm) => {
+  const tools = [{ type: "function", function: { name: "get_weather", description: "Gets the weather of a city.", parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] } } }];
+  const r = await llm.chat.completions.create({ messages: [{ role: "user", content: "What is the weather like in Paris?" }], tools, ...greedy, max_tokens: 200 });
+  equal(r.choices[0].finish_reason, "tool_calls");
+  equal(r.choices[0].message.tool_calls[0].function.name, "get_weather");
+  equal(Object.keys(JSON.parse(r.choices[0].message.tool_calls[0].function.arguments)), ["city"]);
+}));
+
+await test("sessions: prefill, decodeNext, generate, two at once", () => with_model(MODEL, async model => {
+  const [a, b] = [model.createSession({ params: greedy }), model.createSession({ params: greedy })];
+  await a.prefill(messages);
+  let text = "";
+  for (let t; !(t = await a.decodeNext()).done;) if (t.channel === "final") text += t.text;
+  equal(text, ANSWER);
+  const finals = await Promise.all([a, b].map(async s => {
+    let out = "";
+    for await (const t of s.generate({ messages })) { if (t.channel === "final") out += t.text; ok(t.token < 0 || t.topK.length === 8, "top-k"); }
+    return out;
+  }));
+  equal(finals, [ANSWER, ANSWER]);
+  a.close();
+  b.close();
+}));
+
+await test("an answer can be stopped", () => with_model(MODEL, async model => {
+  const control = new AbortController(), s = model.createSession({ params: { ...greedy, ignore_stop: true } });
+  let n = 0, end;
+  for (const g = s.generate({ messages, max_tokens: 400 }, { signal: control.signal }); ;) {
+    const { value, done } = await g.next();
+    if (done) { end = value; break; }
+    if (++n === 5) control.abort();
+  }
+  equal(end.stop, "canceled");
+  ok(end.nGenerated < 400, "it ran on");
+}));
+
+await test("tokens there and back, rendering", () => with_model(MODEL, async model => {
+  const ids = await model.tokenize("Once upon a time");
+  equal(ids, [779, 759, 262, 625]);
+  equal(await model.detokenize(ids), "Once upon a time");
+  ok((await model.render({ messages, date: DATE })).length > 20, "rendered");
+}));
+
+await test("a URL is kept in files and read from there", async () => {
+  await with_model(url, async model => { ok(model.info.fetched >= model.info.file_bytes, "fetched"); });
+  const before = site.stats.bytes;
+  await with_model(url, async model => { equal(model.info.fetched, 0); });
+  equal(site.stats.bytes, before, "bytes served");
+});
+
+await test("what is wrong is said", async () => {
+  const llm = await init({ backend: "cpu", cacheDir });
+  const why = async (...args) => { try { await llm.loadModel(...args); return ""; } catch (e) { return e.message; } };
+  matches(await why(`${site.url}/models/none.gguf`), /404/);
+  matches(await why("/no/such/file.gguf"), /no such file/i);
+  matches(await why(fileURLToPath(import.meta.url)), /GGUF/);
+  await llm.loadModel(MODEL);
+  try { await llm.chat.completions.create({ messages: [{ role: "user", content: QUESTION }], temperature: -1 }); ok(false, "accepted"); } catch (e) { matches(e.message, /temperature/); }
+  llm.close();
+});
+
+await site.close();
+rmSync(cacheDir, { recursive: true, force: true });
+finish();

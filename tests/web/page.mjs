@@ -1,0 +1,339 @@
+// page.mjs - the page in Chromium: from a click to tokens, on the CPU; bytes and their mishaps; controls; replay. node tests/web/page.mjs [NAME]
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { ANSWER, ask, browser, DATE, equal, errorText, finish, loaded, matches, ok, open, QUESTION, ready, ROOT, start, test } from "./harness.mjs";
+
+const MODEL = fileURLToPath(new URL("models/demo-gptoss.gguf", ROOT)), SIZE = readFileSync(MODEL).length, CHUNK = 4 << 20;
+const NO_RANGE = "Host does not support Range/CORS. Use `gossamer serve` or a compatible host.";
+const cpu = await browser({ gpu: false }), site = await start();
+const at = (query, base = site.url) => `${base}/gptoss?date=${DATE}&backend=cpu${query}`;
+const load = async page => { await ready(page); await page.click("#load"); };
+
+/** A page on a server of its own that misbehaves as `fault` says, in a profile of its own where `fresh`. */
+async function with_fault(fault, fn, options = {}) {
+  const s = await start({ fault, ...options });
+  const b = options.fresh ? await browser({ gpu: false }) : cpu;
+  try { await fn(s, b.context); } finally { if (options.fresh) await b.close(); await s.close(); }
+}
+
+await test("click to tokens, on the CPU, threads", async () => {
+  const page = await open(cpu.context, at(""));
+  await load(page);
+  await loaded(page);
+  equal(await ask(page, QUESTION), ANSWER);
+  matches(await page.locator("#chip-backend").innerText(), /CPU/, "backend");
+  ok(await page.locator("#chip-backend.cpu").count(), "the CPU is not marked");
+  matches(await page.locator("#stats").innerText(), /Attention: CPU \(SLOW\)/, "stats");
+  matches(await page.locator("#stats").innerText(), /MoE: active/, "stats");
+  equal(await page.locator("#load-rows [data-stage=load_complete] .s").innerText(), "OK");
+  equal(await page.locator("#infer-rows [data-stage=generation] .s").innerText(), "OK");
+  ok(await page.locator(".part.analysis:not([open])").count() === 1, "reasoning is not folded");
+  matches(await page.locator("#tok-id").innerText(), /^ID \d+$/, "token id");
+  ok(await page.locator("#topk li.hit").count() === 1, "the chosen token is not marked in TOP-K");
+  page.quiet();
+  await page.close();
+});
+
+await test("a second load comes from OPFS without network", async () => {
+  const before = site.stats.bytes, page = await open(cpu.context, at(""));
+  await load(page);
+  await loaded(page);
+  equal(site.stats.bytes - before, 0, "bytes fetched");
+  matches(await page.locator("#load-rows [data-stage=cache_open] .d").innerText(), /hit=all/, "cache");
+  await page.close();
+});
+
+await test("a damaged chunk is seen and fetched again", async () => {
+  const page = await open(cpu.context, at("")), before = site.stats.bytes;
+  await ready(page);
+  await page.evaluate(async () => {
+    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("gossamer");
+    for await (const [, dir] of root.entries()) {
+      const w = await (await dir.getFileHandle("1.bin")).createWritable({ keepExistingData: true });
+      await w.write({ type: "write", position: 1000, data: new Uint8Array([1, 2, 3, 4]) });
+      await w.close();
+    }
+  });
+  await page.click("#load");
+  await loaded(page);
+  equal(site.stats.bytes - before, CHUNK, "bytes fetched");
+  matches(await page.locator("#log").innerText(), /Chunk 1 of the cache is damaged/, "log");
+  equal(await ask(page, QUESTION), ANSWER);
+  await page.close();
+});
+
+await test("reload in mid-download resumes", async () => {
+  let slow = true;
+  await with_fault(async (request, response, { path }) => {
+    if (path.startsWith("/models/") && slow && +(/bytes=(\d+)/.exec(request.headers.range ?? "")?.[1] ?? 0) >= CHUNK) { response.destroy(); return true; }
+    return false;
+  }, async (s, context) => {
+    let page = await open(context, at("", s.url));
+    await load(page);
+    await page.waitForFunction(async () => {
+      const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("gossamer");
+      for await (const [, dir] of root.entries()) try { if (/"0":/.test(await (await (await dir.getFileHandle("manifest.json")).getFile()).text())) return true; } catch { /* not yet */ }
+      return false;
+    });
+    await page.close();
+    slow = false;
+    s.stats.bytes = 0;
+    page = await open(context, at("", s.url));
+    await load(page);
+    await loaded(page);
+    ok(s.stats.bytes <= SIZE - CHUNK + 1, `${s.stats.bytes} bytes were fetched again`);
+    ok(s.stats.bytes > 0, "nothing was left to fetch");
+    await page.close();
+  }, { fresh: true });
+});
+
+await test("a connection that is cut is asked for the rest", async () => {
+  let cuts = 3;
+  await with_fault(async (request, response, { path, headers }) => {
+    if (!path.startsWith("/models/") || cuts-- <= 0) return false;
+    const m = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? "");
+    if (!m || +m[2] - +m[1] < 100000) { cuts++; return false; }
+    response.writeHead(206, { ...headers, etag: '"x"', "content-range": `bytes ${m[1]}-${m[2]}/${SIZE}`, "content-length": +m[2] - +m[1] + 1 });
+    response.write(readFileSync(MODEL).subarray(+m[1], +m[1] + 50000));
+    setTimeout(() => response.destroy(), 20);
+    return true;
+  }, async (s, context) => {
+    const page = await open(context, at("", s.url));
+    await load(page);
+    await page.waitForFunction(() => /READY|FAILED/.test(document.getElementById("progress-text").textContent), null, { timeout: 30000 });
+    matches(await page.locator("#log").innerText(), /trying again from byte|changed while it was loading/, "log");
+    await page.close();
+  }, { fresh: true });
+});
+
+const refused = (name, fault, expected, options) => test(name, () => with_fault(fault, async (s, context) => {
+  const other = options?.cross ? await start({ isolated: true }) : s;
+  const page = await open(context, at(`&gguf=${encodeURIComponent(`${s.url}/models/demo-gptoss.gguf`)}`, other.url));
+  await load(page);
+  const text = await errorText(page);
+  for (const part of [].concat(expected)) ok(text.includes(part), `${JSON.stringify(text)} lacks ${JSON.stringify(part)}`);
+  equal(await page.locator("#load").innerText(), "LOAD MODEL");
+  await page.close();
+  if (options?.cross) await other.close();
+}, { fresh: true }));
+
+const answer = (status, extra = {}, body = "") => (request, response, { path, headers }) => {
+  if (!path.startsWith("/models/")) return false;
+  response.writeHead(status, { ...headers, ...extra }).end(body);
+  return true;
+};
+await refused("404 is told", answer(404), "404: there is no file");
+await refused("416 is told", answer(416), "416: the host has no bytes");
+await refused("403 is told", answer(403), "403: 127.0.0.1");
+await refused("a host without Range is told", answer(200, {}, "x".repeat(1000)), NO_RANGE);
+await refused("a host without CORS is told", (request, response, { path }) => {
+  if (!path.startsWith("/models/")) return false;
+  response.writeHead(206, { "content-range": `bytes 0-0/${SIZE}`, "cross-origin-resource-policy": "cross-origin" }).end("G");
+  return true;
+}, [NO_RANGE, "CORS:"], { cross: true });
+await refused("a file that is no GGUF is told", (request, response, { path, headers }) => {
+  if (!path.startsWith("/models/")) return false;
+  const m = /bytes=(\d+)-(\d+)/.exec(request.headers.range), body = Buffer.alloc(+m[2] - +m[1] + 1, "x");
+  response.writeHead(206, { ...headers, etag: '"n"', "content-range": `bytes ${m[1]}-${m[2]}/1048576` }).end(body);
+  return true;
+}, "GGUF");
+
+await test("a picked file is read in place", async () => {
+  const page = await open(cpu.context, at("&gguf=file")), before = site.stats.bytes;
+  await ready(page);
+  equal(await page.locator("#load").innerText(), "PICK FILE");
+  await page.setInputFiles("#file", MODEL);
+  await loaded(page);
+  equal(site.stats.bytes, before, "bytes fetched");
+  equal(await ask(page, QUESTION), ANSWER);
+  await page.close();
+});
+
+await test("a dropped file loads, another kind is refused", async () => {
+  const page = await open(cpu.context, at("&gguf=file"));
+  await ready(page);
+  const drop = (bytes, name) => page.evaluate(async ([url, file]) => {
+    const blob = url ? await (await fetch(url)).blob() : new Blob(["no"]);
+    const data = new DataTransfer();
+    data.items.add(new File([blob], file));
+    for (const type of ["dragenter", "dragover"]) dispatchEvent(new DragEvent(type, { dataTransfer: data, cancelable: true }));
+    const shown = !document.getElementById("drop").hidden;
+    dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
+    return shown;
+  }, [bytes, name]);
+  ok(await drop(null, "readme.txt"), "no highlight while dragging");
+  matches(await errorText(page), /readme.txt is not a .gguf file/, "error");
+  ok(await page.locator("#drop").isHidden(), "the highlight stays");
+  await drop("/models/demo-gptoss.gguf", "mine.gguf");
+  await loaded(page);
+  await page.close();
+});
+
+await test("quota full: it runs all the same and says so", async () => {
+  const page = await cpu.context.newPage();
+  const client = await cpu.context.newCDPSession(page);
+  await with_fault(null, async s => {
+    await client.send("Storage.overrideQuotaForOrigin", { origin: s.url, quotaSize: 3000000 });
+    await page.goto(at("", s.url));
+    await load(page);
+    await loaded(page);
+    matches(await page.locator("#log").innerText(), /Storage is full/, "log");
+    equal(await ask(page, QUESTION), ANSWER);
+  });
+  await page.close();
+});
+
+await test("two tabs load and answer at once", async () => {
+  const b = await browser({ gpu: false });
+  try {
+    const pages = await Promise.all([open(b.context, at("&threads=1")), open(b.context, at("&threads=1"))]);
+    await Promise.all(pages.map(load));
+    await Promise.all(pages.map(loaded));
+    equal(await Promise.all(pages.map(p => ask(p, QUESTION))), [ANSWER, ANSWER]);
+    for (const p of pages) p.quiet();
+  } finally { await b.close(); }
+}, 90000);
+
+await test("without cross-origin isolation one thread works", async () => {
+  await with_fault(null, async (s, context) => {
+    const page = await open(context, at("", s.url));
+    await load(page);
+    await loaded(page);
+    matches(await page.locator("#chip-threads").innerText(), /^1 thread$/, "threads");
+    equal(await ask(page, QUESTION), ANSWER);
+    page.quiet();
+    await page.close();
+  }, { isolated: false });
+});
+
+await test("two chats side by side", async () => {
+  const page = await open(cpu.context, at(""));
+  await load(page);
+  await loaded(page);
+  await page.click("#split");
+  equal(await page.locator(".chat").count(), 2);
+  const [a, b] = await Promise.all([ask(page, QUESTION, 0), ask(page, "What is 12 + 30?", 1)]);
+  equal([a, b], [ANSWER, "12 + 30 = 42."]);
+  await page.close();
+});
+
+await test("stop, retry, edit, history, new chat", async () => {
+  const page = await open(cpu.context, at("&max_new=300"));
+  await load(page);
+  await loaded(page);
+  await page.locator("#prompt").fill("Tell me a short story.");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll("#tokens span").length > 12);
+  await page.click("#send");
+  await page.locator(".turn.assistant[aria-busy=false]").waitFor();
+  matches(await page.locator(".stop-note").innerText(), /^stopped/, "note");
+  equal(await ask(page, QUESTION), ANSWER);
+  equal(await page.locator(".turn").count(), 4);
+  await page.locator(".turn.assistant").last().hover();
+  await page.locator(".turn.assistant").last().getByText("RETRY").click();
+  await page.waitForFunction(() => document.querySelectorAll(".turn.assistant[aria-busy=false]").length === 2);
+  equal(await page.locator(".turn.assistant .part.final").last().innerText(), ANSWER);
+  await page.locator(".turn.user").first().hover();
+  await page.locator(".turn.user").first().getByText("EDIT").click();
+  equal(await page.locator("#prompt").inputValue(), "Tell me a short story.");
+  equal(await page.locator(".turn").count(), 0);
+  await page.click("#new-chat");
+  ok(await page.locator(".hello").count(), "no greeting");
+  await page.close();
+});
+
+await test("every URL parameter", async () => {
+  const page = await open(cpu.context, at("&gguf=demo&prompt=Hello&effort=high&layers=2&max_kv=512&max_new=7&sample=1&temp=0.5&top_k=40&top_p=0.9&seed=5&attn=dense&moe=fallback&autostart=1"));
+  await page.locator(".turn.assistant[aria-busy=false]").waitFor({ timeout: 40000 });
+  const value = id => page.locator(id).inputValue();
+  equal(await Promise.all(["#source", "#effort", "#layers", "#max-kv", "#max-new", "#temp", "#top-k", "#top-p", "#seed"].map(value)),
+    ["/models/demo-gptoss.gguf", "high", "2", "512", "7", "0.5", "40", "0.9", "5"]);
+  ok(await page.isChecked("#sample"), "SAMPLE");
+  const mode = await page.locator("#infer-rows [data-stage=runtime_mode] .d").innerText();
+  for (const part of ["layers=2", "attn=dense", "moe=fallback", "sample=random", "kv_max=512"]) ok(mode.includes(part), `${mode} lacks ${part}`);
+  matches(await page.locator("#stats").innerText(), /MoE: fallback mode \(expert 0 only\)/, "stats");
+  matches(await page.locator(".stop-note").innerText(), /stopped at MAX NEW|7 tokens/, "note");
+  page.quiet();
+  await page.close();
+});
+
+await test("layers=0 is embedding and head only; wrong values are said", async () => {
+  const page = await open(cpu.context, at("&layers=0&max_new=3&effort=extreme"));
+  await ready(page);
+  matches(await errorText(page), /effort=extreme is not understood/, "error");
+  await page.click("#load");
+  await loaded(page);
+  await ask(page, "Hello");
+  matches(await page.locator("#infer-rows [data-stage=runtime_mode] .d").innerText(), /layers=0/, "mode");
+  await page.close();
+});
+
+await test("the demo llama chats", async () => {
+  const page = await open(cpu.context, at(`&gguf=${encodeURIComponent("/models/demo-llama-Q4_K_M.gguf")}`));
+  await load(page);
+  await loaded(page);
+  const text = await ask(page, "Tell me a story.");
+  ok((text || await page.locator(".turn.assistant .body").innerText()).length > 10, "no answer");
+  await page.close();
+});
+
+await test("nothing a model says becomes HTML", async () => {
+  const page = await open(cpu.context, at(""));
+  await ready(page);
+  const made = await page.evaluate(async () => {
+    const { markdown } = await import("/js/page/markdown.js");
+    const box = document.createElement("div");
+    box.append(...markdown("<img src=x onerror=alert(1)>\n\n[x](javascript:alert(1)) **<script>alert(1)</script>**\n\n```html\n<b onclick=x>\n```\n\n| a | b |\n|---|---|\n| <i> | 2 |\n\n- one\n  - two\n\n# <h1>"));
+    return { bad: box.querySelectorAll("img, script, b, i, [onclick], a").length, kinds: [...new Set([...box.querySelectorAll("*")].map(n => n.tagName))].sort() };
+  });
+  equal(made.bad, 0, "nodes made from HTML");
+  for (const k of ["PRE", "TABLE", "STRONG", "UL", "H3"]) ok(made.kinds.includes(k), `no ${k} in ${made.kinds}`);
+  await page.close();
+});
+
+await test("replay of the shipped recording needs no model", async () => {
+  const before = site.stats.requests.length, page = await open(cpu.context, `${site.url}/gptoss?data=/data/sample.jsonl&speed=0`);
+  await page.waitForSelector("body[data-replay=ended]");
+  await page.waitForTimeout(300);
+  matches(await page.locator("#progress-text").innerText(), /READY/, "progress");
+  ok(await page.locator("#topk li.hit").count() === 1, "no top-k");
+  ok(await page.locator("#tokens span").count() > 10, "no tokens");
+  equal(site.stats.requests.length, before, "requests for models");
+  page.quiet();
+  await page.close();
+});
+
+await test("the queue keeps the newest 8192 events", async () => {
+  const page = await open(cpu.context, at(""));
+  const r = await page.evaluate(async () => {
+    const { Queue } = await import("/js/page/telemetry.js");
+    const q = new Queue();
+    for (let i = 0; i < 30000; i++) q.push(i);
+    const all = q.take();
+    return [all.length, all[0], all.at(-1), q.dropped, q.take().length];
+  });
+  equal(r, [8192, 30000 - 8192, 29999, 30000 - 8192, 0]);
+  await page.close();
+});
+
+await test("COPY LOGS, keyboard, narrow screens", async () => {
+  await cpu.context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  const page = await open(cpu.context, at(""));
+  await ready(page);
+  await page.click("#copy-logs");
+  const text = await page.evaluate(() => navigator.clipboard.readText());
+  for (const part of ["GOSSAMER REPORT", "source   /models/demo-gptoss.gguf", "LOAD", "EVENTS", "GPU Limits:"]) ok(text.includes(part), `the report lacks ${part}`);
+  await page.keyboard.press("Tab");
+  for (const width of [1280, 1920, 390]) {
+    await page.setViewportSize({ width, height: width < 500 ? 844 : 800 });
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    ok(over <= 0, `at ${width} px the page is ${over} px too wide`);
+  }
+  await page.locator(".views [data-goto=load]").click();
+  ok(await page.locator("#p-load").isVisible(), "LOAD view");
+  await page.close();
+});
+
+await cpu.close();
+await site.close();
+finish();
