@@ -148,12 +148,12 @@ static int raw_bytes(goss_gpu_state *s, const goss_tensor *t, const void **out)
     if (!s->raw_state) {
         if (t->n_bytes > s->raw_cap) {
             goss_mem_free(s->raw);
-            s->raw = goss_mem_alloc(t->n_bytes);
+            s->raw = goss_mem_alloc((size_t)t->n_bytes);
             s->raw_cap = s->raw ? t->n_bytes : 0;
             if (!s->raw) return GOSS_ENOMEM;
         }
         s->raw_state = 1;
-        const int r = src->read(src->ctx, t->offset, s->raw, t->n_bytes, TAG_RAW);
+        const int r = src->read(src->ctx, t->offset, s->raw, (size_t)t->n_bytes, TAG_RAW);
         if (r) s->raw_state = r < 0 ? r : 2;
     }
     if (s->raw_state < 0) return s->raw_state;

@@ -193,7 +193,7 @@ static int show(goss_gpu_state *s, goss_stage stage, int layer, int buffer, int 
     const uint64_t n = (uint64_t)n_rows * (uint64_t)width * 4;
     if (n > s->tap_bytes) {
         if (s->tap_back) goss_gpu_buffer_free(s->gpu, s->tap_back);
-        s->tap_floats = goss_mem_grow(s->tap_floats, s->tap_bytes, n);
+        s->tap_floats = goss_mem_grow(s->tap_floats, (size_t)s->tap_bytes, (size_t)n);
         s->tap_back = goss_gpu_buffer(s->gpu, n, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST, "tap");
         if (!s->tap_floats || s->tap_back < 0) return GOSS_ENOMEM;
         s->tap_bytes = n;

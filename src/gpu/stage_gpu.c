@@ -181,7 +181,7 @@ static int gpu_logits(goss_backend *b, goss_step *step, int row, float *out)
     if (t->polled == 1) {                              /* the first row asked for brings all of them to the host */
         if (all > s->logits_cap) {
             goss_mem_free(s->logits_floats);
-            s->logits_floats = goss_mem_alloc(all);
+            s->logits_floats = goss_mem_alloc((size_t)all);
             s->logits_cap = s->logits_floats ? all : 0;
             if (!s->logits_floats) return GOSS_ENOMEM;
         }
@@ -189,7 +189,7 @@ static int gpu_logits(goss_backend *b, goss_step *step, int row, float *out)
         if (r) return r;
         t->polled = 2;
     }
-    memcpy(out, s->logits_floats + (uint64_t)at * n, n * 4);
+    memcpy(out, s->logits_floats + (uint64_t)at * n, (size_t)n * 4);
     return 0;
 }
 
