@@ -120,6 +120,8 @@ export interface Llm {
   readonly model: Model | null;
   /** Whether there is a GPU adapter, whether threads are possible, and where bytes are kept. */
   readonly gpu: boolean;
+  /** There is WebGPU, but only in software: the CPU is used unless backend is "gpu". */
+  readonly software: boolean;
   readonly isolated: boolean;
   readonly cache: "opfs" | "indexeddb" | "files" | "none";
   loadModel(source: string | URL | Blob | File | (string | Blob | File)[], options?: LoadOptions): Promise<Model>;

@@ -39,12 +39,14 @@ export class Gpu {
   #buffers = []; #groups = []; #pipelines = []; #reads = []; #layouts = new Map();
   busy = 0;
 
-  /** What there is, without keeping it: {ok, line} with the details of the telemetry stage gpu_limits. */
+  /** What there is, without keeping it: {ok, line} with the details of the telemetry stage gpu_limits. A software adapter
+   * counts only when it is asked for: the CPU's own kernels are faster than WGSL run on the CPU. */
   static async probe({ backend }) {
     if (backend === "cpu") return { ok: false, line: { status: "failed", detail: "backend=cpu was asked for" } };
     try {
       const adapter = await requestAdapter(), l = adapter.limits, has = f => adapter.features.has(f) ? 1 : 0;
-      return { ok: true, line: { status: "completed", detail: `max_buffer=${l.maxBufferSize} max_binding=${l.maxStorageBufferBindingSize} bind_groups=${l.maxBindGroups} bindings_per_group=${l.maxBindingsPerBindGroup} f16=${has("shader-f16")} subgroups=${has("subgroups")} adapter="${adapter.info?.description || adapter.info?.vendor || "unnamed"}"` } };
+      const slow = software(adapter.info) && backend !== "gpu";
+      return { ok: !slow, software: slow, line: { status: "completed", detail: `max_buffer=${l.maxBufferSize} max_binding=${l.maxStorageBufferBindingSize} bind_groups=${l.maxBindGroups} bindings_per_group=${l.maxBindingsPerBindGroup} f16=${has("shader-f16")} subgroups=${has("subgroups")} adapter="${adapter.info?.description || [adapter.info?.vendor, adapter.info?.architecture].filter(Boolean).join(" ") || "unnamed"}"${slow ? " a software adapter: the CPU kernels are faster and are used" : ""}` } };
     } catch (e) { return { ok: false, line: { status: "failed", detail: `WebGPU: ${e.message}; the CPU does the work` } }; }
   }
 

@@ -107,7 +107,7 @@ const ops = {
     if (probe.line) hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "gpu_limits", ...probe.line, ts_ms: clock() }));
     flush();
     hasGpu = probe.ok;
-    return { gpu: probe.ok, isolated: canShare(), cores: await cores(), cache: store.kind };
+    return { gpu: probe.ok, software: !!probe.software, isolated: canShare(), cores: await cores(), cache: store.kind };
   },
 
   async load({ source, options }) {
