@@ -101,14 +101,15 @@ static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, const goss_
         goss_buf d = GOSS_BUF(1024);
         goss_buf_printf(&d, "%s", kind);
         layout_defines(&d, m->layout);
-        goss_buf_printf(&d, "B=%u NR=%u ", batch[i], s->nr);
-        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, batch[i] * s->nr);
+        goss_buf_printf(&d, "B=%u NR=%u ", batch[i], s->nr[i]);
+        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, batch[i] * s->nr[i]);
+        c->grid[i] = ceil_div(m->piece[piece].n, s->wg / s->lanes * s->nr[i]);
         c->kernel[i] = goss_gpu_kernel(s, "matvec.wgsl", qkv ? "urrrrrww" : "urrrrrw", goss_buf_cstr(&d), err);
         goss_buf_free(&d);
         if (c->kernel[i] < 0) return c->kernel[i];
     }
     c->params = goss_gpu_params(s, params, n_params);
-    c->grid = ceil_div(m->piece[piece].n, s->wg / s->lanes * s->nr);
+    c->times = 1;
     c->bytes = m->piece[piece].n * (goss_layout_q_bytes(m->layout, m->n_in) + goss_layout_s_bytes(m->layout, m->n_in));
     return make_group(s, c, buffers, qkv ? 7 : 6, err);
 }
@@ -145,7 +146,8 @@ static int attention_calls(goss_gpu_state *s, goss_gpu_layer *l, goss_error *err
     const uint32_t heads = (uint32_t)(hp->n_head / hp->n_head_kv), stride = (uint32_t)((hp->n_head + 2 * hp->n_head_kv) * hp->head_dim);
     const uint32_t window = l->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0;
     goss_buf d = GOSS_BUF(512);
-    goss_buf_printf(&d, "%s HEADS=%u HD=%d WG=%u", s->f16 ? "KVT=f16 HALF" : "KVT=f32", heads, hp->head_dim, heads > 2 ? 128u : 64u);
+    const uint32_t wg = heads > 2 ? 128 : 64, hd = (uint32_t)hp->head_dim;
+    goss_buf_printf(&d, "%s HEADS=%u HD=%u WG=%u HP=%u AP=%u", s->f16 ? "KVT=f16 HALF" : "KVT=f32", heads, hd, wg, ceil_div(heads * 64, wg), ceil_div(heads * hd / 4, wg));
     const uint32_t pa[] = { (uint32_t)hp->n_head, (uint32_t)hp->n_head_kv, (uint32_t)hp->head_dim, window, (uint32_t)l->cls, stride, bits(hp->attn_scale) };
     int r = plain(s, &l->c_attend, "attend.wgsl", "urrrww", goss_buf_cstr(&d), pa, sizeof pa, (const int[]){ s->step, s->qkv, l->kv, s->part, s->stat }, err);
     goss_buf_free(&d);
@@ -168,26 +170,26 @@ static int expert_calls(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_er
     for (int i = 0; i < l->up.n_pieces && !r; i++) {
         goss_buf_clear(&d);
         layout_defines(&d, l->up.layout);
-        goss_buf_printf(&d, "NR=%u ", s->nr);
-        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, s->nr);
+        goss_buf_printf(&d, "NR=%u ", s->nr[0]);
+        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, s->nr[0]);
         const uint32_t p[] = { l->up.n_units, l->up.scale_words, n_ff, k, l->up.piece[i].first / (2 * n_ff), l->up.piece[i].n / (2 * n_ff), l->up_b, inverse,
                                bits(hp->swiglu_alpha), bits(hp->swiglu_limit) };
         r = plain(s, &l->c_up[i], "moe_up.wgsl", "urrrrrwr", goss_buf_cstr(&d), p, sizeof p,
                   (const int[]){ s->route, l->up.piece[i].q, l->up.piece[i].s, l->small, s->xn, s->h, s->slots }, err);
-        l->c_up[i].grid = ceil_div(2 * n_ff, s->wg / s->lanes * s->nr);
+        l->c_up[i].grid[0] = ceil_div(2 * n_ff, s->wg / s->lanes * s->nr[0]);
         l->c_up[i].bytes = 2 * n_ff * (goss_layout_q_bytes(l->up.layout, n_embd) + goss_layout_s_bytes(l->up.layout, n_embd));
     }
     const int split = l->down.n_pieces > 1;
     for (int i = 0; i < l->down.n_pieces && !r; i++) {
         goss_buf_clear(&d);
         layout_defines(&d, l->down.layout);
-        goss_buf_printf(&d, "NR=%u %s", s->nr, split ? "SPLIT " : "");
-        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, s->nr);
+        goss_buf_printf(&d, "NR=%u %s", s->nr[0], split ? "SPLIT " : "");
+        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, s->nr[0]);
         const uint32_t p[] = { l->down.n_units, l->down.scale_words, n_embd, k, l->down.piece[i].first / n_embd, l->down.piece[i].n / n_embd, l->down_b, inverse };
         r = plain(s, &l->c_down[i], "moe_down.wgsl", "urrrrrwr", goss_buf_cstr(&d), p, sizeof p,
                   (const int[]){ s->route, l->down.piece[i].q, l->down.piece[i].s, l->small, s->h, split ? s->ysplit : s->x, s->slots }, err);
-        l->c_down[i].grid = ceil_div(n_embd, s->wg / s->lanes * s->nr);
-        l->c_down[i].bytes = (uint64_t)n_embd * (goss_layout_q_bytes(l->down.layout, n_ff) + goss_layout_s_bytes(l->down.layout, n_ff));
+        l->c_down[i].grid[0] = ceil_div(n_embd, s->wg / s->lanes * s->nr[0]);
+        l->c_down[i].bytes = (split ? 1 : k) * (uint64_t)n_embd * (goss_layout_q_bytes(l->down.layout, n_ff) + goss_layout_s_bytes(l->down.layout, n_ff));
     }
     goss_buf_free(&d);
     const uint32_t ps[] = { n_embd, k };
@@ -215,7 +217,7 @@ static int embed_calls(goss_gpu_state *s, goss_error *err)
         const uint32_t p[] = { s->tok.n_units, s->tok.scale_words, s->tok.piece[i].first, s->tok.piece[i].n, (uint32_t)s->config.max_kv + 1 };
         r = plain(s, &s->c_embed[i], "embed.wgsl", "urrrww", goss_buf_cstr(&d), p, sizeof p,
                   (const int[]){ s->step, s->tok.piece[i].q, s->tok.piece[i].s, s->x, s->history }, err);
-        s->c_embed[i].grid = ceil_div(s->tok.n_units, 64);
+        s->c_embed[i].grid[0] = ceil_div(s->tok.n_units, 64);
         goss_buf_free(&d);
     }
     return r;
@@ -243,7 +245,7 @@ static int head_calls(goss_gpu_state *s, goss_error *err)
         if (g) goss_gpu_params(s, p, sizeof p);
         else r = plain(s, &s->c_pick, "sample_pick.wgsl", "urrrrwww", "", p, sizeof p, (const int[]){ s->step, s->logits, s->xs, s->exp2, s->chunk, s->history, s->pick }, err);
     }
-    s->c_scan.grid = chunks;
+    s->c_scan.grid[0] = chunks;
     return r;
 }
 

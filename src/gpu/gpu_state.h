@@ -15,8 +15,9 @@ typedef struct goss_matrix {
     uint32_t n_in, n_out, n_units, scale_words;       /* n_out: all rows */
     struct goss_piece { int q, s; uint32_t first, n; } piece[GOSS_MAX_PIECES];
 } goss_matrix;
-/* One dispatch that a step makes, all but its grid. kernel[i]: for 1, 4, 16 rows at once (kernels without batches: [0]). */
-typedef struct goss_call { int kernel[GOSS_BATCHES]; int group; uint32_t params; uint32_t grid; uint64_t bytes; } goss_call;
+/* One dispatch that a step makes, all but its grid. kernel[i]: for 1, 4, 16 rows at once (kernels without batches: [0]).
+ * bytes: of weights that it reads, `times` over; times 0: for each y of the grid. */
+typedef struct goss_call { int kernel[GOSS_BATCHES]; int group; uint32_t params, grid[GOSS_BATCHES]; uint64_t bytes; int times; } goss_call;
 
 typedef struct goss_gpu_layer {
     int small, kv, cls;
@@ -42,7 +43,6 @@ typedef struct goss_gpu_ticket {
     int n_logits;                                      /* rows whose logits were asked for */
     int back, logits_back;                             /* read-back buffers */
     uint64_t logits_bytes;
-    uint32_t first_query, n_queries;
 } goss_gpu_ticket;
 
 enum { GOSS_GPU_OPENING, GOSS_GPU_PROBING, GOSS_GPU_COMPILING, GOSS_GPU_LOADING, GOSS_GPU_USABLE };
@@ -57,7 +57,7 @@ typedef struct goss_gpu_state {
     uint64_t max_binding;
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;
-    uint32_t wg, lanes, nr;                            /* matvec: threads, threads a row, rows a group */
+    uint32_t wg, lanes, nr[GOSS_BATCHES];                            /* matvec: threads, threads a row, rows a group */
     /* buffers */
     int step, params, x, xn, qkv, att, part, stat, h, ysplit, rlogits, route, slots, logits, xs, chunk, pick, exp2,
         history, mask_buf, dummy, staging, staging_back, query_buf, query_back, kv_temp, tap_back;
@@ -80,7 +80,7 @@ typedef struct goss_gpu_state {
     uint32_t *back_words;                              /* one ticket's picks on the host */
     float *tap_floats, *logits_floats; uint64_t tap_bytes, logits_cap;
     goss_tap_fn tap; void *tap_ctx;
-    int profile; uint32_t query, query_kernel[GOSS_GPU_MAX_QUERIES / 2];
+    int profile, profiling; uint64_t profiled; uint32_t n_queries, query,  query_kernel[GOSS_GPU_MAX_QUERIES / 2];
     uint64_t kv_bytes, weight_bytes;
     double busy_ms;
     char level[112];
@@ -102,11 +102,18 @@ int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err);
 int goss_gpu_load_some(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN until all weights are there */
 void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail, uint64_t bytes, uint64_t total);
 
+/* gpu_profile.c: GPU time of every kernel by timestamps, each dispatch in a pass of its own while a step is profiled. */
+void goss_gpu_profile_begin(goss_gpu_state *s);        /* decides whether this step is */
+int goss_gpu_profile_record(goss_gpu_state *s);        /* before the submit: has the timestamps copied */
+int goss_gpu_profile_submitted(goss_gpu_state *s);
+void goss_gpu_profile_collect(goss_gpu_state *s);      /* after the step: adds them up, now and then reports kernel_time */
+
 /* gpu_step.c */
 int goss_gpu_step_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t, goss_error *err);
 void goss_gpu_record(goss_gpu_state *s, const goss_call *c, int batch, uint32_t slot, uint32_t x, uint32_t y, uint32_t z); /* slot: which parameters */
 void goss_gpu_end_pass(goss_gpu_state *s);
 void goss_gpu_copy(goss_gpu_state *s, int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n);
+void goss_gpu_put(goss_gpu_state *s, const uint32_t *words, size_t n);
 int goss_gpu_flush(goss_gpu_state *s);                 /* submits what is recorded */
 int goss_gpu_do_embed(goss_backend *b, goss_step *step);
 int goss_gpu_do_attn_in(goss_backend *b, goss_step *step, int layer);

@@ -22,7 +22,7 @@ static uint32_t *room(goss_gpu_state *s, size_t n)
     return w;
 }
 
-static void put(goss_gpu_state *s, const uint32_t *w, size_t n)
+void goss_gpu_put(goss_gpu_state *s, const uint32_t *w, size_t n)
 {
     uint32_t *to = room(s, n);
     if (to) memcpy(to, w, n * 4);
@@ -31,7 +31,7 @@ static void put(goss_gpu_state *s, const uint32_t *w, size_t n)
 void goss_gpu_end_pass(goss_gpu_state *s)
 {
     const uint32_t end = GOSS_GPU_OP_END;
-    if (s->in_pass) put(s, &end, 1);
+    if (s->in_pass) goss_gpu_put(s, &end, 1);
     s->in_pass = 0;
 }
 
@@ -39,24 +39,26 @@ void goss_gpu_copy(goss_gpu_state *s, int from, uint64_t from_offset, int to, ui
 {
     goss_gpu_end_pass(s);
     const uint32_t w[] = { GOSS_GPU_OP_COPY, (uint32_t)from, (uint32_t)(from_offset / 4), (uint32_t)to, (uint32_t)(to_offset / 4), (uint32_t)(n / 4) };
-    put(s, w, 6);
+    goss_gpu_put(s, w, 6);
 }
 
 void goss_gpu_record(goss_gpu_state *s, const goss_call *c, int batch, uint32_t slot, uint32_t x, uint32_t y, uint32_t z)
 {
     const int k = c->kernel[batch];
-    const int timed = s->profile && s->query < GOSS_GPU_MAX_QUERIES / 2 - 1;
-    if (s->profile) goss_gpu_end_pass(s);
+    const int timed = s->profiling && s->query < GOSS_GPU_MAX_QUERIES / 2 - 1;
+    if (s->profiling) goss_gpu_end_pass(s);
     if (!s->in_pass) {
         const uint32_t begin[] = { GOSS_GPU_OP_PASS, timed ? s->query : GOSS_GPU_NONE };
-        put(s, begin, 2);
+        goss_gpu_put(s, begin, 2);
         s->in_pass = 1;
         if (timed) s->query_kernel[s->query++] = (uint32_t)k;
     }
     const uint32_t w[] = { GOSS_GPU_OP_DISPATCH, (uint32_t)s->kernels[k].pipeline, (uint32_t)c->group, c->params + slot * 256, x, y, z };
-    put(s, w, 7);
-    s->kernels[k].calls++;
-    s->kernels[k].bytes += c->bytes;
+    goss_gpu_put(s, w, 7);
+    if (timed) {
+        s->kernels[k].calls++;
+        s->kernels[k].bytes += c->bytes * (c->times ? (uint32_t)c->times : y);
+    }
 }
 
 int goss_gpu_flush(goss_gpu_state *s)
@@ -78,7 +80,7 @@ static void matvec(goss_gpu_state *s, const goss_call *c, int n_rows, uint32_t s
 {
     uint32_t z;
     const int b = batch_of(n_rows, &z);
-    goss_gpu_record(s, c, b, slot, c->grid, 1, z);
+    goss_gpu_record(s, c, b, slot, c->grid[b], 1, z);
 }
 
 /* ---- the step's words -------------------------------------------------------------------------------------------------------- */
@@ -211,7 +213,7 @@ static int show(goss_gpu_state *s, goss_stage stage, int layer, int buffer, int 
 int goss_gpu_do_embed(goss_backend *b, goss_step *step)
 {
     goss_gpu_state *s = of(b);
-    for (int i = 0; i < s->tok.n_pieces; i++) goss_gpu_record(s, &s->c_embed[i], 0, 0, s->c_embed[i].grid, (uint32_t)step->n_rows, 1);
+    for (int i = 0; i < s->tok.n_pieces; i++) goss_gpu_record(s, &s->c_embed[i], 0, 0, s->c_embed[i].grid[0], (uint32_t)step->n_rows, 1);
     return show(s, GOSS_STAGE_EMBED, -1, s->x, step->n_rows, b->model->hp.n_embd);
 }
 
@@ -267,8 +269,8 @@ int goss_gpu_do_experts(goss_backend *b, goss_step *step, int layer)
     goss_gpu_state *s = of(b);
     const goss_gpu_layer *l = &s->layers[layer];
     const uint32_t rows = (uint32_t)step->n_rows, k = (uint32_t)b->model->hp.n_expert_used;
-    for (int i = 0; i < l->up.n_pieces; i++) goss_gpu_record(s, &l->c_up[i], 0, 0, l->c_up[i].grid, rows * k, 1);
-    for (int i = 0; i < l->down.n_pieces; i++) goss_gpu_record(s, &l->c_down[i], 0, 0, l->c_down[i].grid, l->down.n_pieces > 1 ? rows * k : rows, 1);
+    for (int i = 0; i < l->up.n_pieces; i++) goss_gpu_record(s, &l->c_up[i], 0, 0, l->c_up[i].grid[0], rows * k, 1);
+    for (int i = 0; i < l->down.n_pieces; i++) goss_gpu_record(s, &l->c_down[i], 0, 0, l->c_down[i].grid[0], l->down.n_pieces > 1 ? rows * k : rows, 1);
     if (l->down.n_pieces > 1) goss_gpu_record(s, &l->c_sum, 0, 0, ((uint32_t)b->model->hp.n_embd + 63) / 64, rows, 1);
     return show(s, GOSS_STAGE_EXPERTS, layer, s->x, step->n_rows, b->model->hp.n_embd);
 }
@@ -298,7 +300,7 @@ int goss_gpu_do_head(goss_backend *b, goss_step *step)
         for (int i = 0; i < m->n_pieces; i++) matvec(s, &s->c_head[i], n, (uint32_t)g);
         for (int i = 0; i < n; i++) sampled |= t->want[t->list[first + i]] & GOSS_ROW_SAMPLE;
         if (sampled) {
-            goss_gpu_record(s, &s->c_scan, 0, (uint32_t)g, s->c_scan.grid, (uint32_t)n, 1);
+            goss_gpu_record(s, &s->c_scan, 0, (uint32_t)g, s->c_scan.grid[0], (uint32_t)n, 1);
             goss_gpu_record(s, &s->c_pick, 0, (uint32_t)g, (uint32_t)n, 1, 1);
         }
         for (int i = 0; i < n && t->n_logits; i++)

@@ -57,40 +57,108 @@ static int starts(const char *s, size_t n, const char *word, const char **rest, 
 {
     const size_t k = strlen(word);
     if (n < k || memcmp(s, word, k)) return 0;
+    if (n > k && s[k] != ' ') return 0;
     while (n > k && s[n - 1] == ' ') n--;
     *rest = s + (n > k ? k + 1 : k);
     *n_rest = n > k ? n - k - 1 : 0;
     return 1;
 }
 
-static int expand(expansion *x, const char *file, size_t n_file)
+typedef struct lines { const char *file, *s; size_t n; } lines;
+static int expand_file(expansion *x, const char *file, size_t n_file);
+static int expand_lines(expansion *x, lines l);
+
+/* Where the line that starts at i ends. */
+static size_t line_end(const lines *l, size_t i)
 {
-    const struct goss_embedded *e = goss_wgsl;
-    while (e->name && (strlen(e->name) != n_file || memcmp(e->name, file, n_file))) e++;
-    if (!e->name || x->depth > MAX_NEST) return goss_fail(x->err, GOSS_ENOENT, -1, "no kernel file %.*s", (int)n_file, file);
-    const char *s = (const char *)e->bytes, *rest;
-    int on[MAX_NEST + 1] = { 1 }, level = 0, line = 1;
+    while (i < l->n && l->s[i] != '\n') i++;
+    return i;
+}
+
+/* A define's value as a number, or the number itself. */
+static long count_of(const char *defines, const char *s, size_t n)
+{
+    const char *v = s;
+    size_t nv = n, nf;
+    long count = 0;
+    find(defines, s, n, 1, &v, &nv, &nf);
+    for (size_t i = 0; i < nv; i++) {
+        if (v[i] < '0' || v[i] > '9') return -1;
+        count = count * 10 + (v[i] - '0');
+    }
+    return nv && count <= 256 ? count : -1;
+}
+
+/* A #for: head is what follows the word, body where its lines start; *next becomes the start of what follows its #end. */
+static int repeat(expansion *x, const lines *l, const char *head, size_t n_head, size_t body, size_t *next)
+{
+    size_t n_name = 0, at = body, end = body;
+    int depth = 1;
+    const char *rest;
     size_t n_rest;
-    x->depth++;
-    for (size_t i = 0, end; i < e->size; i = end + 1, line++) {
-        for (end = i; end < e->size && s[end] != '\n'; end++) { }
+    while (n_name < n_head && head[n_name] != ' ') n_name++;
+    const long count = n_name < n_head ? count_of(x->defines, head + n_name + 1, n_head - n_name - 1) : -1;
+    for (; depth && at < l->n; at = end + 1) {
+        end = line_end(l, at);
+        if (starts(l->s + at, end - at, "#for", &rest, &n_rest)) depth++;
+        if (starts(l->s + at, end - at, "#end", &rest, &n_rest) && end - at == 4) depth--;
+        if (!depth) break;
+    }
+    if (depth || count < 0) return goss_fail(x->err, GOSS_EFORMAT, -1, "%s: #for %.*s without a count or an #end", l->file, (int)n_head, head);
+    *next = end + 1;
+    const char *outer = x->defines;
+    int r = 0;
+    for (long i = 0; i < count && !r; i++) {
+        goss_buf d = GOSS_BUF(8192);
+        goss_buf_printf(&d, "%s %.*s=%ld", outer, (int)n_name, head, i);
+        x->defines = goss_buf_cstr(&d);
+        r = expand_lines(x, (lines){ l->file, l->s + body, at - body });
+        goss_buf_free(&d);
+    }
+    x->defines = outer;
+    return r;
+}
+
+static int expand_lines(expansion *x, lines l)
+{
+    const char *s = l.s, *rest;
+    int on[MAX_NEST + 1] = { 1 }, level = 0;
+    size_t n_rest, next;
+    for (size_t i = 0; i < l.n; i = next) {
+        const size_t end = line_end(&l, i);
+        int r = 0;
+        next = end + 1;
         if (starts(s + i, end - i, "#if", &rest, &n_rest)) {
-            if (level == MAX_NEST) return goss_fail(x->err, GOSS_EFORMAT, line, "%s:%d: too many #if", e->name, line);
+            if (level == MAX_NEST) return goss_fail(x->err, GOSS_EFORMAT, -1, "%s: too many #if", l.file);
             on[level + 1] = on[level] && is_on(x->defines, rest, n_rest);
             level++;
         } else if (starts(s + i, end - i, "#else", &rest, &n_rest) && level) {
             on[level] = on[level - 1] && !on[level];
         } else if (starts(s + i, end - i, "#endif", &rest, &n_rest) && level) {
             level--;
-        } else if (on[level] && starts(s + i, end - i, "#include", &rest, &n_rest)) {
-            const int r = expand(x, rest, n_rest);
-            if (r) return r;
-        } else if (on[level]) {
+        } else if (!on[level]) {
+            continue;
+        } else if (starts(s + i, end - i, "#include", &rest, &n_rest)) {
+            r = expand_file(x, rest, n_rest);
+        } else if (starts(s + i, end - i, "#for", &rest, &n_rest)) {
+            r = repeat(x, &l, rest, n_rest, end + 1, &next);
+        } else {
             put_line(x, s + i, end - i);
         }
+        if (r) return r;
     }
+    return level ? goss_fail(x->err, GOSS_EFORMAT, -1, "%s: #if without #endif", l.file) : 0;
+}
+
+static int expand_file(expansion *x, const char *file, size_t n_file)
+{
+    const struct goss_embedded *e = goss_wgsl;
+    while (e->name && (strlen(e->name) != n_file || memcmp(e->name, file, n_file))) e++;
+    if (!e->name || x->depth > MAX_NEST) return goss_fail(x->err, GOSS_ENOENT, -1, "no kernel file %.*s", (int)n_file, file);
+    x->depth++;
+    const int r = expand_lines(x, (lines){ e->name, (const char *)e->bytes, e->size });
     x->depth--;
-    return level ? goss_fail(x->err, GOSS_EFORMAT, line, "%s: #if without #endif", e->name) : 0;
+    return r;
 }
 
 int goss_shader_text(goss_buf *out, const char *file, const char *defines, goss_error *err)
@@ -98,6 +166,6 @@ int goss_shader_text(goss_buf *out, const char *file, const char *defines, goss_
     expansion x = { out, defines, 0, err };
     if (is_on(defines, "SUBGROUPS", 9)) goss_buf_str(out, "enable subgroups;\n");
     if (is_on(defines, "HALF", 4)) goss_buf_str(out, "enable f16;\n");
-    const int r = expand(&x, file, strlen(file));
+    const int r = expand_file(&x, file, strlen(file));
     return r ? r : out->failed ? goss_fail(err, GOSS_ENOMEM, -1, "no memory for a kernel's text") : 0;
 }

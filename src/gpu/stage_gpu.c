@@ -28,9 +28,11 @@ static void choose(goss_gpu_state *s)
     s->f16 = (l->features & GOSS_GPU_F16) && s->config.kv_type != GOSS_F32;
     s->max_binding = l->max_binding < l->max_buffer ? l->max_binding : l->max_buffer;
     s->wg = l->is_cpu ? 64 : 128;
-    s->lanes = l->is_cpu ? 16 : 32;
+    s->lanes = l->is_cpu ? 4 : 32;
     if (s->subgroup > (int)s->lanes) s->lanes = (uint32_t)s->subgroup;
-    s->nr = 4;
+    s->nr[0] = 4;
+    s->nr[1] = l->is_cpu ? 2 : 4;
+    s->nr[2] = 2;
 }
 
 static void tell_allocation(goss_gpu_state *s)
@@ -112,7 +114,7 @@ static int gpu_begin(goss_backend *b, goss_step *step, goss_error *err)
     s->ticket = t;
     s->n_words = 0;
     s->in_pass = 0;
-    s->query = 0;
+    goss_gpu_profile_begin(s);
     return 0;
 }
 
@@ -123,8 +125,10 @@ static int gpu_submit(goss_backend *b, goss_step *step, goss_error *err)
     if (!t) return goss_fail(err, GOSS_ESTATE, -1, "a step without a ticket");
     const uint64_t bytes = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
     goss_gpu_copy(s, s->pick, 0, t->back, 0, bytes);
-    int r = goss_gpu_flush(s);
+    int r = goss_gpu_profile_record(s);
+    if (!r) r = goss_gpu_flush(s);
     if (!r) r = goss_gpu_read(s->gpu, t->back, 0, bytes);
+    if (!r) r = goss_gpu_profile_submitted(s);
     if (!r && t->n_logits) r = goss_gpu_read(s->gpu, t->logits_back, 0, (uint64_t)t->n_logits * (uint64_t)b->model->hp.n_vocab * 4);
     s->ticket = NULL;
     return r ? goss_fail(err, r, -1, r == GOSS_ELOST ? "the GPU device was lost" : "the GPU refused a step") : 0;
@@ -165,6 +169,7 @@ static int gpu_poll(goss_backend *b, goss_step *step, int timeout_ms, goss_pick 
             if (picks) read_pick(s->back_words + i * GOSS_PICK_WORDS, &picks[n]);
             n++;
         }
+    goss_gpu_profile_collect(s);
     t->polled = 1;
     if (!t->n_logits) t->busy = 0;
     return 0;
@@ -288,6 +293,7 @@ int goss_backend_open_gpu(goss_backend **out, const goss_backend_config *c, goss
     const goss_engine_config *e = c->engine;
     const goss_gpu_options o = { .path = e ? e->webgpu_path : NULL, .limits_default = e && e->gpu_limits_default, .mask = e ? mask_of(e->gpu_mask) : 0 };
     s->config.engine = NULL;
+    s->profile = e && (e->telemetry_mask & GOSS_TELEMETRY_KERNELS);
     const goss_hparams *hp = &c->model->hp;
     int r = 0;
     if (hp->n_head % hp->n_head_kv || hp->head_dim % 8 || hp->head_dim > 256 || hp->n_head / hp->n_head_kv > 16 || hp->n_expert > 256 || c->max_rows > 2048)

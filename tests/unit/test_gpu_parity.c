@@ -63,9 +63,9 @@ static void one_model(const char *path)
     CHECK_INT(run_start(&a, &m, goss_backend_open_ref, 160, 256, GOSS_F32), 0);
     const int started = run_start(&b, &m, open_gpu, 160, 256, GOSS_F16);
     CHECK_INT(started, 0);
-    const int chunks[] = { 150, 37, 4, 1 };
+    const int chunks[] = { 150, 4, 1 };
     for (size_t c = 0; c < sizeof chunks / sizeof chunks[0] && !started; c++) {
-        const int n = chunks[c] < 16 ? 20 : N_TOKENS;
+        const int n = chunks[c] < 16 ? 10 : N_TOKENS;
         a.b->vt->tap(a.b, keep, &ta);
         b.b->vt->tap(b.b, keep, &tb);
         CHECK_INT(run_all(&a, ids, n, chunks[c], 1, la), 0);

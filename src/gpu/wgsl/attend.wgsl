@@ -13,8 +13,7 @@ struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride:
 const HEADS = $HEADSu;                               // query heads of one KV head
 const D4 = $HDu / 4u;
 const TP = $WGu / HEADS;                             // threads a head in the softmax
-const HP = (HEADS * 64u + $WGu - 1u) / $WGu;         // heads a thread scores
-const AP = (HEADS * D4 + $WGu - 1u) / $WGu;          // vec4 sums a thread keeps
+// $HP heads a thread scores, $AP vec4 sums it keeps
 var<workgroup> qs: array<vec4<f32>, HEADS * D4>;
 var<workgroup> scores: array<f32, HEADS * 64u>;
 var<workgroup> part_max: array<f32, $WGu>;
@@ -39,23 +38,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     for (var i = t; i < HEADS * D4; i += $WGu) { qs[i] = q[(row * p.stride) / 4u + (kvh * HEADS) * D4 + i] * p.scale; }
     if (t < HEADS) { run_max[t] = -3.0e38; run_sum[t] = 0.0; }
-    var acc: array<vec4<f32>, AP>;
+#for a AP
+    var acc$a = vec4<f32>();
+#end
     workgroupBarrier();
     for (var page = begin; page < end; page++) {
         let base = (row_page(row, p.cls, page) * p.n_kv + kvh) * 2u * 64u * D4;
         let key = t % 64u;
         let visible = page * 64u + key <= pos && page * 64u + key >= first_key;
-        var s = array<f32, HP>();
+#for h HP
+        var s$h = 0.0;
+#end
         if (visible) {
             for (var d = 0u; d < D4; d++) {
                 let k = vec4<f32>(kv[base + d * 64u + key]);
-                for (var h = 0u; h < HP; h++) { s[h] += dot(k, qs[min(t / 64u + h * ($WGu / 64u), HEADS - 1u) * D4 + d]); }
+#for h HP
+                s$h += dot(k, qs[min(t / 64u + $hu * ($WGu / 64u), HEADS - 1u) * D4 + d]);
+#end
             }
         }
-        for (var h = 0u; h < HP; h++) {
-            let head = t / 64u + h * ($WGu / 64u);
-            if (head < HEADS) { scores[head * 64u + key] = select(-3.0e38, s[h], visible); }
-        }
+#for h HP
+        if (t / 64u + $hu * ($WGu / 64u) < HEADS) { scores[(t / 64u + $hu * ($WGu / 64u)) * 64u + key] = select(-3.0e38, s$h, visible); }
+#end
         workgroupBarrier();
         let head = t / TP;
         var m = -3.0e38;
@@ -84,25 +88,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             run_max[head] = m;
         }
         workgroupBarrier();
-        for (var a = 0u; a < AP; a++) {
-            let i = t + a * $WGu;
-            if (i < HEADS * D4) {
-                let h = i / D4;
-                var sums = acc[a] * rescale[h];
-                let v0 = base + 64u * D4 + i % D4;
-                for (var k = 0u; k < 64u; k++) {     // a key that is not visible has weight 0, but its bytes may be anything
-                    let e = scores[h * 64u + k];
-                    if (e > 0.0) { sums += e * vec4<f32>(kv[v0 + k * D4]); }
-                }
-                acc[a] = sums;
+#for a AP
+        if (t + $au * $WGu < HEADS * D4) {
+            let h = (t + $au * $WGu) / D4;
+            let v0 = base + 64u * D4 + t % D4;       // D4 divides the workgroup
+            acc$a *= rescale[h];
+            for (var k = 0u; k < 64u; k++) {         // a key that is not visible has weight 0, but its bytes may be anything
+                let e = scores[h * 64u + k];
+                if (e > 0.0) { acc$a += e * vec4<f32>(kv[v0 + k * D4]); }
             }
         }
+#end
         workgroupBarrier();
     }
     let out = (row * step[5] + group.y) * p.n_head + kvh * HEADS;
-    for (var a = 0u; a < AP; a++) {
-        let i = t + a * $WGu;
-        if (i < HEADS * D4) { part[out * D4 + i] = acc[a]; }
-    }
+#for a AP
+    if (t + $au * $WGu < HEADS * D4) { part[out * D4 + t + $au * $WGu] = acc$a; }
+#end
     if (t < HEADS) { stat[out + t] = vec2<f32>(run_max[t], run_sum[t]); }
 }

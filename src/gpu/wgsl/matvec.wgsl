@@ -67,26 +67,36 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let base = group.z * $Bu;
     let lane = t % $LANES;
     let first = (group.x * $GROUPS + t / $LANES) * $NRu;
-    var acc: array<f32, $VALUES>;
+#for b B
+    let at$b = min(base + $bu, rows - 1u) * p.n_units;
+#for r NR
+    var acc$b_$r = 0.0;
+#end
+#end
     for (var u = lane; u < p.n_units; u += $LANES) {
-        var w: array<Unit, $NR>;
-        for (var r = 0u; r < $NRu; r++) { w[r] = unit(min(first + r, p.n - 1u), u); }
-        for (var b = 0u; b < $Bu; b++) {
-            let at = (min(base + b, rows - 1u) * p.n_units + u) * 2u;
-            let x0 = x[at];
-            let x1 = x[at + 1u];
-            for (var r = 0u; r < $NRu; r++) {
-                let d = dot(w[r].a, x0) + dot(w[r].b, x1);
+#for r NR
+        let w$r = unit(min(first + $ru, p.n - 1u), u);
+#end
+#for b B
+        let x$b = x[(at$b + u) * 2u];
+        let y$b = x[(at$b + u) * 2u + 1u];
 #if I8
-                let one = vec4<f32>(1.0);
-                acc[b * $NRu + r] += fma(w[r].s, d, w[r].m * (dot(one, x0) + dot(one, x1)));
-#else
-                acc[b * $NRu + r] = fma(w[r].s, d, acc[b * $NRu + r]);
+        let s$b = dot(vec4<f32>(1.0), x$b) + dot(vec4<f32>(1.0), y$b);
 #endif
-            }
-        }
+#for r NR
+#if I8
+        acc$b_$r += fma(w$r.s, dot(w$r.a, x$b) + dot(w$r.b, y$b), w$r.m * s$b);
+#else
+        acc$b_$r = fma(w$r.s, dot(w$r.a, x$b) + dot(w$r.b, y$b), acc$b_$r);
+#endif
+#end
+#end
     }
-    for (var v = 0u; v < $VALUES; v++) { reduce(v, acc[v], t); }
+#for b B
+#for r NR
+    reduce($bu * $NRu + $ru, acc$b_$r, t);
+#end
+#end
     reduce_end(t);
 #if STORE
     for (var i = t; i < $GROUPS * $VALUES; i += $WG) {

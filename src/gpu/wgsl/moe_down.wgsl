@@ -24,7 +24,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let k_first = group.y * p.top_k;
     let k_end = k_first + p.top_k;
 #endif
-    var acc: array<f32, $VALUES>;
+#for r NR
+    var acc$r = 0.0;
+#end
     for (var k = k_first; k < k_end; k++) {
         let slot = route[k].x;
 #if SPLIT
@@ -38,19 +40,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let at = (k * p.n_units + u) * 2u;
             let x0 = h[at] * weight;
             let x1 = h[at + 1u] * weight;
-            for (var r = 0u; r < $NRu; r++) {
-                let w = unit(matrix + min(first + r, p.n_out - 1u), u);
-                let d = dot(w.a, x0) + dot(w.b, x1);
+#for r NR
+            let w$r = unit(matrix + min(first + $ru, p.n_out - 1u), u);
+#end
+#for r NR
 #if I8
-                let one = vec4<f32>(1.0);
-                acc[r] += fma(w.s, d, w.m * (dot(one, x0) + dot(one, x1)));
+            acc$r += fma(w$r.s, dot(w$r.a, x0) + dot(w$r.b, x1), w$r.m * (dot(vec4<f32>(1.0), x0) + dot(vec4<f32>(1.0), x1)));
 #else
-                acc[r] = fma(w.s, d, acc[r]);
+            acc$r = fma(w$r.s, dot(w$r.a, x0) + dot(w$r.b, x1), acc$r);
 #endif
-            }
+#end
         }
     }
-    for (var v = 0u; v < $VALUES; v++) { reduce(v, acc[v], t); }
+#for r NR
+    reduce($ru, acc$r, t);
+#end
     reduce_end(t);
     for (var i = t; i < $GROUPS * $VALUES; i += $WG) {
         let r = group.x * $GROUPS * $NRu + i;

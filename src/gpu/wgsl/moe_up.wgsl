@@ -20,24 +20,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let n = 2u * p.n_ff;
     let first = (group.x * $GROUPS + t / $LANES) * $NRu;
     let matrix = (slot - p.first) * n;
-    var acc: array<f32, $VALUES>;
+#for r NR
+    var acc$r = 0.0;
+#end
     for (var u = t % $LANES; u < p.n_units; u += $LANES) {
-        var w: array<Unit, $NR>;
-        for (var r = 0u; r < $NRu; r++) { w[r] = unit(matrix + min(first + r, n - 1u), u); }
-        let at = (row * p.n_units + u) * 2u;
-        let x0 = x[at];
-        let x1 = x[at + 1u];
-        for (var r = 0u; r < $NRu; r++) {
-            let d = dot(w[r].a, x0) + dot(w[r].b, x1);
+#for r NR
+        let w$r = unit(matrix + min(first + $ru, n - 1u), u);
+#end
+        let x0 = x[(row * p.n_units + u) * 2u];
+        let x1 = x[(row * p.n_units + u) * 2u + 1u];
+#for r NR
 #if I8
-            let one = vec4<f32>(1.0);
-            acc[r] += fma(w[r].s, d, w[r].m * (dot(one, x0) + dot(one, x1)));
+        acc$r += fma(w$r.s, dot(w$r.a, x0) + dot(w$r.b, x1), w$r.m * (dot(vec4<f32>(1.0), x0) + dot(vec4<f32>(1.0), x1)));
 #else
-            acc[r] = fma(w[r].s, d, acc[r]);
+        acc$r = fma(w$r.s, dot(w$r.a, x0) + dot(w$r.b, x1), acc$r);
 #endif
-        }
+#end
     }
-    for (var v = 0u; v < $VALUES; v++) { reduce(v, acc[v], t); }
+#for r NR
+    reduce($ru, acc$r, t);
+#end
     reduce_end(t);
     let bias = p.bias + slots[p.inverse + slot] * n;
     for (var i = t * 2u; i < $GROUPS * $VALUES; i += $WG * 2u) {

@@ -30,12 +30,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = t; i < p.n; i += $WG) { xn[row * p.n + i] = x[row * p.n + i] * scale * small[p.gain + i]; }
     for (var first = 0u; first < p.n_expert; first += $GROUPSu * 4u) {
         let e0 = first + (t / $LANES) * 4u;
-        var acc = array<f32, 4>();
+#for k 4
+        var acc$k = 0.0;
+#end
         for (var i = t % $LANES; i < p.n; i += $LANES) {
             let v = x[row * p.n + i] * scale * small[p.gain + i];
-            for (var k = 0u; k < 4u; k++) { acc[k] = fma(small[p.router + min(e0 + k, p.n_expert - 1u) * p.n + i], v, acc[k]); }
+#for k 4
+            acc$k = fma(small[p.router + min(e0 + $ku, p.n_expert - 1u) * p.n + i], v, acc$k);
+#end
         }
-        for (var k = 0u; k < 4u; k++) { reduce(k, acc[k], t); }
+#for k 4
+        reduce($ku, acc$k, t);
+#end
         reduce_end(t);
         if (t < $GROUPSu * 4u && first + t < p.n_expert) {
             let v = totals[t] + small[p.bias + first + t];

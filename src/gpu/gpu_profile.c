@@ -1,0 +1,68 @@
+/* gpu_profile.c - GPU time of every kernel. While a step is profiled each dispatch is a pass of its own with two timestamps; they
+ * come back with the step's result. One step at a time: a step begun while timestamps are on their way is not profiled. */
+#include "gpu_state.h"
+#include "../base/mem.h"
+#include "../base/os.h"
+#include <string.h>
+
+enum { REPORT_EVERY = 32 };
+
+void goss_gpu_profile_begin(goss_gpu_state *s)
+{
+    s->query = 0;
+    if (s->profiling == 2) return;                     /* timestamps of an earlier step are on their way */
+    s->profiling = s->profile && (goss_gpu_get_limits(s->gpu)->features & GOSS_GPU_TIMESTAMPS) && !s->tap;
+    if (!s->profiling || s->query_buf) return;
+    s->query_buf = goss_gpu_buffer(s->gpu, GOSS_GPU_MAX_QUERIES * 8, GOSS_GPU_QUERY | GOSS_GPU_COPY_SRC, "timestamps");
+    s->query_back = goss_gpu_buffer(s->gpu, GOSS_GPU_MAX_QUERIES * 8, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST, "timestamps back");
+    if (s->query_buf < 0 || s->query_back < 0) s->profile = s->profiling = s->query_buf = 0;
+}
+
+int goss_gpu_profile_record(goss_gpu_state *s)
+{
+    if (s->profiling != 1 || !s->query) return 0;
+    goss_gpu_end_pass(s);
+    const uint32_t w[] = { GOSS_GPU_OP_RESOLVE, 0, s->query * 2, (uint32_t)s->query_buf, 0 };
+    goss_gpu_put(s, w, 5);
+    goss_gpu_copy(s, s->query_buf, 0, s->query_back, 0, s->query * 16ull);
+    return 0;
+}
+
+int goss_gpu_profile_submitted(goss_gpu_state *s)
+{
+    if (s->profiling != 1 || !s->query) return 0;
+    s->profiling = 2;
+    s->n_queries = s->query;
+    return goss_gpu_read(s->gpu, s->query_back, 0, s->n_queries * 16ull);
+}
+
+static void report(goss_gpu_state *s)
+{
+    for (int i = 0; i < s->n_kernels; i++) {
+        goss_kernel *k = &s->kernels[i];
+        if (!k->calls) continue;
+        const double rate = k->us > 0 ? (double)k->bytes / k->us / 1e3 : 0;
+        goss_buf b = GOSS_BUF(1024);
+        goss_buf_printf(&b, "{\"type\":\"inference_event\",\"event\":{\"type\":\"kernel_time\",\"kernel\":\"%s\",\"variant\":\"%s\",\"dispatches\":%llu,\"gpu_us\":%.1f,"
+                            "\"bytes\":%llu,\"gb_per_s\":%.2f,\"steps\":%llu},\"ts_ms\":%.1f}", k->name, k->key, (unsigned long long)k->calls, k->us,
+                        (unsigned long long)k->bytes, rate, (unsigned long long)s->profiled, goss_os_now_ms());
+        if (!b.failed && s->config.report) s->config.report(s->config.report_ctx, (const char *)b.data, b.len);
+        goss_buf_free(&b);
+        k->calls = k->bytes = 0;
+        k->us = 0;
+    }
+    s->profiled = 0;
+}
+
+void goss_gpu_profile_collect(goss_gpu_state *s)
+{
+    if (s->profiling != 2) return;
+    uint64_t *t = goss_mem_array(s->n_queries, 16);
+    if (!t) return;
+    const int r = goss_gpu_read_poll(s->gpu, s->query_back, t, s->n_queries * 16ull);
+    if (r != GOSS_EAGAIN) s->profiling = 0;
+    for (uint32_t i = 0; !r && i < s->n_queries; i++)
+        if (t[2 * i + 1] > t[2 * i]) s->kernels[s->query_kernel[i]].us += (double)(t[2 * i + 1] - t[2 * i]) / 1e3;
+    goss_mem_free(t);
+    if (!r && ++s->profiled >= REPORT_EVERY) report(s);
+}
