@@ -3,8 +3,9 @@
  * values.
  *
  * Weights are scaled so that activations stay finite and tokens stay apart: every matrix keeps its input's size,
- * but for attn_output, which is halved, since attention averages. Router rows are random and equally long and the
- * router has no bias, so that over different tokens experts are used evenly.
+ * but for attn_output, which is halved, since attention averages. SwiGLU's outputs have a mean, which would give all
+ * tokens a common direction, so the blocks of ffn_down_exps sum up to 0. Router rows are random and equally long and
+ * the router has no bias, so that over different tokens experts are used evenly.
  *
  * The file is written as OUT.part and renamed when it is whole. Pieces are filled and written by all threads at
  * once, each at its own offset; nothing is mapped. */
@@ -145,7 +146,7 @@ static void put_tensor(job *j, goss_gguf_writer *w, int layer, const char *name,
                                                                 : 1,
                                                           ne),
                                      goss_type_row_bytes(type, ne0) * (uint64_t)ne[1] * (uint64_t)ne[2],
-                                     { type, rms, constant } };
+                                     { type, rms, constant, 0 } };
 }
 
 /* rms for a matrix that keeps its input's size. */
@@ -176,6 +177,7 @@ static void put_layer(job *j, goss_gguf_writer *w, int l)
     put_tensor(j, w, l, "ffn_up_exps.weight", GOSS_MXFP4, keeping(e), 0, e, s->ff, n);
     put_tensor(j, w, l, "ffn_up_exps.bias", GOSS_F32, 0.02f, 0, s->ff, n, 0);
     put_tensor(j, w, l, "ffn_down_exps.weight", GOSS_MXFP4, keeping(s->ff), 0, s->ff, e, n);
+    j->parts[j->n_parts - 1].rule.balanced = 1;
     put_tensor(j, w, l, "ffn_down_exps.bias", GOSS_F32, 0.02f, 0, e, n, 0);
 }
 

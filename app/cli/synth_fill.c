@@ -50,8 +50,10 @@ static void random_bytes(generator *g, uint8_t *bytes, size_t n)
 }
 
 /* Scales are powers of two: two neighbouring ones in turn, so that the root mean square is met on average. */
-static void finish_mxfp4(uint8_t *bytes, size_t n, float rms)
+static void finish_mxfp4(uint8_t *bytes, size_t n, float rms, int balanced)
 {
+    if (balanced) /* the upper half of a block (high nibbles) is the lower half with the other sign */
+        for (size_t i = 0; i < n; i++) bytes[i] = (uint8_t)((bytes[i] & 15) | ((bytes[i] & 15) ^ 8) << 4);
     const double ideal = log2((double)rms / 2.926); /* root mean square of the sixteen values at scale 1 */
     const int low = (int)floor(ideal),
               share = (int)((exp2(2 * (ideal - low)) - 1) / 3 * 256 + 0.5); /* of blocks with the upper one */
@@ -89,7 +91,7 @@ void goss_synth_fill(const goss_synth_rule *r, uint64_t seed, uint64_t piece, vo
     }
     seed_generator(&g, seed, piece);
     random_bytes(&g, bytes, n);
-    if (r->type == GOSS_MXFP4) finish_mxfp4(bytes, n, r->rms);
+    if (r->type == GOSS_MXFP4) finish_mxfp4(bytes, n, r->rms, r->balanced);
     else if (r->type == GOSS_Q8_0) finish_q8_0(bytes, n, r->rms);
     else finish_f32(bytes, n, r->rms);
 }

@@ -5,7 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 /* What the values of a tensor are like: around 0 with this root mean square, or all the same. */
-typedef struct goss_synth_rule { int type; float rms, constant; } goss_synth_rule; /* rms 0: constant (F32 only) */
+typedef struct goss_synth_rule {
+    int type;
+    float rms, constant;   /* rms 0: constant (F32 only) */
+    int balanced;          /* MXFP4 only: every block sums up to 0 */
+} goss_synth_rule;
 enum { GOSS_SYNTH_UNIT = 4 * 17 * 17 * 64 }; /* pieces begin at multiples of it: whole blocks of every type used */
 /* Fills n bytes (a multiple of the type's block) of a piece; seed and piece say which. Types F32, Q8_0, MXFP4. */
 void goss_synth_fill(const goss_synth_rule *r, uint64_t seed, uint64_t piece, void *bytes, size_t n);

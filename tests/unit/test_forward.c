@@ -29,7 +29,8 @@ static void read_text(const char *golden)
     CHECK_INT(goss_json_parse(&j, bytes, n_bytes, NULL, NULL), 0);
     for (int p = goss_json_first(&j, 0); p >= 0; p = goss_json_next(&j, p))
         for (int part = 0; part < 2; part++)
-            for (int t = goss_json_first(&j, goss_json_get(&j, p, part ? "greedy" : "ids")); t >= 0; t = goss_json_next(&j, t))
+            for (int t = goss_json_first(&j, goss_json_get(&j, p, part ? "greedy" : "ids")); t >= 0;
+                 t = goss_json_next(&j, t))
                 text[n_text++] = (int32_t)goss_json_number(&j, t, -1);
     CHECK(n_text > 200);
     goss_json_free(&j);
@@ -48,10 +49,10 @@ static int compare_doubles(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* exact: bit by bit. Else (activations rounded to 8 bits, where another order of sums can turn a value over): the same best
- * token where the best two are clearly apart, and half of the rows nowhere further apart than ROUNDING. For comparison: RoPE
- * frequencies that are 1 % off move half of the rows by 0.38 to 0.6, a window that is one key short half of those behind it
- * by 0.18. What is cut wrongly is found on ref, which must be exact. */
+/* exact: bit by bit. Else (activations rounded to 8 bits, where another order of sums can turn a value over): the
+ * same best token where the best two are clearly apart, and half of the rows nowhere further apart than ROUNDING.
+ * For comparison: RoPE frequencies that are 1 % off move half of the rows by 0.38 to 0.6, a window that is one key
+ * short half of those behind it by 0.18. What is cut wrongly is found on ref, which must be exact. */
 #define ROUNDING 0.15
 static void compare(const char *what, const float *a, const float *b, int n_rows, int n_vocab, int exact)
 {
@@ -69,7 +70,9 @@ static void compare(const char *what, const float *a, const float *b, int n_rows
     qsort(worst, (size_t)n_rows, sizeof *worst, compare_doubles);
     const int same = memcmp(a, b, (size_t)n_rows * (size_t)n_vocab * sizeof *a) == 0;
     const int ok = exact ? same : forks == 0 && worst[n_rows / 2] <= ROUNDING;
-    if (!ok) printf("%s: differences of %g (half), %g (all), %d forks\n", what, worst[n_rows / 2], worst[n_rows - 1], forks);
+    if (!ok)
+        printf("%s: differences of %g (half), %g (all), %d forks\n", what, worst[n_rows / 2], worst[n_rows - 1],
+               forks);
     CHECK(ok);
 }
 
