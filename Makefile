@@ -10,7 +10,8 @@ V       := build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 OPT     ?= -O2 -g
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wno-sign-conversion -Wundef
 # Warnings stop the build under the compilers the project is checked with (gcc 12, clang 14 and 19): others know other warnings.
-WERROR  ?= $(if $(filter 12 14 19,$(shell $(CC) -dumpversion | cut -d. -f1)),-Werror)
+CC_MAJOR := $(shell $(CC) -dumpversion | cut -d. -f1)
+WERROR  ?= $(if $(filter 12 14 19,$(CC_MAJOR)),-Werror)
 CFLAGS_ALL = -std=c11 $(WARN) $(WERROR) -fvisibility=hidden -fPIC -ffp-contract=off -fno-math-errno -D_DEFAULT_SOURCE -Iinclude $(OPT) $(CFLAGS) \
              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 LIBS    := -lm -lpthread -ldl
