@@ -1,19 +1,20 @@
 /* chat_parse.c - generated tokens to messages, as they come. Never fails, never drops text.
  *
- *            text                  text (a <|start|> was forgotten)
- *          .------.              .---------------------------------.
- *          v      |              |                                 v
- *   ---> HEADER --+-- <|message|>, or hopeless ---> CONTENT    BETWEEN <--- <|end|>, <|call|>, <|return|>, <|endoftext|>
- *          ^                                         |  |          |
- *          '--------- <|start|>, <|channel|> --------'  '----------'
+ *      HEADER    --- <|message|>, or hopeless -------------------------------------> CONTENT
+ *      HEADER    --- <|start|>: a new header; <|end|>, <|call|>, <|return|>, <|endoftext|> ---> BETWEEN
+ *      CONTENT   --- <|end|>, <|call|>, <|return|>, <|endoftext|> -----------------> BETWEEN
+ *      CONTENT   --- <|start|>, <|channel|> (the end was forgotten) ---------------> HEADER
+ *      BETWEEN   --- <|start|>, or text and <|channel|> (the start was forgotten) -> HEADER
+ *      BETWEEN   --- <|message|> --------------------------------------------------> CONTENT
  *
- * What can't be a header becomes content of the channel that the header names, "final" when it names none: when its third
- * foreign word, a line end behind one, or JSON for a known recipient shows that <|message|> was forgotten, when the header is
- * cut short, or when it grows beyond 256 bytes. If <|message|> does come behind one or two foreign words, they become the
- * beginning of the message, or, where it goes to a tool, a message of their own before it. Every byte of a normal token is
- * counted once: as header or as content.
+ * What can't be a header becomes content of the channel that the header names, "final" when it names none:
+ * when its third foreign word, a line end behind one, or JSON for a known recipient shows that <|message|>
+ * was forgotten, when the header is cut short, or when it grows beyond 256 bytes. If <|message|> does come
+ * behind one or two foreign words, they become the beginning of the message, or, where it goes to a tool, a
+ * message of their own before it. Every byte of a normal token is counted once: as header or as content.
  *
- * Other formats have one message in channel "final". Buffers are sized when the parser is opened: pushing allocates nothing. */
+ * Other formats have one message in channel "final". Buffers are sized when the parser is opened: pushing
+ * allocates nothing. */
 #include "../base/error.h"
 #include "../base/mem.h"
 #include "../base/utf8.h"
@@ -22,29 +23,32 @@
 
 enum { QUEUE_MAX = 4 };
 typedef enum place { IN_HEADER, IN_CONTENT, BETWEEN } place;
-typedef struct queued { goss_chat_delta delta; size_t text; char recipient[GOSS_HEADER_MAX], content_type[32]; } queued;
+typedef struct queued {
+    goss_chat_delta delta;
+    size_t text;
+    char recipient[GOSS_HEADER_MAX], content_type[32];
+} queued;
 
 struct goss_chat_parser {
     const goss_vocab *v;
     goss_chat_format format;
     goss_harmony_ids h;
     place place;
-    int fresh;                  /* the message has begun, no delta of it has been given out */
-    int drop_space;             /* SPM: a leading space of the content is not meant */
+    int fresh;      /* the message has begun, no delta of it has been given out */
+    int drop_space; /* SPM: a leading space of the content is not meant */
     goss_harmony_head head;
     goss_harmony_parsed message; /* whose content it is */
     goss_utf8_stream utf8;
-    goss_buf text;              /* of this push's deltas */
+    goss_buf text; /* of this push's deltas */
     queued queue[QUEUE_MAX];
     int n_queue, next;
     uint64_t header_bytes, content_bytes;
-    goss_harmony_names names;   /* who may be called */
+    goss_harmony_names names; /* who may be called */
 };
 
 /* ---- deltas ---- */
 
-static queued *enqueue(goss_chat_parser *p)
-{
+static queued *enqueue(goss_chat_parser *p) {
     if (p->n_queue == QUEUE_MAX) return &p->queue[QUEUE_MAX - 1]; /* can't be: see push_control */
     queued *q = &p->queue[p->n_queue++];
     q->delta = (goss_chat_delta){ .channel = "" };
@@ -54,8 +58,7 @@ static queued *enqueue(goss_chat_parser *p)
 }
 
 /* A delta of the current message; the caller sets n when it has added text. */
-static queued *content_delta(goss_chat_parser *p)
-{
+static queued *content_delta(goss_chat_parser *p) {
     queued *q = enqueue(p);
     q->delta.channel = p->message.channel;
     q->delta.new_message = p->fresh;
@@ -66,36 +69,35 @@ static queued *content_delta(goss_chat_parser *p)
 }
 
 /* Adds bytes to the current message: to the last delta if it is of this message, else to a new one. */
-static void add_text(goss_chat_parser *p, const uint8_t *s, size_t n)
-{
+static void add_text(goss_chat_parser *p, const uint8_t *s, size_t n) {
     queued *q = p->n_queue ? &p->queue[p->n_queue - 1] : NULL;
     if (!q || p->fresh || q->delta.in_header || q->delta.ended) q = content_delta(p);
     p->content_bytes += n;
     if (p->drop_space && n) {
         p->drop_space = 0;
-        if (*s == ' ') { s++; n--; }
+        if (*s == ' ') {
+            s++;
+            n--;
+        }
     }
     goss_utf8_push(&p->utf8, s, n, 0, &p->text);
     q->delta.n = p->text.len - q->text;
 }
 
 /* Flushes half a character. ended: 0 when only the tokens ran out. */
-static void end_message(goss_chat_parser *p, int ended)
-{
+static void end_message(goss_chat_parser *p, int ended) {
     queued *q = p->n_queue ? &p->queue[p->n_queue - 1] : NULL;
     if (!q || p->fresh || q->delta.in_header || q->delta.ended) q = content_delta(p);
-    goss_utf8_push(&p->utf8, NULL, 0, 1, &p->text);
+    goss_utf8_push(&p->utf8, (const uint8_t *)"", 0, 1, &p->text);
     q->delta.n = p->text.len - q->text;
     q->delta.ended = ended;
 }
 
-static void header_delta(goss_chat_parser *p)
-{
+static void header_delta(goss_chat_parser *p) {
     if (!p->n_queue) enqueue(p)->delta.in_header = 1;
 }
 
-static int give(goss_chat_parser *p, goss_chat_delta *delta)
-{
+static int give(goss_chat_parser *p, goss_chat_delta *delta) {
     queued *q = &p->queue[p->next++];
     *delta = q->delta;
     delta->recipient = q->recipient;
@@ -106,15 +108,13 @@ static int give(goss_chat_parser *p, goss_chat_delta *delta)
 
 /* ---- headers ---- */
 
-static void begin_header(goss_chat_parser *p, int role_given)
-{
+static void begin_header(goss_chat_parser *p, int role_given) {
     p->place = IN_HEADER;
     p->head.n = 0;
     p->head.role_given = role_given;
 }
 
-static void begin_message(goss_chat_parser *p, const goss_harmony_parsed *m)
-{
+static void begin_message(goss_chat_parser *p, const goss_harmony_parsed *m) {
     p->message = *m;
     p->fresh = 1;
     p->place = IN_CONTENT;
@@ -122,29 +122,26 @@ static void begin_message(goss_chat_parser *p, const goss_harmony_parsed *m)
 }
 
 /* The bytes [from, end) of the header, without marks, are content after all. */
-static void release(goss_chat_parser *p, int from, int end)
-{
+static void release(goss_chat_parser *p, int from, int end) {
     for (int i = from; i < end; i++)
         if (!p->head.mark[i]) add_text(p, p->head.byte + i, 1);
 }
 
-static void count_header(goss_chat_parser *p, int end)
-{
+static void count_header(goss_chat_parser *p, int end) {
     for (int i = 0; i < end; i++) p->header_bytes += !p->head.mark[i];
 }
 
 /* <|message|> will not come: what is no header is content. */
-static void give_up_header(goss_chat_parser *p, const goss_harmony_parsed *m)
-{
+static void give_up_header(goss_chat_parser *p, const goss_harmony_parsed *m) {
     count_header(p, m->text);
     begin_message(p, m);
     release(p, m->text, p->head.n);
     p->head.n = 0;
 }
 
-/* Junk words with the blanks between neighbours, from the i-th on: the end of the run of words that stand together. */
-static int junk_run(const goss_chat_parser *p, const goss_harmony_parsed *m, int *i)
-{
+/* Junk words with the blanks between neighbours, from the i-th on: the end of the run of words that stand
+ * together. */
+static int junk_run(const goss_chat_parser *p, const goss_harmony_parsed *m, int *i) {
     int e = goss_harmony_word_end(&p->head, m->junk[*i]);
     while (*i + 1 < m->n_junk) {
         int next = e;
@@ -156,8 +153,7 @@ static int junk_run(const goss_chat_parser *p, const goss_harmony_parsed *m, int
 }
 
 /* <|message|> has come: the header is complete, but junk in it is text. */
-static void finish_header(goss_chat_parser *p)
-{
+static void finish_header(goss_chat_parser *p) {
     goss_harmony_parsed m;
     goss_harmony_parse_head(&p->head, &m);
     uint64_t junk_bytes = p->content_bytes;
@@ -179,8 +175,7 @@ static void finish_header(goss_chat_parser *p)
     header_delta(p);
 }
 
-static void header_byte(goss_chat_parser *p, uint8_t c)
-{
+static void header_byte(goss_chat_parser *p, uint8_t c) {
     p->head.byte[p->head.n] = c;
     p->head.mark[p->head.n++] = 0;
     const int full = p->head.n == GOSS_HEADER_MAX;
@@ -190,16 +185,15 @@ static void header_byte(goss_chat_parser *p, uint8_t c)
     if (full || goss_harmony_hopeless(&p->head, &m)) give_up_header(p, &m);
 }
 
-static void header_mark(goss_chat_parser *p, uint8_t mark)
-{
+static void header_mark(goss_chat_parser *p, uint8_t mark) {
     if (p->head.n == GOSS_HEADER_MAX - 1) return; /* a byte more and it is given up */
     p->head.byte[p->head.n] = ' ';
     p->head.mark[p->head.n++] = mark;
 }
 
-/* The header is over before it was one: a message of what text it held, an empty one where it names a channel. */
-static void cut_header(goss_chat_parser *p, int ended)
-{
+/* The header is over before it was one: a message of what text it held, an empty one where it names a
+ * channel. */
+static void cut_header(goss_chat_parser *p, int ended) {
     goss_harmony_parsed m;
     goss_harmony_parse_head(&p->head, &m);
     const int has_text = m.text < p->head.n;
@@ -211,25 +205,26 @@ static void cut_header(goss_chat_parser *p, int ended)
 
 /* ---- tokens ---- */
 
-static void push_text(goss_chat_parser *p, const uint8_t *s, size_t n)
-{
+static void push_text(goss_chat_parser *p, const uint8_t *s, size_t n) {
     size_t i = 0;
     if (p->place == BETWEEN && n) begin_header(p, 0);
     while (i < n && p->place == IN_HEADER) header_byte(p, s[i++]);
     if (p->place == IN_CONTENT && (i < n || !p->n_queue)) add_text(p, s + i, n - i);
 }
 
-/* At most: one message from a cut header, and one delta of the header that follows; or junk, its end, and <|message|>. */
-static void push_control(goss_chat_parser *p, int32_t id)
-{
+/* At most: one message from a cut header, and one delta of the header that follows; or junk, its end, and
+ * <|message|>. */
+static void push_control(goss_chat_parser *p, int32_t id) {
     const goss_harmony_ids *h = &p->h;
     const int ends = id == h->end || id == h->ret || id == h->call || id == h->endoftext;
     if (p->place == IN_CONTENT) {
         if (ends || id == h->start || id == h->channel) {
             end_message(p, 1);
             p->place = BETWEEN;
-        } else return; /* a doubled <|message|>, a stray <|constrain|>, something reserved: no text */
-    } else if (p->place == IN_HEADER && (ends || id == h->start)) cut_header(p, 1);
+        } else
+            return; /* a doubled <|message|>, a stray <|constrain|>, something reserved: no text */
+    } else if (p->place == IN_HEADER && (ends || id == h->start))
+        cut_header(p, 1);
     if (id == h->start) begin_header(p, 0);
     if (id == h->channel || id == h->constrain) {
         if (p->place == BETWEEN) begin_header(p, 1);
@@ -241,48 +236,50 @@ static void push_control(goss_chat_parser *p, int32_t id)
     }
 }
 
-static void push_plain(goss_chat_parser *p, int32_t id)
-{
+static void push_plain(goss_chat_parser *p, int32_t id) {
     const goss_str s = goss_vocab_bytes(p->v, id, 0);
-    if (goss_vocab_is_stop(p->v, id)) end_message(p, 1);
-    else add_text(p, (const uint8_t *)s.s, (size_t)s.n);
+    if (goss_vocab_is_stop(p->v, id))
+        end_message(p, 1);
+    else
+        add_text(p, (const uint8_t *)s.s, (size_t)s.n);
 }
 
-int goss_chat_parser_push(goss_chat_parser *p, int32_t token, goss_chat_delta *delta)
-{
+int goss_chat_parser_push(goss_chat_parser *p, int32_t token, goss_chat_delta *delta) {
     goss_buf_clear(&p->text);
     p->n_queue = p->next = 0;
-    if (p->format != GOSS_CHAT_HARMONY) push_plain(p, token);
+    if (p->format != GOSS_CHAT_HARMONY)
+        push_plain(p, token);
     else {
         const goss_str s = goss_vocab_bytes(p->v, token, 0);
-        if (s.n) push_text(p, (const uint8_t *)s.s, (size_t)s.n);
-        else push_control(p, token);
+        if (s.n)
+            push_text(p, (const uint8_t *)s.s, (size_t)s.n);
+        else
+            push_control(p, token);
         if (p->place != IN_CONTENT) header_delta(p);
     }
     return p->n_queue ? give(p, delta) : 0;
 }
 
-int goss_chat_parser_more(goss_chat_parser *p, goss_chat_delta *delta)
-{
+int goss_chat_parser_more(goss_chat_parser *p, goss_chat_delta *delta) {
     if (p->next >= p->n_queue) return 0;
     give(p, delta);
     return 1;
 }
 
-int goss_chat_parser_finish(goss_chat_parser *p, goss_chat_delta *delta)
-{
+int goss_chat_parser_finish(goss_chat_parser *p, goss_chat_delta *delta) {
     goss_buf_clear(&p->text);
     p->n_queue = p->next = 0;
-    if (p->place == IN_HEADER) cut_header(p, 0);
-    else if (p->place == IN_CONTENT && (p->fresh || p->utf8.n_tail)) end_message(p, 0);
+    if (p->place == IN_HEADER)
+        cut_header(p, 0);
+    else if (p->place == IN_CONTENT && (p->fresh || p->utf8.n_tail))
+        end_message(p, 0);
     p->place = BETWEEN;
     return p->n_queue ? give(p, delta) : 0;
 }
 
 /* ---- life ---- */
 
-void goss_chat_parser_reset(goss_chat_parser *p)
-{
+void goss_chat_parser_reset(goss_chat_parser *p) {
     p->n_queue = p->next = 0;
     p->header_bytes = p->content_bytes = 0;
     begin_header(p, 1);
@@ -292,8 +289,7 @@ void goss_chat_parser_reset(goss_chat_parser *p)
 }
 
 /* A push adds at most a whole header and a token; a repaired byte takes three. */
-int goss_chat_parser_open(goss_chat_parser **out, const goss_vocab *v, goss_chat_format f)
-{
+int goss_chat_parser_open(goss_chat_parser **out, const goss_vocab *v, goss_chat_format f) {
     goss_chat_parser *p = *out = goss_mem_alloc(sizeof *p);
     if (!p) return GOSS_ENOMEM;
     uint32_t longest = 0;
@@ -312,8 +308,7 @@ int goss_chat_parser_open(goss_chat_parser **out, const goss_vocab *v, goss_chat
     return 0;
 }
 
-void goss_chat_parser_close(goss_chat_parser **p)
-{
+void goss_chat_parser_close(goss_chat_parser **p) {
     if (!p || !*p) return;
     goss_buf_free(&(*p)->text);
     goss_buf_free(&(*p)->names.text);
@@ -321,22 +316,19 @@ void goss_chat_parser_close(goss_chat_parser **p)
     *p = NULL;
 }
 
-int goss_chat_parser_state(const goss_chat_parser *p, const char **channel, const char **recipient)
-{
+int goss_chat_parser_state(const goss_chat_parser *p, const char **channel, const char **recipient) {
     const int inside = p->place == IN_CONTENT;
     if (channel) *channel = inside ? p->message.channel : "";
     if (recipient) *recipient = inside ? p->message.recipient : "";
     return inside;
 }
 
-uint64_t goss_chat_parser_counted(const goss_chat_parser *p, uint64_t *header)
-{
+uint64_t goss_chat_parser_counted(const goss_chat_parser *p, uint64_t *header) {
     *header = p->header_bytes;
     return p->content_bytes;
 }
 
-int goss_chat_parser_mask(const goss_chat_parser *p, uint32_t *mask)
-{
+int goss_chat_parser_mask(const goss_chat_parser *p, uint32_t *mask) {
     if (p->format != GOSS_CHAT_HARMONY || p->place == IN_CONTENT) return 0;
     if (p->place == IN_HEADER) return goss_harmony_guard(p->v, &p->h, &p->head, &p->names, mask);
     memset(mask, 0, ((size_t)p->v->n + 31) / 32 * 4);
@@ -344,8 +336,7 @@ int goss_chat_parser_mask(const goss_chat_parser *p, uint32_t *mask)
     return 1;
 }
 
-int goss_chat_parser_tools(goss_chat_parser *p, const char *tools_json, goss_error *err)
-{
+int goss_chat_parser_tools(goss_chat_parser *p, const char *tools_json, goss_error *err) {
     goss_json j = { 0 };
     goss_buf *text = &p->names.text;
     p->names.any = !tools_json;

@@ -1,29 +1,34 @@
-/* harmony.h - what the files of Harmony share: its control tokens, one message as tokens, the tools section, the guard.
- * Conversations come in through chat.h. */
+/* harmony.h - what the files of Harmony share: its control tokens, one message as tokens, the tools section,
+ * the guard. Conversations come in through chat.h. */
 #ifndef GOSS_TEXT_HARMONY_H
 #define GOSS_TEXT_HARMONY_H
 #include "chat.h"
 
 /* Found by name: a model may have them under any id. -1: the vocabulary lacks it. */
-typedef struct goss_harmony_ids { int32_t start, end, message, channel, constrain, ret, call, endoftext; } goss_harmony_ids;
-int goss_harmony_find(const goss_vocab *v, goss_harmony_ids *out);   /* 1 when it has all that Harmony needs */
+typedef struct goss_harmony_ids {
+    int32_t start, end, message, channel, constrain, ret, call, endoftext;
+} goss_harmony_ids;
+int goss_harmony_find(const goss_vocab *v, goss_harmony_ids *out); /* 1 when it has all that Harmony needs */
 
 /* A message's header; NULL or "" where a part is absent. */
 typedef struct goss_harmony_header {
-    const char *author;        /* "user", "assistant", "user:name", "functions.f" */
+    const char *author; /* "user", "assistant", "user:name", "functions.f" */
     const char *recipient, *channel;
-    const char *content_type;  /* "json", "<|constrain|>json" */
-    int recipient_in_channel;  /* 1: " to=" after the channel, as models write it; 0: before, as the grammar has it */
+    const char *content_type; /* "json", "<|constrain|>json" */
+    int recipient_in_channel; /* 1: " to=" after the channel, as models write it; 0: before, as the grammar
+                                 has it */
 } goss_harmony_header;
-int goss_harmony_open_message(const goss_vocab *v, const goss_harmony_ids *h, const goss_harmony_header *m, goss_buf *ids);
+int goss_harmony_open_message(const goss_vocab *v, const goss_harmony_ids *h, const goss_harmony_header *m,
+                              goss_buf *ids);
 int goss_harmony_close_message(const goss_harmony_ids *h, const goss_harmony_header *m, goss_buf *ids);
 
-/* harmony_tools.c: appends text. The section of the functions in `tools` (OpenAI's shape, or its members flat), without "# Tools". */
+/* harmony_tools.c: appends text. The section of the functions in `tools` (OpenAI's shape, or its members
+ * flat), without "# Tools". */
 int goss_harmony_functions(const goss_json *j, int tools, goss_buf *text, goss_error *err);
 int goss_harmony_count_functions(const goss_json *j, int tools);
 /* One schema as a TypeScript type. */
 void goss_harmony_type(const goss_json *j, int schema, int indent, goss_buf *text);
-extern const char goss_harmony_browser[], goss_harmony_python[];     /* the built-in tools' sections */
+extern const char goss_harmony_browser[], goss_harmony_python[]; /* the built-in tools' sections */
 
 /* harmony_render.c */
 int goss_harmony_encode(const goss_vocab *v, const goss_json *j, int root, goss_buf *ids, goss_error *err);
@@ -34,24 +39,29 @@ typedef struct goss_harmony_head {
     uint8_t byte[GOSS_HEADER_MAX]; /* ' ' where mark is set */
     uint8_t mark[GOSS_HEADER_MAX];
     int n;
-    int role_given;                /* 1: the role stands in the prompt, the header begins behind it */
+    int role_given; /* 1: the role stands in the prompt, the header begins behind it */
 } goss_harmony_head;
 typedef struct goss_harmony_parsed {
-    const char *channel;           /* "analysis", "commentary", "final": always one of them */
+    const char *channel; /* "analysis", "commentary", "final": always one of them */
     char recipient[GOSS_HEADER_MAX], content_type[32];
-    int named;                     /* 1: it has a channel or a recipient: the header of a message, even of an empty one */
-    int text;                      /* where the header ends and text begins, if no <|message|> comes; n: nowhere */
-    int junk[GOSS_HEADER_MAX], n_junk; /* words that belong to no header: offsets of their first bytes, in order */
+    int named; /* 1: it has a channel or a recipient: the header of a message, even of an empty one */
+    int text;  /* where the header ends and text begins, if no <|message|> comes; n: nowhere */
+    int junk[GOSS_HEADER_MAX],
+        n_junk; /* words that belong to no header: offsets of their first bytes, in order */
 } goss_harmony_parsed;
 void goss_harmony_parse_head(const goss_harmony_head *h, goss_harmony_parsed *out);
 int goss_harmony_word_end(const goss_harmony_head *h, int p);
 /* 1 when the bytes so far can't be a header any more: what should be in it is missing, and text has begun. */
 int goss_harmony_hopeless(const goss_harmony_head *h, const goss_harmony_parsed *p);
 
-/* harmony_guard.c: sets the bits of the tokens that continue a well-formed header. 0 when h is not the start of one. */
-typedef struct goss_harmony_names { int any, n; goss_buf text; } goss_harmony_names; /* who may be called: n names, each ended by a NUL */
-int goss_harmony_guard(const goss_vocab *v, const goss_harmony_ids *ids, const goss_harmony_head *h, const goss_harmony_names *names,
-                       uint32_t *mask);
+/* harmony_guard.c: sets the bits of the tokens that continue a well-formed header. 0 when h is not the start
+ * of one. */
+typedef struct goss_harmony_names {
+    int any, n;
+    goss_buf text;
+} goss_harmony_names; /* who may be called: n names, each ended by a NUL */
+int goss_harmony_guard(const goss_vocab *v, const goss_harmony_ids *ids, const goss_harmony_head *h,
+                       const goss_harmony_names *names, uint32_t *mask);
 /* chat_parse.c, for tests: bytes of normal tokens so far that became content (returned) and header. */
 uint64_t goss_chat_parser_counted(const goss_chat_parser *p, uint64_t *header);
 #endif

@@ -1,6 +1,7 @@
-/* fuzz_chat.c - any bytes as text, as a conversation and as generated tokens, with the demo models' vocabularies
- * (run it in the project's root). Text comes back from its ids, a conversation renders or is refused with a reason,
- * the parser counts every byte of normal tokens once and gives out whole characters. */
+/* fuzz_chat.c - any bytes as text, as a conversation and as generated tokens, with the demo models'
+ * vocabularies (run it in the project's root). Text comes back from its ids, a conversation renders or is
+ * refused with a reason, the parser counts every byte of normal tokens once and gives out whole characters.
+ */
 #include "../../src/base/mem.h"
 #include "../../src/base/utf8.h"
 #include "../../src/text/harmony.h"
@@ -11,8 +12,7 @@
 static goss_vocab *harmony, *llama;
 static goss_chat_format llama_format;
 
-static void as_text(const goss_vocab *v, const uint8_t *bytes, size_t n, int exact)
-{
+static void as_text(const goss_vocab *v, const uint8_t *bytes, size_t n, int exact) {
     goss_buf ids = GOSS_BUF((size_t)1 << 26), out = GOSS_BUF((size_t)1 << 26);
     FUZZ_CHECK(!goss_vocab_encode(v, (const char *)bytes, n, 0, &ids));
     const int32_t *id = (const int32_t *)(const void *)ids.data;
@@ -20,13 +20,13 @@ static void as_text(const goss_vocab *v, const uint8_t *bytes, size_t n, int exa
     FUZZ_CHECK(!goss_vocab_decode(v, id, ids.len / 4, 0, 1, &out));
     FUZZ_CHECK(!exact || (out.len == n && (n == 0 || !memcmp(out.data, bytes, n))));
     goss_buf_clear(&ids);
-    FUZZ_CHECK(!goss_vocab_encode(v, (const char *)bytes, n, GOSS_TOKENIZE_SPECIAL | GOSS_TOKENIZE_BOS, &ids));
+    FUZZ_CHECK(
+        !goss_vocab_encode(v, (const char *)bytes, n, GOSS_TOKENIZE_SPECIAL | GOSS_TOKENIZE_BOS, &ids));
     goss_buf_free(&ids);
     goss_buf_free(&out);
 }
 
-static void as_conversation(const goss_vocab *v, goss_chat_format f, const uint8_t *bytes, size_t n)
-{
+static void as_conversation(const goss_vocab *v, goss_chat_format f, const uint8_t *bytes, size_t n) {
     goss_json j;
     goss_error e = { 0 };
     goss_buf ids = GOSS_BUF((size_t)1 << 26);
@@ -43,8 +43,7 @@ static void as_conversation(const goss_vocab *v, goss_chat_format f, const uint8
 
 static uint64_t text_bytes;
 
-static void read_delta(const goss_chat_delta *d, int *open)
-{
+static void read_delta(const goss_chat_delta *d, int *open) {
     FUZZ_CHECK(goss_utf8_valid((const uint8_t *)d->text, d->n));
     FUZZ_CHECK(d->in_header ? !d->n && !d->new_message && !d->ended : d->channel[0] != 0);
     if (d->new_message) *open = 1;
@@ -53,10 +52,9 @@ static void read_delta(const goss_chat_delta *d, int *open)
 }
 
 /* A byte below 16: a control token; else with the next byte a token of the vocabulary. */
-static void as_tokens(const goss_vocab *v, goss_chat_format f, const uint8_t *bytes, size_t n)
-{
-    static const char *const controls[] = { "<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|call|>", "<|return|>",
-                                            "<|constrain|>", "<|endoftext|>" };
+static void as_tokens(const goss_vocab *v, goss_chat_format f, const uint8_t *bytes, size_t n) {
+    static const char *const controls[] = { "<|channel|>", "<|message|>", "<|start|>",     "<|end|>",
+                                            "<|call|>",    "<|return|>",  "<|constrain|>", "<|endoftext|>" };
     static uint32_t mask[4096 / 32];
     goss_chat_parser *p;
     goss_chat_delta d;
@@ -72,17 +70,18 @@ static void as_tokens(const goss_vocab *v, goss_chat_format f, const uint8_t *by
         }
         FUZZ_CHECK(i % 7 || goss_chat_parser_mask(p, mask) >= 0);
         text_bytes += goss_vocab_bytes(v, id, 0).n;
-        for (int k = goss_chat_parser_push(p, id, &d); k > 0; k = goss_chat_parser_more(p, &d)) read_delta(&d, &open);
+        for (int k = goss_chat_parser_push(p, id, &d); k > 0; k = goss_chat_parser_more(p, &d))
+            read_delta(&d, &open);
     }
-    for (int k = goss_chat_parser_finish(p, &d); k > 0; k = goss_chat_parser_more(p, &d)) read_delta(&d, &open);
+    for (int k = goss_chat_parser_finish(p, &d); k > 0; k = goss_chat_parser_more(p, &d))
+        read_delta(&d, &open);
     FUZZ_CHECK(goss_mem_get_stats().n_allocs == allocs);
     uint64_t header, content = goss_chat_parser_counted(p, &header);
     FUZZ_CHECK(f != GOSS_CHAT_HARMONY || header + content == text_bytes);
     goss_chat_parser_close(&p);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     if (!harmony) {
         harmony = open_vocab("models/demo-gptoss.gguf", NULL);
         llama = open_vocab("models/demo-llama-f16.gguf", &llama_format);

@@ -19,7 +19,13 @@ node tests/text/compare.mjs gpt2 "$V"/text/vocab_tool $dir/gpt2.gguf 20000 || ba
 # English: this machine's licences where it has them, else sentences of the demo model's grammars; at least 20 MB/s on one core.
 english=$dir/english.txt
 cat /usr/share/common-licenses/* > $english 2>/dev/null
-[ -s $english ] || python3 -c 'import random, sys; sys.path.insert(0, "models/train"); import corpus; r = random.Random(1); print("\n".join(corpus.story(r) for _ in range(2000)))' > $english
+[ -s $english ] || python3 - > $english <<'END'
+import random, sys
+sys.path.insert(0, "models/train")
+import corpus
+r = random.Random(1)
+print("\n".join(corpus.story(r) for _ in range(2000)))
+END
 for kind in o200k llama3 gpt2; do
     line=$("$V"/text/vocab_tool speed $dir/$kind.gguf $english 1)
     echo "$kind: $line"

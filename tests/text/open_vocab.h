@@ -7,14 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 /* Exits with a message when the file is bad. *format may be NULL. */
-static inline goss_vocab *open_vocab(const char *path, goss_chat_format *format)
-{
+static inline goss_vocab *open_vocab(const char *path, goss_chat_format *format) {
     goss_error err = { 0 };
     goss_mapping m;
     goss_gguf g = { 0 };
     goss_vocab *v = NULL;
     uint64_t want = 0;
-    if (goss_os_map(&m, path, &err) || goss_gguf_parse(&g, m.data, m.size, m.size, &want, &err) || goss_vocab_open(&v, &g, &err)) {
+    if (goss_os_map(&m, path, &err) || goss_gguf_parse(&g, m.data, m.size, m.size, &want, &err) ||
+        goss_vocab_open(&v, &g, &err)) {
         fprintf(stderr, "%s: %s\n", path, err.text);
         exit(1);
     }

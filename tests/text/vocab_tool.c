@@ -1,13 +1,13 @@
 /* vocab_tool.c - the tokenizer for scripts: one process, many strings.
- *   vocab_tool encode VOCAB.gguf       stdin: strings, each a 32-bit length and its bytes; stdout: one line of ids a string
- *   vocab_tool decode VOCAB.gguf       as encode, but the line is the text again, as hexadecimal bytes of decode(encode(s))
- *   vocab_tool speed VOCAB.gguf FILE [SECONDS]   MB in a second of this core, the best of many rounds */
+ *   vocab_tool encode VOCAB.gguf       stdin: strings, each a 32-bit length and its bytes; stdout: one line
+ * of ids a string vocab_tool decode VOCAB.gguf       as encode, but the line is the text again, as
+ * hexadecimal bytes of decode(encode(s)) vocab_tool speed VOCAB.gguf FILE [SECONDS]   MB in a second of this
+ * core, the best of many rounds */
 #include "open_vocab.h"
 #include <string.h>
 #include <time.h>
 
-static unsigned char *read_all(FILE *f, size_t *n)
-{
+static unsigned char *read_all(FILE *f, size_t *n) {
     size_t cap = 1 << 16;
     unsigned char *b = malloc(cap);
     for (size_t k; b && (k = fread(b + *n, 1, cap - *n, f)) > 0;)
@@ -15,8 +15,7 @@ static unsigned char *read_all(FILE *f, size_t *n)
     return b;
 }
 
-static int each_string(const goss_vocab *v, int decode)
-{
+static int each_string(const goss_vocab *v, int decode) {
     size_t n = 0;
     unsigned char *in = read_all(stdin, &n);
     goss_buf ids = GOSS_BUF((size_t)1 << 30), text = GOSS_BUF((size_t)1 << 30);
@@ -43,12 +42,14 @@ static int each_string(const goss_vocab *v, int decode)
     return 0;
 }
 
-static int speed(const goss_vocab *v, const char *path, double seconds)
-{
+static int speed(const goss_vocab *v, const char *path, double seconds) {
     FILE *f = fopen(path, "rb");
     size_t n = 0;
     unsigned char *in = f ? read_all(f, &n) : NULL;
-    if (!in || !n) { fprintf(stderr, "%s: can't read\n", path); return 1; }
+    if (!in || !n) {
+        fprintf(stderr, "%s: can't read\n", path);
+        return 1;
+    }
     fclose(f);
     goss_buf ids = GOSS_BUF((size_t)1 << 30);
     double best = 0;
@@ -66,14 +67,19 @@ static int speed(const goss_vocab *v, const char *path, double seconds)
     return 0;
 }
 
-int main(int argc, char **argv)
-{
-    if (argc < 3) { fprintf(stderr, "usage: vocab_tool encode|decode|speed VOCAB.gguf [FILE]\n"); return 2; }
+int main(int argc, char **argv) {
+    if (argc < 3) {
+        fprintf(stderr, "usage: vocab_tool encode|decode|speed VOCAB.gguf [FILE]\n");
+        return 2;
+    }
     goss_vocab *v = open_vocab(argv[2], NULL);
     int r = 2;
-    if (!strcmp(argv[1], "encode")) r = each_string(v, 0);
-    else if (!strcmp(argv[1], "decode")) r = each_string(v, 1);
-    else if (!strcmp(argv[1], "speed") && argc > 3) r = speed(v, argv[3], argc > 4 ? atof(argv[4]) : 1);
+    if (!strcmp(argv[1], "encode"))
+        r = each_string(v, 0);
+    else if (!strcmp(argv[1], "decode"))
+        r = each_string(v, 1);
+    else if (!strcmp(argv[1], "speed") && argc > 3)
+        r = speed(v, argv[3], argc > 4 ? atof(argv[4]) : 1);
     goss_vocab_close(&v);
     return r;
 }

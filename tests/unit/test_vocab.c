@@ -1,4 +1,5 @@
-/* test_vocab.c - the demo models' vocabularies against their goldens, pre-tokenizers, SPM, special tokens, decoding. */
+/* test_vocab.c - the demo models' vocabularies against their goldens, pre-tokenizers, SPM, special tokens,
+ * decoding. */
 #include "../text/open_vocab.h"
 #include "../../src/base/mem.h"
 #include "../../src/format/gguf_write.h"
@@ -6,19 +7,18 @@
 #include "../../src/text/unicode.h"
 #include "unit.h"
 
-static char *read_file(const char *path, size_t *n)
-{
+static char *read_file(const char *path, size_t *n) {
     FILE *f = fopen(path, "rb");
     char *b = NULL;
     *n = 0;
-    if (f && !fseek(f, 0, SEEK_END) && (*n = (size_t)ftell(f)) && !fseek(f, 0, SEEK_SET) && (b = malloc(*n + 1)))
+    if (f && !fseek(f, 0, SEEK_END) && (*n = (size_t)ftell(f)) && !fseek(f, 0, SEEK_SET) &&
+        (b = malloc(*n + 1)))
         b[fread(b, 1, *n, f)] = 0;
     if (f) fclose(f);
     return b;
 }
 
-static int ids_equal(const goss_json *j, int array, const goss_buf *ids)
-{
+static int ids_equal(const goss_json *j, int array, const goss_buf *ids) {
     const int32_t *id = (const int32_t *)(const void *)ids->data;
     size_t n = 0;
     for (int k = goss_json_first(j, array); k >= 0; k = goss_json_next(j, k), n++)
@@ -27,8 +27,7 @@ static int ids_equal(const goss_json *j, int array, const goss_buf *ids)
 }
 
 /* Every prompt's ids from its text, and every greedy text from its ids. */
-static void golden(const char *model, const char *path, int chat)
-{
+static void golden(const char *model, const char *path, int chat) {
     goss_vocab *v = open_vocab(model, NULL);
     size_t n = 0;
     char *text = read_file(path, &n);
@@ -39,7 +38,8 @@ static void golden(const char *model, const char *path, int chat)
         goss_buf prompt = GOSS_BUF(1 << 20), ids = GOSS_BUF(1 << 20), out = GOSS_BUF(1 << 20);
         goss_json_string(&j, goss_json_get(&j, k, "prompt"), &prompt);
         if (!chat) {
-            CHECK(!goss_vocab_encode(v, goss_buf_cstr(&prompt), prompt.len, GOSS_TOKENIZE_SPECIAL | GOSS_TOKENIZE_BOS, &ids));
+            CHECK(!goss_vocab_encode(v, goss_buf_cstr(&prompt), prompt.len,
+                                     GOSS_TOKENIZE_SPECIAL | GOSS_TOKENIZE_BOS, &ids));
             CHECK(ids_equal(&j, goss_json_get(&j, k, "ids"), &ids));
             CHECK(!goss_vocab_decode(v, (int32_t *)(void *)ids.data, ids.len / 4, 1, 1, &out));
             const char *got = goss_buf_cstr(&out);
@@ -65,8 +65,7 @@ static void golden(const char *model, const char *path, int chat)
 }
 
 /* The pieces of text, joined by "|". */
-static const char *pieces(goss_pretok kind, const char *s)
-{
+static const char *pieces(goss_pretok kind, const char *s) {
     static char out[512];
     size_t n = strlen(s), k = 0;
     for (size_t p = 0; p < n;) {
@@ -81,19 +80,26 @@ static const char *pieces(goss_pretok kind, const char *s)
     return out;
 }
 
-static void pretokenizers(void)
-{
+static void pretokenizers(void) {
     CHECK_STR(pieces(GOSS_PRETOK_O200K, "I'm WE'RE  don't\n x"), "I'm| WE'RE| | don't|\n| x");
     CHECK_STR(pieces(GOSS_PRETOK_O200K, "camelCaseHTTPServer 12345"), "camel|Case|HTTPServer| |123|45");
     CHECK_STR(pieces(GOSS_PRETOK_O200K, "foo/bar\n//x ..\r\n/y"), "foo|/bar|\n|//|x| ..\r\n/|y");
-    CHECK_STR(pieces(GOSS_PRETOK_O200K, "a\xCC\x81" "bc"), "a\xCC\x81" "bc");          /* a combining mark stays in its word */
-    CHECK_STR(pieces(GOSS_PRETOK_O200K, "\xC2\xAA" "AA"), "\xC2\xAA|AA");              /* Lo, then capitals without a small one */
-    CHECK_STR(pieces(GOSS_PRETOK_O200K, "x'\xC5\xBF."), "x'\xC5\xBF|.");               /* U+017F folds to s */
-    CHECK_STR(pieces(GOSS_PRETOK_O200K, "\xFF\xFE" "ab \x80"), "\xFF\xFE|ab| \x80"); /* bytes that are no characters */
+    CHECK_STR(pieces(GOSS_PRETOK_O200K, "a\xCC\x81"
+                                        "bc"),
+              "a\xCC\x81"
+              "bc"); /* a combining mark stays in its word */
+    CHECK_STR(pieces(GOSS_PRETOK_O200K, "\xC2\xAA"
+                                        "AA"),
+              "\xC2\xAA|AA"); /* Lo, then capitals without a small one */
+    CHECK_STR(pieces(GOSS_PRETOK_O200K, "x'\xC5\xBF."), "x'\xC5\xBF|."); /* U+017F folds to s */
+    CHECK_STR(pieces(GOSS_PRETOK_O200K, "\xFF\xFE"
+                                        "ab \x80"),
+              "\xFF\xFE|ab| \x80"); /* bytes that are no characters */
     CHECK_STR(pieces(GOSS_PRETOK_LLAMA3, "I'm WE'RE  don't\n x"), "I|'m| WE|'RE| | don|'t|\n| x");
     CHECK_STR(pieces(GOSS_PRETOK_LLAMA3, "foo/bar 12345 (x)!\n\ny"), "foo|/bar| |123|45| (|x|)!\n\n|y");
     CHECK_STR(pieces(GOSS_PRETOK_QWEN2, "a 123"), "a| |1|2|3");
-    CHECK_STR(pieces(GOSS_PRETOK_GPT2, "I'm WE'RE  don't 12345\n\nx"), "I|'m| WE|'|RE| | don|'t| 12345|\n|\n|x");
+    CHECK_STR(pieces(GOSS_PRETOK_GPT2, "I'm WE'RE  don't 12345\n\nx"),
+              "I|'m| WE|'|RE| | don|'t| 12345|\n|\n|x");
     CHECK_INT(goss_unicode_class('A'), GOSS_CLASS_UPPER | GOSS_CLASS_LETTER);
     CHECK_INT(goss_unicode_class(0x301), GOSS_CLASS_UPPER | GOSS_CLASS_LOWER);
     CHECK_INT(goss_unicode_class(0x10FFFF), 0);
@@ -104,16 +110,21 @@ static void pretokenizers(void)
 /* ---- a small SPM vocabulary made by hand ---- */
 
 #define SP "\xE2\x96\x81"
-static const struct { const char *s; float score; int type; } spm[] = {
-    { "<unk>", 0, 2 }, { "<s>", 0, 3 }, { "</s>", 0, 3 }, { "<0x0A>", 0, 6 }, { "<0xC3>", 0, 6 }, { "<0xA9>", 0, 6 }, /* 0-5 */
-    { SP, -5, 1 }, { "a", -1, 1 }, { "b", -1, 1 }, { "c", -1, 1 },                                                   /* 6-9 */
-    { "ab", -3, 1 }, { "bc", -2, 1 }, { SP "a", -4, 1 }, { "abc", -9, 1 }, { SP SP, -4, 1 }, { "aa", -3, 1 },         /* 10-15 */
-    { "<tool>", 0, 4 }, { "<|secret|>", 0, 4 },                                                                      /* 16-17 */
+static const struct {
+    const char *s;
+    float score;
+    int type;
+} spm[] = {
+    { "<unk>", 0, 2 },  { "<s>", 0, 3 },        { "</s>", 0, 3 },  { "<0x0A>", 0, 6 },
+    { "<0xC3>", 0, 6 }, { "<0xA9>", 0, 6 },                                        /* 0-5 */
+    { SP, -5, 1 },      { "a", -1, 1 },         { "b", -1, 1 },    { "c", -1, 1 }, /* 6-9 */
+    { "ab", -3, 1 },    { "bc", -2, 1 },        { SP "a", -4, 1 }, { "abc", -9, 1 },
+    { SP SP, -4, 1 },   { "aa", -3, 1 },        /* 10-15 */
+    { "<tool>", 0, 4 }, { "<|secret|>", 0, 4 }, /* 16-17 */
 };
 enum { N_SPM = sizeof spm / sizeof *spm };
 
-static goss_vocab *open_spm(goss_buf *file, int scores)
-{
+static goss_vocab *open_spm(goss_buf *file, int scores) {
     goss_gguf_writer w;
     goss_str names[N_SPM];
     int32_t types[N_SPM];
@@ -140,34 +151,36 @@ static goss_vocab *open_spm(goss_buf *file, int scores)
     return v;
 }
 
-static void encodes(const goss_vocab *v, const char *text, unsigned flags, int n, const int32_t *want)
-{
+static void encodes(const goss_vocab *v, const char *text, unsigned flags, int n, const int32_t *want) {
     goss_buf ids = GOSS_BUF(1 << 20);
     CHECK(!goss_vocab_encode(v, text, strlen(text), flags, &ids));
     CHECK_INT(ids.len / 4, n);
     CHECK(ids.len / 4 == (size_t)n && !memcmp(ids.data ? ids.data : (const void *)"", want, ids.len));
     goss_buf_free(&ids);
 }
-#define IDS(...) (int)(sizeof((int32_t[]){ __VA_ARGS__ }) / 4), (const int32_t[]){ __VA_ARGS__ }
+#define IDS(...)                                                                                             \
+    (int)(sizeof((int32_t[]){ __VA_ARGS__ }) / 4), (const int32_t[]) { __VA_ARGS__ }
 
-static void hand_made_spm(void)
-{
+static void hand_made_spm(void) {
     goss_buf file = GOSS_BUF(1 << 20), out = GOSS_BUF(1 << 20);
     goss_vocab *v = open_spm(&file, 1);
     encodes(v, "", GOSS_TOKENIZE_BOS, IDS(1));
-    encodes(v, "abc", GOSS_TOKENIZE_BOS, IDS(1, 12, 11));      /* bc (-2), then the space and a (-4) before a and bc (-9) */
-    encodes(v, "aaa", 0, IDS(6, 15, 7));                       /* aa (-3) before the space's pair (-4), the left one of two */
+    encodes(v, "abc", GOSS_TOKENIZE_BOS,
+            IDS(1, 12, 11));             /* bc (-2), then the space and a (-4) before a and bc (-9) */
+    encodes(v, "aaa", 0, IDS(6, 15, 7)); /* aa (-3) before the space's pair (-4), the left one of two */
     encodes(v, "a", 0, IDS(12));
-    encodes(v, " a", 0, IDS(14, 7));                           /* a space prefix and a space: the left pair of equals */
-    encodes(v, "a " SP "b", 0, IDS(12, 14, 8));                /* U+2581 in the text is a space */
-    encodes(v, "\xC3\xA9\n", 0, IDS(6, 4, 5, 3));              /* characters that are no tokens: their bytes */
-    encodes(v, "z", 0, IDS(6, 0));                             /* a byte that is no token either: unknown */
-    encodes(v, "a<tool>a", 0, IDS(12, 16, 12));                /* user-defined tokens are part of text; a prefix behind them */
+    encodes(v, " a", 0, IDS(14, 7));              /* a space prefix and a space: the left pair of equals */
+    encodes(v, "a " SP "b", 0, IDS(12, 14, 8));   /* U+2581 in the text is a space */
+    encodes(v, "\xC3\xA9\n", 0, IDS(6, 4, 5, 3)); /* characters that are no tokens: their bytes */
+    encodes(v, "z", 0, IDS(6, 0));                /* a byte that is no token either: unknown */
+    encodes(v, "a<tool>a", 0,
+            IDS(12, 16, 12)); /* user-defined tokens are part of text; a prefix behind them */
     encodes(v, "</s>", GOSS_TOKENIZE_SPECIAL, IDS(2));
     encodes(v, "a</s>b", GOSS_TOKENIZE_SPECIAL, IDS(12, 2, 6, 8));
     goss_buf ids = GOSS_BUF(1 << 20);
     CHECK(!goss_vocab_encode(v, "</s><|secret|>", 14, 0, &ids)); /* neither may be typed */
-    for (size_t i = 0; i < ids.len / 4; i++) CHECK(((int32_t *)(void *)ids.data)[i] != 2 && ((int32_t *)(void *)ids.data)[i] != 17);
+    for (size_t i = 0; i < ids.len / 4; i++)
+        CHECK(((int32_t *)(void *)ids.data)[i] != 2 && ((int32_t *)(void *)ids.data)[i] != 17);
     goss_buf_free(&ids);
     CHECK(!goss_vocab_decode(v, (const int32_t[]){ 1, 12, 13, 3, 4, 5, 14, 2, 0 }, 9, 0, 1, &out));
     CHECK_STR(goss_buf_cstr(&out), "aabc\n\xC3\xA9  ");
@@ -185,8 +198,7 @@ static void hand_made_spm(void)
 }
 
 /* A megabyte of one letter, of spaces, of two letters in turn: seconds would mean quadratic time. */
-static void long_pieces(const char *model)
-{
+static void long_pieces(const char *model) {
     goss_vocab *v = open_vocab(model, NULL);
     const size_t n = 1000000;
     char *text = malloc(n);
@@ -207,21 +219,22 @@ static void long_pieces(const char *model)
     goss_vocab_close(&v);
 }
 
-static void demo(void)
-{
+static void demo(void) {
     goss_vocab *v = open_vocab("models/demo-gptoss.gguf", NULL);
     CHECK_INT(goss_vocab_size(v), 4096);
-    const int32_t end = goss_vocab_find(v, "<|end|>"), ret = goss_vocab_find(v, "<|return|>"), call = goss_vocab_find(v, "<|call|>");
+    const int32_t end = goss_vocab_find(v, "<|end|>"), ret = goss_vocab_find(v, "<|return|>"),
+                  call = goss_vocab_find(v, "<|call|>");
     CHECK(end >= 0 && ret >= 0 && call >= 0);
     CHECK_INT(goss_vocab_find(v, "<|nothing|>"), -1);
-    CHECK(goss_vocab_is_stop(v, ret) && goss_vocab_is_stop(v, call) && goss_vocab_is_stop(v, goss_vocab_find(v, "<|endoftext|>")));
+    CHECK(goss_vocab_is_stop(v, ret) && goss_vocab_is_stop(v, call) &&
+          goss_vocab_is_stop(v, goss_vocab_find(v, "<|endoftext|>")));
     CHECK(!goss_vocab_is_stop(v, end));
     CHECK_INT(goss_vocab_kind(v, end), GOSS_TOKEN_CONTROL);
     CHECK_INT(goss_vocab_bytes(v, end, 0).n, 0);
     CHECK_INT(goss_vocab_bytes(v, end, 1).n, 7);
     goss_buf ids = GOSS_BUF(1 << 20), out = GOSS_BUF(1 << 20);
     char all[256];
-    for (int i = 0; i < 256; i++) all[i] = (char)i;                           /* any bytes come back, valid UTF-8 or not */
+    for (int i = 0; i < 256; i++) all[i] = (char)i; /* any bytes come back, valid UTF-8 or not */
     CHECK(!goss_vocab_encode(v, all, 256, 0, &ids));
     CHECK(!goss_vocab_decode(v, (int32_t *)(void *)ids.data, ids.len / 4, 0, 1, &out));
     CHECK(out.len == 256 && !memcmp(out.data, all, 256));
@@ -240,8 +253,7 @@ static void demo(void)
     goss_vocab_close(&v);
 }
 
-int main(void)
-{
+int main(void) {
     golden("models/demo-gptoss.gguf", "tests/golden/demo-gptoss.golden.json", 0);
     golden("models/demo-gptoss-draft.gguf", "tests/golden/demo-gptoss-draft.golden.json", 0);
     golden("models/demo-llama-f16.gguf", "tests/golden/demo-llama-f16.golden.json", 0);
