@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import zlib from 'node:zlib';
-import { assert, finish, model, parse, post, raw, run, serve, test } from './lib.mjs';
+import { assert, finish, model, parse, post, raw, root, run, serve, test } from './lib.mjs';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'gossamer-http-'));
 fs.mkdirSync(path.join(folder, 'models'));
@@ -145,6 +145,9 @@ await test('another address than loopback demands a key', async () => {
     assert.deepEqual([bad.code, /--nonsense/.test(bad.err)], [2, true]);
     const help = await run(['serve', '--help']);
     assert.deepEqual([help.code, /--keep-alive/.test(help.out)], [0, true]);
+    const docs = fs.readFileSync(path.join(root, 'docs/server.md'), 'utf8');
+    for (const flag of help.out.match(/^ {2}--[a-z-]+/gm)) assert.ok(docs.includes('`' + flag.trim()), `docs/server.md says nothing of ${flag}`);
+    for (const name of help.out.match(/variable \w+/g)) assert.ok(docs.includes(name.slice(9)), name);
 });
 await test('nothing a client sends is logged unescaped', async () => {
     await raw(s.port, `GET /\u001b[31mred\u0007 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`).catch(() => '');

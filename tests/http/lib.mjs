@@ -18,7 +18,7 @@ const only = process.env.ONLY;
 export async function test(name, body) {
     if (only && !name.includes(only)) return;
     let timer;
-    const limit = new Promise((_, no) => { timer = setTimeout(() => no(new Error('took more than 120 s')), 120000); });
+    const limit = new Promise((_, no) => { timer = setTimeout(() => no(new Error('took more than 120 s')), Math.max(120000, 3000 * Number(process.argv[2] || 0))); });
     try {
         await Promise.race([body(), limit]);
         passed++;
