@@ -101,9 +101,10 @@ static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, const goss_
         goss_buf d = GOSS_BUF(1024);
         goss_buf_printf(&d, "%s", kind);
         layout_defines(&d, m->layout);
-        goss_buf_printf(&d, "B=%u NR=%u ", batch[i], s->nr[i]);
-        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, batch[i] * s->nr[i]);
-        c->grid[i] = ceil_div(m->piece[piece].n, s->wg / s->lanes * s->nr[i]);
+        const uint32_t nr = m->n_out < 32768 && !goss_gpu_get_limits(s->gpu)->is_cpu ? 2 : s->nr[i]; /* enough workgroups */
+        goss_buf_printf(&d, "B=%u NR=%u ", batch[i], nr);
+        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, batch[i] * nr);
+        c->grid[i] = ceil_div(m->piece[piece].n, s->wg / s->lanes * nr);
         c->kernel[i] = goss_gpu_kernel(s, "matvec.wgsl", qkv ? "urrrrrww" : "urrrrrw", goss_buf_cstr(&d), err);
         goss_buf_free(&d);
         if (c->kernel[i] < 0) return c->kernel[i];
@@ -164,7 +165,10 @@ static int expert_calls(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_er
     const uint32_t n_embd = (uint32_t)hp->n_embd, n_ff = (uint32_t)hp->n_ff, k = (uint32_t)hp->n_expert_used, e = (uint32_t)hp->n_expert;
     const uint32_t inverse = (uint32_t)(s->base.model->hp.n_layer) * e + (uint32_t)layer * e;
     goss_buf d = GOSS_BUF(512);
-    goss_gpu_reduce_defines(s, &d, 256, s->lanes, 4);
+    const uint32_t most = goss_gpu_get_limits(s->gpu)->max_invocations, threads = most >= 1024 && !goss_gpu_get_limits(s->gpu)->is_cpu ? 1024 : 256;
+    const uint32_t groups = threads / s->lanes, each = ceil_div(e, groups) > 4 ? 4 : ceil_div(e, groups);
+    goss_buf_printf(&d, "EP=%u ", each);
+    goss_gpu_reduce_defines(s, &d, threads, s->lanes, each);
     const uint32_t pr[] = { n_embd, bits(hp->rms_eps), l->ffn_norm, l->router, l->router_b, e, k, (uint32_t)layer, 0 };
     int r = plain(s, &l->c_route, "route.wgsl", "urrrwww", goss_buf_cstr(&d), pr, sizeof pr, (const int[]){ l->small, s->x, s->slots, s->xn, s->rlogits, s->route }, err);
     for (int i = 0; i < l->up.n_pieces && !r; i++) {
@@ -184,12 +188,12 @@ static int expert_calls(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_er
         goss_buf_clear(&d);
         layout_defines(&d, l->down.layout);
         goss_buf_printf(&d, "NR=%u %s", s->nr[0], split ? "SPLIT " : "");
-        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, s->nr[0]);
+        goss_gpu_reduce_defines(s, &d, k * s->lanes, s->lanes, s->nr[0]);
         const uint32_t p[] = { l->down.n_units, l->down.scale_words, n_embd, k, l->down.piece[i].first / n_embd, l->down.piece[i].n / n_embd, l->down_b, inverse };
         r = plain(s, &l->c_down[i], "moe_down.wgsl", "urrrrrwr", goss_buf_cstr(&d), p, sizeof p,
                   (const int[]){ s->route, l->down.piece[i].q, l->down.piece[i].s, l->small, s->h, split ? s->ysplit : s->x, s->slots }, err);
-        l->c_down[i].grid[0] = ceil_div(n_embd, s->wg / s->lanes * s->nr[0]);
-        l->c_down[i].bytes = (split ? 1 : k) * (uint64_t)n_embd * (goss_layout_q_bytes(l->down.layout, n_ff) + goss_layout_s_bytes(l->down.layout, n_ff));
+        l->c_down[i].grid[0] = ceil_div(n_embd, s->nr[0]);
+        l->c_down[i].bytes = k * (uint64_t)n_embd * (goss_layout_q_bytes(l->down.layout, n_ff) + goss_layout_s_bytes(l->down.layout, n_ff));
     }
     goss_buf_free(&d);
     const uint32_t ps[] = { n_embd, k };

@@ -270,7 +270,7 @@ int goss_gpu_do_experts(goss_backend *b, goss_step *step, int layer)
     const goss_gpu_layer *l = &s->layers[layer];
     const uint32_t rows = (uint32_t)step->n_rows, k = (uint32_t)b->model->hp.n_expert_used;
     for (int i = 0; i < l->up.n_pieces; i++) goss_gpu_record(s, &l->c_up[i], 0, 0, l->c_up[i].grid[0], rows * k, 1);
-    for (int i = 0; i < l->down.n_pieces; i++) goss_gpu_record(s, &l->c_down[i], 0, 0, l->c_down[i].grid[0], l->down.n_pieces > 1 ? rows * k : rows, 1);
+    for (int i = 0; i < l->down.n_pieces; i++) goss_gpu_record(s, &l->c_down[i], 0, 0, l->c_down[i].grid[0], rows, 1);
     if (l->down.n_pieces > 1) goss_gpu_record(s, &l->c_sum, 0, 0, ((uint32_t)b->model->hp.n_embd + 63) / 64, rows, 1);
     return show(s, GOSS_STAGE_EXPERTS, layer, s->x, step->n_rows, b->model->hp.n_embd);
 }

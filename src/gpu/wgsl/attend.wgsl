@@ -50,10 +50,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var s$h = 0.0;
 #end
         if (visible) {
-            for (var d = 0u; d < D4; d++) {
+            for (var d = 0u; d < D4; d += 2u) {
                 let k = vec4<f32>(kv[base + d * 64u + key]);
+                let k2 = vec4<f32>(kv[base + d * 64u + 64u + key]);
 #for h HP
                 s$h += dot(k, qs[min(t / 64u + $hu * ($WGu / 64u), HEADS - 1u) * D4 + d]);
+                s$h += dot(k2, qs[min(t / 64u + $hu * ($WGu / 64u), HEADS - 1u) * D4 + d + 1u]);
 #end
             }
         }
@@ -91,11 +93,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #for a AP
         if (t + $au * $WGu < HEADS * D4) {
             let h = (t + $au * $WGu) / D4;
-            let v0 = base + 64u * D4 + t % D4;       // D4 divides the workgroup
+            let vbase = base + 64u * D4 + t % D4;       // D4 divides the workgroup
             acc$a *= rescale[h];
-            for (var k = 0u; k < 64u; k++) {         // a key that is not visible has weight 0, but its bytes may be anything
-                let e = scores[h * 64u + k];
-                if (e > 0.0) { acc$a += e * vec4<f32>(kv[v0 + k * D4]); }
+            for (var k = 0u; k < 64u; k += 8u) {     // a key that is not visible has weight 0, but its bytes may be anything
+#for j 8
+                let e$j = scores[h * 64u + k + $ju];
+                let v$j = vec4<f32>(kv[vbase + (k + $ju) * D4]);
+#end
+#for j 8
+                acc$a += e$j * select(vec4<f32>(), v$j, e$j > 0.0);
+#end
             }
         }
 #end

@@ -1,7 +1,8 @@
-// moe_down - down of the chosen experts, biases, weighted sum in the order of the choice, and the residual.
-// Grid: (n_out / ($GROUPS * $NR), rows). x[row][o] += sum over k of weight_k * (W_k[o] . h_k + b_k[o])
+// moe_down - down of the chosen experts, biases, weighted sum in the order of the choice, and the residual. A workgroup has one
+// group of threads for each chosen expert; all make the same $NR rows, then the results meet in workgroup memory.
+// Grid: (n_out / $NR, rows). x[row][o] += sum over k of weight_k * (W_k[o] . h_k + b_k[o])
 // SPLIT: the experts of a layer lie in several pieces; y[row * top_k + k][o] gets the unweighted result for those of this piece,
-// grid (n_out / ..., rows * top_k), and moe_sum ends it.
+// and moe_sum ends it with the same arithmetic.
 struct P { n_units: u32, scale_words: u32, n_out: u32, top_k: u32, first: u32, n: u32, bias: u32, inverse: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> route: array<vec2<u32>>;
@@ -16,32 +17,23 @@ struct P { n_units: u32, scale_words: u32, n_out: u32, top_k: u32, first: u32, n
 
 @compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-    let first = (group.x * $GROUPS + t / $LANES) * $NRu;
-#if SPLIT
-    let k_first = group.y;
-    let k_end = group.y + 1u;
-#else
-    let k_first = group.y * p.top_k;
-    let k_end = k_first + p.top_k;
-#endif
+    let first = group.x * $NRu;
+    let k = group.y * p.top_k + t / $LANES;
+    let slot = route[k].x;
+    let here = slot >= p.first && slot < p.first + p.n;
 #for r NR
     var acc$r = 0.0;
 #end
-    for (var k = k_first; k < k_end; k++) {
-        let slot = route[k].x;
-#if SPLIT
-        if (slot < p.first || slot >= p.first + p.n) { return; }
-        let weight = 1.0;
-#else
-        let weight = bitcast<f32>(route[k].y);
-#endif
+    if (here) {
         let matrix = (slot - p.first) * p.n_out;
-        for (var u = t % $LANES; u < p.n_units; u += $LANES) {
-            let at = (k * p.n_units + u) * 2u;
-            let x0 = h[at] * weight;
-            let x1 = h[at + 1u] * weight;
 #for r NR
-            let w$r = unit(matrix + min(first + $ru, p.n_out - 1u), u);
+        let row$r = matrix + min(first + $ru, p.n_out - 1u);
+#end
+        for (var u = t % $LANES; u < p.n_units; u += $LANES) {
+            let x0 = h[(k * p.n_units + u) * 2u];
+            let x1 = h[(k * p.n_units + u) * 2u + 1u];
+#for r NR
+            let w$r = unit(row$r, u);
 #end
 #for r NR
 #if I8
@@ -56,16 +48,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     reduce($ru, acc$r, t);
 #end
     reduce_end(t);
-    for (var i = t; i < $GROUPS * $VALUES; i += $WG) {
-        let r = group.x * $GROUPS * $NRu + i;
-        if (r < p.n_out) {
-            var v = totals[i];
 #if SPLIT
-            x[group.y * p.n_out + r] = v + small[p.bias + slots[p.inverse + route[k_first].x] * p.n_out + r];
-#else
-            for (var k = k_first; k < k_end; k++) { v = fma(bitcast<f32>(route[k].y), small[p.bias + slots[p.inverse + route[k].x] * p.n_out + r], v); }
-            x[group.y * p.n_out + r] += v;
-#endif
+    for (var i = t; i < p.top_k * $NRu; i += $WGu) {
+        let one = group.y * p.top_k + i / $NRu;
+        let s = route[one].x;
+        if (first + i % $NRu < p.n_out && s >= p.first && s < p.first + p.n) {
+            x[one * p.n_out + first + i % $NRu] = totals[i] + small[p.bias + slots[p.inverse + s] * p.n_out + first + i % $NRu];
         }
     }
+#else
+    if (t < $NRu && first + t < p.n_out) {
+        var v = 0.0;
+        for (var i = 0u; i < p.top_k; i++) {
+            let one = route[group.y * p.top_k + i];
+            v = fma(bitcast<f32>(one.y), totals[i * $NRu + t] + small[p.bias + slots[p.inverse + one.x] * p.n_out + first + t], v);
+        }
+        x[group.y * p.n_out + first + t] += v;
+    }
+#endif
 }

@@ -3,10 +3,10 @@
 // in falling order of logits, the lower expert first among equals.
 struct P { n: u32, eps: f32, gain: u32, router: u32, bias: u32, n_expert: u32, top_k: u32, layer: u32, fallback: u32 }
 @group(0) @binding(0) var<uniform> p: P;
-@group(0) @binding(1) var<storage, read> small: array<f32>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> small: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> slots: array<u32>;
-@group(0) @binding(4) var<storage, read_write> xn: array<f32>;
+@group(0) @binding(4) var<storage, read_write> xn: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(6) var<storage, read_write> route: array<vec2<u32>>;
 #include reduce.inc.wgsl
@@ -19,7 +19,8 @@ var<workgroup> sums: array<f32, $WG>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
     let row = group.x;
     var s = 0.0;
-    for (var i = t; i < p.n; i += $WG) { let v = x[row * p.n + i]; s = fma(v, v, s); }
+    let n4 = p.n / 4u;                                // every vector starts at a multiple of 4
+    for (var i = t; i < n4; i += $WG) { let v = x[row * n4 + i]; s += dot(v, v); }
     sums[t] = s;
     workgroupBarrier();
     for (var w = $WGu / 2u; w > 0u; w >>= 1u) {
@@ -27,24 +28,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
     }
     let scale = inverseSqrt(sums[0] / f32(p.n) + p.eps);
-    for (var i = t; i < p.n; i += $WG) { xn[row * p.n + i] = x[row * p.n + i] * scale * small[p.gain + i]; }
-    for (var first = 0u; first < p.n_expert; first += $GROUPSu * 4u) {
-        let e0 = first + (t / $LANES) * 4u;
-#for k 4
+    for (var i = t; i < n4; i += $WG) { xn[row * n4 + i] = x[row * n4 + i] * scale * small[p.gain / 4u + i]; }
+    for (var first = 0u; first < p.n_expert; first += $GROUPSu * $EPu) {
+        let e0 = first + (t / $LANES) * $EPu;
+#for k EP
         var acc$k = 0.0;
 #end
-        for (var i = t % $LANES; i < p.n; i += $LANES) {
-            let v = x[row * p.n + i] * scale * small[p.gain + i];
-#for k 4
-            acc$k = fma(small[p.router + min(e0 + $ku, p.n_expert - 1u) * p.n + i], v, acc$k);
+        for (var i = t % $LANES; i < n4; i += $LANES) {
+            let v = x[row * n4 + i] * scale * small[p.gain / 4u + i];
+#for k EP
+            acc$k += dot(small[p.router / 4u + min(e0 + $ku, p.n_expert - 1u) * n4 + i], v);
 #end
         }
-#for k 4
+#for k EP
         reduce($ku, acc$k, t);
 #end
         reduce_end(t);
-        if (t < $GROUPSu * 4u && first + t < p.n_expert) {
-            let v = totals[t] + small[p.bias + first + t];
+        if (t < $GROUPSu * $EPu && first + t < p.n_expert) {
+            let at = p.bias + first + t;
+            let v = totals[t] + small[at / 4u][at % 4u];
             r[first + t] = v;
             logits[row * p.n_expert + first + t] = v;
         }
