@@ -38,19 +38,20 @@ export function spark(canvas, values, max) {
   g.c.stroke();
 }
 
-/** rows: one array of weights a token, newest last, each as long as the keys it saw. */
+/** rows: one {first, w} a token, newest last: weights of the keys from position `first` on. */
 export function attention(canvas, rows) {
   const g = context(canvas);
   if (!g) return;
   if (!rows?.length) return empty(g, "no attention map yet");
-  const keys = Math.max(...rows.map(r => r.length)), cw = g.w / keys, ch = Math.min(8, g.h / rows.length), top = g.h - rows.length * ch;
-  rows.forEach((row, i) => {
-    const max = Math.max(...row, 1e-6);
-    for (let k = 0; k < row.length; k++) {
-      const v = Math.sqrt(row[k] / max);
+  const from = Math.min(...rows.map(r => r.first)), keys = Math.max(...rows.map(r => r.first + r.w.length)) - from;
+  const cw = g.w / keys, ch = Math.min(8, g.h / rows.length), top = g.h - rows.length * ch;
+  rows.forEach(({ first, w }, i) => {
+    const max = Math.max(...w, 1e-6);
+    for (let k = 0; k < w.length; k++) {
+      const v = Math.sqrt(w[k] / max);
       if (v < 0.04) continue;
       g.c.fillStyle = heat(v);
-      g.c.fillRect(k * cw, top + i * ch, Math.max(1, cw - (cw > 4 ? 1 : 0)), Math.max(1, ch - (ch > 4 ? 1 : 0)));
+      g.c.fillRect((first - from + k) * cw, top + i * ch, Math.max(1, cw - (cw > 4 ? 1 : 0)), Math.max(1, ch - (ch > 4 ? 1 : 0)));
     }
   });
 }

@@ -89,7 +89,7 @@ function onToken(s, v) {
 
 function onAttention(s, v) {
   const key = `${v.layer}/${v.head}`, old = s.attention.get(key) ?? [];
-  const rows = v.weights ?? [];
+  const rows = (v.weights ?? []).map(w => ({ first: v.first ?? 0, w }));
   s.attention.set(key, [...old, ...rows].slice(-160));
   if (s.attention.size > 64) s.attention.delete(s.attention.keys().next().value);
   s.lastAttention = key;
