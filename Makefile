@@ -71,7 +71,7 @@ WASM_NOT  := src/base/thread.c $(wildcard src/*/*_linux*.c src/*/*_macos.c src/*
 WASM_C    := $(filter-out $(WASM_NOT),$(wildcard src/*/*.c app/wasm*.c))
 wasm_isa   = $(if $(filter %_relaxed.c,$(1)),-mrelaxed-simd)
 wasm_objs  = $(patsubst %.c,$(W)/$(1)/%.o,$(2)) $(W)/$(1)/gen/wgsl.o
-wasm: $(DIST)/gossamer.wasm $(DIST)/gossamer-relaxed.wasm
+wasm: $(DIST)/gossamer.wasm $(DIST)/gossamer-relaxed.wasm $(DIST)/check.wasm $(DIST)/check-relaxed.wasm
 # GOSS_WASM_FEATURES: what goss_os_cpu_features() answers: GOSS_CPU_SIMD128, and GOSS_CPU_RELAXED in the second module.
 $(W)/simd/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) -DGOSS_WASM_FEATURES=32 -MMD -MP -c -o $@ $<
 $(W)/relaxed/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) $(call wasm_isa,$<) -DGOSS_WASM_FEATURES=96 -MMD -MP -c -o $@ $<
@@ -81,6 +81,12 @@ WASM_SIMD_O    := $(call wasm_objs,simd,$(filter-out %_relaxed.c,$(WASM_C)))
 WASM_RELAXED_O := $(call wasm_objs,relaxed,$(WASM_C))
 $(DIST)/gossamer.wasm: $(WASM_SIMD_O) ; @mkdir -p $(@D); $(WASM_LD) $(WASM_LDFLAGS) -o $@ $^ -lc
 $(DIST)/gossamer-relaxed.wasm: $(WASM_RELAXED_O) ; @mkdir -p $(@D); $(WASM_LD) $(WASM_LDFLAGS) -o $@ $^ -lc
+# gossamer-check for the page /check: the kernels alone, with a memory of their own.
+CHECK_WASM_C := src/cpu/kern.c src/cpu/kern_c.c src/cpu/kern_ref.c src/cpu/kern_simd128.c src/format/quant.c src/base/rt_wasm.c \
+                $(filter-out %_main.c %_gpu.c,$(wildcard tests/check/*.c))
+CHECK_LDFLAGS := --no-entry --no-check-features --gc-sections --strip-all -z stack-size=1048576 -L$(WASI_LIB)
+$(DIST)/check.wasm: $(patsubst %.c,$(W)/simd/%.o,$(CHECK_WASM_C)) ; @mkdir -p $(@D); $(WASM_LD) $(CHECK_LDFLAGS) -o $@ $^ -lc
+$(DIST)/check-relaxed.wasm: $(patsubst %.c,$(W)/relaxed/%.o,$(CHECK_WASM_C) src/cpu/kern_relaxed.c) ; @mkdir -p $(@D); $(WASM_LD) $(CHECK_LDFLAGS) -o $@ $^ -lc
 -include $(WASM_SIMD_O:.o=.d) $(WASM_RELAXED_O:.o=.d)
 
 # Fuzz targets of the readers of foreign bytes (base, format and text): a sanitized replay of the stored corpus, and libFuzzer itself.

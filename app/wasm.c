@@ -23,6 +23,7 @@ int EXPORT(goss_wasm_open)(const char *json, int n);
 void EXPORT(goss_wasm_close)(void);
 int EXPORT(goss_wasm_state)(void);
 void EXPORT(goss_wasm_read_done)(uint64_t tag, int status);
+int EXPORT(goss_wasm_watch)(int layer, int head);
 void EXPORT(goss_wasm_info)(void);
 void EXPORT(goss_wasm_stats)(void);
 int EXPORT(goss_wasm_tokenize)(const char *text, int n, int flags);
@@ -110,6 +111,8 @@ int goss_wasm_state(void) { return engine ? goss_engine_state(engine) : GOSS_EST
 void goss_wasm_read_done(uint64_t tag, int status) {
     if (engine) goss_engine_read_done(engine, tag, status);
 }
+
+int goss_wasm_watch(int layer, int head) { return engine ? goss_engine_watch(engine, layer, head) : GOSS_ESTATE; }
 
 void goss_wasm_info(void) {
     goss_model_info m;

@@ -117,6 +117,8 @@ GOSS_API int goss_engine_state(const goss_engine *engine);
 /* Which lines on_telemetry is to get from now on; and, during a call of it, the session that the line is about (NULL: the engine). */
 GOSS_API void goss_engine_telemetry(goss_engine *engine, unsigned mask);
 GOSS_API const goss_session *goss_telemetry_session(const goss_engine *engine);
+/* Which attention map telemetry reports from now on; out of range is GOSS_EINVAL, without layer telemetry nothing happens. */
+GOSS_API int goss_engine_watch(goss_engine *engine, int layer, int head);
 GOSS_API void goss_engine_read_done(goss_engine *engine, uint64_t tag, int status);
 
 typedef struct goss_model_info {

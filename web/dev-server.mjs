@@ -48,7 +48,7 @@ export function start({ port = 0, models = join(HERE, "../models"), isolated = t
     const safe = normalize(path).replace(/^(\.\.[/\\])+/, "");
     const page = safe === "/" || safe === "/gptoss" || safe === "/gptoss/";
     if (page) headers["server-timing"] = "gossamer";
-    const file = isModel ? join(models, safe.slice(8)) : page ? join(HERE, "index.html") : join(HERE, safe);
+    const file = safe === "/check" ? join(HERE, "check.html") : isModel ? join(models, safe.slice(8)) : page ? join(HERE, "index.html") : join(HERE, safe);
     const n = await sendFile(request, response, file, headers);
     if (isModel) stats.bytes += n;
   });

@@ -182,5 +182,5 @@ void check_tile_bench(check *c, int type)
     CHECK_TIMED(ns, goss_kern_pack(c->k, type)(&t, w, row_bytes, GOSS_TILE_ROWS, n));
     check_time(c, "pack 16 rows", ns, (double)(row_bytes * GOSS_TILE_ROWS) / ns, 0, 0);
     CHECK_TIMED(ns, c->k->gemm(y, GOSS_TILE_ROWS, &t, &x, 0, m));
-    check_time(c, "64 by 16 rows", ns, 0, 0, (double)n * m * GOSS_TILE_ROWS / ns);
+    check_time(c, "64 by 16 rows", ns, 0, 0, (double)n * m * (double)GOSS_TILE_ROWS / ns);
 }
