@@ -238,9 +238,10 @@ static void push_control(goss_chat_parser *p, int32_t id) {
 
 static void push_plain(goss_chat_parser *p, int32_t id) {
     const goss_str s = goss_vocab_bytes(p->v, id, 0);
-    if (goss_vocab_is_stop(p->v, id))
+    if (goss_vocab_is_stop(p->v, id)) {
         end_message(p, 1);
-    else
+        p->fresh = 1; /* a caller that ignores stops sees another message */
+    } else
         add_text(p, (const uint8_t *)s.s, (size_t)s.n);
 }
 
@@ -271,7 +272,7 @@ int goss_chat_parser_finish(goss_chat_parser *p, goss_chat_delta *delta) {
     p->n_queue = p->next = 0;
     if (p->place == IN_HEADER)
         cut_header(p, 0);
-    else if (p->place == IN_CONTENT && (p->fresh || p->utf8.n_tail))
+    else if (p->place == IN_CONTENT && (p->utf8.n_tail || (p->fresh && p->format == GOSS_CHAT_HARMONY)))
         end_message(p, 0);
     p->place = BETWEEN;
     return p->n_queue ? give(p, delta) : 0;

@@ -541,9 +541,9 @@ static void guarding(void) {
 }
 
 /* Only declared tools may be called; with none declared nobody may. */
-static void guarding_names(void)
-{
-    static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"get_weather\"}},{\"type\":\"function\",\"name\":\"get\"}]";
+static void guarding_names(void) {
+    static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"get_weather\"}},{\"type\":"
+                                "\"function\",\"name\":\"get\"}]";
     uint32_t mask[128];
     goss_chat_parser *p = NULL;
     goss_chat_delta d;
@@ -557,7 +557,8 @@ static void guarding_names(void)
         goss_chat_parser_push(p, ((int32_t *)(void *)ids.data)[i], &d);
     }
     CHECK(goss_chat_parser_mask(p, mask));
-    CHECK(allowed(mask, goss_vocab_find(v, M)) && allowed(mask, one_token("_")) && !allowed(mask, one_token("x")));
+    CHECK(allowed(mask, goss_vocab_find(v, M)) && allowed(mask, one_token("_")) &&
+          !allowed(mask, one_token("x")));
     CHECK(!goss_chat_parser_tools(p, "[]", &err));
     goss_chat_parser_reset(p);
     CHECK(goss_chat_parser_mask(p, mask));
@@ -632,7 +633,7 @@ static void zephyr(const char *system) {
                 ended += d.ended;
                 goss_buf_append(&got, d.text, d.n);
             }
-        goss_chat_parser_finish(p, &d);
+        CHECK_INT(goss_chat_parser_finish(p, &d), 0);
         goss_buf_clear(&want);
         goss_json_string(&j, goss_json_get(&j, k, "greedy_text"), &want);
         CHECK_STR(goss_buf_cstr(&got), goss_buf_cstr(&want));
