@@ -28,7 +28,7 @@ ALWAYS void dots_q(float *y, int64_t y_stride, const uint8_t *w, int64_t row_byt
             for (int j = 0; j < NM; j++) {
                 const float dj = d[(int64_t)j * nb + b];
                 const w8 p = w8_dot(w8_zero(), k.q, b32_load(q + (int64_t)j * x->n + b * GOSS_BLOCK));
-                acc[r][j] = f8_fma(f8_mul(k.s, f8_set1(dj)), f8_from_w8(p), acc[r][j]);
+                acc[r][j] = f8_fma(f8_mul(k.s, f8_from_w8(p)), f8_set1(dj), acc[r][j]);
                 const int16_t *sj = s + ((int64_t)j * nb + b) * 2;
                 if (min == 1) low[r][j] += k.m0 * (dj * (float)(sj[0] + sj[1]));
                 if (min == 2) low[r][j] += k.m0 * (dj * (float)sj[0]) + k.m1 * (dj * (float)sj[1]);

@@ -39,16 +39,16 @@ ALWAYS blk unpack_q5_0(const uint8_t *row, int b)
     const b32 q = b32_or(b32_nibbles(p + 6), b32_bits(bits32(p + 2), 16));
     return blk_signed(b32_sub(q, b32_set1(16)), f8_set1(f16_value(p)));
 }
-ALWAYS blk blk_min(b32 q, float s, float m) { return (blk){ q, f8_set1(s), m, m }; }
+ALWAYS blk blk_min(b32 q, f8 s, float m) { return (blk){ q, s, m, m }; }
 ALWAYS blk unpack_q4_1(const uint8_t *row, int b)
 {
     const uint8_t *p = row + b * 20;
-    return blk_min(b32_nibbles(p + 4), f16_value(p), f16_value(p + 2));
+    return blk_min(b32_nibbles(p + 4), f8_set1(f16_value(p)), f16_value(p + 2));
 }
 ALWAYS blk unpack_q5_1(const uint8_t *row, int b)
 {
     const uint8_t *p = row + b * 24;
-    return blk_min(b32_or(b32_nibbles(p + 8), b32_bits(bits32(p + 4), 16)), f16_value(p), f16_value(p + 2));
+    return blk_min(b32_or(b32_nibbles(p + 8), b32_bits(bits32(p + 4), 16)), f8_set1(f16_value(p)), f16_value(p + 2));
 }
 
 /* Six-bit scale and minimum j of Q4_K and Q5_K. */
@@ -64,7 +64,7 @@ ALWAYS blk unpack_q4_k(const uint8_t *row, int b)
     int sc, mn;
     k4_scale(p + 4, i, &sc, &mn);
     const b32 q = b32_shr(b32_load(p + 16 + (i >> 1) * 32), (i & 1) * 4, 15);
-    return blk_min(q, f16_value(p) * (float)sc, -(f16_value(p + 2) * (float)mn));
+    return blk_min(q, f8_set1(f16_value(p) * (float)sc), -(f16_value(p + 2) * (float)mn));
 }
 ALWAYS blk unpack_q5_k(const uint8_t *row, int b)
 {
@@ -74,7 +74,7 @@ ALWAYS blk unpack_q5_k(const uint8_t *row, int b)
     k4_scale(p + 4, i, &sc, &mn);
     const b32 hi = b32_shl(b32_shr(b32_load(p + 16), i, 1), 4, 16);
     const b32 q = b32_or(b32_shr(b32_load(p + 48 + (i >> 1) * 32), (i & 1) * 4, 15), hi);
-    return blk_min(q, f16_value(p) * (float)sc, -(f16_value(p + 2) * (float)mn));
+    return blk_min(q, f8_set1(f16_value(p) * (float)sc), -(f16_value(p + 2) * (float)mn));
 }
 ALWAYS blk unpack_q6_k(const uint8_t *row, int b)
 {
