@@ -62,20 +62,22 @@ WASM_LD  ?= wasm-ld-19
 WASI_LIB ?= /usr/lib/wasm32-wasi
 W        := build/wasm
 DIST     := web/dist
-WASM_CFLAGS := --target=wasm32-wasi -std=c11 $(WARN) -Werror -O3 -fno-math-errno -ffp-contract=off -fvisibility=hidden -Iinclude \
+WASM_CFLAGS := --target=wasm32-wasi -std=c11 $(WARN) -Werror -fno-math-errno -ffp-contract=off -fvisibility=hidden -Iinclude \
                -msimd128 -matomics -mbulk-memory -mmutable-globals -mnontrapping-fptoint -msign-ext
 WASM_LDFLAGS := --no-entry --shared-memory --import-memory --initial-memory=16777216 --max-memory=4294967296 -z stack-size=1048576 \
                 --no-check-features --gc-sections --export=__stack_pointer --export=__wasm_call_ctors --strip-all -L$(WASI_LIB)
 WASM_NOT  := src/base/thread.c $(wildcard src/*/*_linux*.c src/*/*_macos.c src/*/*_posix.c src/*/*_native.c src/*/*_avx2.c src/*/*_avx512vnni.c src/*/*_amx.c \
              src/*/*_neon.c src/*/*_dotprod.c)
 WASM_C    := $(filter-out $(WASM_NOT),$(wildcard src/*/*.c app/wasm*.c))
+# Kernels for speed, all else for size: a page downloads one module before anything can be seen.
+wasm_opt   = $(if $(filter src/cpu/kern_simd128.c src/cpu/kern_relaxed.c src/cpu/stage% src/model/sample.c,$(1)),-O2,-Os)
 wasm_isa   = $(if $(filter %_relaxed.c,$(1)),-mrelaxed-simd)
 wasm_objs  = $(patsubst %.c,$(W)/$(1)/%.o,$(2)) $(W)/$(1)/gen/wgsl.o
 wasm: $(DIST)/gossamer.wasm $(DIST)/gossamer-relaxed.wasm $(DIST)/check.wasm $(DIST)/check-relaxed.wasm
 # GOSS_WASM_FEATURES: what goss_os_cpu_features() answers: GOSS_CPU_SIMD128, and GOSS_CPU_RELAXED in the second module.
-$(W)/simd/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) -DGOSS_WASM_FEATURES=32 -MMD -MP -c -o $@ $<
-$(W)/relaxed/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) $(call wasm_isa,$<) -DGOSS_WASM_FEATURES=96 -MMD -MP -c -o $@ $<
-$(W)/simd/gen/wgsl.o $(W)/relaxed/gen/wgsl.o: $(W)/gen/wgsl.c ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) -Isrc -c -o $@ $<
+$(W)/simd/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) $(call wasm_opt,$<) -DGOSS_WASM_FEATURES=32 -MMD -MP -c -o $@ $<
+$(W)/relaxed/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) $(call wasm_opt,$<) $(call wasm_isa,$<) -DGOSS_WASM_FEATURES=96 -MMD -MP -c -o $@ $<
+$(W)/simd/gen/wgsl.o $(W)/relaxed/gen/wgsl.o: $(W)/gen/wgsl.c ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) -Os -Isrc -c -o $@ $<
 $(W)/gen/wgsl.c: build/embed $(wildcard src/gpu/wgsl/*.wgsl) ; @mkdir -p $(@D); build/embed goss_wgsl $(sort $(wildcard src/gpu/wgsl/*.wgsl)) > $@
 WASM_SIMD_O    := $(call wasm_objs,simd,$(filter-out %_relaxed.c,$(WASM_C)))
 WASM_RELAXED_O := $(call wasm_objs,relaxed,$(WASM_C))
