@@ -45,8 +45,8 @@ void goss_gpu_copy(goss_gpu_state *s, int from, uint64_t from_offset, int to, ui
 void goss_gpu_record(goss_gpu_state *s, const goss_call *c, int batch, uint32_t slot, uint32_t x, uint32_t y, uint32_t z)
 {
     const int k = c->kernel[batch];
-    const int timed = s->profiling && s->query < GOSS_GPU_MAX_QUERIES / 2 - 1;
-    if (s->profiling) goss_gpu_end_pass(s);
+    const int timed = s->profiling == 1 && s->query < GOSS_GPU_MAX_QUERIES / 2 - 1;
+    if (s->profiling == 1) goss_gpu_end_pass(s);
     if (!s->in_pass) {
         const uint32_t begin[] = { GOSS_GPU_OP_PASS, timed ? s->query : GOSS_GPU_NONE };
         goss_gpu_put(s, begin, 2);
