@@ -1,9 +1,12 @@
-/* load.c - a load generator for the server: CLIENTS connections that each stream chat completions one after another for SECONDS.
+/* load.c - a load generator for the server: CLIENTS connections that each stream chat completions one after another
+ * for SECONDS.
  *
  *   cc -O2 -o build/load bench/load.c && build/load 127.0.0.1 8080 16 10 [PROMPT]
  *
- * Prints tokens per second over all clients (from usage in the last chunk), requests, and the time from the last byte of a request to the
- * first byte of its first token. One thread, epoll, no allocation after the start, so that it disturbs the server's core little. */
+ * Prints tokens per second over all clients (from usage in the last chunk), requests, and the time from the last
+ * byte of a request to the
+ * first byte of its first token. One thread, epoll, no allocation after the start, so that it disturbs the server's
+ * core little. */
 #define _DEFAULT_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -71,11 +74,13 @@ static int take(client *c)
     if (n <= 0) return -1;
     bytes[n] = 0;
     keep(c, bytes, (int)n);
-    if (!c->got_first && strstr(c->tail, "\"reasoning_content\":")) { /* the demo thinks first: its first token's chunk */
+    /* the demo thinks first: its first token's chunk */
+    if (!c->got_first && strstr(c->tail, "\"reasoning_content\":")) {
         c->got_first = 1;
         if (n_firsts < FIRSTS) firsts[n_firsts++] = (float)(now_ms() - c->sent_ms);
     }
-    if (!strstr(c->tail, "data: [DONE]") || !strstr(c->tail, "\r\n0\r\n\r\n")) return strstr(c->tail, "HTTP/1.1 4") || strstr(c->tail, "HTTP/1.1 5") ? -1 : 0;
+    if (!strstr(c->tail, "data: [DONE]") || !strstr(c->tail, "\r\n0\r\n\r\n"))
+        return strstr(c->tail, "HTTP/1.1 4") || strstr(c->tail, "HTTP/1.1 5") ? -1 : 0;
     const char *usage = strstr(c->tail, "\"completion_tokens\":");
     if (usage) n_tokens += atol(usage + 20);
     n_requests++;
@@ -97,8 +102,13 @@ int main(int argc, char **argv)
     if (n_clients < 1 || n_clients > CLIENTS_MAX || strlen(prompt) > 2000) return 2;
     address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[2])) };
     if (inet_pton(AF_INET, argv[1], &address.sin_addr) != 1) return 2;
-    int n = snprintf(body, sizeof body, "{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}],\"temperature\":0,\"stream\":true,\"stream_options\":{\"include_usage\":true}}", prompt);
-    request_bytes = (size_t)snprintf(request, sizeof request, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", n, body);
+    int n = snprintf(body, sizeof body,
+                     "{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}],\"temperature\":0,\"stream\":true,"
+                     "\"stream_options\":{\"include_usage\":true}}",
+                     prompt);
+    request_bytes = (size_t)snprintf(
+        request, sizeof request,
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", n, body);
     epoll_fd = epoll_create1(0);
     double start = now_ms(), end = start + 1000 * atof(argv[4]);
     for (int i = 0; i < n_clients; i++)
@@ -119,7 +129,9 @@ int main(int argc, char **argv)
     }
     double seconds = (now_ms() - start) / 1e3;
     qsort(firsts, (size_t)n_firsts, sizeof firsts[0], by_value);
-    printf("{\"clients\":%d,\"seconds\":%.2f,\"requests\":%d,\"errors\":%d,\"tokens_per_second\":%.1f,\"first_token_ms\":{\"p50\":%.2f,\"p99\":%.2f}}\n", n_clients, seconds,
-           n_requests, n_errors, (double)n_tokens / seconds, n_firsts ? (double)firsts[n_firsts / 2] : 0.0, n_firsts ? (double)firsts[n_firsts * 99 / 100] : 0.0);
+    printf("{\"clients\":%d,\"seconds\":%.2f,\"requests\":%d,\"errors\":%d,\"tokens_per_second\":%.1f,\"first_"
+           "token_ms\":{\"p50\":%.2f,\"p99\":%.2f}}\n",
+           n_clients, seconds, n_requests, n_errors, (double)n_tokens / seconds,
+           n_firsts ? (double)firsts[n_firsts / 2] : 0.0, n_firsts ? (double)firsts[n_firsts * 99 / 100] : 0.0);
     return n_errors > 0;
 }

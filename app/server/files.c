@@ -109,7 +109,7 @@ static void add_file(goss_srv_files *f, const char *path, const char *url, uint6
     goss_sha256_final(&h, digest);
     goss_sha256_hex(digest, hex);
     memcpy(p->etag, hex, 32);
-    snprintf(p->url, sizeof p->url, "%s", url);
+    memcpy(p->url, url, strlen(url) + 1);
     compress_bytes(&p->plain, &p->packed);
     p->whole = make(p, &p->plain, t, 0);
     if (p->packed.len) p->gzip = make(p, &p->packed, t, 1);
@@ -172,8 +172,8 @@ int goss_srv_files_lists(const char *header, const char *word) {
         if (*w == '*') return 1;
         if (strncmp(w, word, n) || !strchr(" \t,;", w[n])) continue;
         const char *q = w + n + strspn(w + n, " \t;");
-        if (!strncmp(q, "q=0", 3) && q[3 + strspn(q + 3, ".0")] != 0 && strchr("123456789", q[3 + strspn(q + 3, ".0")])) return 1;
-        if (!strncmp(q, "q=0", 3)) return 0;
+        char next = q[0] && q[1] && q[2] ? q[3 + strspn(q + 3, ".0")] : 0;
+        if (!strncmp(q, "q=0", 3) && !(next >= '1' && next <= '9')) return 0;
         return 1;
     }
     return 0;
