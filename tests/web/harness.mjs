@@ -26,7 +26,7 @@ export async function test(name, fn, limit = 60000) {
     console.log(`ok   ${name} (${Math.round(performance.now() - t0)} ms)`);
   } catch (e) {
     failed++;
-    console.log(`FAIL ${name}: ${e.stack?.split("\n").slice(0, 4).join("\n     ") ?? e}`);
+    console.log(`FAIL ${name}: ${e.stack?.split("\n").slice(0, 12).join("\n     ") ?? e}`);
   } finally { clearTimeout(timer); }
 }
 export function skip(name, why) { skipped++; console.log(`SKIP ${name}: ${why}`); }

@@ -81,7 +81,7 @@ await test("reload in mid-download resumes", async () => {
     page = await open(context, at("", s.url));
     await load(page);
     await loaded(page);
-    ok(s.stats.bytes <= SIZE - CHUNK + 1, `${s.stats.bytes} bytes were fetched again`);
+    ok(s.stats.bytes <= SIZE - CHUNK + 1, `${s.stats.bytes} bytes were fetched again\n${await page.locator("#log").innerText()}`);
     ok(s.stats.bytes > 0, "nothing was left to fetch");
     await page.close();
   }, { fresh: true });

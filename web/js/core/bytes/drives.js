@@ -15,11 +15,17 @@ class Opfs {
     for await (const [name, handle] of this.#root.entries()) if (handle.kind === "directory") out.push(name);
     return out;
   }
+  /** A file that another tab, or one that is just dying, holds open can't be read for a moment. */
   async read(folder, name) {
-    try {
-      const dir = await this.#root.getDirectoryHandle(folder), file = await (await dir.getFileHandle(name)).getFile();
-      return new Uint8Array(await file.arrayBuffer());
-    } catch (e) { if (e.name === "NotFoundError" || e.name === "NotReadableError") return null; throw e; }
+    for (let tries = 0; ; tries++) {
+      try {
+        const dir = await this.#root.getDirectoryHandle(folder), file = await (await dir.getFileHandle(name)).getFile();
+        return new Uint8Array(await file.arrayBuffer());
+      } catch (e) {
+        if (e.name === "NotFoundError" || e.name === "TypeMismatchError" || tries === 8) return null;
+        await new Promise(r => setTimeout(r, 40));
+      }
+    }
   }
   /** In a worker through an exclusive handle; another tab that writes the same chunk holds the same bytes, so losing is fine. */
   async write(folder, name, bytes) {
