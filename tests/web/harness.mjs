@@ -60,7 +60,11 @@ export async function open(context, url) {
 }
 
 export const ready = page => page.waitForSelector("body[data-ready='1']");
-export const loaded = page => page.waitForFunction(() => /READY/.test(document.getElementById("progress-text").textContent), null, { timeout: 30000 });
+export async function loaded(page) {
+  await page.waitForFunction(() => /READY|FAILED/.test(document.getElementById("progress-text").textContent), null, { timeout: 40000 });
+  const error = await page.locator("#errors").innerText();
+  if (!/READY/.test(await page.locator("#progress-text").innerText())) throw new Error(`loading failed: ${error}`);
+}
 export const errorText = async page => { await page.waitForSelector("#errors p", { timeout: 40000 }); return page.locator("#errors").innerText(); };
 
 /** Types a question and returns the final text of the finished answer. */

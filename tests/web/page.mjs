@@ -70,11 +70,13 @@ await test("reload in mid-download resumes", async () => {
   }, async (s, context) => {
     let page = await open(context, at("", s.url));
     await load(page);
-    await page.waitForFunction(async () => {
+    const kept = () => page.evaluate(async () => {
       const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("gossamer");
-      for await (const [, dir] of root.entries()) try { if (/"0":/.test(await (await (await dir.getFileHandle("manifest.json")).getFile()).text())) return true; } catch { /* not yet */ }
+      for await (const [, dir] of root.entries())
+        try { return /"0":/.test(await (await (await dir.getFileHandle("manifest.json")).getFile()).text()); } catch { /* not yet */ }
       return false;
-    });
+    }).catch(() => false);
+    while (!await kept()) await page.waitForTimeout(50);
     await page.close();
     slow = false;
     s.stats.bytes = 0;
