@@ -366,6 +366,10 @@ static int finish(goss_engine *e, goss_error *err)
     const goss_backend_vt *vt = e->backend->vt;
     char detail[256];
     goss_fmt(detail, sizeof detail, "kv=%d new=0 prompt=%d backend=%s level=%.60s", e->max_kv, e->max_kv, vt->name, vt->level(e->backend));
+    if (e->config.max_kv > e->max_kv) {
+        const size_t n = strlen(detail);
+        goss_fmt(detail + n, sizeof detail - n, " clamp=%d->%d", e->config.max_kv, e->max_kv);
+    }
     goss_telemetry_load(e, "token_limits", "completed", detail);
     goss_fmt(detail, sizeof detail, "ms=%.1f", goss_os_now_ms() - e->load.t0);
     goss_telemetry_load(e, "load_complete", "completed", detail);

@@ -68,8 +68,7 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
     const int sessions = c->max_sessions ? c->max_sessions : 16, rows = c->max_rows ? c->max_rows : 512;
     for (int cls = 0; cls < GOSS_KV_CLASSES; cls++) p->page_bytes[cls] = page_bytes(m, cls, *kv_type);
     p->kv_token_bytes = p->page_bytes[GOSS_KV_FULL] / GOSS_KV_PAGE;
-    const int want = c->max_kv ? c->max_kv : m->hp.n_ctx;
-    if (want > m->hp.n_ctx) return goss_fail(err, GOSS_EINVAL, -1, "max_kv %d: the model's context is %d", want, m->hp.n_ctx);
+    const int want = c->max_kv && c->max_kv < m->hp.n_ctx ? c->max_kv : m->hp.n_ctx; /* more than the context is the context */
     /* windowed layers: a few pages for each session and for each snapshot, at most what the sessions could fill */
     const int live = goss_kv_window_pages(m->hp.window, GOSS_ROLLBACK, rows), whole = pages_for(want) + 1;
     int64_t window = (int64_t)(sessions + 2) * (live < whole ? live : whole) + (int64_t)GOSS_CACHED * (pages_for(m->hp.window + GOSS_ROLLBACK) + 1);
