@@ -39,7 +39,8 @@ export function start({ port = 0, models = join(HERE, "../models"), isolated = t
   const stats = { bytes: 0, requests: [] };
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://x").pathname), isModel = path.startsWith("/models/");
-    const headers = { ...(isolated ? { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" } : {}), "cross-origin-resource-policy": "cross-origin", ...(isModel ? CORS : {}) };
+    const headers = { ...(isolated ? { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" } : {}),
+      "cross-origin-resource-policy": "cross-origin", ...(isModel ? CORS : {}) };
     log?.(`${request.method} ${request.url} ${request.headers.range ?? ""}`);
     if (isModel) stats.requests.push({ method: request.method, path, range: request.headers.range });
     if (await fault?.(request, response, { path, headers })) return;

@@ -107,7 +107,8 @@ export interface ChatCompletion {
 export interface ToolCallDelta { index: number; id?: string; type?: "function"; function: { name?: string; arguments: string } }
 export interface ChatCompletionChunk {
   id: string; object: "chat.completion.chunk"; created: number; model: string; usage?: Usage;
-  choices: { index: number; delta: { role?: "assistant"; content?: string; reasoning_content?: string; tool_calls?: ToolCallDelta[] }; finish_reason: FinishReason | null }[];
+  choices: { index: number; delta: { role?: "assistant"; content?: string; reasoning_content?: string; tool_calls?: ToolCallDelta[] };
+    finish_reason: FinishReason | null }[];
 }
 
 /** A telemetry line; see docs/telemetry.md. */

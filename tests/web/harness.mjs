@@ -39,12 +39,14 @@ export function equal(got, want, what) {
   if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(`${what ?? "value"}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
 }
 export function ok(value, what) { if (!value) throw new Error(what); }
-export function matches(text, pattern, what) { if (!pattern.test(text ?? "")) throw new Error(`${what ?? "text"}: ${JSON.stringify(text)} does not match ${pattern}`); }
+export function matches(text, pattern,
+  what) { if (!pattern.test(text ?? "")) throw new Error(`${what ?? "text"}: ${JSON.stringify(text)} does not match ${pattern}`); }
 
 /** A browser of its own with a fresh profile. {gpu: false} leaves WebGPU out. */
 export async function browser({ gpu = true, args = [] } = {}) {
   const profile = mkdtempSync(join(tmpdir(), "gossamer-web-"));
-  const context = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM || "/usr/bin/chromium", headless: true, viewport: { width: 1280, height: 800 },
+  const context = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM || "/usr/bin/chromium", headless: true,
+    viewport: { width: 1280, height: 800 },
     args: [...BASE, ...(gpu ? WEBGPU : ["--disable-gpu", "--disable-features=WebGPU"]), ...args] });
   const close = async () => { await context.close(); rmSync(profile, { recursive: true, force: true }); };
   return { context, close };

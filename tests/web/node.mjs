@@ -33,8 +33,10 @@ await test("chat.completions.create, streamed, with usage", () => with_model(MOD
 }));
 
 await test("a tool call comes as tool_calls", () => with_model(MODEL, async (model, llm) => {
-  const tools = [{ type: "function", function: { name: "get_weather", description: "Gets the weather of a city.", parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] } } }];
-  const r = await llm.chat.completions.create({ messages: [{ role: "user", content: "What is the weather like in Paris?" }], tools, ...greedy, max_tokens: 200 });
+  const tools = [{ type: "function", function: { name: "get_weather", description: "Gets the weather of a city.", parameters: { type: "object",
+    properties: { city: { type: "string" } }, required: ["city"] } } }];
+  const r = await llm.chat.completions.create({ messages: [{ role: "user", content: "What is the weather like in Paris?" }], tools, ...greedy,
+    max_tokens: 200 });
   equal(r.choices[0].finish_reason, "tool_calls");
   equal(r.choices[0].message.tool_calls[0].function.name, "get_weather");
   equal(Object.keys(JSON.parse(r.choices[0].message.tool_calls[0].function.arguments)), ["city"]);
@@ -89,7 +91,8 @@ await test("what is wrong is said", async () => {
   matches(await why("/no/such/file.gguf"), /no such file/i);
   matches(await why(fileURLToPath(import.meta.url)), /GGUF/);
   await llm.loadModel(MODEL);
-  try { await llm.chat.completions.create({ messages: [{ role: "user", content: QUESTION }], temperature: -1 }); ok(false, "accepted"); } catch (e) { matches(e.message, /temperature/); }
+  try { await llm.chat.completions.create({ messages: [{ role: "user", content: QUESTION }], temperature: -1 }); ok(false, "accepted");
+    } catch (e) { matches(e.message, /temperature/); }
   llm.close();
 });
 

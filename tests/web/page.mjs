@@ -245,7 +245,8 @@ await test("stop, retry, edit, history, new chat", async () => {
 });
 
 await test("every URL parameter", async () => {
-  const page = await open(cpu.context, at("&gguf=demo&prompt=Hello&effort=high&layers=2&max_kv=512&max_new=7&sample=1&temp=0.5&top_k=40&top_p=0.9&seed=5&attn=dense&moe=fallback&autostart=1"));
+  const page = await open(cpu.context,
+    at("&gguf=demo&prompt=Hello&effort=high&layers=2&max_kv=512&max_new=7&sample=1&temp=0.5&top_k=40&top_p=0.9&seed=5&attn=dense&moe=fallback&autostart=1"));
   await page.locator(".turn.assistant[aria-busy=false]").waitFor({ timeout: 40000 });
   const value = id => page.locator(id).inputValue();
   equal(await Promise.all(["#source", "#effort", "#layers", "#max-kv", "#max-new", "#temp", "#top-k", "#top-p", "#seed"].map(value)),
@@ -286,7 +287,8 @@ await test("nothing a model says becomes HTML", async () => {
     const { markdown } = await import("/js/page/markdown.js");
     const box = document.createElement("div");
     box.append(...markdown("<img src=x onerror=alert(1)>\n\n[x](javascript:alert(1)) **<script>alert(1)</script>**\n\n```html\n<b onclick=x>\n```\n\n| a | b |\n|---|---|\n| <i> | 2 |\n\n- one\n  - two\n\n# <h1>"));
-    return { bad: box.querySelectorAll("img, script, b, i, [onclick], a").length, kinds: [...new Set([...box.querySelectorAll("*")].map(n => n.tagName))].sort() };
+    return { bad: box.querySelectorAll("img, script, b, i, [onclick], a").length,
+      kinds: [...new Set([...box.querySelectorAll("*")].map(n => n.tagName))].sort() };
   });
   equal(made.bad, 0, "nodes made from HTML");
   for (const k of ["PRE", "TABLE", "STRONG", "UL", "H3"]) ok(made.kinds.includes(k), `no ${k} in ${made.kinds}`);
@@ -324,7 +326,8 @@ await test("COPY LOGS, keyboard, narrow screens", async () => {
   await ready(page);
   await page.click("#copy-logs");
   const text = await page.evaluate(() => navigator.clipboard.readText());
-  for (const part of ["GOSSAMER REPORT", "source   /models/demo-gptoss.gguf", "LOAD", "EVENTS", "GPU Limits:"]) ok(text.includes(part), `the report lacks ${part}`);
+  for (const part of ["GOSSAMER REPORT", "source   /models/demo-gptoss.gguf", "LOAD", "EVENTS", "GPU Limits:"]) ok(text.includes(part),
+    `the report lacks ${part}`);
   await page.keyboard.press("Tab");
   for (const width of [1280, 1920, 390]) {
     await page.setViewportSize({ width, height: width < 500 ? 844 : 800 });

@@ -16,7 +16,8 @@ class Remote {
       const w = r.#waiting.get(m.id);
       r.#waiting.delete(m.id);
       r.keep(false);
-      if (m.error) w?.reject(Object.assign(m.error.name === "AbortError" ? new DOMException(m.error.message, "AbortError") : new Error(m.error.message), m.error.code ? { code: m.error.code } : {}));
+      if (m.error) w?.reject(Object.assign(m.error.name === "AbortError" ? new DOMException(m.error.message, "AbortError") : new Error(m.error.message),
+        m.error.code ? { code: m.error.code } : {}));
       else w?.resolve(m.result);
     });
     return r;
@@ -55,7 +56,8 @@ class Session {
     const { system, tools, effort, params } = this.#options;
     const base = { top_logprobs: TOP, ...params, ...(tools ? { tools } : {}), ...(effort ? { reasoning_effort: effort } : {}) };
     const own = typeof input === "string" ? { messages: [{ role: "user", content: input }] } : Array.isArray(input) ? { messages: input } : { ...input };
-    if (own.messages && system && !own.messages.some(m => m.role === "system" || m.role === "developer")) own.messages = [{ role: "system", content: system }, ...own.messages];
+    if (own.messages && system && !own.messages.some(m => m.role === "system" || m.role === "developer")) own.messages = [{ role: "system",
+      content: system }, ...own.messages];
     return { ...base, ...own };
   }
 
@@ -76,7 +78,8 @@ class Session {
   /** generate(maxTokens) continues after prefill; generate({messages | prompt, max_tokens, ...}, {signal}) begins anew. Yields tokens
    * and returns how it ended. */
   generate(options, { signal } = {}) {
-    const request = typeof options === "number" || options === undefined ? { ...(this.#base ?? this.#request({ messages: this.messages })), ...(options ? { max_tokens: options } : {}) } : this.#request({ ...this.#base, ...options });
+    const request = typeof options === "number" || options === undefined ? { ...(this.#base ?? this.#request({ messages: this.messages })),
+      ...(options ? { max_tokens: options } : {}) } : this.#request({ ...this.#base, ...options });
     return this.#stream(request, signal);
   }
 
@@ -97,7 +100,8 @@ class Session {
           ended = true;
           if (e.text) yield token({ ...e, token: -1 });
           if (e.stop === "error") throw new Error(e.error || "the engine failed");
-          return { stop: e.stop, nPrompt: e.n_prompt, nGenerated: e.n_generated, nReused: this.reused ?? 0, prefillMs: e.prefill_ms, decodeMs: e.decode_ms, firstMs };
+          return { stop: e.stop, nPrompt: e.n_prompt, nGenerated: e.n_generated, nReused: this.reused ?? 0, prefillMs: e.prefill_ms, decodeMs: e.decode_ms,
+            firstMs };
         } else if (e.kind === "prefill") this.reused = e.reused;
         else if (e.kind === "failed") { ended = true; throw new Error(e.message); }
       }
@@ -145,7 +149,8 @@ class Llm {
     const llm = new Llm();
     llm.#config = { ...config };
     llm.#remote = await Remote.start(b => llm.#onBatch(b), e => llm.#tell("error", e));
-    Object.assign(llm, await llm.#remote.ask("init", { threads: config.threads, cache: config.cache, cacheDir: config.cacheDir, wasm: config.wasm && new URL(config.wasm, globalThis.location?.href ?? "file:///").href, backend: config.backend, gpu: config.gpu }));
+    Object.assign(llm, await llm.#remote.ask("init", { threads: config.threads, cache: config.cache, cacheDir: config.cacheDir, wasm: config.wasm
+      && new URL(config.wasm, globalThis.location?.href ?? "file:///").href, backend: config.backend, gpu: config.gpu }));
     return llm;
   }
 
@@ -164,7 +169,8 @@ class Llm {
       else this.model?.queues[e.session]?.push(e);
     }
     const heard = this.#listeners.get("telemetry")?.size;
-    for (const line of telemetry) { const e = JSON.parse(line); this.#progress?.(e); if (heard) this.#tell("telemetry", e); else if (this.#early.length < 256) this.#early.push(e); }
+    for (const line of telemetry) { const e = JSON.parse(line); this.#progress?.(e); if (heard) this.#tell("telemetry", e);
+      else if (this.#early.length < 256) this.#early.push(e); }
     for (const text of notices) this.#tell("notice", text);
   }
   #progress = null;
@@ -173,7 +179,8 @@ class Llm {
   async loadModel(source, { onProgress, signal, telemetry, ...options } = {}) {
     if (this.model) throw new Error("a model is loaded; close it first");
     const what = typeof source === "string" && !NODE ? new URL(source, location.href).href : source instanceof URL ? source.href : source;
-    this.#progress = onProgress ? e => { if (e.stage === "weights_fetch" && e.total_bytes) onProgress({ loaded: e.bytes, total: e.total_bytes, progress: e.bytes / e.total_bytes }); } : null;
+    this.#progress = onProgress ? e => { if (e.stage === "weights_fetch" && e.total_bytes) onProgress({ loaded: e.bytes, total: e.total_bytes,
+      progress: e.bytes / e.total_bytes }); } : null;
     const stop = () => this.#remote.ask("stop").catch(() => {});
     signal?.throwIfAborted();
     signal?.addEventListener("abort", stop, { once: true });
@@ -187,7 +194,8 @@ class Llm {
   async stats() {
     if (!this.model) return { tok_s: 0, cache_hit: 0, gpu_mem_est: 0 };
     const s = await this.model.stats(), asked = s.expert_hits + s.expert_misses;
-    return { tok_s: s.decode_ms ? s.n_generated_tokens / s.decode_ms * 1000 : 0, cache_hit: asked ? s.expert_hits / asked : 1, gpu_mem_est: s.gpu_bytes, ...s };
+    return { tok_s: s.decode_ms ? s.n_generated_tokens / s.decode_ms * 1000 : 0, cache_hit: asked ? s.expert_hits / asked : 1, gpu_mem_est: s.gpu_bytes,
+      ...s };
   }
 
   close() { this.model = null; this.#remote.stop(); }

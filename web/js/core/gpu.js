@@ -26,13 +26,15 @@ async function webgpu() {
 
 async function requestAdapter() {
   const gpu = await webgpu();
-  if (!gpu) throw new Error(globalThis.isSecureContext === false ? "this page was opened over plain HTTP, where browsers have no WebGPU" : "this browser has no WebGPU");
+  if (!gpu) throw new Error(globalThis.isSecureContext === false ? "this page was opened over plain HTTP, where browsers have no WebGPU"
+    : "this browser has no WebGPU");
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) throw new Error("there is no GPU adapter");
   return adapter;
 }
 
-const software = info => !!info && (info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|software/i.test(`${info.architecture} ${info.description} ${info.device}`));
+const software = info => !!info && (info.isFallbackAdapter
+  || /swiftshader|llvmpipe|lavapipe|software/i.test(`${info.architecture} ${info.description} ${info.device}`));
 
 export class Gpu {
   #device = null; #queries = null; #state = 0; #failure = ""; #lost = false; #errors = []; #names = ["", "", ""]; #wasm; #hooks;
@@ -46,7 +48,8 @@ export class Gpu {
     try {
       const adapter = await requestAdapter(), l = adapter.limits, has = f => adapter.features.has(f) ? 1 : 0;
       const slow = software(adapter.info) && backend !== "gpu";
-      return { ok: !slow, software: slow, line: { status: "completed", detail: `max_buffer=${l.maxBufferSize} max_binding=${l.maxStorageBufferBindingSize} bind_groups=${l.maxBindGroups} bindings_per_group=${l.maxBindingsPerBindGroup} f16=${has("shader-f16")} subgroups=${has("subgroups")} adapter="${adapter.info?.description || [adapter.info?.vendor, adapter.info?.architecture].filter(Boolean).join(" ") || "unnamed"}"${slow ? " a software adapter: the CPU kernels are faster and are used" : ""}` } };
+      return { ok: !slow, software: slow, line: { status: "completed",
+        detail: `max_buffer=${l.maxBufferSize} max_binding=${l.maxStorageBufferBindingSize} bind_groups=${l.maxBindGroups} bindings_per_group=${l.maxBindingsPerBindGroup} f16=${has("shader-f16")} subgroups=${has("subgroups")} adapter="${adapter.info?.description || [adapter.info?.vendor, adapter.info?.architecture].filter(Boolean).join(" ") || "unnamed"}"${slow ? " a software adapter: the CPU kernels are faster and are used" : ""}` } };
     } catch (e) { return { ok: false, line: { status: "failed", detail: `WebGPU: ${e.message}; the CPU does the work` } }; }
   }
 
@@ -118,7 +121,8 @@ export class Gpu {
   }
 
   #buffer(id, size, usage, label) {
-    const U = GPUBufferUsage, flags = [U.STORAGE, U.UNIFORM, U.COPY_SRC, U.COPY_DST, U.MAP_READ, U.QUERY_RESOLVE].reduce((sum, flag, i) => usage & 1 << i ? sum | flag : sum, 0);
+    const U = GPUBufferUsage, flags = [U.STORAGE, U.UNIFORM, U.COPY_SRC, U.COPY_DST, U.MAP_READ, U.QUERY_RESOLVE].reduce((sum, flag,
+      i) => usage & 1 << i ? sum | flag : sum, 0);
     this.#device.pushErrorScope("out-of-memory");
     this.#buffers[id] = this.#device.createBuffer({ size, usage: flags, label });
     this.#device.popErrorScope().then(e => { if (e) this.#errors.push([ENOMEM, e.message]); }, () => {});
@@ -143,7 +147,8 @@ export class Gpu {
     for (let i = 0; i < w.length;) {
       switch (w[i]) {
       case 1: // OP_PASS
-        pass = encoder.beginComputePass(w[i + 1] !== NONE && this.#queries ? { timestampWrites: { querySet: this.#queries, beginningOfPassWriteIndex: w[i + 1] * 2, endOfPassWriteIndex: w[i + 1] * 2 + 1 } } : undefined);
+        pass = encoder.beginComputePass(w[i + 1] !== NONE && this.#queries ? { timestampWrites: { querySet: this.#queries,
+          beginningOfPassWriteIndex: w[i + 1] * 2, endOfPassWriteIndex: w[i + 1] * 2 + 1 } } : undefined);
         current = 0;
         i += 2;
         break;
@@ -155,7 +160,8 @@ export class Gpu {
         i += 7;
         break;
       case 3: pass.end(); i += 1; break; // OP_END
-      case 4: encoder.copyBufferToBuffer(this.#buffers[w[i + 1]], w[i + 2] * 4, this.#buffers[w[i + 3]], w[i + 4] * 4, w[i + 5] * 4); i += 6; break; // OP_COPY
+      case 4: encoder.copyBufferToBuffer(this.#buffers[w[i + 1]], w[i + 2] * 4, this.#buffers[w[i + 3]], w[i + 4] * 4, w[i + 5] * 4); i += 6; break;
+        // OP_COPY
       case 5: encoder.clearBuffer(this.#buffers[w[i + 1]], w[i + 2] * 4, w[i + 3] * 4); i += 4; break; // OP_CLEAR
       case 6: encoder.resolveQuerySet(this.#queries, w[i + 1], w[i + 2], this.#buffers[w[i + 3]], w[i + 4] * 4); i += 5; break; // OP_RESOLVE
       default: throw new Error(`word ${i} of a submit is ${w[i]}`);
@@ -176,7 +182,8 @@ export class Gpu {
   // ---- what C calls -----------------------------------------------------------------------------------------------
   imports(wasm) {
     this.#wasm = wasm;
-    const safe = fn => (...args) => { try { return fn(...args) ?? 0; } catch (e) { this.#failure = e.message; if (this.#errors.length < 16) this.#errors.push([EGPU, e.message]); return -1; } };
+    const safe = fn => (...args) => { try { return fn(...args) ?? 0; } catch (e) { this.#failure = e.message;
+      if (this.#errors.length < 16) this.#errors.push([EGPU, e.message]); return -1; } };
     const text = (p, n) => wasm.text(p >>> 0, n);
     const calls = {
       open: (limitsDefault, mask) => {
@@ -206,7 +213,8 @@ export class Gpu {
       pipeline_free: id => { this.#pipelines[id] = undefined; },
       group: (id, pipeline, p, n) => {
         const v = new Float64Array(wasm.memory.buffer, p >>> 0, 3 * n);
-        const entries = Array.from({ length: n }, (_, binding) => ({ binding, resource: { buffer: this.#buffers[v[3 * binding]], offset: v[3 * binding + 1], size: v[3 * binding + 2] } }));
+        const entries = Array.from({ length: n }, (_, binding) => ({ binding, resource: { buffer: this.#buffers[v[3 * binding]],
+          offset: v[3 * binding + 1], size: v[3 * binding + 2] } }));
         this.#groups[id] = this.#device.createBindGroup({ layout: this.#pipelines[pipeline].layout.group, entries });
       },
       group_free: id => { this.#groups[id] = undefined; },

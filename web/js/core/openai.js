@@ -14,12 +14,14 @@ function delta(e, calls) {
   const fresh = index < 0;
   if (fresh) index = calls.push({ message: e.message, id: `call_${Date.now().toString(36)}${calls.length}`, name: e.recipient.slice(10) }) - 1;
   const call = calls[index];
-  return { tool_calls: [{ index, ...(fresh ? { id: call.id, type: "function" } : {}), function: { ...(fresh ? { name: call.name } : {}), arguments: e.text } }] };
+  return { tool_calls: [{ index, ...(fresh ? { id: call.id, type: "function" } : {}), function: { ...(fresh ? { name: call.name } : {}),
+    arguments: e.text } }] };
 }
 
 async function* chunks(session, request, head, options) {
   const calls = [], stream = session.generate(request, options);
-  const chunk = (d, finish = null, extra = {}) => ({ ...head, object: "chat.completion.chunk", choices: [{ index: 0, delta: d, finish_reason: finish }], ...extra });
+  const chunk = (d, finish = null, extra = {}) => ({ ...head, object: "chat.completion.chunk", choices: [{ index: 0, delta: d, finish_reason: finish }],
+    ...extra });
   try {
     yield chunk({ role: "assistant", content: "" });
     for (;;) {

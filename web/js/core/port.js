@@ -17,7 +17,8 @@ export async function startWorker(url, name, onFailure) {
   }
   const handlers = new Set();
   const ready = new Promise(resolve => listen(m => { if (m?.ready) resolve(); else for (const fn of handlers) fn(m); }));
-  const out = { post: (m, transfer) => worker.postMessage(m, transfer ?? []), on: fn => handlers.add(fn), stop: () => worker.terminate(), keep: on => NODE && (on ? worker.ref() : worker.unref()) };
+  const out = { post: (m, transfer) => worker.postMessage(m, transfer ?? []), on: fn => handlers.add(fn), stop: () => worker.terminate(), keep: on => NODE
+    && (on ? worker.ref() : worker.unref()) };
   await ready;
   return out;
 }

@@ -21,7 +21,8 @@ async function compile(url) {
   }
   const response = await fetch(url);
   if (!response.ok) throw new Error(`The engine's module is missing: ${url} answered ${response.status}. Run \`make wasm\`.`);
-  return /application\/wasm/.test(response.headers.get("content-type") ?? "") ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
+  return /application\/wasm/.test(response.headers.get("content-type") ?? "") ? WebAssembly.compileStreaming(response)
+    : WebAssembly.compile(await response.arrayBuffer());
 }
 
 /** The module for this machine, compiled. */
@@ -58,7 +59,8 @@ export class Wasm {
     const n = canShare() ? Math.max(1, Math.min(32, threads || await cores())) : 1;
     Object.assign(w, openMemory(), { module, relaxed, n });
     const imports = systemImports(w.memory, w.maximum, n);
-    Object.assign(imports.goss, { telemetry: (p, len) => hooks.telemetry(w.text(p, len)), emit: (p, len) => hooks.emit(JSON.parse(w.text(p, len))), read: hooks.read });
+    Object.assign(imports.goss, { telemetry: (p, len) => hooks.telemetry(w.text(p, len)), emit: (p, len) => hooks.emit(JSON.parse(w.text(p, len))),
+      read: hooks.read });
     Object.assign(imports, hooks.imports?.(w));
     w.instance = await WebAssembly.instantiate(module, imports);
     w.call = w.instance.exports;

@@ -30,7 +30,8 @@ function emit(object) {
   else answer = object;
 }
 
-const hooks = { emit, telemetry: line => { if (out.telemetry.length < 16384) out.telemetry.push(line); }, read, imports: w => gpu?.imports(w) ?? Gpu.absent() };
+const hooks = { emit, telemetry: line => { if (out.telemetry.length < 16384) out.telemetry.push(line);
+  }, read, imports: w => gpu?.imports(w) ?? Gpu.absent() };
 
 /** An engine call that returns a negative code has emitted why. */
 function must(code) {
@@ -114,14 +115,17 @@ const ops = {
     abort = new AbortController();
     lastReadError = null;
     const cpu = options.backend === "cpu" || options.backend === "ref" || (!hasGpu && options.backend !== "gpu");
-    gpu = cpu ? null : new Gpu({ wake: hurry, source: i => sources[i], notice, readFailed: e => { lastReadError = e; }, readDone: (tag, status) => { if (wasm?.opened) wasm.call.goss_wasm_read_done(tag, status); } });
+    gpu = cpu ? null : new Gpu({ wake: hurry, source: i => sources[i], notice, readFailed: e => { lastReadError = e;
+      }, readDone: (tag, status) => { if (wasm?.opened) wasm.call.goss_wasm_read_done(tag, status); } });
     const opened = Wasm.open({ base: new URL(config.wasm ?? "../../dist/", import.meta.url), threads: options.threads ?? config.threads, hooks });
     opened.catch(() => {});
     sources = await openSources(source, store, { signal: abort.signal, notice, progress: n => { fetched += n; } });
     wasm = await opened;
     const total = sources.reduce((n, s) => n + s.size, 0), kept = sources.reduce((n, s) => n + s.kept, 0);
-    hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "cache_open", status: "completed", detail: `hit=${kept >= total ? "all" : kept ? "part" : "none"} bytes=${kept} kind=${store.kind}`, ts_ms: clock() }));
-    const request = { ...options, backend: gpu ? options.backend ?? "auto" : options.backend === "ref" ? "ref" : "cpu", sources: sources.map(s => ({ name: s.name, size: s.size })) };
+    hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "cache_open", status: "completed",
+      detail: `hit=${kept >= total ? "all" : kept ? "part" : "none"} bytes=${kept} kind=${store.kind}`, ts_ms: clock() }));
+    const request = { ...options, backend: gpu ? options.backend ?? "auto" : options.backend === "ref" ? "ref" : "cpu",
+      sources: sources.map(s => ({ name: s.name, size: s.size })) };
     must(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_open(p, n)));
     wasm.opened = true;
     const ready = new Promise((resolve, reject) => { wake = { resolve, reject }; });

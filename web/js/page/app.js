@@ -58,7 +58,8 @@ function progress() {
   bar.setAttribute("aria-valuenow", String(Math.round(v * 100)));
   bar.classList.toggle("run", app.status === "loading");
   const rate = io.rate ? ` · ${bytes(io.rate)}/s · ${seconds(+io.eta)} left` : "";
-  const words = failed && !complete ? "LOAD FAILED" : complete ? `READY · ${bytes(io.total)}` : app.status === "loading" || io.total ? `${Math.round(v * 100)}%${rate}` : "STANDBY";
+  const words = failed && !complete ? "LOAD FAILED" : complete ? `READY · ${bytes(io.total)}` : app.status === "loading"
+    || io.total ? `${Math.round(v * 100)}%${rate}` : "STANDBY";
   setText($("progress-text"), words);
 }
 
@@ -74,7 +75,8 @@ function refresh() {
 
 const chatHost = {
   ready: () => app.status === "ready", model: () => app.server ?? app.model, error: showError, sampling: () => samplingOptions(params),
-  wants(chat, text) { app.pending = { chat, text }; chat.input.value = ""; if (app.status === "idle") load(); note(`asked before a model was there: "${text}"`); },
+  wants(chat, text) { app.pending = { chat, text }; chat.input.value = ""; if (app.status === "idle") load();
+    note(`asked before a model was there: "${text}"`); },
   busy(chat, on) { app.active = on ? chat : app.active; if (on) { resetPipe($("infer-rows")); state.infer.clear(); state.channel = ""; } refresh(); },
 };
 
@@ -153,7 +155,8 @@ async function useServer(url) {
     app.server = await connect(at, line => queue.push(line), params.model);
     app.status = "ready";
     banner(`Connected to ${at} · ${app.server.info.name}`);
-    queue.push({ type: "load_stage", stage: "server_connect", status: "completed", detail: `source=server url=${at} model=${app.server.info.name}`, ts_ms: now() });
+    queue.push({ type: "load_stage", stage: "server_connect", status: "completed", detail: `source=server url=${at} model=${app.server.info.name}`,
+      ts_ms: now() });
     if (params.autostart && params.prompt) app.chats[0].ask(params.prompt);
   } catch (e) {
     app.server = null;
@@ -175,7 +178,8 @@ async function startReplay(url) {
   try {
     const events = await readRecording(url);
     state = freshState();
-    app.replay = play(events, e => queue.push(e), params.speed === undefined ? 1 : +params.speed, () => { note("replay ended"); document.body.dataset.replay = "ended"; });
+    app.replay = play(events, e => queue.push(e), params.speed === undefined ? 1 : +params.speed, () => { note("replay ended");
+      document.body.dataset.replay = "ended"; });
     banner(`Replaying ${url} · ${events.length} events · no model is loaded`);
   } catch (e) { showError(e.message); }
 }
@@ -191,7 +195,8 @@ function wire() {
   $("split").addEventListener("click", split);
   $("copy-logs").addEventListener("click", async () => {
     const text = report(state, app, params);
-    try { await navigator.clipboard.writeText(text); setText($("copy-logs"), "COPIED"); } catch { showError("The clipboard is not allowed here; the report is in the event log."); note(text); }
+    try { await navigator.clipboard.writeText(text); setText($("copy-logs"), "COPIED");
+      } catch { showError("The clipboard is not allowed here; the report is in the event log."); note(text); }
     setTimeout(() => setText($("copy-logs"), "COPY LOGS"), 1200);
   });
   for (const id of ["attn-layer", "attn-head"]) $(id).addEventListener("input", () => {
@@ -233,7 +238,8 @@ async function start() {
   if (params.prompt) app.chats[0].input.value = params.prompt;
   refresh();
   requestAnimationFrame(frame);
-  if (!isSecureContext) banner("Opened over plain HTTP from another machine: browsers give such pages no WebGPU, OPFS or crypto. Use https or localhost.", "bad");
+  if (!isSecureContext) banner("Opened over plain HTTP from another machine: browsers give such pages no WebGPU, OPFS or crypto. Use https or localhost.",
+    "bad");
   if (params.data) { await startReplay(params.data); return; }
   app.llm = await init({ threads: params.threads ? +params.threads : undefined, backend: params.backend });
   app.llm.on("telemetry", e => queue.push(e));

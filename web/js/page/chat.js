@@ -18,7 +18,8 @@ export class Chat {
     this.send = el("button.primary", { type: "button" }, "SEND");
     this.root = el("section.panel.chat", { "aria-label": name }, el("h2", null, name), this.turns, el("div.composer", null, this.input, this.send));
     this.input.addEventListener("keydown", e => { if (e.key === "Enter" && !e.shiftKey && !e.isComposing) { e.preventDefault(); this.submit(); } });
-    this.input.addEventListener("input", () => { this.input.style.height = "auto"; this.input.style.height = `${Math.min(160, this.input.scrollHeight + 2)}px`; });
+    this.input.addEventListener("input", () => { this.input.style.height = "auto";
+      this.input.style.height = `${Math.min(160, this.input.scrollHeight + 2)}px`; });
     this.send.addEventListener("click", () => this.running ? this.stop() : this.submit());
     this.greet();
     this.update();
@@ -186,7 +187,8 @@ class Turn {
     this.draw();
     this.body.classList.remove("live");
     this.root.setAttribute("aria-busy", "false");
-    const figures = done.nGenerated ? `${done.nGenerated} tokens · ${(done.nGenerated / Math.max(done.decodeMs, 0.001) * 1000).toFixed(1)} tok/s · first token ${Math.round(done.firstMs ?? done.prefillMs ?? 0)} ms` : "";
+    const figures = done.nGenerated
+      ? `${done.nGenerated} tokens · ${(done.nGenerated / Math.max(done.decodeMs, 0.001) * 1000).toFixed(1)} tok/s · first token ${Math.round(done.firstMs ?? done.prefillMs ?? 0)} ms` : "";
     setText(this.note, [STOPS[done.stop], done.error, figures].filter(Boolean).join(" · "));
     this.note.classList.toggle("bad", done.stop === "error");
     const calls = this.parts.filter(p => /^functions\./.test(p.recipient ?? "")).map((p, i) =>

@@ -23,7 +23,8 @@ function runModule(name, bench) {
     const close = result => { worker.terminate(); URL.revokeObjectURL(url); resolve(result); };
     worker.onerror = e => reject(new Error(e.message));
     worker.onmessage = ({ data }) => {
-      if (data.bad) $("rows").append(el("span", null, data.bad[0]), el("span", null, data.bad[1]), el("span", { style: { color: "var(--rd)" } }, data.bad[2]), el("span"));
+      if (data.bad) $("rows").append(el("span", null, data.bad[0]), el("span", null, data.bad[1]), el("span", { style: { color: "var(--rd)" } },
+        data.bad[2]), el("span"));
       else if (data.time) $("rows").append(...data.time.map(t => el("span", null, t)));
       else close({ name, ...data });
     };

@@ -43,7 +43,8 @@ function facts(list, pairs) {
   const want = pairs.map(([k, v, cls]) => `${k}\u0000${v}\u0000${cls ?? ""}`).join("\u0001");
   if (list.dataset.now === want) return;
   list.dataset.now = want;
-  list.replaceChildren(...pairs.flatMap(([k, v, cls]) => k ? [el("dt", null, k), el("dd", { class: cls, title: v }, v)] : [el("dd.line", { class: `line ${cls ?? ""}` }, v)]));
+  list.replaceChildren(...pairs.flatMap(([k, v, cls]) => k ? [el("dt", null, k), el("dd", { class: cls, title: v }, v)] : [el("dd.line",
+    { class: `line ${cls ?? ""}` }, v)]));
 }
 
 function gauge(name, value, max, colour) {
@@ -77,7 +78,8 @@ function ioPanel(s) {
   gauge("KV cache", m.cache_total ?? 0, +plan.kv || 0, "var(--vi)");
   gauge("activations", m.activations ?? 0, 0, "var(--gr)");
   if (s.limits) setText($("gpu-limits"), limitsText(s.limits));
-  $("tensors").replaceChildren(...s.tensors.map(t => el("div", null, el("span", null, t.name), el("span.q", null, t.kind), el("span", null, bytes(t.bytes)))));
+  $("tensors").replaceChildren(...s.tensors.map(t => el("div", null, el("span", null, t.name), el("span.q", null, t.kind), el("span", null,
+    bytes(t.bytes)))));
   tag("p-io", s.tensorCount ? `${s.tensorCount} tensors` : "");
 }
 
@@ -124,7 +126,8 @@ function topK(s) {
 function kernels(s) {
   const rows = [...s.kernels.values()].sort((a, b) => b.gpu_us - a.gpu_us).slice(0, 16);
   const head = ["kernel", "µs", "GB/s", "roof"].map((h, i) => el(`span.h${i ? ".v" : ""}`, null, h));
-  const cells = rows.flatMap(k => [el("span.n", { title: `${k.dispatches} dispatches` }, k.kernel), el("span.v", null, k.gpu_us.toFixed(k.gpu_us < 100 ? 1 : 0)),
+  const cells = rows.flatMap(k => [el("span.n", { title: `${k.dispatches} dispatches` }, k.kernel), el("span.v", null,
+    k.gpu_us.toFixed(k.gpu_us < 100 ? 1 : 0)),
     el("span.v", null, k.gb_per_s ? k.gb_per_s.toFixed(1) : "—"), el("span.r", null, k.roofline ? percent(k.roofline) : "—")]);
   $("kernels").replaceChildren(...head, ...(rows.length ? cells : [el("span.none", null, "no timings: they need WebGPU timestamp queries")]));
 }
@@ -158,7 +161,8 @@ function log(s) {
   const news = Math.min(s.logCount - logged, s.log.length);
   if (news < 0 || (news && !s.log.length)) box.replaceChildren();
   for (const l of news > 0 ? s.log.slice(-news) : [])
-    box.append(el("div", { class: l.bad ? "bad" : l.cpu ? "cpu" : l.ok ? "ok" : null }, el("time", null, ((l.ts ?? 0) / 1000).toFixed(3).padStart(8)), l.text));
+    box.append(el("div", { class: l.bad ? "bad" : l.cpu ? "cpu" : l.ok ? "ok" : null }, el("time", null, ((l.ts ?? 0) / 1000).toFixed(3).padStart(8)),
+      l.text));
   logged = s.logCount;
   while (box.childElementCount > 600) box.firstElementChild.remove();
   if (stick) box.scrollTop = box.scrollHeight;

@@ -9,7 +9,8 @@ export function urlParams(search) {
   return {
     gguf: get("gguf"), prompt: get("prompt"), effort: get("effort"), layers: get("layers"), max_kv: get("max_kv"), max_new: get("max_new"),
     sample: get("sample"), temp: get("temp"), top_k: get("top_k"), top_p: get("top_p"), seed: get("seed"), attn: get("attn"), moe: get("moe"),
-    model: get("model"), data: get("data"), autostart: FLAG.test(q.get("autostart") ?? ""), date: get("date"), backend: get("backend"), threads: get("threads"),
+    model: get("model"), data: get("data"), autostart: FLAG.test(q.get("autostart") ?? ""), date: get("date"), backend: get("backend"),
+      threads: get("threads"),
     limits: get("limits"), speed: get("speed"),
   };
 }

@@ -9,7 +9,8 @@ export function report(state, app, params) {
     "GOSSAMER REPORT", `date     ${new Date().toISOString()}`, `browser  ${navigator.userAgent}`,
     `page     ${location.href}`, `isolated ${globalThis.crossOriginIsolated} · cores ${navigator.hardwareConcurrency} · WebGPU ${!!navigator.gpu}`,
     `source   ${$("source").value}`, `prompt   ${params.prompt ?? app.chats[0]?.messages.filter(m => m.role === "user").at(-1)?.content ?? ""}`,
-    `inputs   ${inputs} sample=${$("sample").checked}`, `status   ${app.status}`, `errors   ${state.errors.length ? `\n  ${state.errors.join("\n  ")}` : "none"}`,
+    `inputs   ${inputs} sample=${$("sample").checked}`, `status   ${app.status}`,
+      `errors   ${state.errors.length ? `\n  ${state.errors.join("\n  ")}` : "none"}`,
     "", $("gpu-limits").textContent, "", "LOAD", stages(state.load), "", "INFERENCE", stages(state.infer), "", "EVENTS",
     ...state.log.slice(-200).map(l => `  ${((l.ts ?? 0) / 1000).toFixed(3)} ${l.text ?? logText(l)}`),
   ].join("\n");

@@ -24,7 +24,8 @@ class ServerSession {
     const body = { model: this.server.info.name, ...request, stream: true, telemetry: true, telemetry_top_k: 8 };
     let response;
     try {
-      response = await fetch(new URL("v1/chat/completions", this.server.url), { method: "POST", signal, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+      response = await fetch(new URL("v1/chat/completions", this.server.url), { method: "POST", signal, headers: { "content-type": "application/json" },
+        body: JSON.stringify(body) });
     } catch (e) {
       if (signal?.aborted) return { stop: "canceled" };
       throw new Error(`The server can't be reached: ${e.message}`);
@@ -43,7 +44,8 @@ class ServerSession {
         if (d.content) yield { text: d.content, channel: "final", recipient: "", message: 1 };
         for (const call of d.tool_calls ?? []) {
           if (call.function?.name) this.names = { ...this.names, [call.index ?? 0]: call.function.name };
-          yield { text: call.function?.arguments ?? "", channel: "commentary", recipient: `functions.${this.names[call.index ?? 0]}`, message: 2 + (call.index ?? 0) };
+          yield { text: call.function?.arguments ?? "", channel: "commentary", recipient: `functions.${this.names[call.index ?? 0]}`,
+            message: 2 + (call.index ?? 0) };
         }
         if (choice?.finish_reason) done.stop = { length: "length", tool_calls: "call" }[choice.finish_reason] ?? "eos";
       }

@@ -53,7 +53,8 @@ function keep(list, item, max) {
 function onLoad(s, e) {
   const d = details(e.detail);
   const row = s.load.get(e.stage) ?? {};
-  s.load.set(e.stage, { ...row, status: e.status, detail: e.detail ?? row.detail ?? "", d: { ...row.d, ...d }, bytes: e.bytes ?? row.bytes, total: e.total_bytes ?? row.total, ts: e.ts_ms });
+  s.load.set(e.stage, { ...row, status: e.status, detail: e.detail ?? row.detail ?? "", d: { ...row.d, ...d }, bytes: e.bytes ?? row.bytes,
+    total: e.total_bytes ?? row.total, ts: e.ts_ms });
   if (e.stage === "load_start" && e.status === "started") { s.tensors = []; s.tensorCount = 0; s.loadFailed = null; }
   if (e.stage === "model_config") Object.assign(s.config, d);
   if (e.stage === "gpu_limits") s.limits = d;
@@ -65,7 +66,8 @@ function onLoad(s, e) {
 function onStage(s, e) {
   const row = s.infer.get(e.stage) ?? {};
   const d = { ...row.d, ...details(e.detail) };
-  s.infer.set(e.stage, { ...row, status: e.status, detail: e.detail ?? row.detail ?? "", d, step: e.step ?? row.step, total: e.total_steps ?? row.total, ts: e.ts_ms });
+  s.infer.set(e.stage, { ...row, status: e.status, detail: e.detail ?? row.detail ?? "", d, step: e.step ?? row.step, total: e.total_steps ?? row.total,
+    ts: e.ts_ms });
   if (e.stage === "runtime_mode") { s.backend = d.backend ?? s.backend; Object.assign(s.facts, d); }
   if (e.stage === "generation" || e.stage === "decode") s.facts.stop_reason = d.stop_reason ?? s.facts.stop_reason;
   if (e.stage === "coherence_check") s.facts.coherence = `${d.score ?? ""} ${d.label ?? ""}`.trim();
@@ -124,7 +126,8 @@ const EVENTS = {
 /** Which lines the log shows: everything but what comes once a token or oftener. */
 function logged(e) {
   if (e.type === "inference_event") return e.event.type === "channel";
-  if (e.type === "inference_stage") return e.status !== "progress" && !/^(token_embd|attn_|rope|post_attn|moe_|layer_|output_norm|lm_head|sample)/.test(e.stage);
+  if (e.type === "inference_stage") return e.status !== "progress"
+    && !/^(token_embd|attn_|rope|post_attn|moe_|layer_|output_norm|lm_head|sample)/.test(e.stage);
   return e.type !== "load_stage" || e.status !== "progress";
 }
 
@@ -141,7 +144,8 @@ export function apply(s, e) {
   else if (e.type === "inference_stage") onStage(s, e);
   else if (e.type === "inference_event") EVENTS[e.event?.type]?.(s, e.event);
   if (logged(e)) {
-    keep(s.log, { ts: e.ts_ms, text: logText(e), bad: e.status === "failed" || e.bad, ok: e.status === "completed" && /load_complete|generation/.test(e.stage), cpu: /fallback/.test(e.stage ?? "") }, LOG);
+    keep(s.log, { ts: e.ts_ms, text: logText(e), bad: e.status === "failed" || e.bad, ok: e.status === "completed"
+      && /load_complete|generation/.test(e.stage), cpu: /fallback/.test(e.stage ?? "") }, LOG);
     s.logCount++;
     s.dirty.add("log");
   }

@@ -64,7 +64,8 @@ async function attempt(url, offset, into, have, hooks) {
  * hooks: {signal, identity({size, etag}), progress(n), retry(message)} */
 export async function readRange(url, offset, n, hooks = {}) {
   let into = new Uint8Array(n), have = 0, size = Infinity;
-  const inner = { ...hooks, identity(id) { size = id.size; if (offset + into.length > size) into = into.subarray(0, Math.max(0, size - offset)); hooks.identity?.(id); } };
+  const inner = { ...hooks, identity(id) { size = id.size; if (offset + into.length > size) into = into.subarray(0, Math.max(0, size - offset));
+    hooks.identity?.(id); } };
   const progress = k => { have += k; hooks.progress?.(k); };
   for (let tries = 0; ;) {
     const before = have;

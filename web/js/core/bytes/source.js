@@ -80,9 +80,11 @@ class UrlSource {
     if (kept) return kept;
     const want = this.#kept.length(i), { etag, size } = this.#kept.manifest;
     const identity = id => {
-      if (id.size !== size || (etag && id.etag && id.etag !== etag)) throw Object.assign(new Error("The file on the host changed while it was loading. Load it again."), { fatal: true });
+      if (id.size !== size || (etag && id.etag
+        && id.etag !== etag)) throw Object.assign(new Error("The file on the host changed while it was loading. Load it again."), { fatal: true });
     };
-    const bytes = await readRange(this.name, i * CHUNK, want, { signal: this.#stop.signal, identity, progress: this.#hooks.progress, retry: this.#hooks.notice });
+    const bytes = await readRange(this.name, i * CHUNK, want, { signal: this.#stop.signal, identity, progress: this.#hooks.progress,
+      retry: this.#hooks.notice });
     if (bytes.length !== want) throw new Error(`The host sent ${bytes.length} bytes of chunk ${i} instead of ${want}.`);
     await this.#kept.put(i, bytes);
     return bytes;

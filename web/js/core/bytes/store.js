@@ -47,7 +47,8 @@ export class Store {
   }
 
   async #evict(keep) {
-    const all = await Promise.all((await this.#drive.list()).filter(f => f !== keep).map(async f => ({ f, used: parse(await this.#drive.read(f, NAME))?.used ?? 0 })));
+    const all = await Promise.all((await this.#drive.list()).filter(f => f !== keep).map(async f => ({ f, used: parse(await this.#drive.read(f,
+      NAME))?.used ?? 0 })));
     const oldest = all.sort((a, b) => a.used - b.used)[0];
     if (!oldest) return false;
     await this.#drive.remove(oldest.f);
