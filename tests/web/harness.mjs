@@ -71,9 +71,17 @@ export const errorText = async page => { await page.waitForSelector("#errors p",
 
 /** Types a question and returns the final text of the finished answer. */
 export async function ask(page, question, chat = 0) {
+  const box = await put(page, question, chat);
+  return answerOf(page, box);
+}
+/** The two halves of ask, for several chats at once: typing happens one after the other, as one person's would. */
+export async function put(page, question, chat) {
   const box = page.locator(".chat").nth(chat);
   await box.locator("textarea").fill(question);
   await box.locator(".composer button").click();
+  return box;
+}
+export async function answerOf(page, box) {
   const turn = box.locator(".turn.assistant").last();
   await turn.and(page.locator("[aria-busy=false]")).waitFor({ timeout: 60000 });
   return (await turn.locator(".part.final").allInnerTexts()).join("\n").trim();

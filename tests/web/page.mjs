@@ -1,7 +1,7 @@
 // page.mjs - the page in Chromium: from a click to tokens, on the CPU; bytes and their mishaps; controls; replay. node tests/web/page.mjs [NAME]
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { ANSWER, ask, browser, DATE, equal, errorText, finish, loaded, matches, ok, open, QUESTION, ready, ROOT, start, test } from "./harness.mjs";
+import { ANSWER, answerOf, ask, browser, DATE, equal, errorText, finish, loaded, matches, ok, open, put, QUESTION, ready, ROOT, start, test } from "./harness.mjs";
 
 const MODEL = fileURLToPath(new URL("models/demo-gptoss.gguf", ROOT)), SIZE = readFileSync(MODEL).length, CHUNK = 4 << 20;
 const NO_RANGE = "Host does not support Range/CORS. Use `gossamer serve` or a compatible host.";
@@ -214,8 +214,8 @@ await test("two chats side by side", async () => {
   await loaded(page);
   await page.click("#split");
   equal(await page.locator(".chat").count(), 2);
-  const [a, b] = await Promise.all([ask(page, QUESTION, 0), ask(page, "What is 12 + 30?", 1)]);
-  equal([a, b], [ANSWER, "12 + 30 = 42."]);
+  const boxes = [await put(page, QUESTION, 0), await put(page, "What is 12 + 30?", 1)];
+  equal(await Promise.all(boxes.map(b => answerOf(page, b))), [ANSWER, "12 + 30 = 42."]);
   await page.close();
 });
 
