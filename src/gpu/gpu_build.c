@@ -91,6 +91,14 @@ static int plain(goss_gpu_state *s, goss_call *c, const char *file, const char *
     return make_group(s, c, buffers, (int)strlen(bindings) - 1, err);
 }
 
+int goss_gpu_plain_call(goss_gpu_state *s, goss_call *c, const char *file, const char *bindings, const char *defines, const void *params, size_t n_params,
+                        const int *buffers, goss_error *err)
+{
+    return plain(s, c, file, bindings, defines, params, n_params, buffers, err);
+}
+
+void goss_gpu_layout_defines(goss_buf *d, int layout) { layout_defines(d, layout); }
+
 /* matvec for 1, 4 and 16 rows at once. */
 static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, const goss_matrix *m, int piece, const uint32_t *params, size_t n_params,
                   const int *buffers, goss_error *err)
@@ -326,6 +334,7 @@ static int build_activations(goss_gpu_state *s, goss_error *err)
     const uint64_t parts = few * GOSS_GPU_CHUNKS > rows ? few * GOSS_GPU_CHUNKS : rows, vocab = (uint64_t)hp->n_vocab;
     const uint64_t slots = (uint64_t)s->config.max_slots, pages = (uint64_t)s->config.max_kv / GOSS_KV_PAGE + 2;
     const uint64_t table = (uint64_t)(hp->n_layer ? hp->n_layer : 1) * (uint64_t)(hp->n_expert ? hp->n_expert : 1);
+    const uint64_t hidden = k * (uint64_t)hp->n_ff, wide = (uint64_t)hp->n_embd > nq ? (uint64_t)hp->n_embd : nq, widest = hidden > wide ? hidden : wide;
     s->cap_step_words = (uint32_t)(GOSS_STEP_HEADER + rows * (GOSS_ROW_WORDS + 1 + (uint64_t)hp->rope_dim) + slots * (2 * pages + 16 + 2 * GOSS_BIAS_MAX) + 64);
     const struct { int *id; uint64_t size; const char *label; } list[] = {
         { &s->step, s->cap_step_words * 4ull, "step" }, { &s->x, rows * (uint64_t)hp->n_embd * 4, "residual" }, { &s->xn, rows * (uint64_t)hp->n_embd * 4, "normalised" },
@@ -336,6 +345,7 @@ static int build_activations(goss_gpu_state *s, goss_error *err)
         { &s->xs, few * vocab * 4, "sampler's logits" }, { &s->chunk, few * (vocab / GOSS_CHUNK_TOKENS + 1) * GOSS_CHUNK_WORDS * 4, "sampler's chunks" },
         { &s->pick, rows * GOSS_PICK_WORDS * 4, "picks" }, { &s->exp2, 4096 * 4, "exp2" }, { &s->history, slots * ((uint64_t)s->config.max_kv + 1) * 4 + 4, "history" },
         { &s->mask_buf, slots * ((vocab + 31) / 32) * 4, "masks" }, { &s->out_small, (uint64_t)hp->n_embd * 4, "output norm" },
+        { &s->xq, rows * widest, "bytes of activations" }, { &s->xq_scale, rows * widest / 8, "their scales" }, { &s->tiles, goss_gpu_tiles_words(s) * 4, "tiles of experts" },
     };
     int r = 0;
     for (size_t i = 0; i < sizeof list / sizeof list[0] && !r; i++) r = make_buffer(s, list[i].id, list[i].size, RW, list[i].label, err);
@@ -357,7 +367,7 @@ int goss_gpu_build(goss_gpu_state *s, goss_error *err)
 {
     const goss_model *m = s->base.model;
     s->n_groups_max = (int)ceil_div((uint32_t)s->config.max_rows, GOSS_GPU_FEW);
-    const uint64_t slots = 64 + (uint64_t)m->hp.n_layer * (12 + 2 * GOSS_MAX_PIECES) + (uint64_t)s->n_groups_max * (3 + GOSS_MAX_PIECES) + GOSS_MAX_PIECES;
+    const uint64_t slots = 64 + (uint64_t)m->hp.n_layer * (24 + 6 * GOSS_MAX_PIECES) + (uint64_t)s->n_groups_max * (3 + GOSS_MAX_PIECES) + GOSS_MAX_PIECES;
     const uint32_t loader[64] = { 0 };
     goss_gpu_params(s, loader, sizeof loader);         /* slot 0 */
     int r = make_buffer(s, &s->params, slots * 256, GOSS_GPU_UNIFORM | GOSS_GPU_COPY_DST, "parameters", err);
@@ -370,6 +380,7 @@ int goss_gpu_build(goss_gpu_state *s, goss_error *err)
     if (!r) r = embed_calls(s, err);
     for (int i = 0; i < m->hp.n_layer && !r; i++) r = build_layer(s, i, err);
     if (!r) r = head_calls(s, err);
+    if (!r) r = goss_gpu_tiles_build(s, err);
     if (!r && s->n_params > slots) r = goss_fail(err, GOSS_ELIMIT, -1, "more GPU parameters than planned");
     if (!r) r = goss_gpu_write(s->gpu, s->params, 0, s->param_bytes, (uint64_t)s->n_params * 256);
     if (!r) r = goss_gpu_write(s->gpu, s->exp2, 0, goss_sample_exp2(), 4096 * 4);

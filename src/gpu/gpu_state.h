@@ -1,4 +1,4 @@
-/* gpu_state.h - the gpu backend's state, shared by its files: gpu_kernels.c (pipelines), gpu_build.c (buffers, matrices, calls),
+/* gpu_state.h - the gpu backend's state, shared by its files: gpu_kernels.c (pipelines), gpu_build.c (buffers, matrices, calls), gpu_tiles.c (calls for many rows),
  * gpu_load.c (weights), gpu_step.c (recording a step), stage_gpu.c (the backend's table, submitting and polling). */
 #ifndef GOSS_GPU_STATE_H
 #define GOSS_GPU_STATE_H
@@ -19,6 +19,9 @@ typedef struct goss_matrix {
  * bytes: of weights that it reads, `times` over; times 0: for each y of the grid. */
 typedef struct goss_call { int kernel[GOSS_BATCHES]; int group; uint32_t params, grid[GOSS_BATCHES]; uint64_t bytes; int times; } goss_call;
 
+/* A product for many rows, and the quantizing before it (n_blocks 0: none). nt: outputs a tile; n: outputs. */
+typedef struct goss_tile_call { goss_call quantize, product; uint32_t n_blocks, nt, n; } goss_tile_call;
+
 typedef struct goss_gpu_layer {
     int small, kv, cls;
     uint32_t attn_norm, bqkv[3], bo, sinks, ffn_norm, router, router_b, up_b, down_b; /* floats into small, NONE when absent */
@@ -26,6 +29,8 @@ typedef struct goss_gpu_layer {
     goss_matrix qkv[3], wo, up, down;                  /* up: gate and up interleaved, of all slots */
     int n_qkv, n_slots;
     goss_call c_norm, c_qkv[3], c_attend, c_merge, c_wo, c_route, c_up[GOSS_MAX_PIECES], c_down[GOSS_MAX_PIECES], c_sum, c_ffn_norm;
+    goss_call t_rows, t_group, t_sum;                  /* steps of many rows: gpu_tiles.c */
+    goss_tile_call t_qkv[3], t_wo, t_up[GOSS_MAX_PIECES], t_down[GOSS_MAX_PIECES];
 } goss_gpu_layer;
 
 /* One tensor, or one piece of one, on its way to the device. matrix NULL: floats for the layer's small buffer (on the host first);
@@ -53,14 +58,14 @@ typedef struct goss_gpu_state {
     goss_gpu *gpu;
     int phase;
     unsigned mask;
-    int half_ok, subgroup, f16;                        /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
+    int half_ok, subgroup, f16, packed;                        /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
     uint64_t max_binding;
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;
     uint32_t wg, lanes, nr[GOSS_BATCHES];                            /* matvec: threads, threads a row, rows a group */
     /* buffers */
     int step, params, x, xn, qkv, att, part, stat, h, ysplit, rlogits, route, slots, logits, xs, chunk, pick, exp2,
-        history, mask_buf, dummy, staging, staging_back, query_buf, query_back, kv_temp, tap_back;
+        history, mask_buf, dummy, staging, staging_back, query_buf, query_back, kv_temp, tap_back, xq, xq_scale, tiles;
     uint8_t *param_bytes; uint32_t n_params, cap_params; /* slots of 256 bytes */
     goss_matrix tok, out; int tied;
     goss_gpu_layer *layers; int out_small;
@@ -96,6 +101,19 @@ int goss_gpu_probe(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN, 0 */
 /* gpu_build.c */
 int goss_gpu_build(goss_gpu_state *s, goss_error *err);
 uint32_t goss_gpu_params(goss_gpu_state *s, const void *words, size_t n_bytes); /* offset of a parameter slot */
+
+/* For gpu_tiles.c: one kernel with its parameters and buffers (the parameter buffer comes by itself); the defines of a layout. */
+int goss_gpu_plain_call(goss_gpu_state *s, goss_call *c, const char *file, const char *bindings, const char *defines, const void *params, size_t n_params,
+                        const int *buffers, goss_error *err);
+void goss_gpu_layout_defines(goss_buf *d, int layout);
+
+/* gpu_tiles.c: the stages of steps with more than GOSS_GPU_FEW rows, where they differ */
+int goss_gpu_tiles_build(goss_gpu_state *s, goss_error *err);
+uint64_t goss_gpu_tiles_words(const goss_gpu_state *s); /* of the buffer `tiles` */
+void goss_gpu_tiles_qkv(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t rows);
+void goss_gpu_tiles_wo(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t rows);
+void goss_gpu_tiles_experts(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t rows);
+void goss_gpu_tiles_ffn(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t rows);
 
 /* gpu_load.c */
 int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err);

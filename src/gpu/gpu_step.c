@@ -223,7 +223,8 @@ int goss_gpu_do_attn_in(goss_backend *b, goss_step *step, int layer)
     const goss_gpu_layer *l = &s->layers[layer];
     const goss_hparams *hp = &b->model->hp;
     goss_gpu_record(s, &l->c_norm, 0, 0, (uint32_t)step->n_rows, 1, 1);
-    for (int i = 0; i < l->n_qkv; i++) matvec(s, &l->c_qkv[i], step->n_rows, 0);
+    if (step->n_rows > GOSS_GPU_FEW) goss_gpu_tiles_qkv(s, l, (uint32_t)step->n_rows);
+    else for (int i = 0; i < l->n_qkv; i++) matvec(s, &l->c_qkv[i], step->n_rows, 0);
     return show(s, GOSS_STAGE_ATTN_IN, layer, s->qkv, step->n_rows, (hp->n_head + 2 * hp->n_head_kv) * hp->head_dim);
 }
 
@@ -253,7 +254,8 @@ int goss_gpu_do_attend(goss_backend *b, goss_step *step, int layer)
 int goss_gpu_do_attn_out(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
-    matvec(s, &s->layers[layer].c_wo, step->n_rows, 0);
+    if (step->n_rows > GOSS_GPU_FEW) goss_gpu_tiles_wo(s, &s->layers[layer], (uint32_t)step->n_rows);
+    else matvec(s, &s->layers[layer].c_wo, step->n_rows, 0);
     return show(s, GOSS_STAGE_ATTN_OUT, layer, s->x, step->n_rows, b->model->hp.n_embd);
 }
 
@@ -269,6 +271,10 @@ int goss_gpu_do_experts(goss_backend *b, goss_step *step, int layer)
     goss_gpu_state *s = of(b);
     const goss_gpu_layer *l = &s->layers[layer];
     const uint32_t rows = (uint32_t)step->n_rows, k = (uint32_t)b->model->hp.n_expert_used;
+    if (step->n_rows > GOSS_GPU_FEW) {
+        goss_gpu_tiles_experts(s, l, rows);
+        return show(s, GOSS_STAGE_EXPERTS, layer, s->x, step->n_rows, b->model->hp.n_embd);
+    }
     for (int i = 0; i < l->up.n_pieces; i++) goss_gpu_record(s, &l->c_up[i], 0, 0, l->c_up[i].grid[0], rows * k, 1);
     for (int i = 0; i < l->down.n_pieces; i++) goss_gpu_record(s, &l->c_down[i], 0, 0, l->c_down[i].grid[0], rows, 1);
     if (l->down.n_pieces > 1) goss_gpu_record(s, &l->c_sum, 0, 0, ((uint32_t)b->model->hp.n_embd + 63) / 64, rows, 1);
@@ -280,8 +286,11 @@ int goss_gpu_do_ffn(goss_backend *b, goss_step *step, int layer)
     goss_gpu_state *s = of(b);
     const goss_gpu_layer *l = &s->layers[layer];
     goss_gpu_record(s, &l->c_ffn_norm, 0, 0, (uint32_t)step->n_rows, 1, 1);
-    matvec(s, &l->c_up[0], step->n_rows, 0);
-    matvec(s, &l->c_down[0], step->n_rows, 0);
+    if (step->n_rows > GOSS_GPU_FEW) goss_gpu_tiles_ffn(s, l, (uint32_t)step->n_rows);
+    else {
+        matvec(s, &l->c_up[0], step->n_rows, 0);
+        matvec(s, &l->c_down[0], step->n_rows, 0);
+    }
     return show(s, GOSS_STAGE_FFN, layer, s->x, step->n_rows, b->model->hp.n_embd);
 }
 

@@ -25,6 +25,7 @@ static void tell_limits(goss_gpu_state *s)
 static void choose(goss_gpu_state *s)
 {
     const goss_gpu_limits *l = goss_gpu_get_limits(s->gpu);
+    s->packed = (l->features & GOSS_GPU_DOT4) != 0;
     s->f16 = (l->features & GOSS_GPU_F16) && s->config.kv_type != GOSS_F32;
     s->max_binding = l->max_binding < l->max_buffer ? l->max_binding : l->max_buffer;
     s->wg = l->is_cpu ? 64 : 128;

@@ -1,0 +1,38 @@
+// qkv_rows - after matmul made q | k | v of many rows in the matrix's order (dims that rotate together are neighbours): RoPE, the
+// usual order, and k and v into the pages of the layer. One head of one row a workgroup, in place. Grid: (n_head + 2 n_kv, rows).
+struct P { stride: u32, n_head: u32, n_kv: u32, head_dim: u32, rope_dim: u32, adjacent: u32, cls: u32 }
+@group(0) @binding(0) var<uniform> p: P;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read_write> qkv: array<f32>;
+@group(0) @binding(3) var<storage, read_write> kv: array<$KVT>;
+#include step.inc.wgsl
+var<workgroup> v: array<f32, 256>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let head = group.x;
+    let row = group.y;
+    let base = row * p.stride + head * p.head_dim;
+    for (var d = t; d < p.head_dim; d += 64u) { v[d] = qkv[base + d]; }
+    workgroupBarrier();
+    let is_v = head >= p.n_head + p.n_kv;
+    let half_dim = p.rope_dim / 2u;
+    let table = step[4] + row * p.rope_dim;
+    let at = row_pos(row) % 64u;
+    for (var d = t; d < p.head_dim; d += 64u) {
+        var out = v[d];
+        if (!is_v && d < p.rope_dim) {
+            let i = select(d % half_dim, d / 2u, p.adjacent == 1u);
+            let first = select(d < half_dim, (d & 1u) == 0u, p.adjacent == 1u);
+            let c = bitcast<f32>(step[table + i]);
+            let s = bitcast<f32>(step[table + half_dim + i]);
+            out = select(v[2u * i + 1u] * c + v[2u * i] * s, v[2u * i] * c - v[2u * i + 1u] * s, first);
+        }
+        qkv[base + d] = out;
+        if (head >= p.n_head) {
+            let k = head - p.n_head - select(0u, p.n_kv, is_v);
+            let page = ((row_page(row, p.cls, row_pos(row) / 64u) * p.n_kv + k) * 2u + u32(is_v)) * 64u * p.head_dim;
+            kv[page + select((d / 4u) * 256u + at * 4u + d % 4u, at * p.head_dim + d, is_v)] = $KVT(out);
+        }
+    }
+}
