@@ -14,6 +14,8 @@ var<workgroup> first: array<u32, 256>;
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) t: u32) {
     let n = step[0] * p.top_k;
+    atomicStore(&count[t], 0u);                      // workgroup memory may hold anything: the device is asked not to clear it
+    workgroupBarrier();
     for (var i = t; i < n; i += 256u) {
         let slot = route[i].x;
         if (slot < p.n_slots) { atomicAdd(&count[slot], 1u); }
