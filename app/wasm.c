@@ -1,6 +1,7 @@
 /* wasm.c - what the module exports to JavaScript: one engine and its sessions behind numbers and JSON.
  *
- * JavaScript writes requests into memory from goss_wasm_alloc and calls; answers come through two imports, whose bytes are
+ * JavaScript writes requests into memory from goss_wasm_alloc and calls; answers come through two imports,
+ * whose bytes are
  * valid during the call: goss.telemetry (the engine's lines, untouched) and goss.emit (objects with a `kind`):
  *   {kind:"info"|"stats"|"tokens"|"text", ...}   the answer to the call that is running
  *   {kind:"error", code, name, message, position} before a call returns a negative code
@@ -120,28 +121,41 @@ void goss_wasm_info(void) {
     begin("info");
     put_cstr("name", m.name), put_cstr("arch", m.arch), put_cstr("type", m.type), put_cstr("backend", m.backend);
     put_cstr("level", m.level), put_cstr("chat", m.chat);
-    goss_buf_printf(&out, ",\"n_layer\":%d,\"n_embd\":%d,\"n_head\":%d,\"n_head_kv\":%d,\"head_dim\":%d,\"n_ff\":%d", m.n_layer, m.n_embd,
-                    m.n_head, m.n_head_kv, m.head_dim, m.n_ff);
-    goss_buf_printf(&out, ",\"n_expert\":%d,\"n_expert_used\":%d,\"n_vocab\":%d,\"n_ctx\":%d,\"window\":%d,\"max_kv\":%d,\"n_threads\":%d",
+    goss_buf_printf(
+        &out, ",\"n_layer\":%d,\"n_embd\":%d,\"n_head\":%d,\"n_head_kv\":%d,\"head_dim\":%d,\"n_ff\":%d",
+        m.n_layer, m.n_embd, m.n_head, m.n_head_kv, m.head_dim, m.n_ff);
+    goss_buf_printf(&out,
+                    ",\"n_expert\":%d,\"n_expert_used\":%d,\"n_vocab\":%d,\"n_ctx\":%d,\"window\":%d,\"max_"
+                    "kv\":%d,\"n_threads\":%d",
                     m.n_expert, m.n_expert_used, m.n_vocab, m.n_ctx, m.window, m.max_kv, m.n_threads);
-    goss_buf_printf(&out, ",\"n_params\":%lld,\"file_bytes\":%llu,\"resident_bytes\":%llu,\"kv_bytes\":%llu,\"step_bytes\":%llu",
-                    (long long)m.n_params, (unsigned long long)m.file_bytes, (unsigned long long)m.resident_bytes,
-                    (unsigned long long)m.kv_bytes, (unsigned long long)m.step_bytes);
+    goss_buf_printf(&out,
+                    ",\"n_params\":%lld,\"file_bytes\":%llu,\"resident_bytes\":%llu,\"kv_bytes\":%llu,\"step_"
+                    "bytes\":%llu",
+                    (long long)m.n_params, (unsigned long long)m.file_bytes,
+                    (unsigned long long)m.resident_bytes, (unsigned long long)m.kv_bytes,
+                    (unsigned long long)m.step_bytes);
     end();
 }
 
 void goss_wasm_stats(void) {
     goss_stats s;
     goss_engine_stats(engine, &s);
-    goss_buf_printf(begin("stats"), ",\"n_steps\":%llu,\"n_rows\":%llu,\"n_prompt_tokens\":%llu,\"n_reused_tokens\":%llu,\"n_generated_tokens\":%llu",
-                    (unsigned long long)s.n_steps, (unsigned long long)s.n_rows, (unsigned long long)s.n_prompt_tokens,
-                    (unsigned long long)s.n_reused_tokens, (unsigned long long)s.n_generated_tokens);
-    goss_buf_printf(&out, ",\"n_drafted\":%llu,\"n_accepted\":%llu,\"prefill_ms\":%.3f,\"decode_ms\":%.3f,\"kv_bytes_used\":%llu,\"gpu_bytes\":%llu",
-                    (unsigned long long)s.n_drafted, (unsigned long long)s.n_accepted, s.prefill_ms, s.decode_ms,
-                    (unsigned long long)s.kv_bytes_used, (unsigned long long)s.gpu_bytes);
-    goss_buf_printf(&out, ",\"expert_hits\":%llu,\"expert_misses\":%llu,\"expert_evictions\":%llu,\"n_sessions\":%d,\"n_active\":%d,\"load_progress\":%.4f",
-                    (unsigned long long)s.expert_hits, (unsigned long long)s.expert_misses, (unsigned long long)s.expert_evictions,
-                    s.n_sessions, s.n_active, s.load_progress);
+    goss_buf_printf(begin("stats"),
+                    ",\"n_steps\":%llu,\"n_rows\":%llu,\"n_prompt_tokens\":%llu,\"n_reused_tokens\":%llu,\"n_"
+                    "generated_tokens\":%llu",
+                    (unsigned long long)s.n_steps, (unsigned long long)s.n_rows,
+                    (unsigned long long)s.n_prompt_tokens, (unsigned long long)s.n_reused_tokens,
+                    (unsigned long long)s.n_generated_tokens);
+    goss_buf_printf(&out,
+                    ",\"n_drafted\":%llu,\"n_accepted\":%llu,\"prefill_ms\":%.3f,\"decode_ms\":%.3f,\"kv_"
+                    "bytes_used\":%llu,\"gpu_bytes\":%llu",
+                    (unsigned long long)s.n_drafted, (unsigned long long)s.n_accepted, s.prefill_ms,
+                    s.decode_ms, (unsigned long long)s.kv_bytes_used, (unsigned long long)s.gpu_bytes);
+    goss_buf_printf(&out,
+                    ",\"expert_hits\":%llu,\"expert_misses\":%llu,\"expert_evictions\":%llu,\"n_sessions\":%"
+                    "d,\"n_active\":%d,\"load_progress\":%.4f",
+                    (unsigned long long)s.expert_hits, (unsigned long long)s.expert_misses,
+                    (unsigned long long)s.expert_evictions, s.n_sessions, s.n_active, s.load_progress);
     end();
 }
 
@@ -198,7 +212,8 @@ int goss_wasm_render(const char *json, int n) {
 static void put_token_text(const int32_t *tokens, int n) {
     char small[256], *text = small;
     int len = goss_detokenize(engine, tokens, n, small, (int)sizeof small);
-    if (len > (int)sizeof small && (text = goss_mem_alloc((size_t)len))) len = goss_detokenize(engine, tokens, n, text, len);
+    if (len > (int)sizeof small && (text = goss_mem_alloc((size_t)len)))
+        len = goss_detokenize(engine, tokens, n, text, len);
     put_text("text", text ? text : "", text && len > 0 ? (size_t)len : 0);
     if (text != small) goss_mem_free(text);
 }
@@ -234,7 +249,9 @@ int goss_wasm_session_prompt(int i, const char *json, int n) {
     ids t = { 0 };
     int rc = session(i) ? goss_wasm_request_read(&r, json, (size_t)n, &err) : GOSS_ESTATE;
     if (!session(i)) return failed(rc, &err);
-    if (!rc) rc = r.raw ? tokenize((const char *)r.prompt.data, r.prompt.len, r.tokenize_flags, &t) : render(json, (size_t)n, &t, &err);
+    if (!rc)
+        rc = r.raw ? tokenize((const char *)r.prompt.data, r.prompt.len, r.tokenize_flags, &t)
+                   : render(json, (size_t)n, &t, &err);
     if (!rc) rc = goss_session_prompt(sessions[i], t.v, t.n, &r.params, &err);
     goss_mem_free(t.v);
     goss_wasm_request_free(&r);
@@ -244,7 +261,8 @@ int goss_wasm_session_prompt(int i, const char *json, int n) {
 static void put_top(const goss_event *e) {
     goss_buf_str(&out, ",\"top\":[");
     for (int i = 0; i < e->n_top; i++) {
-        goss_buf_printf(&out, "%s{\"token\":%d,\"logprob\":%.5g", i ? "," : "", e->top[i].token, (double)e->top[i].logprob);
+        goss_buf_printf(&out, "%s{\"token\":%d,\"logprob\":%.5g", i ? "," : "", e->top[i].token,
+                        (double)e->top[i].logprob);
         put_token_text(&e->top[i].token, 1);
         goss_buf_str(&out, "}");
     }
@@ -257,19 +275,25 @@ static const char *stop_name(int stop) {
 }
 
 static void emit_event(int i, const goss_event *e) {
-    goss_buf_printf(begin(e->kind == GOSS_EVENT_TOKEN ? "token" : e->kind == GOSS_EVENT_PREFILL ? "prefill" : "done"), ",\"session\":%d", i);
-    if (e->kind == GOSS_EVENT_PREFILL) goss_buf_printf(&out, ",\"done\":%d,\"total\":%d,\"reused\":%d", e->n_done, e->n_total, e->n_reused);
+    goss_buf_printf(begin(e->kind == GOSS_EVENT_TOKEN     ? "token"
+                          : e->kind == GOSS_EVENT_PREFILL ? "prefill"
+                                                          : "done"),
+                    ",\"session\":%d", i);
+    if (e->kind == GOSS_EVENT_PREFILL)
+        goss_buf_printf(&out, ",\"done\":%d,\"total\":%d,\"reused\":%d", e->n_done, e->n_total, e->n_reused);
     else put_text("text", e->text ? e->text : "", e->text ? (size_t)e->n_text : 0);
     if (e->kind == GOSS_EVENT_TOKEN) {
-        goss_buf_printf(&out, ",\"token\":%d,\"position\":%d,\"message\":%d,\"logprob\":%.6g,\"entropy\":%.5g", e->token, e->position, e->message,
-                        (double)e->logprob, (double)e->entropy);
+        goss_buf_printf(&out,
+                        ",\"token\":%d,\"position\":%d,\"message\":%d,\"logprob\":%.6g,\"entropy\":%.5g",
+                        e->token, e->position, e->message, (double)e->logprob, (double)e->entropy);
         if (e->n_top) put_top(e);
     }
     if (e->kind != GOSS_EVENT_PREFILL) put_cstr("channel", e->channel), put_cstr("recipient", e->recipient);
     if (e->kind == GOSS_EVENT_DONE) {
         put_cstr("stop", stop_name(e->stop));
-        goss_buf_printf(&out, ",\"n_prompt\":%d,\"n_generated\":%d,\"prefill_ms\":%.3f,\"decode_ms\":%.3f,\"message\":%d", e->n_prompt,
-                        e->n_generated, e->prefill_ms, e->decode_ms, e->message);
+        goss_buf_printf(
+            &out, ",\"n_prompt\":%d,\"n_generated\":%d,\"prefill_ms\":%.3f,\"decode_ms\":%.3f,\"message\":%d",
+            e->n_prompt, e->n_generated, e->prefill_ms, e->decode_ms, e->message);
         if (e->stop == GOSS_STOP_ERROR) put_cstr("error", e->error.text);
     }
     end();

@@ -1,4 +1,5 @@
-/* wasm_request.c - JSON from JavaScript into goss_engine_config and goss_params. Unknown members are ignored, members of
+/* wasm_request.c - JSON from JavaScript into goss_engine_config and goss_params. Unknown members are
+ * ignored, members of
  * the wrong kind are refused by name, so that a typing error in a page is heard of. */
 #include "wasm_request.h"
 #include "../src/base/error.h"
@@ -23,7 +24,8 @@ static int get_f32(const goss_json *j, const char *key, float *out, goss_error *
 static int get_int(const goss_json *j, const char *key, int *out, goss_error *err) {
     double v = *out;
     int rc = number(j, key, &v, err);
-    if (!rc && !(v >= -2147483648.0 && v <= 2147483647.0)) return goss_fail(err, GOSS_EINVAL, -1, "%s is out of range", key);
+    if (!rc && !(v >= -2147483648.0 && v <= 2147483647.0))
+        return goss_fail(err, GOSS_EINVAL, -1, "%s is out of range", key);
     *out = rc ? *out : (int)v;
     return rc;
 }
@@ -36,7 +38,10 @@ static int get_u64(const goss_json *j, const char *key, uint64_t *out, goss_erro
     return rc;
 }
 
-static int get_flag(const goss_json *j, const char *key, int absent) { return goss_json_bool(j, goss_json_get(j, 0, key), absent); }
+static int get_flag(const goss_json *j, const char *key, int absent)
+{
+    return goss_json_bool(j, goss_json_get(j, 0, key), absent);
+}
 
 /* ---- requests ------------------------------------------------------------------------------------------ */
 static int read_stop(goss_wasm_request *r, goss_error *err) {
@@ -44,9 +49,11 @@ static int read_stop(goss_wasm_request *r, goss_error *err) {
     int node = goss_json_get(j, 0, "stop"), kind = goss_json_kind(j, node);
     int one = kind == GOSS_JSON_STRING ? node : kind == GOSS_JSON_ARRAY ? goss_json_first(j, node) : -1;
     for (int n = 0; one >= 0; one = kind == GOSS_JSON_ARRAY ? goss_json_next(j, one) : -1) {
-        if (n == GOSS_WASM_STOPS) return goss_fail(err, GOSS_ELIMIT, j->nodes[one].start, "at most %d stop texts", GOSS_WASM_STOPS);
+        if (n == GOSS_WASM_STOPS)
+            return goss_fail(err, GOSS_ELIMIT, j->nodes[one].start, "at most %d stop texts", GOSS_WASM_STOPS);
         r->stop_text[n] = GOSS_BUF(4096);
-        if (goss_json_string(j, one, &r->stop_text[n])) return goss_fail(err, GOSS_EINVAL, j->nodes[one].start, "stop must be texts");
+        if (goss_json_string(j, one, &r->stop_text[n]))
+            return goss_fail(err, GOSS_EINVAL, j->nodes[one].start, "stop must be texts");
         r->stop[n] = goss_buf_cstr(&r->stop_text[n]);
         r->params.stop = r->stop;
         r->params.n_stop = ++n;
@@ -61,7 +68,8 @@ static int read_bias(goss_wasm_request *r, goss_error *err) {
         int value = goss_json_next(j, key);
         double token;
         size_t len = j->nodes[key].end - j->nodes[key].start;
-        if (n == GOSS_WASM_BIASES) return goss_fail(err, GOSS_ELIMIT, -1, "at most %d tokens in logit_bias", GOSS_WASM_BIASES);
+        if (n == GOSS_WASM_BIASES)
+            return goss_fail(err, GOSS_ELIMIT, -1, "at most %d tokens in logit_bias", GOSS_WASM_BIASES);
         if (!goss_read_double(j->text + j->nodes[key].start, len, &token) || token < 0 || token > 2147483647.0)
             return goss_fail(err, GOSS_EINVAL, j->nodes[key].start, "logit_bias: names must be token ids");
         r->bias[n] = (goss_logit_bias){ (int32_t)token, (float)goss_json_number(j, value, 0) };
@@ -149,11 +157,14 @@ static int read_sources(goss_wasm_config *c, goss_error *err) {
     const goss_json *j = &c->json;
     int list = goss_json_get(j, 0, "sources");
     for (int s = goss_json_first(j, list); s >= 0; s = goss_json_next(j, s)) {
-        if (c->engine.n_sources == GOSS_WASM_SOURCES) return goss_fail(err, GOSS_ELIMIT, -1, "at most %d shards", GOSS_WASM_SOURCES);
+        if (c->engine.n_sources == GOSS_WASM_SOURCES)
+            return goss_fail(err, GOSS_ELIMIT, -1, "at most %d shards", GOSS_WASM_SOURCES);
         goss_source *out = &c->sources[c->engine.n_sources];
         double map = goss_json_number(j, goss_json_get(j, s, "map"), 0);
-        *out = (goss_source){ .ctx = (void *)(uintptr_t)c->engine.n_sources++, .name = get_text(c, s, "name"),
-                              .size = (uint64_t)goss_json_number(j, goss_json_get(j, s, "size"), 0), .map = (const void *)(uintptr_t)map };
+        *out = (goss_source){ .ctx = (void *)(uintptr_t)c->engine.n_sources++,
+                              .name = get_text(c, s, "name"),
+                              .size = (uint64_t)goss_json_number(j, goss_json_get(j, s, "size"), 0),
+                              .map = (const void *)(uintptr_t)map };
     }
     return c->engine.n_sources ? 0 : goss_fail(err, GOSS_EINVAL, -1, "no sources");
 }

@@ -7,7 +7,8 @@
 
 enum { GOSS_WASM_STOPS = 16, GOSS_WASM_BIASES = 300, GOSS_WASM_SOURCES = 64 };
 
-/* {messages | prompt, tools?, response_format?, max_tokens?, temperature?, ... } in the shape of OpenAI's requests, with
+/* {messages | prompt, tools?, response_format?, max_tokens?, temperature?, ... } in the shape of OpenAI's
+ * requests, with
  * top_k, min_p, repetition_penalty, ignore_stop, draft and prefill_only of ours. `raw` 1: prompt is plain text. */
 typedef struct goss_wasm_request {
     goss_json json;
@@ -21,7 +22,8 @@ typedef struct goss_wasm_request {
 int goss_wasm_request_read(goss_wasm_request *r, const char *text, size_t n, goss_error *err);
 void goss_wasm_request_free(goss_wasm_request *r);   /* also after a failed read */
 
-/* {sources:[{name, size, map?}], draft?, backend?, threads?, max_kv?, ...}; map is the address of the whole file's bytes. */
+/* {sources:[{name, size, map?}], draft?, backend?, threads?, max_kv?, ...}; map is the address of the whole
+ * file's bytes. */
 typedef struct goss_wasm_config {
     goss_json json;
     goss_engine_config engine;

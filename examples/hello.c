@@ -1,5 +1,6 @@
 /* hello.c - asks a model one question. Builds as C and as C++:
- *     cc hello.c $(pkg-config --cflags --libs gossamer) -o hello && ./hello model.gguf "What is the capital of France?" */
+ *     cc hello.c $(pkg-config --cflags --libs gossamer) -o hello && ./hello model.gguf "What is the capital
+ *     of France?" */
 #include <gossamer.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +28,9 @@ int main(int argc, char **argv)
         return 1;
     }
     /* A chat request as OpenAI's API has it. A real program escapes the text. */
-    snprintf(request, sizeof request, "{\"messages\":[{\"role\":\"user\",\"content\":\"%.3000s\"}],\"date\":\"2025-06-28\"}", question);
+    snprintf(request, sizeof request,
+             "{\"messages\":[{\"role\":\"user\",\"content\":\"%.3000s\"}],\"date\":\"2025-06-28\"}",
+             question);
     goss_params params = goss_params_default();
     params.chat = 1;
     params.temperature = 0;

@@ -114,10 +114,12 @@ GOSS_API void goss_engine_close(goss_engine **engine); /* closes its sessions to
  * or the error that stopped the engine (also in *err). */
 GOSS_API int goss_engine_poll(goss_engine *engine, int timeout_ms, goss_error *err);
 GOSS_API int goss_engine_state(const goss_engine *engine);
-/* Which lines on_telemetry is to get from now on; and, during a call of it, the session that the line is about (NULL: the engine). */
+/* Which lines on_telemetry is to get from now on; and, during a call of it, the session that the line is
+ * about (NULL: the engine). */
 GOSS_API void goss_engine_telemetry(goss_engine *engine, unsigned mask);
 GOSS_API const goss_session *goss_telemetry_session(const goss_engine *engine);
-/* Which attention map telemetry reports from now on; out of range is GOSS_EINVAL, without layer telemetry nothing happens. */
+/* Which attention map telemetry reports from now on; out of range is GOSS_EINVAL, without layer telemetry
+ * nothing happens. */
 GOSS_API int goss_engine_watch(goss_engine *engine, int layer, int head);
 GOSS_API void goss_engine_read_done(goss_engine *engine, uint64_t tag, int status);
 
@@ -143,7 +145,8 @@ GOSS_API void goss_engine_stats(const goss_engine *engine, goss_stats *out);
 /* ---- text ---------------------------------------------------------------------------------------------- */
 enum { GOSS_TOKENIZE_SPECIAL = 1 /* "<|start|>" in the text is the token, not its letters */, GOSS_TOKENIZE_BOS = 2 };
 /* Writes at most cap ids; returns how many the text has (call again with more room), or an error. */
-GOSS_API int goss_tokenize(const goss_engine *engine, const char *text, size_t n, unsigned flags, int32_t *ids, int cap);
+GOSS_API int goss_tokenize(const goss_engine *engine, const char *text, size_t n, unsigned flags,
+                           int32_t *ids, int cap);
 /* Writes at most cap bytes; returns how many there are. The bytes may end inside a UTF-8 sequence. */
 GOSS_API int goss_detokenize(const goss_engine *engine, const int32_t *ids, int n_ids, char *text, int cap);
 
@@ -151,8 +154,10 @@ GOSS_API int goss_detokenize(const goss_engine *engine, const int32_t *ids, int 
 /* Renders a conversation to tokens that end where the assistant begins. `json` (borrowed) is an object in the
  * shape of OpenAI's chat requests: {messages:[{role, content, reasoning_content?, tool_calls?, tool_call_id?,
  * name?}], tools?, reasoning_effort?, response_format?, builtin_tools?:["browser","python"], date?:"YYYY-MM-DD",
- * identity?, knowledge_cutoff?}. Returns the number of tokens, writing at most cap, or an error with the position in the JSON. */
-GOSS_API int goss_chat_render(const goss_engine *engine, const char *json, size_t n, int32_t *ids, int cap, goss_error *err);
+ * identity?, knowledge_cutoff?}. Returns the number of tokens, writing at most cap, or an error with the
+ * position in the JSON. */
+GOSS_API int goss_chat_render(const goss_engine *engine, const char *json, size_t n, int32_t *ids, int cap,
+                              goss_error *err);
 
 /* ---- sessions ------------------------------------------------------------------------------------------ */
 typedef struct goss_logit_bias { int32_t token; float bias; } goss_logit_bias;
@@ -170,22 +175,32 @@ typedef struct goss_params { /* start from goss_params_default() */
     int draft;                     /* 1: speculate (draft model, else n-grams) */
     const goss_logit_bias *bias; int n_bias;         /* borrowed */
     const char *const *stop; int n_stop;             /* borrowed: texts that end the generation, not emitted */
-    const char *json_schema;       /* borrowed: constrains the answer (chat: the final channel only); "{}" any JSON object */
-    const char *tools_json;        /* borrowed: the request's tools array: only these may be called ("[]": none; NULL: anybody); strict
+    /* borrowed: constrains the answer (chat: the final channel only); "{}" any JSON object */
+    const char *json_schema;
+    const char *
+        tools_json; /* borrowed: the request's tools array: only these may be called ("[]": none; NULL: anybody); strict
                                     * ones constrain their arguments */
 } goss_params;
 GOSS_API goss_params goss_params_default(void); /* temperature 1, top_p 1, repeat_penalty 1, everything else off */
 
 enum { GOSS_EVENT_TOKEN = 1, GOSS_EVENT_PREFILL = 2, GOSS_EVENT_DONE = 3 };
-enum { GOSS_STOP_NONE = 0, GOSS_STOP_EOS = 1, GOSS_STOP_TEXT = 2, GOSS_STOP_LENGTH = 3, GOSS_STOP_CALL = 4 /* a tool call */,
-       GOSS_STOP_CANCELED = 5, GOSS_STOP_ERROR = 6 };
+enum {
+    GOSS_STOP_NONE = 0,
+    GOSS_STOP_EOS = 1,
+    GOSS_STOP_TEXT = 2,
+    GOSS_STOP_LENGTH = 3,
+    GOSS_STOP_CALL = 4 /* a tool call */,
+    GOSS_STOP_CANCELED = 5,
+    GOSS_STOP_ERROR = 6
+};
 typedef struct goss_prob { int32_t token; float logprob; } goss_prob;
 typedef struct goss_event {
     int kind;
     /* TOKEN */
     int32_t token;                 /* -1: text only, held back from earlier tokens or recovered from a broken header */
     int position;
-    const char *text; int n_text;  /* whole UTF-8 characters that became final with this token; valid until the next call on the session.
+    const char *text;
+    int n_text; /* whole UTF-8 characters that became final with this token; valid until the next call on the session.
                                     * chat: content of the channel only, never header text */
     const char *channel;           /* chat: "analysis", "commentary", "final", "" in a header; else "" */
     const char *recipient;         /* chat: "functions.get_weather"; else "" */
@@ -205,20 +220,28 @@ GOSS_API int goss_session_open(goss_engine *engine, goss_session **out, goss_err
 GOSS_API void goss_session_close(goss_session **session);
 /* Begins a generation after the full token prefix (borrowed); what it shares with anything cached is reused.
  * With max_tokens < 0 the prompt is only prefilled. GOSS_ELIMIT when it does not fit the context. */
-GOSS_API int goss_session_prompt(goss_session *session, const int32_t *ids, int n, const goss_params *params, goss_error *err);
+GOSS_API int goss_session_prompt(goss_session *session, const int32_t *ids, int n, const goss_params *params,
+                                 goss_error *err);
 GOSS_API int goss_session_event(goss_session *session, goss_event *event); /* 1: an event, 0: none now */
-GOSS_API void goss_session_cancel(goss_session *session); /* a DONE event with GOSS_STOP_CANCELED follows within one step */
-GOSS_API int goss_session_tokens(const goss_session *session, int32_t *ids, int cap); /* what its KV holds; returns the count */
+/* a DONE event with GOSS_STOP_CANCELED follows within one step */
+GOSS_API void goss_session_cancel(goss_session *session);
+/* what its KV holds; returns the count */
+GOSS_API int goss_session_tokens(const goss_session *session, int32_t *ids, int cap);
 
 /* ---- parity and evaluation (block) --------------------------------------------------------------------- */
-/* Runs the tokens through the model from an empty cache, in chunks of `chunk` rows (0: one step), and gives the logits of
+/* Runs the tokens through the model from an empty cache, in chunks of `chunk` rows (0: one step), and gives
+ * the logits of
  * every position (all = 1) or of the last: n * n_vocab floats or n_vocab. Blocks. */
-GOSS_API int goss_eval(goss_engine *engine, const int32_t *ids, int n, int chunk, int all, float *logits, goss_error *err);
-/* As goss_eval, but shows what every stage of every layer put out, rows in order, as float rows (n_rows, width). stage: "embed",
- * "attn_out", "experts", "ffn": the residual; "attn_in": q, k (after RoPE), v; "attend"; "route": router logits; "head": logits of
+GOSS_API int goss_eval(goss_engine *engine, const int32_t *ids, int n, int chunk, int all, float *logits,
+                       goss_error *err);
+/* As goss_eval, but shows what every stage of every layer put out, rows in order, as float rows (n_rows,
+ * width). stage: "embed",
+ * "attn_out", "experts", "ffn": the residual; "attn_in": q, k (after RoPE), v; "attend"; "route": router
+ * logits; "head": logits of
  * the last row. layer is -1 for embed and head. Blocks. */
 typedef void (*goss_trace_fn)(void *ctx, const char *stage, int layer, const float *values, int n_rows, int width);
-GOSS_API int goss_trace(goss_engine *engine, const int32_t *ids, int n, int chunk, goss_trace_fn fn, void *ctx, goss_error *err);
+GOSS_API int goss_trace(goss_engine *engine, const int32_t *ids, int n, int chunk, goss_trace_fn fn,
+                        void *ctx, goss_error *err);
 
 /* ---- planning ------------------------------------------------------------------------------------------ */
 typedef struct goss_plan_info {
@@ -240,12 +263,15 @@ GOSS_API int goss_load(goss_engine **out, const char *path, goss_error *err); /*
 GOSS_API int goss_generate(goss_engine *engine, const char *prompt, const goss_params *params,
                            goss_token_fn on_token, goss_telemetry_fn on_telemetry, void *ctx, goss_error *err);
 /* Blocks. The answer's text (chat: the final channel) into out, NUL-terminated; returns its full length. */
-GOSS_API int goss_complete(goss_engine *engine, const char *prompt, const goss_params *params, char *out, int cap, goss_error *err);
+GOSS_API int goss_complete(goss_engine *engine, const char *prompt, const goss_params *params, char *out,
+                           int cap, goss_error *err);
 /* Blocks. As goss_complete, piece by piece; on_text returns non-zero to stop. */
 GOSS_API int goss_complete_stream(goss_engine *engine, const char *prompt, const goss_params *params,
                                   int (*on_text)(void *ctx, const char *text, int n), void *ctx, goss_error *err);
 /* Calls back for every GGUF model in a folder (first files of split sets only); returns how many. */
-GOSS_API int goss_list(const char *folder, void (*on_model)(void *ctx, const char *path, const goss_model_info *info), void *ctx, goss_error *err);
+GOSS_API int goss_list(const char *folder,
+                       void (*on_model)(void *ctx, const char *path, const goss_model_info *info), void *ctx,
+                       goss_error *err);
 
 #ifdef __cplusplus
 }

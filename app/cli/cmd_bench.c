@@ -101,7 +101,8 @@ static goss_session *begin(bench *b, int n_prompt, int n_new, goss_error *err)
     p.max_tokens = n_new;
     if (!ids) return NULL;
     random_tokens(b, ids, n_prompt);
-    if (goss_session_open(b->c.engine, &s, err) || goss_session_prompt(s, ids, n_prompt, &p, err)) goss_session_close(&s);
+    if (goss_session_open(b->c.engine, &s, err) || goss_session_prompt(s, ids, n_prompt, &p, err))
+        goss_session_close(&s);
     free(ids);
     return s;
 }
@@ -238,9 +239,11 @@ static int bench_sessions(bench *b, int n, goss_error *err)
 static void print_table(const bench *b)
 {
     const goss_model_info *m = &b->info;
-    printf("model     %s (%s, %s), %.2f B parameters, %.2f GB\n", m->name, m->arch, m->type, (double)m->n_params / 1e9, (double)m->file_bytes / 1e9);
+    printf("model     %s (%s, %s), %.2f B parameters, %.2f GB\n", m->name, m->arch, m->type,
+           (double)m->n_params / 1e9, (double)m->file_bytes / 1e9);
     printf("backend   %s (%s), %d threads\n", m->backend, m->level, m->n_threads);
-    printf("memory    %.1f GB/s read here; a token reads %.1f MB of weights\n", b->bandwidth / 1e9, (double)m->step_bytes / 1e6);
+    printf("memory    %.1f GB/s read here; a token reads %.1f MB of weights\n", b->bandwidth / 1e9,
+           (double)m->step_bytes / 1e6);
     printf("%-10s %8s %8s %12s %10s %9s %8s\n", "test", "tokens", "sessions", "tokens/s", "ms", "roofline", "experts");
     for (int i = 0; i < b->n_results; i++) {
         const result *r = &b->results[i];
@@ -257,14 +260,16 @@ static void print_json(const bench *b)
     const goss_model_info *m = &b->info;
     goss_buf name = GOSS_BUF(1024);
     goss_buf_json_string(&name, m->name, strlen(m->name));
-    printf("{\"model\":%s,\"arch\":\"%s\",\"type\":\"%s\",\"params\":%lld,\"file_bytes\":%llu,\"backend\":\"%s\",\"level\":\"%s\",\"threads\":%d,"
+    printf("{\"model\":%s,\"arch\":\"%s\",\"type\":\"%s\",\"params\":%lld,\"file_bytes\":%llu,\"backend\":\"%"
+           "s\",\"level\":\"%s\",\"threads\":%d,"
            "\"read_bytes_per_s\":%.0f,\"step_bytes\":%llu,\"results\":[",
-           goss_buf_cstr(&name), m->arch, m->type, (long long)m->n_params, (unsigned long long)m->file_bytes, m->backend, m->level, m->n_threads,
-           b->bandwidth, (unsigned long long)m->step_bytes);
+           goss_buf_cstr(&name), m->arch, m->type, (long long)m->n_params, (unsigned long long)m->file_bytes,
+           m->backend, m->level, m->n_threads, b->bandwidth, (unsigned long long)m->step_bytes);
     for (int i = 0; i < b->n_results; i++) {
         const result *r = &b->results[i];
-        printf("%s{\"test\":\"%s\",\"tokens\":%d,\"sessions\":%d,\"tokens_per_s\":%.3f,\"ms\":%.4f,\"roofline\":%.4f,\"experts\":%.2f}", i ? "," : "", r->kind,
-               r->length, r->sessions, r->per_second, r->ms, r->roofline, r->experts);
+        printf("%s{\"test\":\"%s\",\"tokens\":%d,\"sessions\":%d,\"tokens_per_s\":%.3f,\"ms\":%.4f,"
+               "\"roofline\":%.4f,\"experts\":%.2f}",
+               i ? "," : "", r->kind, r->length, r->sessions, r->per_second, r->ms, r->roofline, r->experts);
     }
     printf("]}\n");
     goss_buf_free(&name);
@@ -297,19 +302,28 @@ int goss_cmd_bench(int argc, char **argv)
     b->n_tokens = 64;
     b->repeats = 3;
     b->random = 42;
-    const goss_option options[] = {
-        { "--prefill", GOSS_OPT_STR, &prefill, .arg = "N,N,...", .help = "prompt lengths (128,512)" },
-        { "--depths", GOSS_OPT_STR, &depths, .arg = "N,N,...", .help = "tokens in front of the decoded ones (0,512)" },
-        { "--sessions", GOSS_OPT_STR, &sessions, .arg = "N,N,...", .help = "sessions at once (4,16); 0: none" },
-        { "--max-tokens,-n", GOSS_OPT_INT, &b->n_tokens, .arg = "N", .help = "tokens to decode (64)", .min = 1, .max = 100000 },
-        { "--repeat,-r", GOSS_OPT_INT, &b->repeats, .arg = "N", .help = "runs of each, the best counts (3)", .min = 1, .max = 1000 },
-        { "--json", GOSS_OPT_FLAG, &b->json, .help = "print one JSON object" },
-        { 0 } };
+    const goss_option options[] = { { "--prefill", GOSS_OPT_STR, &prefill, .arg = "N,N,...",
+                                      .help = "prompt lengths (128,512)" },
+                                    { "--depths", GOSS_OPT_STR, &depths, .arg = "N,N,...",
+                                      .help = "tokens in front of the decoded ones (0,512)" },
+                                    { "--sessions", GOSS_OPT_STR, &sessions, .arg = "N,N,...",
+                                      .help = "sessions at once (4,16); 0: none" },
+                                    { "--max-tokens,-n", GOSS_OPT_INT, &b->n_tokens, .arg = "N",
+                                      .help = "tokens to decode (64)", .min = 1, .max = 100000 },
+                                    { "--repeat,-r", GOSS_OPT_INT, &b->repeats, .arg = "N",
+                                      .help = "runs of each, the best counts (3)", .min = 1, .max = 1000 },
+                                    { "--json", GOSS_OPT_FLAG, &b->json, .help = "print one JSON object" },
+                                    { 0 } };
     goss_engine_options_init(&engine);
-    const goss_usage usage = { "bench", "[MODEL]", "Measures prefill and decode speed and the share of the memory roofline.", 0, 1, { options, engine.table } };
+    const goss_usage usage = {
+        "bench", "[MODEL]", "Measures prefill and decode speed and the share of the memory roofline.",
+        0,       1,         { options, engine.table }
+    };
     const int n = goss_options_read(&usage, argc, argv, args);
     int status = n < 0 ? ~n : goss_engine_options_finish(&engine, "bench", n ? args[0] : NULL);
-    if (n >= 0 && !status && (read_list(prefill, &b->prefill) || read_list(depths, &b->depths) || read_list(sessions, &b->sessions))) {
+    if (n >= 0 && !status &&
+        (read_list(prefill, &b->prefill) || read_list(depths, &b->depths) ||
+         read_list(sessions, &b->sessions))) {
         fputs("gossamer bench: a list should be numbers with commas between, as 128,512.\n", stderr);
         status = 2;
     }

@@ -1,5 +1,7 @@
-/* cmd_chat.c - gossamer chat: a conversation in the terminal. The history is kept as the messages of a chat request; each
- * turn is rendered whole and the engine reuses what it has computed. While the user types, the engine uses the idle time
+/* cmd_chat.c - gossamer chat: a conversation in the terminal. The history is kept as the messages of a chat
+ * request; each
+ * turn is rendered whole and the engine reuses what it has computed. While the user types, the engine uses
+ * the idle time
  * to compute the last turn in the form the next prompt will show it. */
 #include "commands.h"
 #include "session_cli.h"
@@ -166,7 +168,8 @@ static void load(talk *t, const char *path)
     fclose(f);
     goss_error err = { .position = -1 };
     const char *text = goss_buf_cstr(&json), *from = strstr(text, "\"messages\":["), *to = strrchr(text, ']');
-    if (!from || !to || goss_chat_render(t->c.engine, text, json.len, NULL, 0, &err) < 0) fprintf(stderr, "%s is not a saved conversation: %s\n", path, err.text);
+    if (!from || !to || goss_chat_render(t->c.engine, text, json.len, NULL, 0, &err) < 0)
+        fprintf(stderr, "%s is not a saved conversation: %s\n", path, err.text);
     else {
         goss_buf_clear(&t->messages);
         goss_buf_clear(&t->system);
@@ -180,9 +183,12 @@ static void stats(const talk *t)
 {
     goss_stats s;
     goss_engine_stats(t->c.engine, &s);
-    fprintf(stderr, "last answer: %d prompt tokens (%d reused) in %.0f ms, %d tokens in %.0f ms (%.1f/s); %llu of %llu drafted tokens accepted\n",
+    fprintf(stderr,
+            "last answer: %d prompt tokens (%d reused) in %.0f ms, %d tokens in %.0f ms (%.1f/s); %llu of "
+            "%llu drafted tokens accepted\n",
             t->done.n_prompt, t->done.n_reused, t->done.prefill_ms, t->done.n_generated, t->done.decode_ms,
-            t->done.decode_ms > 0 ? (t->done.n_generated - 1) * 1000 / t->done.decode_ms : 0.0, (unsigned long long)s.n_accepted, (unsigned long long)s.n_drafted);
+            t->done.decode_ms > 0 ? (t->done.n_generated - 1) * 1000 / t->done.decode_ms : 0.0,
+            (unsigned long long)s.n_accepted, (unsigned long long)s.n_drafted);
 }
 
 static int regenerate(talk *t)
@@ -196,7 +202,8 @@ static int regenerate(talk *t)
 
 static void set_effort(talk *t, const char *level)
 {
-    if (!strcmp(level, "low") || !strcmp(level, "medium") || !strcmp(level, "high")) snprintf(t->effort, sizeof t->effort, "%s", level);
+    if (!strcmp(level, "low") || !strcmp(level, "medium") || !strcmp(level, "high"))
+        snprintf(t->effort, sizeof t->effort, "%s", level);
     else fputs("/effort low, medium or high\n", stderr);
 }
 
@@ -206,11 +213,15 @@ static int slash(talk *t, char *line)
     while (*rest == ' ') *rest++ = 0;
     if (!strcmp(line, "/help") || !strcmp(line, "/?")) fputs(help_text, stderr);
     else if (!strcmp(line, "/quit") || !strcmp(line, "/exit") || !strcmp(line, "/bye")) t->quit = 1;
-    else if (!strcmp(line, "/clear") || !strcmp(line, "/new")) { t->messages.len = t->before_turn = t->last_user.len = 0; fputs("a new conversation\n", stderr); }
-    else if (!strcmp(line, "/effort")) set_effort(t, rest);
-    else if (!strcmp(line, "/system")) { goss_buf_clear(&t->system); goss_buf_str(&t->system, rest); }
-    else if (!strcmp(line, "/reasoning")) { t->show = !t->show; fprintf(stderr, "reasoning is %s\n", t->show ? "shown" : "folded"); }
-    else if (!strcmp(line, "/temp")) t->params.temperature = strtof(rest, NULL);
+    else if (!strcmp(line, "/clear") || !strcmp(line, "/new")) {
+        t->messages.len = t->before_turn = t->last_user.len = 0;
+        fputs("a new conversation\n", stderr);
+    } else if (!strcmp(line, "/effort")) set_effort(t, rest);
+    else if (!strcmp(line, "/system")) { goss_buf_clear(&t->system); goss_buf_str(&t->system, rest);
+    } else if (!strcmp(line, "/reasoning")) {
+        t->show = !t->show;
+        fprintf(stderr, "reasoning is %s\n", t->show ? "shown" : "folded");
+    } else if (!strcmp(line, "/temp")) t->params.temperature = strtof(rest, NULL);
     else if (!strcmp(line, "/regen")) return regenerate(t);
     else if (!strcmp(line, "/undo")) { t->messages.len = t->before_turn; t->last_user.len = 0; }
     else if (!strcmp(line, "/save") && *rest) save(t, rest);
@@ -226,7 +237,8 @@ static void idle(talk *t)
 {
     struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
     goss_error err;
-    while (isatty(STDIN_FILENO) && poll(&in, 1, 0) == 0 && !goss_cli_interrupted() && goss_engine_poll(t->c.engine, 0, &err) > 0) { }
+    while (isatty(STDIN_FILENO) && poll(&in, 1, 0) == 0 && !goss_cli_interrupted() &&
+           goss_engine_poll(t->c.engine, 0, &err) > 0) {}
 }
 
 /* One message, lines that end in \ joined. 1: there is one, 0: the end of the input, -1: interrupted. */
@@ -247,7 +259,9 @@ static int read_message(talk *t)
         size_t n = strlen(part);
         goss_buf_append(&t->line, part, n);
         if (n && part[n - 1] != '\n') continue;
-        while (t->line.len && (t->line.data[t->line.len - 1] == '\n' || t->line.data[t->line.len - 1] == '\r')) t->line.len--;
+        while (t->line.len &&
+               (t->line.data[t->line.len - 1] == '\n' || t->line.data[t->line.len - 1] == '\r'))
+            t->line.len--;
         if (!t->line.len || t->line.data[t->line.len - 1] != '\\') return 1;
         t->line.data[t->line.len - 1] = '\n';
     }
@@ -271,7 +285,8 @@ static void greet(const talk *t)
     if (!isatty(STDIN_FILENO)) return;
     goss_model_info m;
     goss_engine_info(t->c.engine, &m);
-    fprintf(stderr, "%s, %s on %s (%s), context %d. /help lists the commands.\n", m.name[0] ? m.name : "a model", m.arch, m.backend, m.level, m.max_kv);
+    fprintf(stderr, "%s, %s on %s (%s), context %d. /help lists the commands.\n",
+            m.name[0] ? m.name : "a model", m.arch, m.backend, m.level, m.max_kv);
 }
 
 int goss_cmd_chat(int argc, char **argv)
@@ -283,14 +298,17 @@ int goss_cmd_chat(int argc, char **argv)
     const goss_option options[] = {
         { "--prompt,-p", GOSS_OPT_STR, &first, .arg = "TEXT", .help = "the first message" },
         { "--system", GOSS_OPT_STR, &system, .arg = "TEXT", .help = "instructions" },
-        { "--effort", GOSS_OPT_STR, &effort, .arg = "LEVEL", .help = "how much it reasons (medium)", .choices = "low|medium|high" },
+        { "--effort", GOSS_OPT_STR, &effort, .arg = "LEVEL", .help = "how much it reasons (medium)",
+          .choices = "low|medium|high" },
         { "--date", GOSS_OPT_STR, &date, .arg = "YYYY-MM-DD", .help = "the date it is told (today)" },
         { "--show-reasoning", GOSS_OPT_FLAG, &show, .help = "show the reasoning" },
         { "--speculate", GOSS_OPT_FLAG, &speculate, .help = "draft tokens ahead (on with --draft)" },
-        { 0 } };
+        { 0 }
+    };
     goss_engine_options_init(&engine);
     goss_sampling_options_init(&sampling);
-    const goss_usage usage = { "chat", "[MODEL]", "A conversation in the terminal.", 0, 1, { options, sampling.table, engine.table } };
+    const goss_usage usage = { "chat", "[MODEL]", "A conversation in the terminal.",
+                               0,      1,         { options, sampling.table, engine.table } };
     const int n = goss_options_read(&usage, argc, argv, args);
     if (n < 0) return ~n;
     int status = goss_engine_options_finish(&engine, "chat", n ? args[0] : NULL);
@@ -308,7 +326,10 @@ int goss_cmd_chat(int argc, char **argv)
     status = goss_cli_open(&t.c, &engine, "chat", 0);
     if (status) return status;
     goss_error err;
-    if (goss_session_open(t.c.engine, &t.session, &err)) { goss_cli_close(&t.c, "chat"); return goss_cli_fail("chat", 1, &err); }
+    if (goss_session_open(t.c.engine, &t.session, &err)) {
+        goss_cli_close(&t.c, "chat");
+        return goss_cli_fail("chat", 1, &err);
+    }
     goss_cli_catch_interrupts();
     greet(&t);
     int failed = first ? say(&t, first, strlen(first)) : 0;

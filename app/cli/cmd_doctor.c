@@ -12,8 +12,12 @@
 /* ---- the machine ------------------------------------------------------------------------------------------- */
 static void show_cpu(void)
 {
-    static const struct { unsigned bit; const char *name; } names[] = {
-        { GOSS_CPU_AVX2, "avx2" }, { GOSS_CPU_AVX512VNNI, "avx512vnni" }, { GOSS_CPU_AMX, "amx" }, { GOSS_CPU_NEON, "neon" }, { GOSS_CPU_DOTPROD, "dotprod" } };
+    static const struct { unsigned bit; const char *name;
+    } names[] = { { GOSS_CPU_AVX2, "avx2" },
+                  { GOSS_CPU_AVX512VNNI, "avx512vnni" },
+                  { GOSS_CPU_AMX, "amx" },
+                  { GOSS_CPU_NEON, "neon" },
+                  { GOSS_CPU_DOTPROD, "dotprod" } };
     const unsigned have = goss_os_cpu_features();
     printf("cpu       %d cores,", goss_os_cores());
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -54,7 +58,8 @@ static void show_webgpu(const char *given, int verbose)
     beside[n > 0 ? n : 0] = 0;
     char *slash = strrchr(beside, '/');
     if (slash) snprintf(slash, 120, "/../../node_modules/bun-webgpu-linux-x64/libwebgpu_dawn.so");
-    const char *const names[] = { given ? given : "node_modules/bun-webgpu-linux-x64/libwebgpu_dawn.so", beside, "libwebgpu_dawn.so", "libwgpu_native.so", NULL };
+    const char *const names[] = { given ? given : "node_modules/bun-webgpu-linux-x64/libwebgpu_dawn.so",
+                                  beside, "libwebgpu_dawn.so", "libwgpu_native.so", NULL };
     show_library("webgpu", names, "the GPU can't be used natively; ./run fetches it, or give --webgpu PATH", verbose);
     static const char *const vulkan[] = { "libvulkan.so.1", "libvulkan.so", NULL };
     show_library("vulkan", vulkan, "apt install libvulkan1 mesa-vulkan-drivers", verbose);
@@ -72,8 +77,9 @@ static void show_fit(uint64_t available)
         const double have = (double)available;
         printf("%-13s needs %s: %s\n", models[i].name, need,
                have >= models[i].weights + models[i].kv ? "fits in memory"
-               : have >= models[i].dense + models[i].kv ? "runs from disk: the file is mapped, experts are read as they are needed, slowly"
-                                                        : "does not fit");
+               : have >= models[i].dense + models[i].kv
+                   ? "runs from disk: the file is mapped, experts are read as they are needed, slowly"
+                   : "does not fit");
     }
 }
 
@@ -87,11 +93,13 @@ static int show_plan(goss_engine_options *o, const char *path)
     char a[16], b[16], c[16];
     goss_human_bytes(a, (double)p.weight_bytes);
     goss_human_bytes(b, (double)p.expert_bytes);
-    printf("model     %s (%s, %s), %d layers, %d experts, context %d\n", m.name, m.arch, m.type, m.n_layer, m.n_expert, m.n_ctx);
+    printf("model     %s (%s, %s), %d layers, %d experts, context %d\n", m.name, m.arch, m.type, m.n_layer,
+           m.n_expert, m.n_ctx);
     printf("weights   %s, of them experts %s\n", a, b);
     goss_human_bytes(a, (double)p.resident_bytes);
     goss_human_bytes(b, (double)p.expert_cache_bytes);
-    printf("resident  %s%s%s\n", a, p.expert_cache_bytes ? ", room for paged experts " : "", p.expert_cache_bytes ? b : "");
+    printf("resident  %s%s%s\n", a, p.expert_cache_bytes ? ", room for paged experts " : "",
+           p.expert_cache_bytes ? b : "");
     goss_human_bytes(a, (double)p.kv_bytes);
     goss_human_bytes(b, (double)p.kv_token_bytes);
     goss_human_bytes(c, (double)m.step_bytes);
@@ -111,7 +119,10 @@ int goss_cmd_doctor(int argc, char **argv)
         { "--verbose,-v", GOSS_OPT_FLAG, &verbose, .help = "say where was looked" },
         { 0 } };
     goss_engine_options_init(&engine);
-    const goss_usage usage = { "doctor", "", "Shows what this machine has, what would fit and what is missing.", 0, 0, { options, engine.table } };
+    const goss_usage usage = {
+        "doctor", "", "Shows what this machine has, what would fit and what is missing.",
+        0,        0,  { options, engine.table }
+    };
     const int n = goss_options_read(&usage, argc, argv, NULL);
     if (n < 0) return ~n;
     if (plan) {
@@ -122,7 +133,9 @@ int goss_cmd_doctor(int argc, char **argv)
     const uint64_t available = show_memory();
     show_webgpu(engine.config.webgpu_path, verbose);
     char demo[1024];
-    printf("demo      %s\n", goss_demo_model(demo, sizeof demo) ? demo : "missing: models/demo-gptoss.gguf is not beside the program");
+    printf("demo      %s\n", goss_demo_model(demo, sizeof demo)
+                                 ? demo
+                                 : "missing: models/demo-gptoss.gguf is not beside the program");
     show_fit(available);
     return 0;
 }

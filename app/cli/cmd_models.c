@@ -28,8 +28,10 @@ static void show(void *ctx, const char *path, const goss_model_info *m)
         goss_buf_json_string(&b, file, (size_t)id);
         goss_buf_str(&b, ",\"name\":");
         goss_buf_json_string(&b, m->name, strlen(m->name));
-        printf("%s{\"path\":%s,\"arch\":\"%s\",\"type\":\"%s\",\"params\":%lld,\"bytes\":%llu,\"context_length\":%d}", l->n ? ",\n " : "[", goss_buf_cstr(&b),
-               m->arch, m->type, (long long)m->n_params, (unsigned long long)m->file_bytes, m->n_ctx);
+        printf("%s{\"path\":%s,\"arch\":\"%s\",\"type\":\"%s\",\"params\":%lld,\"bytes\":%llu,\"context_"
+               "length\":%d}",
+               l->n ? ",\n " : "[", goss_buf_cstr(&b), m->arch, m->type, (long long)m->n_params,
+               (unsigned long long)m->file_bytes, m->n_ctx);
         goss_buf_free(&b);
     } else {
         if (!l->n) printf("%-28s %-8s %-7s %9s %9s  %s\n", "id", "arch", "type", "size", "context", "path");
@@ -52,14 +54,23 @@ int goss_cmd_models(int argc, char **argv)
     lister l = { 0 };
     const char *args[16];
     const goss_option options[] = { { "--json", GOSS_OPT_FLAG, &l.json, .help = "as JSON" }, { 0 } };
-    const goss_usage usage = { "models", "[FOLDER...]", "Lists the models in folders: those given, else that of GPT_OSS_GGUF_PATH and the demo models'.", 0, 16, { options } };
+    const goss_usage usage = {
+        "models",
+        "[FOLDER...]",
+        "Lists the models in folders: those given, else that of GPT_OSS_GGUF_PATH and the demo models'.",
+        0,
+        16,
+        { options }
+    };
     const int n = goss_options_read(&usage, argc, argv, args);
     if (n < 0) return ~n;
     char own[1024], demo[1024], folder[1024];
     int n_folders = n, status = 0;
     const char *env = getenv("GPT_OSS_GGUF_PATH");
     if (!n && env && *env && folder_of(env, own, sizeof own)) args[n_folders++] = own;
-    if (!n && goss_demo_model(demo, sizeof demo) && folder_of(demo, folder, sizeof folder) && (n_folders == 0 || strcmp(folder, own) != 0)) args[n_folders++] = folder;
+    if (!n && goss_demo_model(demo, sizeof demo) && folder_of(demo, folder, sizeof folder) &&
+        (n_folders == 0 || strcmp(folder, own) != 0))
+        args[n_folders++] = folder;
     for (int i = 0; i < n_folders; i++) {
         goss_error err;
         if (goss_list(args[i], show, &l, &err) < 0) status = goss_cli_fail("models", 1, &err);

@@ -1,4 +1,5 @@
-/* cmd_run.c - gossamer run: one prompt, one answer. The answer's text alone goes to standard output; reasoning (dimmed on a
+/* cmd_run.c - gossamer run: one prompt, one answer. The answer's text alone goes to standard output;
+ * reasoning (dimmed on a
  * terminal, or when asked for), tool calls and figures go to standard error. */
 #include "commands.h"
 #include "session_cli.h"
@@ -62,7 +63,8 @@ static int read_stdin(goss_buf *b)
     return ferror(stdin) || b->failed;
 }
 
-static void chat_request(goss_buf *out, const char *prompt, size_t n, const char *system, const char *effort, const char *date)
+static void chat_request(goss_buf *out, const char *prompt, size_t n, const char *system, const char *effort,
+                         const char *date)
 {
     goss_buf messages = GOSS_BUF((size_t)1 << 26);
     char today[11];
@@ -98,9 +100,11 @@ static void print_json(const runner *r)
         goss_buf_str(&b, ",\"tool_call\":");
         goss_buf_json_string(&b, (const char *)r->calls.data, r->calls.len);
     }
-    goss_buf_printf(&b, ",\"stop_reason\":\"%s\",\"prompt_tokens\":%d,\"generated_tokens\":%d,\"prefill_ms\":%.2f,\"decode_ms\":%.2f,\"tokens_per_sec\":%.2f}\n",
-                    stop_name(r->done.stop), r->done.n_prompt, r->done.n_generated, r->done.prefill_ms, r->done.decode_ms,
-                    per_second(r->done.n_generated - 1, r->done.decode_ms));
+    goss_buf_printf(&b,
+                    ",\"stop_reason\":\"%s\",\"prompt_tokens\":%d,\"generated_tokens\":%d,\"prefill_ms\":%."
+                    "2f,\"decode_ms\":%.2f,\"tokens_per_sec\":%.2f}\n",
+                    stop_name(r->done.stop), r->done.n_prompt, r->done.n_generated, r->done.prefill_ms,
+                    r->done.decode_ms, per_second(r->done.n_generated - 1, r->done.decode_ms));
     fwrite(b.data, 1, b.len, stdout);
     goss_buf_free(&b);
 }
@@ -112,9 +116,11 @@ static void print_end(runner *r, int verbose)
     else if (r->last && r->last != '\n') putchar('\n');
     if (r->calls.len && !r->json) fprintf(stderr, "tool call: %s\n", goss_buf_cstr(&r->calls));
     if (!verbose) return;
-    fprintf(stderr, "%d prompt tokens in %.0f ms (%.1f/s), %d generated in %.0f ms (%.1f/s), stop: %s\n", r->done.n_prompt, r->done.prefill_ms,
-            per_second(r->done.n_prompt - r->done.n_reused, r->done.prefill_ms), r->done.n_generated, r->done.decode_ms,
-            per_second(r->done.n_generated - 1, r->done.decode_ms), stop_name(r->done.stop));
+    fprintf(stderr, "%d prompt tokens in %.0f ms (%.1f/s), %d generated in %.0f ms (%.1f/s), stop: %s\n",
+            r->done.n_prompt, r->done.prefill_ms,
+            per_second(r->done.n_prompt - r->done.n_reused, r->done.prefill_ms), r->done.n_generated,
+            r->done.decode_ms, per_second(r->done.n_generated - 1, r->done.decode_ms),
+            stop_name(r->done.stop));
 }
 
 static int generate(goss_cli_engine *c, const goss_params *p, const char *prompt, runner *r, int verbose)
@@ -124,7 +130,9 @@ static int generate(goss_cli_engine *c, const goss_params *p, const char *prompt
     const int rc = goss_generate(c->engine, prompt, p, on_event, NULL, r, &err);
     if (rc == 0) print_end(r, verbose);
     else end_reasoning(r);
-    const int status = rc == 0 ? (r->done.stop == GOSS_STOP_CANCELED ? 130 : 0) : goss_cli_fail("run", rc == GOSS_EINVAL || rc == GOSS_EUNSUPPORTED ? 2 : 1, &err);
+    const int status = rc == 0
+                           ? (r->done.stop == GOSS_STOP_CANCELED ? 130 : 0)
+                           : goss_cli_fail("run", rc == GOSS_EINVAL || rc == GOSS_EUNSUPPORTED ? 2 : 1, &err);
     goss_buf_free(&r->answer);
     goss_buf_free(&r->reasoning);
     goss_buf_free(&r->calls);
@@ -138,22 +146,33 @@ int goss_cmd_run(int argc, char **argv)
     const char *prompt = NULL, *system = NULL, *effort = NULL, *date = NULL, *args[1];
     int raw = 0, harmony = 1, json = 0, show = 0, verbose = 0, layers = 0;
     const goss_option options[] = {
-        { "--prompt,-p", GOSS_OPT_STR, &prompt, .arg = "TEXT", .help = "what to say (standard input when not given)" },
+        { "--prompt,-p", GOSS_OPT_STR, &prompt, .arg = "TEXT",
+          .help = "what to say (standard input when not given)" },
         { "--raw", GOSS_OPT_FLAG, &raw, .help = "continue the text, without a chat format" },
-        { "--harmony", GOSS_OPT_FLAG, &harmony, .help = "the model's chat format (the default)", .env = "GPT_OSS_GGUF_HARMONY" },
+        { "--harmony", GOSS_OPT_FLAG, &harmony, .help = "the model's chat format (the default)",
+          .env = "GPT_OSS_GGUF_HARMONY" },
         { "--system", GOSS_OPT_STR, &system, .arg = "TEXT", .help = "instructions" },
-        { "--effort", GOSS_OPT_STR, &effort, .arg = "LEVEL", .help = "how much it reasons (medium)", .choices = "low|medium|high" },
+        { "--effort", GOSS_OPT_STR, &effort, .arg = "LEVEL", .help = "how much it reasons (medium)",
+          .choices = "low|medium|high" },
         { "--date", GOSS_OPT_STR, &date, .arg = "YYYY-MM-DD", .help = "the date it is told (today)" },
         { "--show-reasoning", GOSS_OPT_FLAG, &show, .help = "print the reasoning on standard error" },
-        { "--speculate", GOSS_OPT_FLAG, &sampling.params.draft, .help = "draft tokens ahead (on with --draft)" },
+        { "--speculate", GOSS_OPT_FLAG, &sampling.params.draft,
+          .help = "draft tokens ahead (on with --draft)" },
         { "--telemetry-layers", GOSS_OPT_FLAG, &layers, .help = "telemetry of every layer too" },
         { "--json", GOSS_OPT_FLAG, &json, .help = "print one JSON object" },
         { "--verbose,-v", GOSS_OPT_FLAG, &verbose, .help = "print tokens and times on standard error" },
-        { 0 } };
+        { 0 }
+    };
     goss_engine_options_init(&engine);
     goss_sampling_options_init(&sampling);
-    const goss_usage usage = { "run", "[MODEL]", "Answers one prompt: the answer goes to standard output, all else to standard error.", 0, 1,
-                               { options, sampling.table, engine.table } };
+    const goss_usage usage = {
+        "run",
+        "[MODEL]",
+        "Answers one prompt: the answer goes to standard output, all else to standard error.",
+        0,
+        1,
+        { options, sampling.table, engine.table }
+    };
     const int n = goss_options_read(&usage, argc, argv, args);
     if (n < 0) return ~n;
     int status = goss_engine_options_finish(&engine, "run", n ? args[0] : NULL);
@@ -165,10 +184,16 @@ int goss_cmd_run(int argc, char **argv)
     p->draft |= engine.config.draft_path != NULL;
     goss_buf text = GOSS_BUF((size_t)1 << 26), request = GOSS_BUF((size_t)1 << 27);
     if (prompt) goss_buf_str(&text, prompt);
-    else if (read_stdin(&text)) { fprintf(stderr, "gossamer run: standard input cannot be read: %s.\n", strerror(errno)); return 1; }
+    else if (read_stdin(&text)) {
+        fprintf(stderr, "gossamer run: standard input cannot be read: %s.\n", strerror(errno));
+        return 1;
+    }
     if (p->chat) chat_request(&request, goss_buf_cstr(&text), text.len, system, effort, date);
     else goss_buf_append(&request, text.data, text.len);
-    runner r = { .answer = GOSS_BUF((size_t)1 << 28), .reasoning = GOSS_BUF((size_t)1 << 28), .calls = GOSS_BUF((size_t)1 << 28), .json = json };
+    runner r = { .answer = GOSS_BUF((size_t)1 << 28),
+                 .reasoning = GOSS_BUF((size_t)1 << 28),
+                 .calls = GOSS_BUF((size_t)1 << 28),
+                 .json = json };
     r.dim = isatty(STDERR_FILENO);
     r.show = show || (r.dim && !json);
     goss_cli_engine c;

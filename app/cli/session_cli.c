@@ -24,7 +24,8 @@ static int open_telemetry(goss_cli_engine *c, goss_engine_options *o, const char
     }
     o->config.on_telemetry = write_line;
     o->config.telemetry_ctx = c->telemetry;
-    o->config.telemetry_mask = GOSS_TELEMETRY_LOAD | GOSS_TELEMETRY_STAGES | GOSS_TELEMETRY_TOKENS | GOSS_TELEMETRY_KERNELS | (layers ? GOSS_TELEMETRY_LAYERS : 0);
+    o->config.telemetry_mask = GOSS_TELEMETRY_LOAD | GOSS_TELEMETRY_STAGES | GOSS_TELEMETRY_TOKENS |
+                               GOSS_TELEMETRY_KERNELS | (layers ? GOSS_TELEMETRY_LAYERS : 0);
     return 0;
 }
 

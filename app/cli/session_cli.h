@@ -1,4 +1,5 @@
-/* session_cli.h - what run, chat and bench share: an engine opened with its options, progress and telemetry file; Ctrl-C;
+/* session_cli.h - what run, chat and bench share: an engine opened with its options, progress and telemetry
+ * file; Ctrl-C;
  * chat requests as JSON. */
 #ifndef GOSS_CLI_SESSION_CLI_H
 #define GOSS_CLI_SESSION_CLI_H
@@ -7,7 +8,8 @@
 #include <stdio.h>
 
 typedef struct goss_cli_engine { goss_engine *engine; FILE *telemetry; } goss_cli_engine;
-/* Opens the model that o names (after goss_engine_options_finish) and waits until it is ready, with a progress bar where it
+/* Opens the model that o names (after goss_engine_options_finish) and waits until it is ready, with a
+ * progress bar where it
  * takes long. `layers`: 1 adds the per-layer telemetry. 0, or the exit status after an explanation. */
 int goss_cli_open(goss_cli_engine *c, goss_engine_options *o, const char *command, int layers);
 int goss_cli_close(goss_cli_engine *c, const char *command); /* 0, or 1 when the telemetry could not be written */

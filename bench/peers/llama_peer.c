@@ -1,7 +1,8 @@
 /* llama_peer.c - llama.cpp's own speed and tokens, through its C interface, to hold ours against. Built by llama.sh.
  *
  * usage: llama_peer LIBDIR MODEL bench THREADS N_PROMPT N_DECODE [REPEATS]    one line of JSON, medians
- *        llama_peer LIBDIR MODEL greedy THREADS N_DECODE ID...                greedy tokens with the gap of the best two logits
+ *        llama_peer LIBDIR MODEL greedy THREADS N_DECODE ID...                greedy tokens with the gap of
+ *        the best two logits
  * LIBDIR holds the package's libggml-cpu-*.so; the best one for this machine is chosen by ggml. */
 #include "ggml-backend.h"
 #include "llama.h"
@@ -50,7 +51,8 @@ static void bench(struct llama_context *ctx, int n_vocab, int n_prompt, int n_de
     llama_token *ids = malloc(sizeof *ids * (size_t)(n_prompt + 1));
     for (int r = -1; r < repeats; r++) {
         llama_memory_clear(llama_get_memory(ctx), true);
-        for (int i = 0; i < n_prompt; i++) ids[i] = (llama_token)((1000 + i * 7919LL) % (n_vocab < 199998 ? n_vocab * 3 / 4 : 199998));
+        for (int i = 0; i < n_prompt; i++)
+            ids[i] = (llama_token)((1000 + i * 7919LL) % (n_vocab < 199998 ? n_vocab * 3 / 4 : 199998));
         double t0 = now_ms();
         if (n_prompt) { decode(ctx, ids, n_prompt); (void)llama_get_logits_ith(ctx, -1); }
         if (r >= 0) pp[r] = n_prompt / (now_ms() - t0) * 1e3;
@@ -65,7 +67,8 @@ static void bench(struct llama_context *ctx, int n_vocab, int n_prompt, int n_de
     }
     qsort(pp, (size_t)repeats, sizeof *pp, compare);
     qsort(tg, (size_t)repeats, sizeof *tg, compare);
-    printf("{\"engine\":\"llama.cpp\",\"n_prompt\":%d,\"n_decode\":%d,\"prefill_tok_s\":%.2f,\"decode_tok_s\":%.2f,\"repeats\":%d}\n",
+    printf("{\"engine\":\"llama.cpp\",\"n_prompt\":%d,\"n_decode\":%d,\"prefill_tok_s\":%.2f,\"decode_tok_"
+           "s\":%.2f,\"repeats\":%d}\n",
            n_prompt, n_decode, pp[repeats / 2], tg[repeats / 2], repeats);
     free(ids);
 }

@@ -41,7 +41,8 @@ static void wake(word *w, word *asleep) {
 }
 
 static void work(goss_pool *p, int thread) {
-    for (int task; (task = atomic_fetch_add_explicit(&p->next.v, 1, memory_order_relaxed)) < p->n_tasks;) p->fn(p->ctx, task, thread);
+    for (int task; (task = atomic_fetch_add_explicit(&p->next.v, 1, memory_order_relaxed)) < p->n_tasks;)
+        p->fn(p->ctx, task, thread);
 }
 
 static void serve(goss_pool *p, int index) {

@@ -1,4 +1,5 @@
-/* body.h - all kernels of a level. A level's file includes its simd_*.h, defines K(name) as name##_level, and includes this. */
+/* body.h - all kernels of a level. A level's file includes its simd_*.h, defines K(name) as name##_level,
+ * and includes this. */
 #ifndef GOSS_CPU_BODY_H
 #define GOSS_CPU_BODY_H
 #include "kern.h"

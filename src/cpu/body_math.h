@@ -1,15 +1,18 @@
-/* body_math.h - norms, quantisation of activations, rotary positions, attention and activations, in the words of simd_*.h. */
+/* body_math.h - norms, quantisation of activations, rotary positions, attention and activations, in the
+ * words of simd_*.h. */
 #ifndef GOSS_CPU_BODY_MATH_H
 #define GOSS_CPU_BODY_MATH_H
 #include "kern.h"
 
-/* exp(x) = 2^n * exp(r), r in +-ln2/2, by a polynomial of degree 6: relative error under 3e-7. Below -87 it is 0, above 88 it stays there. */
+/* exp(x) = 2^n * exp(r), r in +-ln2/2, by a polynomial of degree 6: relative error under 3e-7. Below -87 it
+ * is 0, above 88 it stays there. */
 ALWAYS f8 f8_exp(f8 x)
 {
     const f8 c = f8_min(f8_max(x, f8_set1(-87.0f)), f8_set1(88.0f));
     const w8 n = w8_round(f8_mul(c, f8_set1(1.44269504f)));
     const f8 nf = f8_from_w8(n);
-    f8 r = f8_fma(nf, f8_set1(-0.693145752f), c);         /* ln2 in two parts; the first has 15 bits, so n * it is exact */
+    f8 r = f8_fma(nf, f8_set1(-0.693145752f),
+                  c); /* ln2 in two parts; the first has 15 bits, so n * it is exact */
     r = f8_fma(nf, f8_set1(-1.42860677e-6f), r);
     f8 p = f8_set1(1.0f / 720.0f);
     p = f8_fma(p, r, f8_set1(1.0f / 120.0f));
@@ -44,7 +47,8 @@ static void K(quantize)(const goss_acts *x, int first, const float *f, int n)
         const float top = f8_top(f8_max(f8_max(f8_abs(v0), f8_abs(v1)), f8_max(f8_abs(v2), f8_abs(v3))));
         const int some = top >= 1e-30f;
         const f8 id = f8_set1(some ? 127.0f / top : 0.0f);
-        const b32 q = b32_narrow(w8_round(f8_mul(v0, id)), w8_round(f8_mul(v1, id)), w8_round(f8_mul(v2, id)), w8_round(f8_mul(v3, id)));
+        const b32 q = b32_narrow(w8_round(f8_mul(v0, id)), w8_round(f8_mul(v1, id)), w8_round(f8_mul(v2, id)),
+                                 w8_round(f8_mul(v3, id)));
         int lo, hi;
         w8_sums(w8_dot(w8_zero(), q, b32_set1(1)), &lo, &hi);
         x->d[b] = some ? top / 127.0f : 0.0f;

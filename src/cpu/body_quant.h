@@ -1,7 +1,9 @@
 /* body_quant.h - what a block of 32 weights is, for every quantised type, in the words of simd_*.h.
  *
- * A block is 32 int8 values q with scales s (lanes 0-3 for its first 16 elements, 4-7 for the others) and, for types with
- * minima, m0 and m1 for the two halves: w = s * q + m. K-quants are read as eight such blocks a super-block. Exact: every
+ * A block is 32 int8 values q with scales s (lanes 0-3 for its first 16 elements, 4-7 for the others) and,
+ * for types with
+ * minima, m0 and m1 for the two halves: w = s * q + m. K-quants are read as eight such blocks a super-block.
+ * Exact: every
  * q fits int8, every s and m is the float product that REFERENCE.md 7 defines. */
 #ifndef GOSS_CPU_BODY_QUANT_H
 #define GOSS_CPU_BODY_QUANT_H
@@ -92,7 +94,8 @@ ALWAYS blk unpack_q2_k(const uint8_t *row, int b)
     const int i = b & 7, s0 = p[2 * i], s1 = p[2 * i + 1];
     const float d = f16_value(p + 80), dm = f16_value(p + 82);
     const b32 q = b32_shr(b32_load(p + 16 + (i >> 2) * 32), (i & 3) * 2, 3);
-    return (blk){ q, f8_halves(d * (float)(s0 & 15), d * (float)(s1 & 15)), -(dm * (float)(s0 >> 4)), -(dm * (float)(s1 >> 4)) };
+    return (blk){ q, f8_halves(d * (float)(s0 & 15), d * (float)(s1 & 15)), -(dm * (float)(s0 >> 4)),
+                  -(dm * (float)(s1 >> 4)) };
 }
 /* Scale j of 16: four low bits from bytes 0-7, two high ones from bytes 8-11. */
 ALWAYS float k3_scale(const uint8_t *b, int j, float d)

@@ -1,4 +1,5 @@
-/* body_tile.h - many activation rows: sixteen weight rows are unpacked once (pack_*) and multiplied with all of them (gemm).
+/* body_tile.h - many activation rows: sixteen weight rows are unpacked once (pack_*) and multiplied with all
+ * of them (gemm).
  *
  * A lane is a weight row, so sums need no reduction across lanes, and scales are loaded eight at a time. The integer
  * products of a block are exact; a bias b that pack added is taken back exactly, as b * (sum of the activations). */
@@ -9,7 +10,8 @@
 /* A block past the last row: nothing. */
 ALWAYS blk blk_zero(void) { return (blk){ b32_set1(0), f8_set1(0.0f), 0.0f, 0.0f }; }
 
-ALWAYS void pack_rows(goss_tile *t, const uint8_t *w, int64_t row_bytes, int n_rows, int n, unpack_fn unpack, int min, int groups, int small)
+ALWAYS void pack_rows(goss_tile *t, const uint8_t *w, int64_t row_bytes, int n_rows, int n, unpack_fn unpack,
+                      int min, int groups, int small)
 {
     const b32 bias = b32_set1(t->bias);
     for (int b = 0; b < n / GOSS_BLOCK; b++)
@@ -18,7 +20,8 @@ ALWAYS void pack_rows(goss_tile *t, const uint8_t *w, int64_t row_bytes, int n_r
             for (int j = 0; j < 8; j++) {
                 const int i = half * 8 + j;
                 const blk k = i < n_rows ? unpack(w + i * row_bytes, b) : blk_zero();
-                float lane[8], *s = t->s + (size_t)b * groups * GOSS_TILE_ROWS + i, *m = t->m + (size_t)b * groups * GOSS_TILE_ROWS + i;
+                float lane[8], *s = t->s + (size_t)b * groups * GOSS_TILE_ROWS + i,
+                               *m = t->m + (size_t)b * groups * GOSS_TILE_ROWS + i;
                 f8_store(lane, k.s);
                 s[0] = lane[0];
                 if (groups == 2) s[GOSS_TILE_ROWS] = lane[4];
@@ -92,7 +95,8 @@ ALWAYS void gemm8(f8 out[4], const goss_tile *t, int half, const int8_t *q, cons
     for (int j = 0; j < NM; j++) out[j] = acc[j];
 }
 
-ALWAYS void gemm_kind(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first, int m, int small, int groups, int min)
+ALWAYS void gemm_kind(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first, int m,
+                      int small, int groups, int min)
 {
     const int64_t nb = x->n / GOSS_BLOCK;
     for (int half = 0; half * 8 < t->n_rows; half++) {
@@ -105,7 +109,9 @@ ALWAYS void gemm_kind(float *y, int64_t y_stride, const goss_tile *t, const goss
             const int16_t *s = x->s + row * nb * 2;
             const int k = m - j < 4 ? m - j : 4;
             if (k == 4) gemm8(out, t, half, q, d, s, small, groups, min, 4);
-            else for (int i = 0; i < k; i++) gemm8(out + i, t, half, q + i * x->n, d + i * nb, s + i * nb * 2, small, groups, min, 1);
+            else
+                for (int i = 0; i < k; i++)
+                    gemm8(out + i, t, half, q + i * x->n, d + i * nb, s + i * nb * 2, small, groups, min, 1);
             for (int i = 0; i < k; i++) {
                 float lane[8], *to = y + (j + i) * y_stride + half * 8;
                 if (lanes == 8) { f8_store(to, out[i]); continue; }

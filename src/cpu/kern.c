@@ -25,10 +25,16 @@ static const rung ladder[] = {
 enum { N_RUNGS = sizeof ladder / sizeof *ladder };
 
 /* Names that --cpu-mask knows, whatever the machine. */
-static const struct { const char *name; unsigned drop; } masks[] = {
-    { "avx2", GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI | GOSS_CPU_AMX }, { "avx512vnni", GOSS_CPU_AVX512VNNI | GOSS_CPU_AMX },
-    { "amx", GOSS_CPU_AMX }, { "neon", GOSS_CPU_NEON | GOSS_CPU_DOTPROD }, { "dotprod", GOSS_CPU_DOTPROD },
-    { "simd128", GOSS_CPU_SIMD128 | GOSS_CPU_RELAXED }, { "relaxed", GOSS_CPU_RELAXED }, { "all", ~0u }, { "none", 0 } };
+static const struct { const char *name; unsigned drop;
+} masks[] = { { "avx2", GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI | GOSS_CPU_AMX },
+              { "avx512vnni", GOSS_CPU_AVX512VNNI | GOSS_CPU_AMX },
+              { "amx", GOSS_CPU_AMX },
+              { "neon", GOSS_CPU_NEON | GOSS_CPU_DOTPROD },
+              { "dotprod", GOSS_CPU_DOTPROD },
+              { "simd128", GOSS_CPU_SIMD128 | GOSS_CPU_RELAXED },
+              { "relaxed", GOSS_CPU_RELAXED },
+              { "all", ~0u },
+              { "none", 0 } };
 
 const char *goss_kern_rung(int i, unsigned *features)
 {

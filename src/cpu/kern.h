@@ -1,10 +1,13 @@
 /* kern.h - the kernel table: every hot loop of the CPU backend, once, as data.
  *
- * GOSS_KERN_LIST is the only place where a kernel's signature is written. From it come the dispatch table, the prototypes
- * and the list that gossamer-check walks. `_ref` computes in double and is the truth; `_c` is portable and always there.
+ * GOSS_KERN_LIST is the only place where a kernel's signature is written. From it come the dispatch table,
+ * the prototypes
+ * and the list that gossamer-check walks. `_ref` computes in double and is the truth; `_c` is portable and
+ * always there.
  *
  * Invariants
- * 1. The arithmetic order for one weight row and one activation row depends on neither the number of rows of a call nor on
+ * 1. The arithmetic order for one weight row and one activation row depends on neither the number of rows of
+ * a call nor on
  *    what else is in it: a row's result is bit-equal in any batch (matvec_* and attn; gemm among itself).
  * 2. Activations are int8 blocks of 32 with a float scale; products are exact in int32, scales are applied in float.
  * 3. No kernel allocates, reads past its inputs or writes past its outputs. Weights need no alignment. */
@@ -25,13 +28,15 @@ typedef struct goss_acts {
 } goss_acts;
 
 /* Sixteen weight rows unpacked for a product with many activation rows: w = s * (q - bias) + m.
- * q: for each block of 32 and each four of its elements: 16 rows of 4 bytes (an AVX-512 register, a row of an AMX tile).
+ * q: for each block of 32 and each four of its elements: 16 rows of 4 bytes (an AVX-512 register, a row of
+ * an AMX tile).
  *      block 0: [k 0..3][row 0..15][4]  [k 4..7][row 0..15][4] ... 512 bytes;  block 1: ...
  * s, m: (n / 32, groups, 16). Rows from n_rows on are zero. */
 typedef struct goss_tile {
     int n, n_rows;
     int groups;          /* scales a block: 1, or 2 (one for 16 elements) */
-    int has_min, small;  /* small: (q - bias) fits 0..31 once bias is added, so that four u8 * s8 pairs add up in int16 */
+    /* small: (q - bias) fits 0..31 once bias is added, so that four u8 * s8 pairs add up in int16 */
+    int has_min, small;
     int form, bias;      /* form: in, a GOSS_TILE_*; bias: out, what pack added to q */
     uint8_t *q; float *s, *m;   /* GOSS_TILE_BYTES */
 } goss_tile;
@@ -51,40 +56,61 @@ typedef struct goss_attn_q {
 } goss_attn_q;
 
 /* y[j * y_stride + i] = row i of w times row first + j of x, i < n_rows, j < m. */
-#define GOSS_MATVEC_ARGS (float *y, int64_t y_stride, const void *w, int64_t row_bytes, int n_rows, const goss_acts *x, int first, int m)
+#define GOSS_MATVEC_ARGS                                                                           \
+    (float *y, int64_t y_stride, const void *w, int64_t row_bytes, int n_rows, const goss_acts *x, \
+     int first, int m)
 /* Unpacks rows 0..n_rows-1 (at most 16) of n elements; sets all fields of t but form, q, s, m. */
 #define GOSS_PACK_ARGS (goss_tile *t, const void *w, int64_t row_bytes, int n_rows, int n)
 
 /* rmsnorm: dst = x / sqrt(mean(x^2) + eps) * w.
- * quantize: rows first.. of x (n a multiple of 32) from f: d = max|f| / 127, q = rint(f / d); blocks under 1e-30 become zero.
+ * quantize: rows first.. of x (n a multiple of 32) from f: d = max|f| / 127, q = rint(f / d); blocks under
+ * 1e-30 become zero.
  * gemm: y[j * y_stride + i] = row i of the tile times row first + j of x, i < t->n_rows, j < m. The tile must have the
  *   form that the same table's tile_form says.
  * rope: heads of head_dim floats in place; table: cos then sin of rope_dim / 2 pairs; half: see goss_hparams.rope_half.
  * attn: k (head_dim, 64 keys), v (64 keys, head_dim): the page's keys and values as floats. n_q independent queries.
- * swiglu: g' = min(g, limit), u' = clamp(u, +-limit), dst = g' / (1 + exp(-alpha g')) * (u' + 1). silu_mul: g / (1 + exp(-g)) * u.
+ * swiglu: g' = min(g, limit), u' = clamp(u, +-limit), dst = g' / (1 + exp(-alpha g')) * (u' + 1). silu_mul:
+ * g / (1 + exp(-g)) * u.
  * topk: the k largest logits, best first, lowest index first among equals, and their softmax.
  * axpy: y += a * x. */
-#define GOSS_KERN_LIST(X) \
-    X(void, rmsnorm, (float *dst, const float *x, const float *w, int n, float eps)) \
-    X(void, quantize, (const goss_acts *x, int first, const float *f, int n)) \
-    X(void, matvec_f32, GOSS_MATVEC_ARGS) X(void, matvec_f16, GOSS_MATVEC_ARGS) X(void, matvec_bf16, GOSS_MATVEC_ARGS) \
-    X(void, matvec_q4_0, GOSS_MATVEC_ARGS) X(void, matvec_q4_1, GOSS_MATVEC_ARGS) X(void, matvec_q5_0, GOSS_MATVEC_ARGS) \
-    X(void, matvec_q5_1, GOSS_MATVEC_ARGS) X(void, matvec_q8_0, GOSS_MATVEC_ARGS) X(void, matvec_q2_k, GOSS_MATVEC_ARGS) \
-    X(void, matvec_q3_k, GOSS_MATVEC_ARGS) X(void, matvec_q4_k, GOSS_MATVEC_ARGS) X(void, matvec_q5_k, GOSS_MATVEC_ARGS) \
-    X(void, matvec_q6_k, GOSS_MATVEC_ARGS) X(void, matvec_iq4_nl, GOSS_MATVEC_ARGS) X(void, matvec_mxfp4, GOSS_MATVEC_ARGS) \
-    X(void, pack_q4_0, GOSS_PACK_ARGS) X(void, pack_q4_1, GOSS_PACK_ARGS) X(void, pack_q5_0, GOSS_PACK_ARGS) \
-    X(void, pack_q5_1, GOSS_PACK_ARGS) X(void, pack_q8_0, GOSS_PACK_ARGS) X(void, pack_q2_k, GOSS_PACK_ARGS) \
-    X(void, pack_q3_k, GOSS_PACK_ARGS) X(void, pack_q4_k, GOSS_PACK_ARGS) X(void, pack_q5_k, GOSS_PACK_ARGS) \
-    X(void, pack_q6_k, GOSS_PACK_ARGS) X(void, pack_iq4_nl, GOSS_PACK_ARGS) X(void, pack_mxfp4, GOSS_PACK_ARGS) \
-    X(void, gemm, (float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first, int m)) \
-    X(void, rope, (float *x, const float *table, int n_heads, int head_dim, int rope_dim, int half)) \
-    X(void, attn, (goss_attn_q *q, int n_q, const float *k, const float *v, int head_dim, float scale)) \
-    X(void, f16_load, (float *dst, const uint16_t *src, int n)) \
-    X(void, f16_store, (uint16_t *dst, const float *src, int n)) \
-    X(void, swiglu, (float *dst, const float *g, const float *u, int n, float alpha, float limit)) \
-    X(void, silu_mul, (float *dst, const float *g, const float *u, int n)) \
-    X(void, topk, (int32_t *ids, float *weights, const float *logits, int n, int k)) \
-    X(void, axpy, (float *y, const float *x, float a, int n))
+#define GOSS_KERN_LIST(X)                                                                                   \
+    X(void, rmsnorm, (float *dst, const float *x, const float *w, int n, float eps))                        \
+    X(void, quantize, (const goss_acts *x, int first, const float *f, int n))                               \
+    X(void, matvec_f32, GOSS_MATVEC_ARGS)                                                                   \
+    X(void, matvec_f16, GOSS_MATVEC_ARGS) X(void, matvec_bf16, GOSS_MATVEC_ARGS) X(                         \
+        void, matvec_q4_0, GOSS_MATVEC_ARGS) X(void, matvec_q4_1, GOSS_MATVEC_ARGS)                         \
+        X(void, matvec_q5_0, GOSS_MATVEC_ARGS) X(void, matvec_q5_1, GOSS_MATVEC_ARGS) X(                    \
+            void, matvec_q8_0, GOSS_MATVEC_ARGS) X(void, matvec_q2_k, GOSS_MATVEC_ARGS)                     \
+            X(void, matvec_q3_k, GOSS_MATVEC_ARGS) X(void, matvec_q4_k, GOSS_MATVEC_ARGS) X(                \
+                void, matvec_q5_k, GOSS_MATVEC_ARGS) X(void, matvec_q6_k, GOSS_MATVEC_ARGS)                 \
+                X(void, matvec_iq4_nl, GOSS_MATVEC_ARGS) X(void, matvec_mxfp4, GOSS_MATVEC_ARGS) X(         \
+                    void, pack_q4_0, GOSS_PACK_ARGS) X(void, pack_q4_1, GOSS_PACK_ARGS)                     \
+                    X(void, pack_q5_0, GOSS_PACK_ARGS) X(void, pack_q5_1, GOSS_PACK_ARGS) X(                \
+                        void, pack_q8_0, GOSS_PACK_ARGS) X(void, pack_q2_k, GOSS_PACK_ARGS)                 \
+                        X(void, pack_q3_k, GOSS_PACK_ARGS) X(void, pack_q4_k, GOSS_PACK_ARGS)               \
+                            X(void, pack_q5_k, GOSS_PACK_ARGS) X(void, pack_q6_k, GOSS_PACK_ARGS)           \
+                                X(void, pack_iq4_nl, GOSS_PACK_ARGS) X(void, pack_mxfp4, GOSS_PACK_ARGS)    \
+                                    X(void, gemm,                                                           \
+                                      (float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x,  \
+                                       int first,                                                           \
+                                       int m)) X(void, rope,                                                \
+                                                 (float *x, const float *table, int n_heads, int head_dim,  \
+                                                  int rope_dim,                                             \
+                                                  int half)) X(void, attn,                                  \
+                                                               (goss_attn_q * q, int n_q, const float *k,   \
+                                                                const float *v, int head_dim, float scale)) \
+                                        X(void, f16_load, (float *dst, const uint16_t *src, int n))         \
+                                            X(void, f16_store, (uint16_t * dst, const float *src, int n))   \
+                                                X(void, swiglu,                                             \
+                                                  (float *dst, const float *g, const float *u, int n,       \
+                                                   float alpha, float limit))                               \
+                                                    X(void, silu_mul,                                       \
+                                                      (float *dst, const float *g, const float *u, int n))  \
+                                                        X(void, topk,                                       \
+                                                          (int32_t * ids, float *weights,                   \
+                                                           const float *logits, int n, int k))              \
+                                                            X(void, axpy,                                   \
+                                                              (float *y, const float *x, float a, int n))
 
 #define X(ret, name, args) ret (*name) args;
 typedef struct goss_kern { GOSS_KERN_LIST(X) int tile_form; } goss_kern;

@@ -1,10 +1,13 @@
 /* kern_amx.c - AMX int8 tiles for gemm: 16 weight rows by 16 activation rows by 32 products an instruction.
  *
- * A tile of weights (GOSS_TILE_SIGNED) is already what TDPBSSD wants as its second operand: row k holds four elements of each of
- * the 16 weight rows. A block of 32 is one instruction: its int32 results leave the tile to be scaled in float, since every block
+ * A tile of weights (GOSS_TILE_SIGNED) is already what TDPBSSD wants as its second operand: row k holds four
+ * elements of each of
+ * the 16 weight rows. A block of 32 is one instruction: its int32 results leave the tile to be scaled in
+ * float, since every block
  * has scales of its own. Two tiles of activations are in flight so that one is scaled while the other is multiplied.
  *   tmm0, tmm1   16 activation rows by 32 bytes   tmm2   8 by 64 bytes of weights   tmm4, tmm5   16 by 16 int32
- * Types with two scales a block (Q2_K, Q3_K, Q6_K) take signed products of AVX-512 VNNI over the same tiles; calls of few rows
+ * Types with two scales a block (Q2_K, Q3_K, Q6_K) take signed products of AVX-512 VNNI over the same tiles;
+ * calls of few rows
  * never come here (matvec is the lower levels').
  * The processor and the system must both allow tiles: goss_os_cpu_features asks for them. */
 #include "kern.h"
@@ -27,15 +30,20 @@ static void configure(int rows0, int rows1)
     _tile_loadconfig(&c);
 }
 
-/* sums (m rows of 16 int32) to floats: acc += sums * (weight scales * the row's scale), and minima times the row's sum. */
-ALWAYS void scale_rows(float *acc, const int32_t *sums, const float *ws, const float *wm, const float *d, const int16_t *s, int64_t nb, int m)
+/* sums (m rows of 16 int32) to floats: acc += sums * (weight scales * the row's scale), and minima times the
+ * row's sum. */
+ALWAYS void scale_rows(float *acc, const int32_t *sums, const float *ws, const float *wm, const float *d,
+                       const int16_t *s, int64_t nb, int m)
 {
     const __m512 sw = _mm512_loadu_ps(ws);
     for (int j = 0; j < m; j++) {
         const float dj = d[j * nb];
         __m512 a = _mm512_loadu_ps(acc + j * 16);
-        a = _mm512_fmadd_ps(_mm512_mul_ps(sw, _mm512_set1_ps(dj)), _mm512_cvtepi32_ps(_mm512_loadu_si512(sums + j * 16)), a);
-        if (wm) a = _mm512_fmadd_ps(_mm512_loadu_ps(wm), _mm512_set1_ps(dj * (float)(s[2 * j * nb] + s[2 * j * nb + 1])), a);
+        a = _mm512_fmadd_ps(_mm512_mul_ps(sw, _mm512_set1_ps(dj)),
+                            _mm512_cvtepi32_ps(_mm512_loadu_si512(sums + j * 16)), a);
+        if (wm)
+            a = _mm512_fmadd_ps(_mm512_loadu_ps(wm),
+                                _mm512_set1_ps(dj * (float)(s[2 * j * nb] + s[2 * j * nb + 1])), a);
         _mm512_storeu_ps(acc + j * 16, a);
     }
 }
@@ -90,9 +98,11 @@ static void gemm_halves(float *y, int64_t y_stride, const goss_tile *t, const go
             memcpy(&v, q + k * 4, 4);
             p = signed_dot(p, _mm512_loadu_si512(t->q + k * 64), _mm512_set1_epi32(v));
         }
-        acc = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_loadu_ps(t->s + g * GOSS_TILE_ROWS), _mm512_set1_ps(d)), _mm512_cvtepi32_ps(p), acc);
+        acc = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_loadu_ps(t->s + g * GOSS_TILE_ROWS), _mm512_set1_ps(d)),
+                              _mm512_cvtepi32_ps(p), acc);
         if (t->has_min)
-            acc = _mm512_fmadd_ps(_mm512_loadu_ps(t->m + g * GOSS_TILE_ROWS), _mm512_set1_ps(d * (float)x->s[row * nb * 2 + g]), acc);
+            acc = _mm512_fmadd_ps(_mm512_loadu_ps(t->m + g * GOSS_TILE_ROWS),
+                                  _mm512_set1_ps(d * (float)x->s[row * nb * 2 + g]), acc);
     }
     _mm512_mask_storeu_ps(y, (__mmask16)(0xffffu >> (16 - t->n_rows)), acc);
     (void)y_stride;

@@ -1,8 +1,11 @@
 /* kern_avx512vnni.c - AVX-512 with VNNI: products of bytes four at a time into int32, sixteen lanes wide.
  *
- * matvec (MXFP4, Q8_0): two blocks of a row fill a register. vpdpbusd wants unsigned times signed, so weights are shifted up
- * (MXFP4 by 12 through its table, Q8_0 by 128) and the shift times the activations is taken back lane by lane in int32: exact.
- * gemm: tiles are unsigned (GOSS_TILE_UNSIGNED); a lane is one of the 16 weight rows, and the sum starts at minus the shift
+ * matvec (MXFP4, Q8_0): two blocks of a row fill a register. vpdpbusd wants unsigned times signed, so
+ * weights are shifted up
+ * (MXFP4 by 12 through its table, Q8_0 by 128) and the shift times the activations is taken back lane by
+ * lane in int32: exact.
+ * gemm: tiles are unsigned (GOSS_TILE_UNSIGNED); a lane is one of the 16 weight rows, and the sum starts at
+ * minus the shift
  * times the block's sum. |sum| <= 32 * 255 * 127 < 2^31.
  * Everything else is the AVX2 level's. */
 #include "kern.h"
@@ -35,7 +38,8 @@ typedef pair pair_fn(const uint8_t *row, int b, int one);
 ALWAYS pair pair_mxfp4(const uint8_t *row, int b, int one)
 {
     const uint8_t *p = row + b * 17, *p2 = one ? p : p + 17;
-    const __m512i table = _mm512_broadcast_i32x4(_mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
+    const __m512i table =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
     const __m512i n = _mm512_inserti64x4(_mm512_castsi256_si512(nibbles(p + 1)), nibbles(p2 + 1), 1);
     return (pair){ _mm512_shuffle_epi8(table, n), scale_e8(p[0]), one ? 0.0f : scale_e8(p2[0]) };
 }
@@ -46,9 +50,10 @@ ALWAYS pair pair_q8_0(const uint8_t *row, int b, int one)
     return (pair){ q, scale_f16(p), one ? 0.0f : scale_f16(p2) };
 }
 
-/* NR weight rows times NM activation rows, constants at every call; one accumulator a pair of rows, blocks two by two in order. */
-ALWAYS void dots(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, const goss_acts *x, int first, pair_fn unpack, int shift,
-                 const int NR, const int NM)
+/* NR weight rows times NM activation rows, constants at every call; one accumulator a pair of rows, blocks
+ * two by two in order. */
+ALWAYS void dots(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, const goss_acts *x,
+                 int first, pair_fn unpack, int shift, const int NR, const int NM)
 {
     const int nb = x->n / GOSS_BLOCK;
     const int8_t *q = x->q + (int64_t)first * x->n;
@@ -86,29 +91,46 @@ ALWAYS void dots(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes
         UNROLL
         for (int j = 0; j < NM; j++) y[j * y_stride + r] = _mm512_reduce_add_ps(acc[r][j]);
 }
-ALWAYS void rows(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, int n_rows, const goss_acts *x, int first, int m,
-                 pair_fn unpack, int shift)
+ALWAYS void rows(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, int n_rows,
+                 const goss_acts *x, int first, int m, pair_fn unpack, int shift)
 {
     for (int j = 0; j < m;) {
         const int k = m - j >= 4 ? 4 : m - j >= 2 ? 2 : 1;
         int i = 0;
-        if (k == 4) for (; i + 2 <= n_rows; i += 2) dots(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, shift, 2, 4);
-        if (k == 4) for (; i < n_rows; i++) dots(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, shift, 1, 4);
-        if (k == 2) for (; i + 4 <= n_rows; i += 4) dots(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, shift, 4, 2);
-        if (k == 2) for (; i < n_rows; i++) dots(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, shift, 1, 2);
-        if (k == 1) for (; i + 4 <= n_rows; i += 4) dots(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, shift, 4, 1);
+        if (k == 4)
+            for (; i + 2 <= n_rows; i += 2)
+                dots(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, shift, 2, 4);
+        if (k == 4)
+            for (; i < n_rows; i++)
+                dots(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, shift, 1, 4);
+        if (k == 2)
+            for (; i + 4 <= n_rows; i += 4)
+                dots(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, shift, 4, 2);
+        if (k == 2)
+            for (; i < n_rows; i++)
+                dots(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, shift, 1, 2);
+        if (k == 1)
+            for (; i + 4 <= n_rows; i += 4)
+                dots(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, shift, 4, 1);
         for (; i < n_rows; i++) dots(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, shift, 1, 1);
         y += k * y_stride;
         j += k;
     }
 }
-static void matvec_mxfp4_avx512vnni GOSS_MATVEC_ARGS { rows(y, y_stride, w, row_bytes, n_rows, x, first, m, pair_mxfp4, 12); }
-static void matvec_q8_0_avx512vnni GOSS_MATVEC_ARGS { rows(y, y_stride, w, row_bytes, n_rows, x, first, m, pair_q8_0, 128); }
+static void matvec_mxfp4_avx512vnni GOSS_MATVEC_ARGS
+{
+    rows(y, y_stride, w, row_bytes, n_rows, x, first, m, pair_mxfp4, 12);
+}
+static void matvec_q8_0_avx512vnni GOSS_MATVEC_ARGS
+{
+    rows(y, y_stride, w, row_bytes, n_rows, x, first, m, pair_q8_0, 128);
+}
 
-/* ---- many rows: 16 weight rows of the tile times NM activation rows --------------------------------------------------------- */
+/* ---- many rows: 16 weight rows of the tile times NM activation rows ------------------------------------ */
 ALWAYS __m512i four(const int8_t *p) { int v; memcpy(&v, p, 4); return _mm512_set1_epi32(v); }
 
-ALWAYS void gemm16(__m512 out[8], const goss_tile *t, const goss_acts *x, int64_t row, const int groups, const int min, const int NM)
+ALWAYS void gemm16(__m512 out[8], const goss_tile *t, const goss_acts *x, int64_t row, const int groups,
+                   const int min, const int NM)
 {
     const int nb = t->n / GOSS_BLOCK;
     const int8_t *q = x->q + row * x->n;
@@ -133,7 +155,8 @@ ALWAYS void gemm16(__m512 out[8], const goss_tile *t, const goss_acts *x, int64_
             for (int k = k0; k < k1; k++) {
                 const __m512i w = _mm512_loadu_si512(t->q + (size_t)b * 512 + (size_t)k * 64);
                 UNROLL
-                for (int j = 0; j < NM; j++) p[j] = _mm512_dpbusd_epi32(p[j], w, four(q + (int64_t)j * x->n + b * GOSS_BLOCK + k * 4));
+                for (int j = 0; j < NM; j++)
+                    p[j] = _mm512_dpbusd_epi32(p[j], w, four(q + (int64_t)j * x->n + b * GOSS_BLOCK + k * 4));
             }
             const __m512 sw = _mm512_loadu_ps(ws);
             UNROLL
@@ -146,7 +169,8 @@ ALWAYS void gemm16(__m512 out[8], const goss_tile *t, const goss_acts *x, int64_
     UNROLL
     for (int j = 0; j < NM; j++) out[j] = acc[j];
 }
-ALWAYS void gemm_kind(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first, int m, const int groups, const int min)
+ALWAYS void gemm_kind(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first, int m,
+                      const int groups, const int min)
 {
     const __mmask16 lanes = (__mmask16)(0xffffu >> (16 - t->n_rows));
     for (int j = 0; j < m;) {

@@ -56,18 +56,22 @@ static void matvec_##name##_ref GOSS_MATVEC_ARGS \
         for (int j = 0; j < m; j++) \
             y[j * y_stride + i] = (float)row_dot((const uint8_t *)w + i * row_bytes, type, x, first + j, floats); \
 }
-MATVEC(f32, GOSS_F32, 1) MATVEC(f16, GOSS_F16, 1) MATVEC(bf16, GOSS_BF16, 1) MATVEC(q4_0, GOSS_Q4_0, 0) MATVEC(q4_1, GOSS_Q4_1, 0)
-MATVEC(q5_0, GOSS_Q5_0, 0) MATVEC(q5_1, GOSS_Q5_1, 0) MATVEC(q8_0, GOSS_Q8_0, 0) MATVEC(q2_k, GOSS_Q2_K, 0) MATVEC(q3_k, GOSS_Q3_K, 0)
-MATVEC(q4_k, GOSS_Q4_K, 0) MATVEC(q5_k, GOSS_Q5_K, 0) MATVEC(q6_k, GOSS_Q6_K, 0) MATVEC(iq4_nl, GOSS_IQ4_NL, 0) MATVEC(mxfp4, GOSS_MXFP4, 0)
+MATVEC(f32, GOSS_F32, 1)
+MATVEC(f16, GOSS_F16, 1) MATVEC(bf16, GOSS_BF16, 1) MATVEC(q4_0, GOSS_Q4_0, 0) MATVEC(q4_1, GOSS_Q4_1, 0)
+    MATVEC(q5_0, GOSS_Q5_0, 0) MATVEC(q5_1, GOSS_Q5_1, 0) MATVEC(q8_0, GOSS_Q8_0, 0)
+        MATVEC(q2_k, GOSS_Q2_K, 0) MATVEC(q3_k, GOSS_Q3_K, 0) MATVEC(q4_k, GOSS_Q4_K, 0)
+            MATVEC(q5_k, GOSS_Q5_K, 0) MATVEC(q6_k, GOSS_Q6_K, 0) MATVEC(iq4_nl, GOSS_IQ4_NL, 0)
+                MATVEC(mxfp4, GOSS_MXFP4, 0)
 
-/* The truth of gemm for any tile, by the tile's own definition; what pack makes is compared with goss_to_float. */
-static void gemm_ref(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first, int m)
+    /* The truth of gemm for any tile, by the tile's own definition; what pack makes is compared with goss_to_float. */
+    static void gemm_ref(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first, int m)
 {
     for (int i = 0; i < t->n_rows; i++)
         for (int j = 0; j < m; j++) {
             double sum = 0;
             for (int k = 0; k < t->n; k++) {
-                const int64_t at = (int64_t)(first + j) * x->n + k, g = (int64_t)k * t->groups / GOSS_BLOCK * GOSS_TILE_ROWS + i;
+                const int64_t at = (int64_t)(first + j) * x->n + k,
+                              g = (int64_t)k * t->groups / GOSS_BLOCK * GOSS_TILE_ROWS + i;
                 const uint8_t b = t->q[k / 4 * 64 + i * 4 + k % 4];
                 const int q = (t->bias ? b : (int8_t)b) - t->bias;
                 sum += ((double)t->s[g] * q + (t->has_min ? t->m[g] : 0)) * x->q[at] * x->d[at / GOSS_BLOCK];
@@ -111,7 +115,10 @@ static void attn_ref(goss_attn_q *qs, int n_q, const float *k, const float *v, i
 }
 
 static void f16_load_ref(float *dst, const uint16_t *src, int n) { goss_to_float(GOSS_F16, src, dst, n); }
-static void f16_store_ref(uint16_t *dst, const float *src, int n) { for (int i = 0; i < n; i++) dst[i] = goss_f32_to_f16(src[i]); }
+static void f16_store_ref(uint16_t *dst, const float *src, int n)
+{
+    for (int i = 0; i < n; i++) dst[i] = goss_f32_to_f16(src[i]);
+}
 
 static void swiglu_ref(float *dst, const float *g, const float *u, int n, float alpha, float limit)
 {
@@ -128,10 +135,12 @@ static void silu_mul_ref(float *dst, const float *g, const float *u, int n)
 static void topk_ref(int32_t *ids, float *weights, const float *logits, int n, int k)
 {
     double sum = 0;
-    for (int j = 0; j < k; j++) {   /* the j-th is the best that comes after the last chosen in (value down, index up) order */
+    for (int j = 0; j < k;
+         j++) { /* the j-th is the best that comes after the last chosen in (value down, index up) order */
         int best = -1;
         for (int i = 0; i < n; i++) {
-            const int after = !j || logits[i] < logits[ids[j - 1]] || (logits[i] == logits[ids[j - 1]] && i > ids[j - 1]);
+            const int after =
+                !j || logits[i] < logits[ids[j - 1]] || (logits[i] == logits[ids[j - 1]] && i > ids[j - 1]);
             if (after && (best < 0 || logits[i] > logits[best])) best = i;
         }
         ids[j] = best;

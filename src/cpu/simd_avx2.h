@@ -20,7 +20,10 @@ ALWAYS f8 f8_halves(float lo, float hi) { return _mm256_set_m128(_mm_set1_ps(hi)
 ALWAYS f8 f8_load(const float *p) { return _mm256_loadu_ps(p); }
 ALWAYS f8 f8_load_raw(const void *p) { return _mm256_castsi256_ps(_mm256_loadu_si256(p)); }
 ALWAYS f8 f8_load_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)); }
-ALWAYS f8 f8_load_bf16(const void *p) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16)); }
+ALWAYS f8 f8_load_bf16(const void *p)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16));
+}
 ALWAYS void f8_store(float *p, f8 a) { _mm256_storeu_ps(p, a); }
 ALWAYS void f8_store_f16(void *p, f8 a) { _mm_storeu_si128(p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT)); }
 ALWAYS f8 f8_add(f8 a, f8 b) { return _mm256_add_ps(a, b); }
@@ -31,7 +34,10 @@ ALWAYS f8 f8_fma(f8 a, f8 b, f8 c) { return _mm256_fmadd_ps(a, b, c); }
 ALWAYS f8 f8_max(f8 a, f8 b) { return _mm256_max_ps(a, b); }
 ALWAYS f8 f8_min(f8 a, f8 b) { return _mm256_min_ps(a, b); }
 ALWAYS f8 f8_abs(f8 a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
-ALWAYS f8 f8_keep_ge(f8 x, f8 a, f8 b) { return _mm256_and_ps(x, _mm256_cmp_ps(a, b, _CMP_GE_OQ)); } /* a >= b ? x : 0 */
+ALWAYS f8 f8_keep_ge(f8 x, f8 a, f8 b)
+{
+    return _mm256_and_ps(x, _mm256_cmp_ps(a, b, _CMP_GE_OQ));
+} /* a >= b ? x : 0 */
 ALWAYS float f8_sum(f8 v)
 {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -51,7 +57,10 @@ ALWAYS w8 w8_set1(int a) { return _mm256_set1_epi32(a); }
 ALWAYS w8 w8_add(w8 a, w8 b) { return _mm256_add_epi32(a, b); }
 ALWAYS f8 f8_from_w8(w8 a) { return _mm256_cvtepi32_ps(a); }
 ALWAYS w8 w8_round(f8 a) { return _mm256_cvtps_epi32(a); }                        /* nearest, ties to even */
-ALWAYS f8 f8_pow2(w8 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)); }
+ALWAYS f8 f8_pow2(w8 n)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+}
 ALWAYS void w8_sums(w8 v, int *lo, int *hi)                                       /* of lanes 0-3 and 4-7 */
 {
     __m256i s = _mm256_add_epi32(v, _mm256_srli_si256(v, 8));
@@ -68,29 +77,40 @@ ALWAYS b32 b32_or(b32 a, b32 b) { return _mm256_or_si256(a, b); }
 ALWAYS b32 b32_add(b32 a, b32 b) { return _mm256_add_epi8(a, b); }
 ALWAYS b32 b32_sub(b32 a, b32 b) { return _mm256_sub_epi8(a, b); }
 /* (a >> n) & mask and (a << n) & mask by byte; the mask must drop what crosses bytes. */
-ALWAYS b32 b32_shr(b32 a, int n, int mask) { return b32_and(_mm256_srl_epi16(a, _mm_cvtsi32_si128(n)), b32_set1(mask)); }
-ALWAYS b32 b32_shl(b32 a, int n, int mask) { return b32_and(_mm256_sll_epi16(a, _mm_cvtsi32_si128(n)), b32_set1(mask)); }
-ALWAYS b32 b32_nibbles(const void *p)                                             /* 16 low nibbles, then 16 high ones */
+ALWAYS b32 b32_shr(b32 a, int n, int mask)
+{
+    return b32_and(_mm256_srl_epi16(a, _mm_cvtsi32_si128(n)), b32_set1(mask));
+}
+ALWAYS b32 b32_shl(b32 a, int n, int mask)
+{
+    return b32_and(_mm256_sll_epi16(a, _mm_cvtsi32_si128(n)), b32_set1(mask));
+}
+ALWAYS b32 b32_nibbles(const void *p) /* 16 low nibbles, then 16 high ones */
 {
     const __m128i v = _mm_loadu_si128(p);
     return b32_and(_mm256_set_m128i(_mm_srli_epi16(v, 4), v), _mm256_set1_epi8(15));
 }
 ALWAYS b32 b32_bits(uint32_t bits, int value)                                     /* bit i of bits ? value : 0 */
 {
-    const __m256i from = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    const __m256i from = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2,
+                                          2, 3, 3, 3, 3, 3, 3, 3, 3);
     const __m256i one = _mm256_set1_epi64x((long long)0x8040201008040201ull);
     const __m256i v = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), from), one);
     return b32_and(_mm256_cmpeq_epi8(v, one), b32_set1(value));
 }
-ALWAYS b32 b32_lut(const int8_t table[16], b32 i) { return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table)), i); }
-ALWAYS b32 b32_narrow(w8 a, w8 b, w8 c, w8 d)                                     /* 32 words in order to bytes, saturated */
+ALWAYS b32 b32_lut(const int8_t table[16], b32 i)
+{
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)table)), i);
+}
+ALWAYS b32 b32_narrow(w8 a, w8 b, w8 c, w8 d) /* 32 words in order to bytes, saturated */
 {
     const __m256i v = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
     return _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 ALWAYS b32 b32_bcast4(const void *p) { int v; memcpy(&v, p, 4); return _mm256_set1_epi32(v); }
 
-/* Sums of four products: w int8, x int8 in -127..127. |w| * |x| pairs reach 2 * 128 * 127 < 2^15, so maddubs never saturates. */
+/* Sums of four products: w int8, x int8 in -127..127. |w| * |x| pairs reach 2 * 128 * 127 < 2^15, so maddubs
+ * never saturates. */
 ALWAYS w8 w8_dot(w8 c, b32 w, b32 x)
 {
     const __m256i p = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));

@@ -51,7 +51,8 @@ ALWAYS w8 w8_set1(int a) { w8 r; EACH8(a); }
 ALWAYS w8 w8_zero(void) { return w8_set1(0); }
 ALWAYS w8 w8_add(w8 a, w8 b) { w8 r; EACH8(a.v[i] + b.v[i]); }
 ALWAYS f8 f8_from_w8(w8 a) { f8 r; EACH8((float)a.v[i]); }
-/* Adding 1.5 * 2^23 leaves the nearest integer (ties to even) in the low bits; right for |a| < 2^22, the callers' range. */
+/* Adding 1.5 * 2^23 leaves the nearest integer (ties to even) in the low bits; right for |a| < 2^22, the
+ * callers' range. */
 ALWAYS w8 w8_round(f8 a) { w8 r; EACH8((int32_t)((a.v[i] + 12582912.0f) - 12582912.0f)); }
 ALWAYS f8 f8_pow2(w8 n)
 {

@@ -30,10 +30,14 @@ ALWAYS f8 f8_load_f16(const void *p)
 ALWAYS f8 f8_load_bf16(const void *p)
 {
     const uint16x8_t h = vreinterpretq_u16_u8(vld1q_u8(p));
-    return (f8){ vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(h), 16)), vreinterpretq_f32_u32(vshll_high_n_u16(h, 16)) };
+    return (f8){ vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(h), 16)),
+                 vreinterpretq_f32_u32(vshll_high_n_u16(h, 16)) };
 }
 ALWAYS void f8_store(float *p, f8 a) { vst1q_f32(p, a.a); vst1q_f32(p + 4, a.b); }
-ALWAYS void f8_store_f16(void *p, f8 a) { vst1q_u8(p, vreinterpretq_u8_f16(vcvt_high_f16_f32(vcvt_f16_f32(a.a), a.b))); }
+ALWAYS void f8_store_f16(void *p, f8 a)
+{
+    vst1q_u8(p, vreinterpretq_u8_f16(vcvt_high_f16_f32(vcvt_f16_f32(a.a), a.b)));
+}
 ALWAYS f8 f8_add(f8 a, f8 b) { return (f8){ vaddq_f32(a.a, b.a), vaddq_f32(a.b, b.b) }; }
 ALWAYS f8 f8_sub(f8 a, f8 b) { return (f8){ vsubq_f32(a.a, b.a), vsubq_f32(a.b, b.b) }; }
 ALWAYS f8 f8_mul(f8 a, f8 b) { return (f8){ vmulq_f32(a.a, b.a), vmulq_f32(a.b, b.b) }; }
@@ -74,7 +78,8 @@ ALWAYS b32 b32_add(b32 a, b32 b) { return (b32){ vaddq_s8(a.a, b.a), vaddq_s8(a.
 ALWAYS b32 b32_sub(b32 a, b32 b) { return (b32){ vsubq_s8(a.a, b.a), vsubq_s8(a.b, b.b) }; }
 ALWAYS int8x16_t shift16(int8x16_t a, int n, int mask)
 {
-    return vandq_s8(vreinterpretq_s8_u8(vshlq_u8(vreinterpretq_u8_s8(a), vdupq_n_s8((int8_t)n))), vdupq_n_s8((int8_t)mask));
+    return vandq_s8(vreinterpretq_s8_u8(vshlq_u8(vreinterpretq_u8_s8(a), vdupq_n_s8((int8_t)n))),
+                    vdupq_n_s8((int8_t)mask));
 }
 ALWAYS b32 b32_shr(b32 a, int n, int mask) { return (b32){ shift16(a.a, -n, mask), shift16(a.b, -n, mask) }; }
 ALWAYS b32 b32_shl(b32 a, int n, int mask) { return (b32){ shift16(a.a, n, mask), shift16(a.b, n, mask) }; }
@@ -97,7 +102,8 @@ ALWAYS b32 b32_lut(const int8_t table[16], b32 i)
 }
 ALWAYS int8x16_t narrow16(w8 a, w8 b)
 {
-    const int16x8_t lo = vcombine_s16(vqmovn_s32(a.a), vqmovn_s32(a.b)), hi = vcombine_s16(vqmovn_s32(b.a), vqmovn_s32(b.b));
+    const int16x8_t lo = vcombine_s16(vqmovn_s32(a.a), vqmovn_s32(a.b)),
+                    hi = vcombine_s16(vqmovn_s32(b.a), vqmovn_s32(b.b));
     return vcombine_s8(vqmovn_s16(lo), vqmovn_s16(hi));
 }
 ALWAYS b32 b32_narrow(w8 a, w8 b, w8 c, w8 d) { return (b32){ narrow16(a, b), narrow16(c, d) }; }
@@ -116,7 +122,8 @@ ALWAYS w8 w8_from_m16(m16 a) { return a; }
 /* Rows r0..r3 of four words each to columns. */
 ALWAYS void transpose4(int8x16_t *r0, int8x16_t *r1, int8x16_t *r2, int8x16_t *r3)
 {
-    const int32x4_t a = vreinterpretq_s32_s8(*r0), b = vreinterpretq_s32_s8(*r1), c = vreinterpretq_s32_s8(*r2), d = vreinterpretq_s32_s8(*r3);
+    const int32x4_t a = vreinterpretq_s32_s8(*r0), b = vreinterpretq_s32_s8(*r1),
+                    c = vreinterpretq_s32_s8(*r2), d = vreinterpretq_s32_s8(*r3);
     const int64x2_t ab0 = vreinterpretq_s64_s32(vtrn1q_s32(a, b)), ab1 = vreinterpretq_s64_s32(vtrn2q_s32(a, b));
     const int64x2_t cd0 = vreinterpretq_s64_s32(vtrn1q_s32(c, d)), cd1 = vreinterpretq_s64_s32(vtrn2q_s32(c, d));
     *r0 = vreinterpretq_s8_s64(vtrn1q_s64(ab0, cd0)); *r1 = vreinterpretq_s8_s64(vtrn1q_s64(ab1, cd1));

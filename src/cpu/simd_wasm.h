@@ -1,5 +1,7 @@
-/* simd_wasm.h - the vector words of body_*.h for WebAssembly SIMD: pairs of 128-bit registers. See simd_avx2.h for their meaning.
- * A file that includes it says what SIMD_FMA4(a, b, c) and SIMD_DOT4(c, w, x) are: with or without relaxed operations. */
+/* simd_wasm.h - the vector words of body_*.h for WebAssembly SIMD: pairs of 128-bit registers. See
+ * simd_avx2.h for their meaning.
+ * A file that includes it says what SIMD_FMA4(a, b, c) and SIMD_DOT4(c, w, x) are: with or without relaxed
+ * operations. */
 #ifndef GOSS_CPU_SIMD_WASM_H
 #define GOSS_CPU_SIMD_WASM_H
 #include "../format/quant.h"
@@ -20,12 +22,15 @@ ALWAYS f8 f8_set1_bits(uint32_t a) { const v128_t v = wasm_u32x4_splat(a); retur
 ALWAYS f8 f8_halves(float lo, float hi) { return (f8){ wasm_f32x4_splat(lo), wasm_f32x4_splat(hi) }; }
 ALWAYS f8 f8_load_raw(const void *p) { const uint8_t *b = p; return (f8){ wasm_v128_load(b), wasm_v128_load(b + 16) }; }
 ALWAYS f8 f8_load(const float *p) { return f8_load_raw(p); }
-/* Half to float on the bits: the exponent is moved by a float product, which also makes subnormals right; infinities and NaN
+/* Half to float on the bits: the exponent is moved by a float product, which also makes subnormals right;
+ * infinities and NaN
  * would come out finite, so their exponent is filled up. */
 ALWAYS v128_t half4(v128_t h)
 {
-    const v128_t sign = wasm_i32x4_shl(wasm_v128_and(h, wasm_u32x4_splat(0x8000)), 16), body = wasm_v128_and(h, wasm_u32x4_splat(0x7fff));
-    const v128_t value = wasm_f32x4_mul(wasm_i32x4_shl(body, 13), wasm_f32x4_splat(5192296858534827628530496329220096.0f)); /* 2^112 */
+    const v128_t sign = wasm_i32x4_shl(wasm_v128_and(h, wasm_u32x4_splat(0x8000)), 16),
+                 body = wasm_v128_and(h, wasm_u32x4_splat(0x7fff));
+    const v128_t value = wasm_f32x4_mul(wasm_i32x4_shl(body, 13),
+                                        wasm_f32x4_splat(5192296858534827628530496329220096.0f)); /* 2^112 */
     const v128_t special = wasm_v128_and(wasm_i32x4_ge(body, wasm_i32x4_splat(0x7c00)), wasm_u32x4_splat(0x7f800000));
     return wasm_v128_or(wasm_v128_or(value, special), sign);
 }
@@ -37,7 +42,8 @@ ALWAYS f8 f8_load_f16(const void *p)
 ALWAYS f8 f8_load_bf16(const void *p)
 {
     const v128_t h = wasm_v128_load(p);
-    return (f8){ wasm_i32x4_shl(wasm_u32x4_extend_low_u16x8(h), 16), wasm_i32x4_shl(wasm_u32x4_extend_high_u16x8(h), 16) };
+    return (f8){ wasm_i32x4_shl(wasm_u32x4_extend_low_u16x8(h), 16),
+                 wasm_i32x4_shl(wasm_u32x4_extend_high_u16x8(h), 16) };
 }
 ALWAYS void f8_store(float *p, f8 a) { wasm_v128_store(p, a.a); wasm_v128_store(p + 4, a.b); }
 ALWAYS void f8_store_f16(void *p, f8 a)
@@ -128,14 +134,19 @@ ALWAYS b32 b32_lut(const int8_t table[16], b32 i)
     const v128_t t = wasm_v128_load(table);
     return (b32){ wasm_i8x16_swizzle(t, i.a), wasm_i8x16_swizzle(t, i.b) };
 }
-ALWAYS v128_t narrow16(w8 a, w8 b) { return wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(a.a, a.b), wasm_i16x8_narrow_i32x4(b.a, b.b)); }
+ALWAYS v128_t narrow16(w8 a, w8 b)
+{
+    return wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(a.a, a.b), wasm_i16x8_narrow_i32x4(b.a, b.b));
+}
 ALWAYS b32 b32_narrow(w8 a, w8 b, w8 c, w8 d) { return (b32){ narrow16(a, b), narrow16(c, d) }; }
 ALWAYS b32 b32_bcast4(const void *p) { const v128_t v = wasm_v128_load32_splat(p); return (b32){ v, v }; }
-ALWAYS v128_t dot4(v128_t c, v128_t w, v128_t x)  /* int8 by int8: sums of four, by 16-bit products and two levels of pairs */
+ALWAYS v128_t dot4(v128_t c, v128_t w,
+                   v128_t x) /* int8 by int8: sums of four, by 16-bit products and two levels of pairs */
 {
     const v128_t lo = wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_extmul_low_i8x16(w, x));
     const v128_t hi = wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_extmul_high_i8x16(w, x));
-    return wasm_i32x4_add(c, wasm_i32x4_add(wasm_i32x4_shuffle(lo, hi, 0, 2, 4, 6), wasm_i32x4_shuffle(lo, hi, 1, 3, 5, 7)));
+    return wasm_i32x4_add(
+        c, wasm_i32x4_add(wasm_i32x4_shuffle(lo, hi, 0, 2, 4, 6), wasm_i32x4_shuffle(lo, hi, 1, 3, 5, 7)));
 }
 ALWAYS w8 w8_dot(w8 c, b32 w, b32 x) { return (w8){ dot4(c.a, w.a, x.a), dot4(c.b, w.b, x.b) }; }
 ALWAYS m16 m16_zero(void) { return w8_zero(); }

@@ -1,10 +1,14 @@
 /* stage_attn.c - the attention half of a layer: norm, q k v, RoPE, cache; scores and values; projection and residual.
  *
- * attn_in    a task is one head: its rows of wq, wk or wv times all rows, rotated and written to the cache at once. In models
- *            with experts its input has 16 bits (two int8 planes): a small error of q or k moves the residual, and where two
- *            experts are nearly equal the router's choice. With 8 bits 1 of 1,617 golden positions whose best two logits
+ * attn_in    a task is one head: its rows of wq, wk or wv times all rows, rotated and written to the cache
+ * at once. In models
+ *            with experts its input has 16 bits (two int8 planes): a small error of q or k moves the
+ *            residual, and where two
+ *            experts are nearly equal the router's choice. With 8 bits 1 of 1,617 golden positions whose
+ *            best two logits
  *            are over 0.25 apart had another best token; with 16 none, at 1/8 of the products of a layer done twice
- * attend     a task is the query heads of one KV head (or a part of them) for up to 16 rows of a sequence: each page is turned
+ * attend     a task is the query heads of one KV head (or a part of them) for up to 16 rows of a sequence:
+ * each page is turned
  *            to floats once, then every query runs over it with its own visible range
  * attn_out   a task is GOSS_CHUNK output rows */
 #include "stage_cpu.h"
@@ -29,7 +33,8 @@ static void fine_product(cpu *c, int thread, const goss_tensor *w, int from, int
         const int k = goss_cpu_min(n - i, GOSS_CHUNK);
         goss_cpu_product(c, thread, w, 0, from + i, k, &c->fine, 0, 2 * m, both, GOSS_CHUNK);
         for (int j = 0; j < m; j++)
-            for (int t = 0; t < k; t++) y[j * stride + i + t] = both[2 * j * GOSS_CHUNK + t] + both[(2 * j + 1) * GOSS_CHUNK + t];
+            for (int t = 0; t < k; t++)
+                y[j * stride + i + t] = both[2 * j * GOSS_CHUNK + t] + both[(2 * j + 1) * GOSS_CHUNK + t];
     }
 }
 
@@ -49,7 +54,9 @@ static void head_task(void *ctx, int task, int thread)
     add_bias(y, width, bias ? bias + head * hd : NULL, hd, m);
     for (int j = 0; j < m; j++, y += width) {
         if (kind < 2) c->k.rope(y, c->turn + (int64_t)j * hp->rope_dim, 1, hd, hp->rope_dim, hp->rope_half);
-        if (kind > 0) goss_cpu_kv_put(c, kv_of(a->s, j), a->layer, a->s->rows[j].pos, head, kind == 2, y, c->thread[thread].line);
+        if (kind > 0)
+            goss_cpu_kv_put(c, kv_of(a->s, j), a->layer, a->s->rows[j].pos, head, kind == 2, y,
+                            c->thread[thread].line);
     }
 }
 
@@ -60,7 +67,9 @@ int goss_cpu_attn_in(goss_backend *b, goss_step *s, int layer)
     attn_job a = { c, s, &b->model->layers[layer], layer, 0 };
     goss_cpu_norm(c, &a.l->attn_norm, NULL, s->n_rows, hp->n_expert && hp->n_embd % GOSS_BLOCK == 0);
     goss_cpu_run(c, head_task, &a, hp->n_head + 2 * hp->n_head_kv);
-    if (c->tap) c->tap(c->tap_ctx, GOSS_STAGE_ATTN_IN, layer, c->qkv, s->n_rows, (hp->n_head + 2 * hp->n_head_kv) * hp->head_dim);
+    if (c->tap)
+        c->tap(c->tap_ctx, GOSS_STAGE_ATTN_IN, layer, c->qkv, s->n_rows,
+               (hp->n_head + 2 * hp->n_head_kv) * hp->head_dim);
     return 0;
 }
 
@@ -79,7 +88,12 @@ static void attend_chunk(const attn_job *a, const cpu_chunk *chunk, int kv_head,
         for (int h = h0; h < h0 + n_heads; h++, n++) {
             float *acc = c->att.f + ((int64_t)(chunk->first + r) * hp->n_head + h) * hd;
             memset(acc, 0, (size_t)hd * sizeof *acc);
-            t->queries[n] = (goss_attn_q){ c->qkv + (chunk->first + r) * width + h * hd, acc, sinks ? sinks[h] : -INFINITY, sinks ? 1.0f : 0.0f, 0, 0 };
+            t->queries[n] = (goss_attn_q){ c->qkv + (chunk->first + r) * width + h * hd,
+                                           acc,
+                                           sinks ? sinks[h] : -INFINITY,
+                                           sinks ? 1.0f : 0.0f,
+                                           0,
+                                           0 };
         }
     const int last = rows[chunk->n - 1].pos, from = window && rows[0].pos >= window ? rows[0].pos - window + 1 : 0;
     for (int page = from / GOSS_KV_PAGE; page <= last / GOSS_KV_PAGE; page++) {
@@ -107,7 +121,8 @@ static void attend_task(void *ctx, int task, int thread)
     const goss_hparams *hp = &a->c->base.model->hp;
     const int group = hp->n_head / hp->n_head_kv, part = task % a->splits, rest = task / a->splits;
     const int kv_head = rest % hp->n_head_kv, n_heads = group / a->splits;
-    attend_chunk(a, &a->c->chunks[rest / hp->n_head_kv], kv_head, kv_head * group + part * n_heads, n_heads, &a->c->thread[thread]);
+    attend_chunk(a, &a->c->chunks[rest / hp->n_head_kv], kv_head, kv_head * group + part * n_heads, n_heads,
+                 &a->c->thread[thread]);
 }
 
 int goss_cpu_attend(goss_backend *b, goss_step *s, int layer)
@@ -128,7 +143,8 @@ static void out_task(void *ctx, int task, int thread)
 {
     const attn_job *a = ctx;
     cpu *c = a->c;
-    const int n_embd = c->base.model->hp.n_embd, from = task * GOSS_CHUNK, n = goss_cpu_min(n_embd - from, GOSS_CHUNK), m = a->s->n_rows;
+    const int n_embd = c->base.model->hp.n_embd, from = task * GOSS_CHUNK,
+              n = goss_cpu_min(n_embd - from, GOSS_CHUNK), m = a->s->n_rows;
     const float *bias = goss_cpu_floats(&a->l->bo);
     float *y = c->thread[thread].out;
     goss_cpu_product(c, thread, &a->l->wo, 0, from, n, &c->att, 0, m, y, GOSS_CHUNK);

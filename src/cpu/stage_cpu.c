@@ -1,6 +1,8 @@
-/* stage_cpu.c - the CPU backend: opening, the step's frame, embedding, head, sampling. See stage_cpu.h for how it works.
+/* stage_cpu.c - the CPU backend: opening, the step's frame, embedding, head, sampling. See stage_cpu.h for
+ * how it works.
  *
- * Weights are used where the mapped file has them. Activations for max_rows rows are one reservation, touched as far as a
+ * Weights are used where the mapped file has them. Activations for max_rows rows are one reservation,
+ * touched as far as a
  * step is large; logits another. */
 #include "stage_cpu.h"
 #include "../base/error.h"
@@ -30,7 +32,8 @@ static int cpu_begin(goss_backend *b, goss_step *s, goss_error *err)
         return goss_fail(err, GOSS_ELIMIT, -1, "a step of %d rows, should be 1 to %d", s->n_rows, c->max_rows);
     for (int i = 0; i < s->n_rows; i++)
         if ((uint32_t)s->rows[i].token >= (uint32_t)b->model->hp.n_vocab)
-            return goss_fail(err, GOSS_EINVAL, -1, "token %d is not in the vocabulary of %d", s->rows[i].token, b->model->hp.n_vocab);
+            return goss_fail(err, GOSS_EINVAL, -1, "token %d is not in the vocabulary of %d",
+                             s->rows[i].token, b->model->hp.n_vocab);
     c->busy = 1;
     c->many = s->n_rows > GOSS_FEW;
     c->n_want = c->n_picks = 0;
@@ -48,7 +51,9 @@ static void embed_task(void *ctx, int row, int thread)
     const goss_row *r = &j->s->rows[row];
     const int n = m->hp.n_embd;
     (void)thread;
-    goss_to_float(m->tok_embd.type, m->tok_embd.data + goss_type_row_bytes(m->tok_embd.type, n) * (uint64_t)r->token, j->c->x + (int64_t)row * n, n);
+    goss_to_float(m->tok_embd.type,
+                  m->tok_embd.data + goss_type_row_bytes(m->tok_embd.type, n) * (uint64_t)r->token,
+                  j->c->x + (int64_t)row * n, n);
     goss_rope_table(&m->hp, r->pos, j->c->turn + (int64_t)row * m->hp.rope_dim);
 }
 static int cpu_embed(goss_backend *b, goss_step *s)
@@ -64,7 +69,8 @@ static void head_task(void *ctx, int task, int thread)
 {
     const step_job *j = ctx;
     cpu *c = j->c;
-    const int n_vocab = c->base.model->hp.n_vocab, at = task * GOSS_HEAD_CHUNK, n = goss_cpu_min(n_vocab - at, GOSS_HEAD_CHUNK);
+    const int n_vocab = c->base.model->hp.n_vocab, at = task * GOSS_HEAD_CHUNK,
+              n = goss_cpu_min(n_vocab - at, GOSS_HEAD_CHUNK);
     goss_cpu_product(c, thread, &c->base.model->output, 0, at, n, &c->norm, 0, c->n_want, c->logits + at, n_vocab);
 }
 static int cpu_head(goss_backend *b, goss_step *s)
@@ -90,7 +96,8 @@ static int cpu_sample(goss_backend *b, goss_step *s)
         const goss_row *row = &s->rows[c->want[i]];
         const goss_seq *seq = &s->seqs[row->seq];
         if (row->want & GOSS_ROW_SAMPLE)
-            goss_sample(seq->sampler, c->logits + (int64_t)i * n_vocab, n_vocab, seq->mask, seq->tokens, row->pos + 1, c->scratch, &c->picks[c->n_picks++]);
+            goss_sample(seq->sampler, c->logits + (int64_t)i * n_vocab, n_vocab, seq->mask, seq->tokens,
+                        row->pos + 1, c->scratch, &c->picks[c->n_picks++]);
     }
     return 0;
 }
@@ -132,7 +139,12 @@ static void cpu_kv_copy(goss_backend *b, int cls, int from, int to)
     const size_t n = c->page_bytes[cls];
     memcpy(c->kv[cls] + (size_t)to * n, c->kv[cls] + (size_t)from * n, n);
 }
-static void cpu_read_done(goss_backend *b, uint64_t tag, int status) { (void)b; (void)tag; (void)status; }  /* the file is mapped */
+static void cpu_read_done(goss_backend *b, uint64_t tag, int status)
+{
+    (void)b;
+    (void)tag;
+    (void)status;
+} /* the file is mapped */
 static void cpu_tap(goss_backend *b, goss_tap_fn fn, void *ctx) { cpu_of(b)->tap = fn; cpu_of(b)->tap_ctx = ctx; }
 static int cpu_load(goss_backend *b, goss_error *err) { (void)b; (void)err; return 0; }
 static const char *cpu_level(const goss_backend *b) { return goss_kern_level(((const cpu *)b)->features); }
@@ -155,10 +167,29 @@ static void cpu_close(goss_backend *b)
 }
 
 static const goss_backend_vt cpu_vt = {
-    .name = "cpu", .in_flight = 1, .load = cpu_load, .begin = cpu_begin, .embed = cpu_embed, .attn_in = goss_cpu_attn_in,
-    .attend = goss_cpu_attend, .attn_out = goss_cpu_attn_out, .route = goss_cpu_route, .experts = goss_cpu_experts, .ffn = goss_cpu_ffn,
-    .head = cpu_head, .sample = cpu_sample, .submit = cpu_submit, .poll = cpu_poll, .logits = cpu_logits, .release = cpu_release,
-    .kv_copy = cpu_kv_copy, .read_done = cpu_read_done, .tap = cpu_tap, .stats = cpu_stats, .level = cpu_level, .close = cpu_close,
+    .name = "cpu",
+    .in_flight = 1,
+    .load = cpu_load,
+    .begin = cpu_begin,
+    .embed = cpu_embed,
+    .attn_in = goss_cpu_attn_in,
+    .attend = goss_cpu_attend,
+    .attn_out = goss_cpu_attn_out,
+    .route = goss_cpu_route,
+    .experts = goss_cpu_experts,
+    .ffn = goss_cpu_ffn,
+    .head = cpu_head,
+    .sample = cpu_sample,
+    .submit = cpu_submit,
+    .poll = cpu_poll,
+    .logits = cpu_logits,
+    .release = cpu_release,
+    .kv_copy = cpu_kv_copy,
+    .read_done = cpu_read_done,
+    .tap = cpu_tap,
+    .stats = cpu_stats,
+    .level = cpu_level,
+    .close = cpu_close,
 };
 
 /* ---- opening ---- */
@@ -204,7 +235,8 @@ static void take_all(cpu *c, layout *a)
 {
     const goss_hparams *hp = &c->base.model->hp;
     const size_t rows = (size_t)c->max_rows, n_embd = (size_t)hp->n_embd, hd = (size_t)hp->head_dim;
-    const size_t used = hp->n_expert ? (size_t)hp->n_expert_used : 1, n_expert = hp->n_expert ? (size_t)hp->n_expert : 1, pairs = rows * used;
+    const size_t used = hp->n_expert ? (size_t)hp->n_expert_used : 1,
+                 n_expert = hp->n_expert ? (size_t)hp->n_expert : 1, pairs = rows * used;
     c->x = take(a, rows * n_embd, sizeof(float));
     take_acts(a, &c->norm, rows, n_embd);
     take_acts(a, &c->fine, hp->n_expert ? 2 * rows : 0, n_embd);
@@ -265,12 +297,19 @@ static int check_config(cpu *c, const goss_backend_config *config, goss_error *e
 {
     const goss_hparams *hp = &config->model->hp;
     const char *mask = config->engine ? config->engine->cpu_mask : NULL;
-    if (!config->model->tok_embd.data) return goss_fail(err, GOSS_EUNSUPPORTED, -1, "the CPU backend needs the whole file in memory or mapped");
-    if (hp->n_expert_used > GOSS_USED_MAX) return goss_fail(err, GOSS_EUNSUPPORTED, -1, "%d experts a token, at most %d are supported", hp->n_expert_used, GOSS_USED_MAX);
+    if (!config->model->tok_embd.data)
+        return goss_fail(err, GOSS_EUNSUPPORTED, -1,
+                         "the CPU backend needs the whole file in memory or mapped");
+    if (hp->n_expert_used > GOSS_USED_MAX)
+        return goss_fail(err, GOSS_EUNSUPPORTED, -1, "%d experts a token, at most %d are supported",
+                         hp->n_expert_used, GOSS_USED_MAX);
     c->half_bytes = goss_cpu_kv_half(c->kv_type, hp->head_dim);
-    if (!c->half_bytes) return goss_fail(err, GOSS_EUNSUPPORTED, -1, "the KV type does not fit heads of %d values; use f16", hp->head_dim);
+    if (!c->half_bytes)
+        return goss_fail(err, GOSS_EUNSUPPORTED, -1, "the KV type does not fit heads of %d values; use f16",
+                         hp->head_dim);
     c->features = goss_os_cpu_features();
-    if (goss_kern_mask(&c->features, mask)) return goss_fail(err, GOSS_EINVAL, -1, "--cpu-mask %s: a name is no CPU level", mask);
+    if (goss_kern_mask(&c->features, mask))
+        return goss_fail(err, GOSS_EINVAL, -1, "--cpu-mask %s: a name is no CPU level", mask);
     goss_kern_init(&c->k, c->features);
     return 0;
 }
@@ -289,7 +328,9 @@ int goss_backend_open_cpu(goss_backend **out, const goss_backend_config *config,
         c->n_threads = rc == 0 ? goss_pool_threads(c->pool) : 0;
         if (rc == 0) rc = make_room(c);
         if (rc == 0) rc = make_kv(c, config);
-        if (rc < 0) goss_fail(err, rc, -1, "out of memory for the CPU backend: %d rows a step, %d positions", config->max_rows, config->max_kv);
+        if (rc < 0)
+            goss_fail(err, rc, -1, "out of memory for the CPU backend: %d rows a step, %d positions",
+                      config->max_rows, config->max_kv);
     }
     if (rc < 0) cpu_close(&c->base);
     else *out = &c->base;

@@ -1,10 +1,12 @@
 /* stage_kv.c - where keys and values are kept, and in which form.
  *
- * A page's bytes: for each layer of its class: keys of each head, then values of each head; a half is one head's 64 keys or
+ * A page's bytes: for each layer of its class: keys of each head, then values of each head; a half is one
+ * head's 64 keys or
  * values. Keys lie transposed, so that scores of neighbouring keys are neighbours and need no sum across lanes:
  *   keys   element (d, pos) at d * 64 + pos         scale of block d / 32 at d / 32 * 64 + pos
  *   values element (pos, d) at pos * head_dim + d   scale at pos * (head_dim / 32) + d / 32
- * Q8_0: int8, then f16 scales. Q4_0: two elements a byte (even index low), value (nibble - 8) * scale, then f16 scales. */
+ * Q8_0: int8, then f16 scales. Q4_0: two elements a byte (even index low), value (nibble - 8) * scale, then
+ * f16 scales. */
 #include "stage_cpu.h"
 #include <math.h>
 #include <string.h>
@@ -32,7 +34,8 @@ static uint8_t *half_at(const cpu *c, const goss_kv *kv, int layer, int page, in
 }
 
 /* Blocks of 32 of one position: integers to their places, `step` apart, and a scale each. */
-static void put_blocks(uint8_t *q, uint16_t *scales, int type, const float *x, int n, size_t at, size_t step, size_t scale_at, size_t scale_step)
+static void put_blocks(uint8_t *q, uint16_t *scales, int type, const float *x, int n, size_t at, size_t step,
+                       size_t scale_at, size_t scale_step)
 {
     const float top_q = type == GOSS_Q8_0 ? 127.0f : 7.0f;
     for (int b = 0; b < n / GOSS_BLOCK; b++, x += GOSS_BLOCK) {
@@ -66,7 +69,8 @@ void goss_cpu_kv_put(cpu *c, const goss_kv *kv, int layer, int pos, int head, in
         for (int d = 0; d < hd; d++) to[(size_t)d * step] = from[d];
     } else {
         uint16_t *scales = (uint16_t *)(void *)(half + (c->kv_type == GOSS_Q8_0 ? n : n / 2));
-        put_blocks(half, scales, c->kv_type, x, hd, at, step, value ? in * (size_t)(hd / GOSS_BLOCK) : in, value ? 1 : PAGE);
+        put_blocks(half, scales, c->kv_type, x, hd, at, step, value ? in * (size_t)(hd / GOSS_BLOCK) : in,
+                   value ? 1 : PAGE);
     }
 }
 
@@ -78,7 +82,8 @@ static void get_blocks(const uint8_t *half, int type, int hd, int value, int n, 
     for (int o = 0; o < outer; o++)
         for (int i = 0; i < inner; i++) {
             const size_t e = (size_t)o * (size_t)inner + (size_t)i;
-            const uint16_t s = scales[value ? (size_t)o * (size_t)(hd / GOSS_BLOCK) + (size_t)i / GOSS_BLOCK : (size_t)o / GOSS_BLOCK * PAGE + (size_t)i];
+            const uint16_t s = scales[value ? (size_t)o * (size_t)(hd / GOSS_BLOCK) + (size_t)i / GOSS_BLOCK
+                                            : (size_t)o / GOSS_BLOCK * PAGE + (size_t)i];
             const int v = type == GOSS_Q8_0 ? (int8_t)half[e] : (half[e / 2] >> (e & 1) * 4 & 15) - 8;
             to[e] = (float)v * goss_f16_to_f32(s);
         }

@@ -15,15 +15,16 @@ goss_acts goss_cpu_columns(const goss_acts *x, int64_t row, int at)
 }
 
 /* A tile pays from two rows on: unpacking 16 rows costs as much as one product with them. */
-void goss_cpu_product(cpu *c, int thread, const goss_tensor *w, int expert, int from, int n, const goss_acts *x, int first, int m,
-                      float *y, int64_t stride)
+void goss_cpu_product(cpu *c, int thread, const goss_tensor *w, int expert, int from, int n,
+                      const goss_acts *x, int first, int m, float *y, int64_t stride)
 {
     const int64_t row_bytes = (int64_t)goss_type_row_bytes(w->type, w->ne[0]);
     const uint8_t *rows = w->data + row_bytes * (w->ne[1] * expert + from);
     const goss_pack_fn pack = goss_kern_pack(&c->k, w->type);
     if (!c->many || m < 2 || !pack) {
         const goss_matvec_fn matvec = goss_kern_matvec(&c->k, w->type);
-        for (int j = 0; j < m; j += GOSS_FEW) matvec(y + j * stride, stride, rows, row_bytes, n, x, first + j, goss_cpu_min(m - j, GOSS_FEW));
+        for (int j = 0; j < m; j += GOSS_FEW)
+            matvec(y + j * stride, stride, rows, row_bytes, n, x, first + j, goss_cpu_min(m - j, GOSS_FEW));
         return;
     }
     goss_tile *t = &c->thread[thread].tile;

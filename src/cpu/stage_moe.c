@@ -1,6 +1,8 @@
-/* stage_moe.c - the feed-forward half of a layer: router and experts, or llama's dense layer, which is one expert for all.
+/* stage_moe.c - the feed-forward half of a layer: router and experts, or llama's dense layer, which is one
+ * expert for all.
  *
- * A pair is one row with one of its experts. Pairs are put in the order of their experts; a group is an expert with its rows.
+ * A pair is one row with one of its experts. Pairs are put in the order of their experts; a group is an
+ * expert with its rows.
  *   gate_up   a task is one group's 32 columns of the hidden layer: gate, up, bias, gate function, int8 blocks
  *   down      few: a task is 32 output columns for all groups, added to the residual in order of choice;
  *             many: a task is one group's 32 output columns, then rows add up their pairs */
@@ -21,7 +23,8 @@ static void route_task(void *ctx, int task, int thread)
     const moe_job *j = ctx;
     cpu *c = j->c;
     const goss_hparams *hp = &c->base.model->hp;
-    const int step = c->many ? GOSS_FEW : 1, first = task * step, n = goss_cpu_min(j->s->n_rows - first, step), ne = hp->n_expert;
+    const int step = c->many ? GOSS_FEW : 1, first = task * step,
+              n = goss_cpu_min(j->s->n_rows - first, step), ne = hp->n_expert;
     const float *bias = goss_cpu_floats(&j->l->router_b);
     for (int i = first; i < first + n; i++) goss_cpu_norm_row(c, &j->l->ffn_norm, i, i);
     float *y = c->router + (int64_t)first * ne;
@@ -80,7 +83,8 @@ static void gather_task(void *ctx, int task, int thread)
         memcpy(to.d, from.d, (size_t)n / GOSS_BLOCK * sizeof *to.d);
         memcpy(to.s, from.s, (size_t)n / 16 * sizeof *to.s);
     }
-    if (!goss_kern_pack(&c->k, j->l->gate.type) || !goss_kern_pack(&c->k, j->l->up.type)) memcpy(to.f, from.f, (size_t)n * sizeof *to.f);
+    if (!goss_kern_pack(&c->k, j->l->gate.type) || !goss_kern_pack(&c->k, j->l->up.type))
+        memcpy(to.f, from.f, (size_t)n * sizeof *to.f);
 }
 
 static void add_bias(float *y, int64_t stride, const goss_tensor *bias, int expert, int width, int at, int n, int m)
@@ -98,7 +102,8 @@ static void gate_up_task(void *ctx, int task, int thread)
     cpu *c = j->c;
     const goss_hparams *hp = &c->base.model->hp;
     const cpu_group g = c->groups[task / j->blocks];
-    const int ff = hp->n_ff, at = task % j->blocks * GOSS_CHUNK, n = goss_cpu_min(ff - at, GOSS_CHUNK), first = j->x == &c->norm && !j->dense ? 0 : g.first;
+    const int ff = hp->n_ff, at = task % j->blocks * GOSS_CHUNK, n = goss_cpu_min(ff - at, GOSS_CHUNK),
+              first = j->x == &c->norm && !j->dense ? 0 : g.first;
     float *gate = c->thread[thread].out, *up = c->thread[thread].out2;
     goss_cpu_product(c, thread, &j->l->gate, g.expert, at, n, j->x, first, g.n, gate, GOSS_CHUNK);
     goss_cpu_product(c, thread, &j->l->up, g.expert, at, n, j->x, first, g.n, up, GOSS_CHUNK);
@@ -112,7 +117,8 @@ static void gate_up_task(void *ctx, int task, int thread)
     }
 }
 
-/* ---- down, few rows: products of all groups wait in the thread's memory, by place; then each row takes its own in order of choice */
+/* ---- down, few rows: products of all groups wait in the thread's memory, by place; then each row takes its
+ * own in order of choice */
 static void down_few_task(void *ctx, int task, int thread)
 {
     const moe_job *j = ctx;
@@ -121,7 +127,8 @@ static void down_few_task(void *ctx, int task, int thread)
     float *y = c->thread[thread].out;
     for (int g = 0; g < c->n_groups; g++) {
         const cpu_group *q = &c->groups[g];
-        goss_cpu_product(c, thread, &j->l->down, q->expert, at, n, &c->h, q->first, q->n, y + q->first * GOSS_CHUNK, GOSS_CHUNK);
+        goss_cpu_product(c, thread, &j->l->down, q->expert, at, n, &c->h, q->first, q->n,
+                         y + q->first * GOSS_CHUNK, GOSS_CHUNK);
         add_bias(y + q->first * GOSS_CHUNK, GOSS_CHUNK, &j->l->down_b, q->expert, n_embd, at, n, q->n);
     }
     for (int p = 0; p < j->s->n_rows * j->used; p++)
@@ -132,7 +139,8 @@ static void down_many_task(void *ctx, int task, int thread)
 {
     const moe_job *j = ctx;
     cpu *c = j->c;
-    const int n_embd = c->base.model->hp.n_embd, at = task % j->blocks * GOSS_CHUNK, n = goss_cpu_min(n_embd - at, GOSS_CHUNK);
+    const int n_embd = c->base.model->hp.n_embd, at = task % j->blocks * GOSS_CHUNK,
+              n = goss_cpu_min(n_embd - at, GOSS_CHUNK);
     const cpu_group *g = &c->groups[task / j->blocks];
     float *y = c->pair_out + (int64_t)g->first * n_embd + at;
     goss_cpu_product(c, thread, &j->l->down, g->expert, at, n, &c->h, g->first, g->n, y, n_embd);
@@ -152,7 +160,8 @@ static void run_groups(moe_job *j)
 {
     cpu *c = j->c;
     const goss_hparams *hp = &c->base.model->hp;
-    const int ff_blocks = (hp->n_ff + GOSS_CHUNK - 1) / GOSS_CHUNK, out_blocks = (hp->n_embd + GOSS_CHUNK - 1) / GOSS_CHUNK;
+    const int ff_blocks = (hp->n_ff + GOSS_CHUNK - 1) / GOSS_CHUNK,
+              out_blocks = (hp->n_embd + GOSS_CHUNK - 1) / GOSS_CHUNK;
     j->blocks = ff_blocks;
     goss_cpu_run(c, gate_up_task, j, c->n_groups * ff_blocks);
     j->blocks = out_blocks;
@@ -165,7 +174,11 @@ int goss_cpu_experts(goss_backend *b, goss_step *s, int layer)
 {
     cpu *c = (cpu *)b;
     const int used = b->model->hp.n_expert_used;
-    moe_job j = { .c = c, .s = s, .l = &b->model->layers[layer], .x = s->n_rows == 1 ? &c->norm : &c->picked, .used = used };
+    moe_job j = { .c = c,
+                  .s = s,
+                  .l = &b->model->layers[layer],
+                  .x = s->n_rows == 1 ? &c->norm : &c->picked,
+                  .used = used };
     make_groups(c, s->n_rows, used);
     if (s->n_rows > 1) goss_cpu_run(c, gather_task, &j, s->n_rows * used);
     run_groups(&j);

@@ -1,4 +1,5 @@
-/* api.c - the calls that block, all of them loops over goss_engine_poll: load, generate, complete, evaluate, trace, list. */
+/* api.c - the calls that block, all of them loops over goss_engine_poll: load, generate, complete, evaluate,
+ * trace, list. */
 #include "../base/fmt.h"
 #include "../base/mem.h"
 #include "engine.h"
@@ -27,7 +28,9 @@ static int encode_prompt(const goss_engine *e, const char *prompt, int chat, gos
 {
     const size_t n = strlen(prompt);
     if (!chat) {
-        const int rc = goss_vocab_encode(e->vocab, prompt, n, GOSS_TOKENIZE_SPECIAL | (goss_vocab_adds_bos(e->vocab) ? GOSS_TOKENIZE_BOS : 0), ids);
+        const int rc = goss_vocab_encode(
+            e->vocab, prompt, n,
+            GOSS_TOKENIZE_SPECIAL | (goss_vocab_adds_bos(e->vocab) ? GOSS_TOKENIZE_BOS : 0), ids);
         return rc ? goss_fail(err, rc, -1, "the prompt can't be encoded") : 0;
     }
     goss_json j = { 0 };
@@ -54,8 +57,8 @@ static int run_session(goss_engine *e, goss_session *s, goss_token_fn on_token, 
     }
 }
 
-int goss_generate(goss_engine *e, const char *prompt, const goss_params *params, goss_token_fn on_token, goss_telemetry_fn on_telemetry,
-                  void *ctx, goss_error *err)
+int goss_generate(goss_engine *e, const char *prompt, const goss_params *params, goss_token_fn on_token,
+                  goss_telemetry_fn on_telemetry, void *ctx, goss_error *err)
 {
     if (e->state != GOSS_ENGINE_READY) return goss_fail(err, GOSS_ESTATE, -1, "the model is not loaded");
     goss_buf ids = GOSS_BUF((size_t)1 << 28);
@@ -64,7 +67,9 @@ int goss_generate(goss_engine *e, const char *prompt, const goss_params *params,
     if (!rc) rc = goss_session_open(e, &s, err);
     e->on_line = on_telemetry;
     e->on_line_ctx = ctx;
-    if (!rc) rc = goss_session_prompt(s, (const int32_t *)(const void *)ids.data, (int)(ids.len / sizeof(int32_t)), params, err);
+    if (!rc)
+        rc = goss_session_prompt(s, (const int32_t *)(const void *)ids.data, (int)(ids.len / sizeof(int32_t)),
+                                 params, err);
     if (!rc) rc = run_session(e, s, on_token, ctx, err);
     e->on_line = NULL;
     goss_session_close(&s);
@@ -73,7 +78,13 @@ int goss_generate(goss_engine *e, const char *prompt, const goss_params *params,
 }
 
 /* ---- text only ------------------------------------------------------------------------------------------- */
-typedef struct completion { int (*on_text)(void *ctx, const char *text, int n); void *ctx; char *out; int cap; int64_t n; } completion;
+typedef struct completion {
+    int (*on_text)(void *ctx, const char *text, int n);
+    void *ctx;
+    char *out;
+    int cap;
+    int64_t n;
+} completion;
 
 static int complete_event(void *ctx, const goss_event *ev)
 {
@@ -94,8 +105,8 @@ int goss_complete(goss_engine *e, const char *prompt, const goss_params *params,
     return rc ? rc : (int)c.n;
 }
 
-int goss_complete_stream(goss_engine *e, const char *prompt, const goss_params *params, int (*on_text)(void *ctx, const char *text, int n),
-                         void *ctx, goss_error *err)
+int goss_complete_stream(goss_engine *e, const char *prompt, const goss_params *params,
+                         int (*on_text)(void *ctx, const char *text, int n), void *ctx, goss_error *err)
 {
     completion c = { .on_text = on_text, .ctx = ctx };
     return goss_generate(e, prompt, params, complete_event, NULL, &c, err);
@@ -107,7 +118,8 @@ typedef struct tracer { goss_trace_fn fn; void *ctx; } tracer;
 static void trace_tap(void *ctx, goss_stage stage, int layer, const float *values, int n_rows, int width)
 {
     const tracer *t = ctx;
-    t->fn(t->ctx, goss_stage_name(stage), stage == GOSS_STAGE_EMBED || stage == GOSS_STAGE_HEAD ? -1 : layer, values, n_rows, width);
+    t->fn(t->ctx, goss_stage_name(stage), stage == GOSS_STAGE_EMBED || stage == GOSS_STAGE_HEAD ? -1 : layer,
+          values, n_rows, width);
 }
 
 /* One chunk [at, at + n) of the tokens; logits of its rows from `first` on go to out. */
@@ -116,14 +128,17 @@ static int eval_chunk(goss_engine *e, const int32_t *ids, int at, int n, int fir
     goss_flight *f = &e->flight[0];
     int rc = goss_steps_extend(e, &e->scratch, at + n);
     if (rc) return goss_fail(err, rc, at, "no room in the KV cache for %d positions", at + n);
-    for (int i = 0; i < n; i++) f->rows[i] = (goss_row){ .token = ids[at + i], .pos = at + i, .want = i >= first ? GOSS_ROW_LOGITS : 0 };
+    for (int i = 0; i < n; i++)
+        f->rows[i] =
+            (goss_row){ .token = ids[at + i], .pos = at + i, .want = i >= first ? GOSS_ROW_LOGITS : 0 };
     f->seqs[0] = (goss_seq){ .kv = &e->scratch, .slot = e->max_sessions, .tokens = ids };
     f->step = (goss_step){ .rows = f->rows, .n_rows = n, .seqs = f->seqs, .n_seqs = 1 };
     rc = goss_forward(e->backend, &f->step, err);
     if (rc) return rc;
     while ((rc = e->backend->vt->poll(e->backend, &f->step, 1000, f->picks, err)) == GOSS_EAGAIN) { }
     const size_t n_vocab = (size_t)e->model.hp.n_vocab;
-    for (int i = first; i < n && !rc; i++) rc = e->backend->vt->logits(e->backend, &f->step, i, out + (size_t)(i - first) * n_vocab);
+    for (int i = first; i < n && !rc; i++)
+        rc = e->backend->vt->logits(e->backend, &f->step, i, out + (size_t)(i - first) * n_vocab);
     e->backend->vt->release(e->backend, &f->step);
     return rc < 0 && err && !err->code ? goss_fail(err, rc, -1, "the logits can't be read") : rc;
 }
@@ -131,9 +146,11 @@ static int eval_chunk(goss_engine *e, const int32_t *ids, int at, int n, int fir
 static int evaluate(goss_engine *e, const int32_t *ids, int n, int chunk, int all, float *logits, goss_error *err)
 {
     if (e->state != GOSS_ENGINE_READY) return goss_fail(err, GOSS_ESTATE, -1, "the model is not loaded");
-    if (n < 1 || n > e->max_kv) return goss_fail(err, GOSS_EINVAL, -1, "%d tokens: 1 to %d can be evaluated", n, e->max_kv);
+    if (n < 1 || n > e->max_kv)
+        return goss_fail(err, GOSS_EINVAL, -1, "%d tokens: 1 to %d can be evaluated", n, e->max_kv);
     for (int i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= e->model.hp.n_vocab) return goss_fail(err, GOSS_EINVAL, i, "token %d is outside the vocabulary", ids[i]);
+        if (ids[i] < 0 || ids[i] >= e->model.hp.n_vocab)
+            return goss_fail(err, GOSS_EINVAL, i, "token %d is outside the vocabulary", ids[i]);
     if (chunk < 1 || chunk > e->max_rows) chunk = e->max_rows;
     if (err) *err = (goss_error){ .position = -1 };
     goss_steps_drain(e);
@@ -196,7 +213,8 @@ static void list_one(void *ctx, const char *name)
     l->n++;
 }
 
-int goss_list(const char *folder, void (*on_model)(void *ctx, const char *path, const goss_model_info *info), void *ctx, goss_error *err)
+int goss_list(const char *folder, void (*on_model)(void *ctx, const char *path, const goss_model_info *info),
+              void *ctx, goss_error *err)
 {
     lister l = { .folder = folder, .on_model = on_model, .ctx = ctx };
     const int rc = goss_os_list(folder, list_one, &l, err);

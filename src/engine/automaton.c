@@ -1,6 +1,7 @@
 /* automaton.c - the graph, and lazy determinisation.
  *
- * A configuration is (node, frame): where in the graph, and what to return to. Frames are shared (hash-consed), so equal
+ * A configuration is (node, frame): where in the graph, and what to return to. Frames are shared
+ * (hash-consed), so equal
  * stacks have equal numbers. A deterministic state is the sorted set of configurations behind which a byte is awaited,
  * and whether the text may end. States and their 256 transitions are made when first asked for: a schema's few dozen
  * states are walked over the vocabulary as table look-ups. Depth is bounded: a stack deeper than MAX_DEPTH is dead. */
@@ -28,7 +29,10 @@ int goss_graph_add(goss_graph *g, int kind, int lo, int hi, int a, int b)
     return rc ? 0 : at;
 }
 
-int goss_graph_bytes(goss_graph *g, int lo, int hi, int next) { return goss_graph_add(g, GOSS_NODE_BYTES, lo, hi, next, 0); }
+int goss_graph_bytes(goss_graph *g, int lo, int hi, int next)
+{
+    return goss_graph_add(g, GOSS_NODE_BYTES, lo, hi, next, 0);
+}
 int goss_graph_either(goss_graph *g, int a, int b) { return goss_graph_add(g, GOSS_NODE_SPLIT, 0, 0, a, b); }
 int goss_graph_call(goss_graph *g, int rule, int next) { return goss_graph_add(g, GOSS_NODE_CALL, 0, 0, rule, next); }
 
@@ -81,7 +85,9 @@ static int encode(uint32_t c, uint8_t out[4])
 
 int goss_graph_codepoints(goss_graph *g, uint32_t lo, uint32_t hi, int next)
 {
-    static const uint32_t cut[][2] = { { 0, 0x7F }, { 0x80, 0x7FF }, { 0x800, 0xD7FF }, { 0xE000, 0xFFFF }, { 0x10000, 0x10FFFF } };
+    static const uint32_t cut[][2] = {
+        { 0, 0x7F }, { 0x80, 0x7FF }, { 0x800, 0xD7FF }, { 0xE000, 0xFFFF }, { 0x10000, 0x10FFFF }
+    };
     int out = -1;
     for (size_t i = 0; i < sizeof cut / sizeof *cut; i++) {
         const uint32_t from = lo > cut[i][0] ? lo : cut[i][0], to = hi < cut[i][1] ? hi : cut[i][1];
@@ -220,12 +226,17 @@ static int intern(goss_dfa *d)
     const config *all = (const config *)(const void *)d->configs.data;
     for (int s = d->state_hash[h]; s >= 0; s = (int)state_at(d, s)->same_hash) {
         const state *t = state_at(d, s);
-        if (t->n == (uint32_t)d->n_set && t->accepts == d->accepts && (!t->n || !memcmp(all + t->from, d->set, t->n * sizeof *all))) return s;
+        if (t->n == (uint32_t)d->n_set && t->accepts == d->accepts &&
+            (!t->n || !memcmp(all + t->from, d->set, t->n * sizeof *all)))
+            return s;
     }
     const int at = (int)(d->states.len / sizeof(state));
     if (goss_buf_reserve(&d->states, sizeof(state))) return GOSS_DEAD;
     state *t = (state *)(void *)(d->states.data + d->states.len);
-    *t = (state){ .from = (uint32_t)(d->configs.len / sizeof *all), .n = (uint32_t)d->n_set, .same_hash = (uint32_t)d->state_hash[h], .accepts = d->accepts };
+    *t = (state){ .from = (uint32_t)(d->configs.len / sizeof *all),
+                  .n = (uint32_t)d->n_set,
+                  .same_hash = (uint32_t)d->state_hash[h],
+                  .accepts = d->accepts };
     for (int i = 0; i < 256; i++) t->next[i] = UNKNOWN;
     if (goss_buf_append(&d->configs, d->set, (size_t)d->n_set * sizeof *d->set)) return GOSS_DEAD;
     d->states.len += sizeof(state);
@@ -252,7 +263,8 @@ int goss_dfa_next(goss_dfa *d, int s, uint8_t byte)
     for (uint32_t i = 0; i < n; i++) {
         const config c = ((const config *)(const void *)d->configs.data)[from + i];
         const goss_node *node = &d->nodes[c.node];
-        if (byte >= node->lo && byte <= node->hi && !in_set(d, node->a, c.frame)) d->set[d->n_set++] = (config){ node->a, c.frame };
+        if (byte >= node->lo && byte <= node->hi && !in_set(d, node->a, c.frame))
+            d->set[d->n_set++] = (config){ node->a, c.frame };
     }
     const int to = intern(d);
     state_at(d, s)->next[byte] = to;

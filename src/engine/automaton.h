@@ -6,9 +6,15 @@
 #define GOSS_ENGINE_AUTOMATON_H
 #include "../base/buf.h"
 
-enum { GOSS_NODE_BYTES = 1 /* lo..hi, then a */, GOSS_NODE_SPLIT /* a or b */, GOSS_NODE_CALL /* a, then b */, GOSS_NODE_RETURN };
+enum {
+    GOSS_NODE_BYTES = 1 /* lo..hi, then a */,
+    GOSS_NODE_SPLIT /* a or b */,
+    GOSS_NODE_CALL /* a, then b */,
+    GOSS_NODE_RETURN
+};
 typedef struct goss_node { uint8_t kind, lo, hi; int32_t a, b; } goss_node;
-typedef struct goss_graph { goss_buf nodes; int failed; } goss_graph; /* failed: GOSS_ENOMEM or GOSS_ELIMIT; makers then return 0 */
+/* failed: GOSS_ENOMEM or GOSS_ELIMIT; makers then return 0 */
+typedef struct goss_graph { goss_buf nodes; int failed; } goss_graph;
 
 void goss_graph_init(goss_graph *g);     /* node 0 is a RETURN: the end of every rule */
 void goss_graph_free(goss_graph *g);
@@ -30,7 +36,8 @@ int goss_dfa_start(goss_dfa *d);
 int goss_dfa_next(goss_dfa *d, int state, uint8_t byte);   /* GOSS_DEAD when no text goes on so (or memory is out) */
 int goss_dfa_accepts(const goss_dfa *d, int state);        /* the text may end here */
 int goss_dfa_states(const goss_dfa *d);
-int goss_dfa_failed(const goss_dfa *d);                   /* memory ran out: from then on states may be dead that are not */
+/* memory ran out: from then on states may be dead that are not */
+int goss_dfa_failed(const goss_dfa *d);
 /* When there are many states: forgets all but this one, and returns its new number. Call between walks only. */
 int goss_dfa_trim(goss_dfa *d, int state, int most, int *trimmed);
 #endif

@@ -26,15 +26,21 @@ static int copy_config(goss_engine *e, const goss_engine_config *c, goss_error *
     e->config = *c;
     e->strings = GOSS_BUF(STRINGS);
     e->line = GOSS_BUF(1 << 24);
-    if (goss_buf_reserve(&e->strings, STRINGS) || goss_buf_reserve(&e->line, 1 << 16)) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for an engine");
+    if (goss_buf_reserve(&e->strings, STRINGS) || goss_buf_reserve(&e->line, 1 << 16))
+        return goss_fail(err, GOSS_ENOMEM, -1, "no memory for an engine");
     const char **all[] = { &e->config.model_path, &e->config.backend, &e->config.draft_path, &e->config.kv_type,
                            &e->config.cpu_mask, &e->config.gpu_mask, &e->config.webgpu_path };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (keep(e, all[i])) return goss_fail(err, GOSS_EINVAL, -1, "the configuration's texts are longer than %d bytes together", (int)STRINGS);
-    if (c->max_sessions < 0 || c->max_sessions > 1024) return goss_fail(err, GOSS_EINVAL, -1, "max_sessions %d: 1 to 1024", c->max_sessions);
-    if (c->max_rows < 0 || c->max_rows > 4096) return goss_fail(err, GOSS_EINVAL, -1, "max_rows %d: 1 to 4096", c->max_rows);
+        if (keep(e, all[i]))
+            return goss_fail(err, GOSS_EINVAL, -1,
+                             "the configuration's texts are longer than %d bytes together", (int)STRINGS);
+    if (c->max_sessions < 0 || c->max_sessions > 1024)
+        return goss_fail(err, GOSS_EINVAL, -1, "max_sessions %d: 1 to 1024", c->max_sessions);
+    if (c->max_rows < 0 || c->max_rows > 4096)
+        return goss_fail(err, GOSS_EINVAL, -1, "max_rows %d: 1 to 4096", c->max_rows);
     if (c->max_kv < 0) return goss_fail(err, GOSS_EINVAL, -1, "max_kv %d: must not be negative", c->max_kv);
-    if (c->n_threads < 0 || c->n_threads > 1024) return goss_fail(err, GOSS_EINVAL, -1, "n_threads %d: 0 to 1024", c->n_threads);
+    if (c->n_threads < 0 || c->n_threads > 1024)
+        return goss_fail(err, GOSS_EINVAL, -1, "n_threads %d: 0 to 1024", c->n_threads);
     e->max_sessions = c->max_sessions ? c->max_sessions : 16;
     e->max_rows = c->max_rows ? c->max_rows : 512;
     return 0;
@@ -153,7 +159,8 @@ int goss_engine_state(const goss_engine *e) { return e->state; }
 
 void goss_engine_read_done(goss_engine *e, uint64_t tag, int status)
 {
-    if (!goss_load_read_done(e, tag, status) && e->backend && e->backend->vt->read_done) e->backend->vt->read_done(e->backend, tag, status);
+    if (!goss_load_read_done(e, tag, status) && e->backend && e->backend->vt->read_done)
+        e->backend->vt->read_done(e->backend, tag, status);
 }
 
 /* ---- what it says about itself --------------------------------------------------------------------------- */
@@ -177,7 +184,9 @@ void goss_engine_info(const goss_engine *e, goss_model_info *out)
 void goss_engine_stats(const goss_engine *e, goss_stats *out)
 {
     *out = e->stats;
-    out->load_progress = e->state == GOSS_ENGINE_READY ? 1 : e->load.total ? (double)e->load.done / (double)e->load.total : 0;
+    out->load_progress = e->state == GOSS_ENGINE_READY ? 1
+                         : e->load.total               ? (double)e->load.done / (double)e->load.total
+                                                       : 0;
     for (int i = 0; e->sessions && i < e->max_sessions; i++) {
         const goss_session *s = e->sessions[i];
         out->n_sessions += s && !s->closed;

@@ -26,12 +26,15 @@
 
 enum {
     GOSS_FLIGHTS = 2,            /* most steps in flight */
-    GOSS_EVENTS = 256,           /* a session's queue; it is not given rows while fewer than GOSS_EVENTS_SPARE are free */
+    /* a session's queue; it is not given rows while fewer than GOSS_EVENTS_SPARE are free */
+    GOSS_EVENTS = 256,
     GOSS_EVENTS_SPARE = 64,
     GOSS_TEXT = 1 << 15,         /* bytes of text that wait with the events, and how many must be free */
     GOSS_TEXT_SPARE = 1 << 13,
-    GOSS_FAIR_ROWS = 128,        /* prefill rows of a step that others decode in: what a long prompt may delay them by */
-    GOSS_DRAFT_MAX = 15,         /* with the token before them 16 rows: a row's result is bit-equal in batches up to that */
+    /* prefill rows of a step that others decode in: what a long prompt may delay them by */
+    GOSS_FAIR_ROWS = 128,
+    /* with the token before them 16 rows: a row's result is bit-equal in batches up to that */
+    GOSS_DRAFT_MAX = 15,
     GOSS_STOPS = 16, GOSS_STOP_BYTES = 256,
     GOSS_ROLLBACK = 64,          /* positions that every session's windowed layers can be taken back */
     GOSS_CACHED = 48,            /* sequences kept for reuse */
@@ -144,11 +147,14 @@ int goss_load_advance(goss_engine *e, goss_error *err);    /* GOSS_EAGAIN, 0 whe
 int goss_load_read_done(goss_engine *e, uint64_t tag, int status); /* 1: the tag was the loader's */
 void goss_load_close(goss_engine *e);
 void goss_load_restart(goss_engine *e);                    /* the device was lost: the backend is opened again */
-int goss_load_header(goss_gguf *g, goss_mapping *m, const char *path, goss_error *err); /* one file's header; for listing */
+/* one file's header; for listing */
+int goss_load_header(goss_gguf *g, goss_mapping *m, const char *path, goss_error *err);
 /* engine.c */
-int goss_engine_ready(goss_engine *e, void (*kv_copy)(void *ctx, int cls, int from, int to), goss_error *err); /* the backend is */
+/* the backend is */
+int goss_engine_ready(goss_engine *e, void (*kv_copy)(void *ctx, int cls, int from, int to), goss_error *err);
 /* plan.c */
-int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p, int *kv_type, goss_error *err);
+int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p, int *kv_type,
+                   goss_error *err);
 void goss_plan_describe(const goss_model *m, goss_model_info *out);
 /* scheduler.c */
 int goss_steps_open(goss_engine *e);
@@ -160,7 +166,8 @@ int goss_steps_extend(goss_engine *e, goss_kv *kv, int n); /* goss_kv_extend, gi
 void goss_session_free(goss_session *s);
 void goss_session_finish(goss_session *s, int stop, const goss_error *error); /* queues DONE */
 int goss_session_room(const goss_session *s);
-void goss_session_forget(goss_session *s, int n);          /* what is in flight is void; the KV goes back to n positions */
+/* what is in flight is void; the KV goes back to n positions */
+void goss_session_forget(goss_session *s, int n);
 void goss_session_queue(goss_session *s, goss_event *ev, const char *text, size_t n, const char *recipient);
 /* output.c */
 int goss_output_open(goss_session *s);
@@ -174,7 +181,8 @@ int goss_output_wants_mask(goss_session *s);
 /* prefix.c */
 int goss_prefix_open(goss_engine *e);
 void goss_prefix_close(goss_engine *e);
-int goss_prefix_reuse(goss_session *s, const int32_t *ids, int n, int most); /* fills s->kv; returns the positions it holds */
+/* fills s->kv; returns the positions it holds */
+int goss_prefix_reuse(goss_session *s, const int32_t *ids, int n, int most);
 void goss_prefix_snapshot(goss_session *s);                /* after a chunk: message boundaries that it passed */
 void goss_prefix_keep(goss_engine *e, const goss_kv *kv, const int32_t *ids, int n);
 void goss_prefix_finished(goss_session *s, int stop);      /* the turn's canonical form, to be warmed */
@@ -191,9 +199,12 @@ void goss_speculate_reset(goss_session *s);
 /* telemetry.c */
 int goss_telemetry_on(const goss_engine *e, unsigned bit);
 void goss_telemetry_load(goss_engine *e, const char *stage, const char *status, const char *detail);
-void goss_telemetry_bytes(goss_engine *e, const char *stage, const char *status, const char *detail, uint64_t bytes, uint64_t total);
-void goss_telemetry_stage(goss_engine *e, const char *stage, const char *status, int step, int total, const char *detail);
-void goss_telemetry_detail(goss_engine *e, unsigned bit, const char *stage, const char *status, int step, int total, const char *detail);
+void goss_telemetry_bytes(goss_engine *e, const char *stage, const char *status, const char *detail,
+                          uint64_t bytes, uint64_t total);
+void goss_telemetry_stage(goss_engine *e, const char *stage, const char *status, int step, int total,
+                          const char *detail);
+void goss_telemetry_detail(goss_engine *e, unsigned bit, const char *stage, const char *status, int step,
+                           int total, const char *detail);
 void goss_telemetry_token(goss_session *s, const goss_pick *pick);
 void goss_telemetry_channel(goss_session *s);
 void goss_telemetry_prompt(goss_session *s);

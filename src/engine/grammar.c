@@ -1,6 +1,7 @@
 /* grammar.c - masks: which tokens the automaton lets through from a state.
  *
- * Tokens are walked in the order of their bytes, each from the byte where it differs from the one before (a trie without
+ * Tokens are walked in the order of their bytes, each from the byte where it differs from the one before (a
+ * trie without
  * the trie): a state that dies at depth d skips every token that shares those d bytes. Masks are kept by state, so a
  * string's inside, where most of an answer is spent, is computed once. Control tokens stand for no bytes: of them only
  * those that end the generation are let through, where the text may end. */
@@ -34,7 +35,8 @@ static void sort_ids(const goss_vocab *v, int32_t *ids, int32_t *other, int n)
         for (int from = 0; from < n; from += 2 * width) {
             const int mid = from + width < n ? from + width : n, end = from + 2 * width < n ? from + 2 * width : n;
             int a = from, b = mid;
-            for (int i = from; i < end; i++) other[i] = a < mid && (b >= end || compare(v, ids[a], ids[b]) <= 0) ? ids[a++] : ids[b++];
+            for (int i = from; i < end; i++)
+                other[i] = a < mid && (b >= end || compare(v, ids[a], ids[b]) <= 0) ? ids[a++] : ids[b++];
         }
         memcpy(ids, other, (size_t)n * sizeof *ids);
     }
@@ -57,7 +59,9 @@ int goss_word_list_open(goss_word_list **out, const goss_vocab *v, int n_vocab)
         return GOSS_ENOMEM;
     }
     for (int i = 0; i < n; i++)
-        if (goss_vocab_bytes(v, i, 0).n && goss_vocab_kind(v, i) != GOSS_TOKEN_CONTROL && goss_vocab_kind(v, i) != GOSS_TOKEN_UNUSED) w->ids[w->n++] = i;
+        if (goss_vocab_bytes(v, i, 0).n && goss_vocab_kind(v, i) != GOSS_TOKEN_CONTROL &&
+            goss_vocab_kind(v, i) != GOSS_TOKEN_UNUSED)
+            w->ids[w->n++] = i;
     sort_ids(v, w->ids, other, w->n);
     for (int i = 1; i < w->n; i++) {
         const goss_str a = goss_vocab_bytes(v, w->ids[i - 1], 0), b = goss_vocab_bytes(v, w->ids[i], 0);
@@ -93,8 +97,11 @@ static int open_constraint(constraint *c, const goss_json *j, int schema, int ro
     int rc = goss_schema_compile(&c->graph, j, schema, root, &start, err);
     if (!rc) rc = goss_dfa_open(&c->dfa, &c->graph, start);
     else return rc == GOSS_ENOMEM ? goss_fail(err, rc, -1, "no memory for a JSON schema") : rc;
-    if (rc || (goss_dfa_start(c->dfa) == GOSS_DEAD && goss_dfa_failed(c->dfa))) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for a JSON schema");
-    return goss_dfa_start(c->dfa) == GOSS_DEAD ? goss_fail(err, GOSS_EUNSUPPORTED, -1, "the JSON schema allows nothing") : 0;
+    if (rc || (goss_dfa_start(c->dfa) == GOSS_DEAD && goss_dfa_failed(c->dfa)))
+        return goss_fail(err, GOSS_ENOMEM, -1, "no memory for a JSON schema");
+    return goss_dfa_start(c->dfa) == GOSS_DEAD
+               ? goss_fail(err, GOSS_EUNSUPPORTED, -1, "the JSON schema allows nothing")
+               : 0;
 }
 
 static void drop_masks(constraint *c)
@@ -156,7 +163,8 @@ struct goss_grammar {
 static int add_constraint(constraint **slot, const goss_json *j, int schema, int root, goss_error *err)
 {
     *slot = goss_mem_alloc(sizeof **slot);
-    return *slot ? open_constraint(*slot, j, schema, root, err) : goss_fail(err, GOSS_ENOMEM, -1, "no memory for a JSON schema");
+    return *slot ? open_constraint(*slot, j, schema, root, err)
+                 : goss_fail(err, GOSS_ENOMEM, -1, "no memory for a JSON schema");
 }
 
 static int add_tool(goss_grammar *g, const goss_json *j, int tool, goss_error *err)
@@ -169,7 +177,8 @@ static int add_tool(goss_grammar *g, const goss_json *j, int tool, goss_error *e
     goss_buf_str(&name, "functions.");
     int rc = goss_json_string(j, goss_json_get(j, f, "name"), &name);
     constraint *c = NULL;
-    if (rc || name.len >= sizeof c->tool) rc = goss_fail(err, GOSS_EINVAL, -1, "a tool's name is missing or longer than 117 bytes");
+    if (rc || name.len >= sizeof c->tool)
+        rc = goss_fail(err, GOSS_EINVAL, -1, "a tool's name is missing or longer than 117 bytes");
     else if (params >= 0) rc = add_constraint(&g->tools[g->n_tools++], j, params, params, err);
     if (!rc && params >= 0) memcpy(g->tools[g->n_tools - 1]->tool, name.data, name.len);
     goss_buf_free(&name);
@@ -187,7 +196,8 @@ static int open_tools(goss_grammar *g, const char *text, goss_error *err)
 {
     goss_json j = { 0 };
     int rc = parse(&j, text, err);
-    for (int t = rc ? -1 : goss_json_first(&j, 0); t >= 0 && !rc; t = goss_json_next(&j, t)) rc = add_tool(g, &j, t, err);
+    for (int t = rc ? -1 : goss_json_first(&j, 0); t >= 0 && !rc; t = goss_json_next(&j, t))
+        rc = add_tool(g, &j, t, err);
     goss_json_free(&j);
     return rc;
 }
@@ -201,7 +211,8 @@ static int open_answer(goss_grammar *g, const char *text, goss_error *err)
     return rc;
 }
 
-int goss_grammar_open(goss_grammar **out, const goss_word_list *words, const char *schema, const char *tools, goss_error *err)
+int goss_grammar_open(goss_grammar **out, const goss_word_list *words, const char *schema, const char *tools,
+                      goss_error *err)
 {
     *out = NULL;
     goss_grammar *g = goss_mem_alloc(sizeof *g);

@@ -38,9 +38,12 @@ static int open_paths(goss_engine *e, goss_error *err)
     const char *path = e->config.model_path;
     size_t at = 0;
     const int split = split_count(path, &at), count = split > 1 ? split : 1;
-    if (count > GOSS_FILES) return goss_fail(err, GOSS_ELIMIT, -1, "%s: %d shards, at most %d are read", path, count, GOSS_FILES);
+    if (count > GOSS_FILES)
+        return goss_fail(err, GOSS_ELIMIT, -1, "%s: %d shards, at most %d are read", path, count, GOSS_FILES);
     char name[1024];
-    if (strlen(path) >= sizeof name) return goss_fail(err, GOSS_EINVAL, -1, "the model's path is longer than %d bytes", (int)sizeof name - 1);
+    if (strlen(path) >= sizeof name)
+        return goss_fail(err, GOSS_EINVAL, -1, "the model's path is longer than %d bytes",
+                         (int)sizeof name - 1);
     e->load.files = goss_mem_array((size_t)count, sizeof *e->load.files);
     if (!e->load.files) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for %d shards", count);
     e->load.n_files = count;
@@ -65,7 +68,8 @@ static int open_paths(goss_engine *e, goss_error *err)
 static int take_sources(goss_engine *e, goss_error *err)
 {
     const int count = e->config.n_sources;
-    if (count < 1 || count > GOSS_FILES) return goss_fail(err, GOSS_EINVAL, -1, "%d sources: 1 to %d can be opened", count, GOSS_FILES);
+    if (count < 1 || count > GOSS_FILES)
+        return goss_fail(err, GOSS_EINVAL, -1, "%d sources: 1 to %d can be opened", count, GOSS_FILES);
     e->load.files = goss_mem_array((size_t)count, sizeof *e->load.files);
     if (!e->load.files) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for %d sources", count);
     e->load.n_files = count;
@@ -107,10 +111,14 @@ static int read_head(goss_engine *e, int index, goss_error *err)
 {
     goss_file *f = &e->load.files[index];
     if (e->load.read[0].busy) return GOSS_EAGAIN;
-    if (e->load.failed) return goss_fail(err, GOSS_EIO, (int64_t)f->n_head, "reading the header of %s failed", f->source.name ? f->source.name : "the source");
+    if (e->load.failed)
+        return goss_fail(err, GOSS_EIO, (int64_t)f->n_head, "reading the header of %s failed",
+                         f->source.name ? f->source.name : "the source");
     if (f->n_head >= f->want) return 0;
     uint8_t *head = goss_mem_grow(f->head, (size_t)f->n_head, (size_t)f->want);
-    if (!head) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for a header of %llu bytes", (unsigned long long)f->want);
+    if (!head)
+        return goss_fail(err, GOSS_ENOMEM, -1, "no memory for a header of %llu bytes",
+                         (unsigned long long)f->want);
     f->head = head;
     e->load.read[0].busy = 1;
     e->load.read[0].file = index;
@@ -165,8 +173,8 @@ static int load_headers(goss_engine *e, goss_error *err)
     if (rc) return rc;
     set_data(e);
     char detail[128];
-    goss_fmt(detail, sizeof detail, "tensors=%llu v=%u data_offset=%llu", (unsigned long long)e->gguf.n_tensors, e->gguf.version,
-             (unsigned long long)e->gguf.data_offset);
+    goss_fmt(detail, sizeof detail, "tensors=%llu v=%u data_offset=%llu",
+             (unsigned long long)e->gguf.n_tensors, e->gguf.version, (unsigned long long)e->gguf.data_offset);
     goss_telemetry_load(e, "gguf_parse", "completed", detail);
     goss_fmt(detail, sizeof detail, "keys=%llu", (unsigned long long)e->gguf.n_kv);
     goss_telemetry_load(e, "gguf_meta", "completed", detail);
@@ -179,7 +187,9 @@ static int bind_model(goss_engine *e, goss_error *err)
     const goss_engine_config *c = &e->config;
     if (e->bound) goss_model_free(&e->model);
     e->bound = 1;
-    const goss_model_options opt = { .n_layers = c->n_layers, .yarn_llamacpp = c->yarn_llamacpp, .attn_dense = c->attn_dense,
+    const goss_model_options opt = { .n_layers = c->n_layers,
+                                     .yarn_llamacpp = c->yarn_llamacpp,
+                                     .attn_dense = c->attn_dense,
                                      .moe_fallback = c->moe_fallback };
     return goss_model_bind(&e->model, &e->gguf, &opt, err);
 }
@@ -194,9 +204,10 @@ static int load_bind(goss_engine *e, goss_error *err)
     static const char *const keys[] = { "gpt-oss.rope.freq_base", "gptoss.rope.freq_base", "llama.rope.freq_base" };
     for (int i = 0; i < 3 && theta == 0; i++) goss_gguf_f64(&e->gguf, keys[i], &theta, NULL);
     goss_fmt(detail, sizeof detail,
-             "blocks=%d ctx=%d embd=%d ffn=%d heads=%d kv_heads=%d head_dim=%d rope_theta=%.0f rope_scale=%.4g rms_eps=%.3g window=%d experts=%d topk=%d",
-             h->n_layer_file, h->n_ctx, h->n_embd, h->n_ff, h->n_head, h->n_head_kv, h->head_dim, theta, h->rope_mag, (double)h->rms_eps,
-             h->window, h->n_expert, h->n_expert_used);
+             "blocks=%d ctx=%d embd=%d ffn=%d heads=%d kv_heads=%d head_dim=%d rope_theta=%.0f "
+             "rope_scale=%.4g rms_eps=%.3g window=%d experts=%d topk=%d",
+             h->n_layer_file, h->n_ctx, h->n_embd, h->n_ff, h->n_head, h->n_head_kv, h->head_dim, theta,
+             h->rope_mag, (double)h->rms_eps, h->window, h->n_expert, h->n_expert_used);
     goss_telemetry_load(e, "model_config", "completed", detail);
     if (h->n_layer != h->n_layer_file) {
         goss_fmt(detail, sizeof detail, "layers=%d/%d", h->n_layer, h->n_layer_file);
@@ -212,8 +223,8 @@ static int load_bind(goss_engine *e, goss_error *err)
     e->tok_channel = goss_vocab_find(e->vocab, "<|channel|>");
     e->tok_call = goss_vocab_find(e->vocab, "<|call|>");
     e->tok_return = goss_vocab_find(e->vocab, "<|return|>");
-    goss_fmt(detail, sizeof detail, "vocab=%d bos=%d eos=%d format=%s", goss_vocab_size(e->vocab), goss_vocab_bos(e->vocab),
-             goss_vocab_eos(e->vocab), goss_chat_format_name(e->format));
+    goss_fmt(detail, sizeof detail, "vocab=%d bos=%d eos=%d format=%s", goss_vocab_size(e->vocab),
+             goss_vocab_bos(e->vocab), goss_vocab_eos(e->vocab), goss_chat_format_name(e->format));
     goss_telemetry_load(e, "tokenizer_load", "completed", detail);
     if (goss_vocab_size(e->vocab) > h->n_vocab)
         return goss_fail(err, GOSS_EFORMAT, -1, "the vocabulary has %d tokens but the model's embedding only %d rows",
@@ -240,8 +251,9 @@ static int open_backend(goss_engine *e, goss_error *err)
     if (rc) return rc;
     e->max_kv = e->plan.max_kv;
     char detail[160];
-    goss_fmt(detail, sizeof detail, "resident=%llu expert_cache=%llu kv=%llu fits=%s", (unsigned long long)e->plan.resident_bytes,
-             (unsigned long long)e->plan.expert_cache_bytes, (unsigned long long)e->plan.kv_bytes, e->plan.fits ? "yes" : "no");
+    goss_fmt(detail, sizeof detail, "resident=%llu expert_cache=%llu kv=%llu fits=%s",
+             (unsigned long long)e->plan.resident_bytes, (unsigned long long)e->plan.expert_cache_bytes,
+             (unsigned long long)e->plan.kv_bytes, e->plan.fits ? "yes" : "no");
     goss_telemetry_load(e, "memory_plan", "completed", detail);
     goss_mem_free(e->load.sources);
     e->load.sources = goss_mem_array((size_t)e->load.n_files, sizeof *e->load.sources);
@@ -300,13 +312,15 @@ static int start_bytes(goss_engine *e, goss_error *err)
     e->load.total = e->load.done = e->load.next = 0;
     for (int i = 0; i < e->load.n_files; i++) e->load.total += e->load.files[i].source.size;
     if (available && e->load.total > available)
-        return goss_fail(err, GOSS_ELIMIT, -1, "the model needs %llu MB of memory here, %llu MB are free", (unsigned long long)(e->load.total >> 20),
-                         (unsigned long long)(available >> 20));
+        return goss_fail(err, GOSS_ELIMIT, -1, "the model needs %llu MB of memory here, %llu MB are free",
+                         (unsigned long long)(e->load.total >> 20), (unsigned long long)(available >> 20));
     for (int i = 0; i < e->load.n_files; i++) {
         goss_file *f = &e->load.files[i];
         if (f->source.map) continue;
         f->bytes = goss_mem_reserve((size_t)f->source.size);
-        if (!f->bytes) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the model's %llu MB", (unsigned long long)(f->source.size >> 20));
+        if (!f->bytes)
+            return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the model's %llu MB",
+                             (unsigned long long)(f->source.size >> 20));
     }
     e->load.at = 0;
     return 0;
@@ -327,18 +341,22 @@ static int load_bytes(goss_engine *e, goss_error *err)
                 e->load.read[r].file = e->load.at;
                 e->load.read[r].n = left < READ_CHUNK ? left : READ_CHUNK;
                 e->load.next += e->load.read[r].n;
-                const int rc = f->source.read(f->source.ctx, offset, f->bytes + offset, (size_t)e->load.read[r].n, TAG | 256 | (uint64_t)r);
+                const int rc = f->source.read(f->source.ctx, offset, f->bytes + offset,
+                                              (size_t)e->load.read[r].n, TAG | 256 | (uint64_t)r);
                 if (rc != 0) goss_load_read_done(e, TAG | 256 | (uint64_t)r, rc < 0 ? rc : 0);
             }
             busy += e->load.read[r].busy;
         }
-        if (e->load.failed && !busy) return goss_fail(err, GOSS_EIO, -1, "reading the model failed (%s)", goss_error_name(e->load.failed));
+        if (e->load.failed && !busy)
+            return goss_fail(err, GOSS_EIO, -1, "reading the model failed (%s)",
+                             goss_error_name(e->load.failed));
     } while (!busy && e->load.at < e->load.n_files);
     const double now = goss_os_now_ms();
     if (now - e->load.reported >= 100 || !busy) {
         char detail[96];
         const double s = (now - e->load.t0) / 1000, rate = s > 0 ? (double)e->load.done / s : 0;
-        goss_fmt(detail, sizeof detail, "rate=%.0f eta=%.1f", rate, rate > 0 ? (double)(e->load.total - e->load.done) / rate : 0.0);
+        goss_fmt(detail, sizeof detail, "rate=%.0f eta=%.1f", rate,
+                 rate > 0 ? (double)(e->load.total - e->load.done) / rate : 0.0);
         goss_telemetry_bytes(e, "weights_fetch", busy ? "progress" : "completed", detail, e->load.done, e->load.total);
         e->load.reported = now;
     }
@@ -365,7 +383,8 @@ static int finish(goss_engine *e, goss_error *err)
     if (rc) return rc;
     const goss_backend_vt *vt = e->backend->vt;
     char detail[256];
-    goss_fmt(detail, sizeof detail, "kv=%d new=0 prompt=%d backend=%s level=%.60s", e->max_kv, e->max_kv, vt->name, vt->level(e->backend));
+    goss_fmt(detail, sizeof detail, "kv=%d new=0 prompt=%d backend=%s level=%.60s", e->max_kv, e->max_kv,
+             vt->name, vt->level(e->backend));
     if (e->config.max_kv > e->max_kv) {
         const size_t n = strlen(detail);
         goss_fmt(detail + n, sizeof detail - n, " clamp=%d->%d", e->config.max_kv, e->max_kv);
@@ -421,7 +440,8 @@ int goss_load_header(goss_gguf *g, goss_mapping *m, const char *path, goss_error
     uint64_t want;
     rc = goss_gguf_parse(g, m->data, m->size, m->size, &want, err);
     if (!rc)
-        for (uint64_t i = 0; i < g->n_tensors; i++) g->tensors[i].data = (const uint8_t *)m->data + g->tensors[i].offset;
+        for (uint64_t i = 0; i < g->n_tensors; i++)
+            g->tensors[i].data = (const uint8_t *)m->data + g->tensors[i].offset;
     return rc;
 }
 

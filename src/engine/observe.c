@@ -1,7 +1,9 @@
-/* observe.c - telemetry of every layer (GOSS_TELEMETRY_LAYERS), from what a backend's taps show: the norms of each layer's
+/* observe.c - telemetry of every layer (GOSS_TELEMETRY_LAYERS), from what a backend's taps show: the norms
+ * of each layer's
  * parts, the router's choice, and the attention of one layer and head.
  *
- * It watches the last row of a step. The attention map needs that sequence's keys: those of one KV head are kept here by
+ * It watches the last row of a step. The attention map needs that sequence's keys: those of one KV head are
+ * kept here by
  * position as they pass (KEYS at most); keys that were reused from the cache were never seen and count as absent.
  * Only backends that run a step at once are tapped; a GPU sends such lines itself (goss_backend_config.report). */
 #include "../base/fmt.h"
@@ -22,7 +24,8 @@ struct goss_observer {
 
 static int watches(const goss_engine *e)
 {
-    return e->config.on_telemetry && (e->config.telemetry_mask & GOSS_TELEMETRY_LAYERS) && e->backend->vt->in_flight == 1;
+    return e->config.on_telemetry && (e->config.telemetry_mask & GOSS_TELEMETRY_LAYERS) &&
+           e->backend->vt->in_flight == 1;
 }
 
 static double length_of(const float *v, const float *minus, int n)
@@ -97,7 +100,9 @@ static void send_attention(goss_engine *e, int layer)
     double max = sinks ? (double)sinks[e->config.telemetry_head] : -1e30, sum = 0;
     for (int i = 0; i < n; i++) {
         double dot = 0;
-        for (int k = 0; k < h->head_dim; k++) dot += (double)o->query[k] * (double)o->keys[(size_t)(from + i) * (size_t)h->head_dim + (size_t)k];
+        for (int k = 0; k < h->head_dim; k++)
+            dot +=
+                (double)o->query[k] * (double)o->keys[(size_t)(from + i) * (size_t)h->head_dim + (size_t)k];
         o->weights[i] = o->seen[from + i] ? (float)(dot * (double)h->attn_scale) : -1e30f;
         if ((double)o->weights[i] > max) max = (double)o->weights[i];
     }
@@ -142,7 +147,8 @@ static void send_activation(goss_engine *e, int layer, const float *row, int wid
 {
     goss_observer *o = e->observer;
     goss_buf *b = event_begin(e, "layer_activation", layer);
-    goss_buf_printf(b, ",\"attention_norm\":%.5f,\"mlp_norm\":%.5f,\"output_norm\":%.5f", o->attention_norm, length_of(row, o->before, width), length_of(row, NULL, width));
+    goss_buf_printf(b, ",\"attention_norm\":%.5f,\"mlp_norm\":%.5f,\"output_norm\":%.5f", o->attention_norm,
+                    length_of(row, o->before, width), length_of(row, NULL, width));
     event_end(e);
 }
 

@@ -1,8 +1,12 @@
-/* output.c - from sampled tokens to events: stop tokens, the chat parser, UTF-8, stop texts, and the mask for the next token.
+/* output.c - from sampled tokens to events: stop tokens, the chat parser, UTF-8, stop texts, and the mask
+ * for the next token.
  *
- * Stop texts are held back until unambiguous: what could be the start of one waits in `held`, is released with the token
- * that rules it out, and is never emitted once it is complete. In a chat they count in what the user is to see (messages
- * without a recipient, not the analysis); what is held when a message ends is released as an event of its own (token -1). */
+ * Stop texts are held back until unambiguous: what could be the start of one waits in `held`, is released
+ * with the token
+ * that rules it out, and is never emitted once it is complete. In a chat they count in what the user is to
+ * see (messages
+ * without a recipient, not the analysis); what is held when a message ends is released as an event of its
+ * own (token -1). */
 #include "../base/mem.h"
 #include "engine.h"
 #include <string.h>
@@ -12,7 +16,9 @@ int goss_output_open(goss_session *s)
     s->decoded = GOSS_BUF(1 << 16);
     s->piece = GOSS_BUF(1 << 16);
     s->held = GOSS_BUF(1 << 16);
-    if (goss_buf_reserve(&s->decoded, 4096) || goss_buf_reserve(&s->piece, 4096) || goss_buf_reserve(&s->held, 4096)) return GOSS_ENOMEM;
+    if (goss_buf_reserve(&s->decoded, 4096) || goss_buf_reserve(&s->piece, 4096) ||
+        goss_buf_reserve(&s->held, 4096))
+        return GOSS_ENOMEM;
     return goss_chat_parser_open(&s->parser, s->engine->vocab, s->engine->format);
 }
 
@@ -27,11 +33,14 @@ void goss_output_close(goss_session *s)
 
 static int take_stops(goss_session *s, const goss_params *p, goss_error *err)
 {
-    if (p->n_stop < 0 || p->n_stop > GOSS_STOPS) return goss_fail(err, GOSS_ELIMIT, -1, "%d stop texts: at most %d", p->n_stop, (int)GOSS_STOPS);
+    if (p->n_stop < 0 || p->n_stop > GOSS_STOPS)
+        return goss_fail(err, GOSS_ELIMIT, -1, "%d stop texts: at most %d", p->n_stop, (int)GOSS_STOPS);
     s->n_stops = 0;
     for (int i = 0; i < p->n_stop; i++) {
         const size_t n = strlen(p->stop[i]);
-        if (n > GOSS_STOP_BYTES) return goss_fail(err, GOSS_ELIMIT, -1, "stop text %d has %d bytes: at most %d", i, (int)n, (int)GOSS_STOP_BYTES);
+        if (n > GOSS_STOP_BYTES)
+            return goss_fail(err, GOSS_ELIMIT, -1, "stop text %d has %d bytes: at most %d", i, (int)n,
+                             (int)GOSS_STOP_BYTES);
         if (!n) continue;
         memcpy(s->stops[s->n_stops].bytes, p->stop[i], n);
         s->stops[s->n_stops++].n = (int)n;
@@ -46,7 +55,8 @@ int goss_output_begin(goss_session *s, const goss_params *p, goss_error *err)
     if (rc) return rc;
     goss_grammar_close(&s->grammar);
     if (p->json_schema || p->tools_json) {
-        if (!e->words && goss_word_list_open(&e->words, e->vocab, e->model.hp.n_vocab)) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for masks");
+        if (!e->words && goss_word_list_open(&e->words, e->vocab, e->model.hp.n_vocab))
+            return goss_fail(err, GOSS_ENOMEM, -1, "no memory for masks");
         rc = goss_grammar_open(&s->grammar, e->words, p->json_schema, p->chat ? p->tools_json : NULL, err);
         if (rc) return rc;
     }
@@ -103,7 +113,10 @@ static int release(goss_session *s, const char *text, size_t n)
 /* ---- events -------------------------------------------------------------------------------------------------- */
 static void emit(goss_session *s, const goss_pick *pick, const char *text, size_t n)
 {
-    goss_event ev = { .kind = GOSS_EVENT_TOKEN, .token = pick ? pick->token : -1, .position = s->n_known - 1, .channel = s->channel,
+    goss_event ev = { .kind = GOSS_EVENT_TOKEN,
+                      .token = pick ? pick->token : -1,
+                      .position = s->n_known - 1,
+                      .channel = s->channel,
                       .message = s->message > 0 ? s->message : 0 };
     if (pick) {
         ev.logprob = pick->logprob;
@@ -126,7 +139,9 @@ static void enter_message(goss_session *s, const goss_chat_delta *d)
 {
     flush_held(s);
     s->message++;
-    s->channel = !strcmp(d->channel, "analysis") ? "analysis" : !strcmp(d->channel, "commentary") ? "commentary" : "final";
+    s->channel = !strcmp(d->channel, "analysis")     ? "analysis"
+                 : !strcmp(d->channel, "commentary") ? "commentary"
+                                                     : "final";
     const size_t n = strlen(d->recipient), most = sizeof s->recipient - 1;
     memcpy(s->recipient, d->recipient, n < most ? n : most);
     s->recipient[n < most ? n : most] = 0;
@@ -213,7 +228,8 @@ int goss_output_token(goss_session *s, const goss_pick *pick)
     return s->n_known >= s->n_limit ? GOSS_STOP_LENGTH : GOSS_STOP_NONE;
 }
 
-/* DONE carries the last piece: what the parser, the UTF-8 tail or the stops held back. A stop text that was found ends all. */
+/* DONE carries the last piece: what the parser, the UTF-8 tail or the stops held back. A stop text that was
+ * found ends all. */
 void goss_output_end(goss_session *s, goss_event *done)
 {
     goss_buf_clear(&s->piece);

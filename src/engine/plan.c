@@ -13,7 +13,10 @@ static const uint64_t MB = 1ull << 20;
 
 static int kv_type_of(const char *name, int *type, goss_error *err)
 {
-    static const struct { const char *name; int type; } known[] = { { "f16", GOSS_F16 }, { "f32", GOSS_F32 }, { "q8", GOSS_Q8_0 }, { "q4", GOSS_Q4_0 } };
+    static const struct {
+        const char *name;
+        int type;
+    } known[] = { { "f16", GOSS_F16 }, { "f32", GOSS_F32 }, { "q8", GOSS_Q8_0 }, { "q4", GOSS_Q4_0 } };
     if (!name) name = "f16";
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strcmp(name, known[i].name)) { *type = known[i].type; return 0; }
@@ -30,7 +33,8 @@ static uint64_t page_bytes(const goss_model *m, int cls, int kv_type)
 static uint64_t expert_bytes(const goss_model *m)
 {
     uint64_t n = 0;
-    for (int l = 0; m->hp.n_expert && l < m->hp.n_layer; l++) n += m->layers[l].gate.n_bytes + m->layers[l].up.n_bytes + m->layers[l].down.n_bytes;
+    for (int l = 0; m->hp.n_expert && l < m->hp.n_layer; l++)
+        n += m->layers[l].gate.n_bytes + m->layers[l].up.n_bytes + m->layers[l].down.n_bytes;
     return n;
 }
 
@@ -58,7 +62,8 @@ static uint64_t budget(const goss_model *m, const goss_engine_config *c, int gpu
 
 static int pages_for(int positions) { return (positions + GOSS_KV_PAGE - 1) / GOSS_KV_PAGE; }
 
-int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p, int *kv_type, goss_error *err)
+int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p, int *kv_type,
+                   goss_error *err)
 {
     *p = (goss_plan_info){ 0 };
     const int rc = kv_type_of(c->kv_type, kv_type, err);
@@ -68,23 +73,31 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
     const int sessions = c->max_sessions ? c->max_sessions : 16, rows = c->max_rows ? c->max_rows : 512;
     for (int cls = 0; cls < GOSS_KV_CLASSES; cls++) p->page_bytes[cls] = page_bytes(m, cls, *kv_type);
     p->kv_token_bytes = p->page_bytes[GOSS_KV_FULL] / GOSS_KV_PAGE;
-    const int want = c->max_kv && c->max_kv < m->hp.n_ctx ? c->max_kv : m->hp.n_ctx; /* more than the context is the context */
+    const int want = c->max_kv && c->max_kv < m->hp.n_ctx
+                         ? c->max_kv
+                         : m->hp.n_ctx; /* more than the context is the context */
     /* windowed layers: a few pages for each session and for each snapshot, at most what the sessions could fill */
     const int live = goss_kv_window_pages(m->hp.window, GOSS_ROLLBACK, rows), whole = pages_for(want) + 1;
-    int64_t window = (int64_t)(sessions + 2) * (live < whole ? live : whole) + (int64_t)GOSS_CACHED * (pages_for(m->hp.window + GOSS_ROLLBACK) + 1);
+    int64_t window = (int64_t)(sessions + 2) * (live < whole ? live : whole) +
+                     (int64_t)GOSS_CACHED * (pages_for(m->hp.window + GOSS_ROLLBACK) + 1);
     if (!p->page_bytes[GOSS_KV_WINDOW]) window = 0;
-    const uint64_t most = p->page_bytes[GOSS_KV_WINDOW] ? bytes / 2 / p->page_bytes[GOSS_KV_WINDOW] : 0, least = (uint64_t)live + 2;
+    const uint64_t most = p->page_bytes[GOSS_KV_WINDOW] ? bytes / 2 / p->page_bytes[GOSS_KV_WINDOW] : 0,
+                   least = (uint64_t)live + 2;
     if (window && (uint64_t)window > most) window = (int64_t)(most > least ? most : least);
     p->n_pages[GOSS_KV_WINDOW] = (int)window;
-    bytes -= (uint64_t)window * p->page_bytes[GOSS_KV_WINDOW] < bytes ? (uint64_t)window * p->page_bytes[GOSS_KV_WINDOW] : bytes;
+    bytes -= (uint64_t)window * p->page_bytes[GOSS_KV_WINDOW] < bytes
+                 ? (uint64_t)window * p->page_bytes[GOSS_KV_WINDOW]
+                 : bytes;
     int64_t full = (int64_t)sessions * (pages_for(want) + 1) + GOSS_CACHED;
-    if (p->page_bytes[GOSS_KV_FULL] && (uint64_t)full > bytes / p->page_bytes[GOSS_KV_FULL]) full = (int64_t)(bytes / p->page_bytes[GOSS_KV_FULL]);
+    if (p->page_bytes[GOSS_KV_FULL] && (uint64_t)full > bytes / p->page_bytes[GOSS_KV_FULL])
+        full = (int64_t)(bytes / p->page_bytes[GOSS_KV_FULL]);
     if (full < 2) full = 2;
     p->n_pages[GOSS_KV_FULL] = (int)full;
     const int64_t holds = (full - 1) * GOSS_KV_PAGE;
     if (c->max_kv && holds < c->max_kv)
-        return goss_fail(err, GOSS_ELIMIT, -1, "%d positions of KV need %llu MB, %llu MB are left for it", want,
-                         (unsigned long long)((uint64_t)pages_for(want) * p->page_bytes[0] / MB), (unsigned long long)(bytes / MB));
+        return goss_fail(err, GOSS_ELIMIT, -1, "%d positions of KV need %llu MB, %llu MB are left for it",
+                         want, (unsigned long long)((uint64_t)pages_for(want) * p->page_bytes[0] / MB),
+                         (unsigned long long)(bytes / MB));
     p->max_kv = (int)(holds < want ? holds : want);
     p->kv_bytes = (uint64_t)full * p->page_bytes[0] + (uint64_t)window * p->page_bytes[1];
     return 0;
@@ -109,9 +122,18 @@ static int main_type(const goss_model *m)
 void goss_plan_describe(const goss_model *m, goss_model_info *out)
 {
     const goss_hparams *h = &m->hp;
-    *out = (goss_model_info){ .n_layer = h->n_layer, .n_embd = h->n_embd, .n_head = h->n_head, .n_head_kv = h->n_head_kv, .head_dim = h->head_dim,
-                              .n_ff = h->n_ff, .n_expert = h->n_expert, .n_expert_used = h->n_expert_used, .n_vocab = h->n_vocab,
-                              .n_ctx = h->n_ctx, .window = h->window, .n_params = h->n_params };
+    *out = (goss_model_info){ .n_layer = h->n_layer,
+                              .n_embd = h->n_embd,
+                              .n_head = h->n_head,
+                              .n_head_kv = h->n_head_kv,
+                              .head_dim = h->head_dim,
+                              .n_ff = h->n_ff,
+                              .n_expert = h->n_expert,
+                              .n_expert_used = h->n_expert_used,
+                              .n_vocab = h->n_vocab,
+                              .n_ctx = h->n_ctx,
+                              .window = h->window,
+                              .n_params = h->n_params };
     goss_fmt(out->name, sizeof out->name, "%s", h->name);
     goss_fmt(out->arch, sizeof out->arch, "%s", h->arch == GOSS_ARCH_GPTOSS ? "gpt-oss" : "llama");
     const goss_type_info *t = goss_type_get(main_type(m));
@@ -130,7 +152,9 @@ int goss_plan(const goss_engine_config *config, goss_model_info *info, goss_plan
     int kv_type, bound = 0, rc = goss_load_header(&g, &map, config->model_path, err);
     const int mapped = map.data != NULL;
     if (!rc) {
-        const goss_model_options opt = { .n_layers = config->n_layers, .attn_dense = config->attn_dense, .yarn_llamacpp = config->yarn_llamacpp,
+        const goss_model_options opt = { .n_layers = config->n_layers,
+                                         .attn_dense = config->attn_dense,
+                                         .yarn_llamacpp = config->yarn_llamacpp,
                                          .moe_fallback = config->moe_fallback };
         bound = 1;
         rc = goss_model_bind(&m, &g, &opt, err);

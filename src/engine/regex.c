@@ -1,5 +1,6 @@
 /* regex.c - parses the pattern into a small tree, then builds the graph from the tree's end to its beginning.
- * Characters that JSON escapes in strings (", \, line ends) are matched in their escaped form, as they are generated. */
+ * Characters that JSON escapes in strings (", \, line ends) are matched in their escaped form, as they are
+ * generated. */
 #include "regex.h"
 #include "../base/error.h"
 #include "../base/mem.h"
@@ -68,8 +69,20 @@ static int named_class(parser *p, int c)
     const int first = p->n_ranges;
     switch (c) {
     case 'd': case 'D': add_range(p, '0', '9'); break;
-    case 'w': case 'W': add_range(p, '0', '9'); add_range(p, 'A', 'Z'); add_range(p, '_', '_'); add_range(p, 'a', 'z'); break;
-    case 's': case 'S': add_range(p, ' ', ' '); add_range(p, '\t', '\t'); add_range(p, '\n', '\n'); add_range(p, '\r', '\r'); break;
+    case 'w':
+    case 'W':
+        add_range(p, '0', '9');
+        add_range(p, 'A', 'Z');
+        add_range(p, '_', '_');
+        add_range(p, 'a', 'z');
+        break;
+    case 's':
+    case 'S':
+        add_range(p, ' ', ' ');
+        add_range(p, '\t', '\t');
+        add_range(p, '\n', '\n');
+        add_range(p, '\r', '\r');
+        break;
     default: return 0;
     }
     if (c < 'a') invert(p, first);
@@ -166,7 +179,8 @@ static int parse_atom(parser *p)
 static int number(parser *p)
 {
     int v = 0, any = 0;
-    for (; p->at < p->n && p->s[p->at] >= '0' && p->s[p->at] <= '9' && v <= MAX_REPEAT; p->at++, any = 1) v = v * 10 + (p->s[p->at] - '0');
+    for (; p->at < p->n && p->s[p->at] >= '0' && p->s[p->at] <= '9' && v <= MAX_REPEAT; p->at++, any = 1)
+        v = v * 10 + (p->s[p->at] - '0');
     return any ? v : -1;
 }
 
@@ -210,10 +224,12 @@ static int parse_either(parser *p)
 {
     int a = parse_concat(p);
     while (p->at < p->n && p->s[p->at] == '|' && !p->why) {
-        if (!p->nest && !(p->open_start && p->open_end)) return refuse(p, "it mixes anchors and alternatives: put the alternatives in a group");
+        if (!p->nest && !(p->open_start && p->open_end))
+            return refuse(p, "it mixes anchors and alternatives: put the alternatives in a group");
         p->at++;
         a = add_item(p, ITEM_EITHER, a, parse_concat(p));
-        if (!p->nest && !p->open_end) return refuse(p, "it mixes anchors and alternatives: put the alternatives in a group");
+        if (!p->nest && !p->open_end)
+            return refuse(p, "it mixes anchors and alternatives: put the alternatives in a group");
     }
     return a;
 }
@@ -224,7 +240,12 @@ static int escaped(goss_graph *g, char c, int next) { return goss_graph_text(g, 
 /* Code points lo..hi as they stand in a JSON string. */
 static int emit_range(goss_graph *g, uint32_t lo, uint32_t hi, int next)
 {
-    static const struct { uint32_t c; char as; } special[] = { { '\n', 'n' }, { '\r', 'r' }, { '\t', 't' }, { '\f', 'f' }, { '"', '"' }, { '\\', '\\' } };
+    static const struct {
+        uint32_t c;
+        char as;
+    } special[] = {
+        { '\n', 'n' }, { '\r', 'r' }, { '\t', 't' }, { '\f', 'f' }, { '"', '"' }, { '\\', '\\' }
+    };
     static const uint32_t plain[][2] = { { 0x20, 0x21 }, { 0x23, 0x5B }, { 0x5D, 0x10FFFF } };
     int out = -1;
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
@@ -295,7 +316,9 @@ int goss_regex_compile(goss_graph *g, const char *pattern, size_t n, int any, in
     const int root = parse_either(p);
     if (p->at < p->n) refuse(p, "a group is closed that was not opened");
     int rc = 0;
-    if (p->why) rc = goss_fail(err, GOSS_EUNSUPPORTED, (int64_t)p->at, "the pattern \"%.*s\" can't be enforced: %s", (int)(n < 80 ? n : 80), pattern, p->why);
+    if (p->why)
+        rc = goss_fail(err, GOSS_EUNSUPPORTED, (int64_t)p->at, "the pattern \"%.*s\" can't be enforced: %s",
+                       (int)(n < 80 ? n : 80), pattern, p->why);
     else {
         if (p->open_end) next = anything(g, any, next);
         next = emit(p, root, next);

@@ -3,7 +3,9 @@
 #define GOSS_ENGINE_REGEX_H
 #include "automaton.h"
 #include <gossamer.h>
-/* Literals, ., classes, \d \w \s and their opposites, groups, alternatives, * + ? {n,m}, ^ and $ at the ends. `any` is the rule of
- * one string character. *start is the node where a match begins, `next` what follows. Refuses the rest with the reason. */
+/* Literals, ., classes, \d \w \s and their opposites, groups, alternatives, * + ? {n,m}, ^ and $ at the
+ * ends. `any` is the rule of
+ * one string character. *start is the node where a match begins, `next` what follows. Refuses the rest with
+ * the reason. */
 int goss_regex_compile(goss_graph *g, const char *pattern, size_t n, int any, int next, int *start, goss_error *err);
 #endif

@@ -52,7 +52,8 @@ static int on_device(const goss_engine *e) { return e->backend->vt->in_flight > 
 /* Whether the row behind a token that is still being sampled may go out already. */
 static int may_pipeline(goss_session *s)
 {
-    return on_device(s->engine) && s->n_inflight == 1 && !s->draft && !s->grammar && s->kv.n < s->n_limit - 1 && !goss_output_wants_mask(s);
+    return on_device(s->engine) && s->n_inflight == 1 && !s->draft && !s->grammar &&
+           s->kv.n < s->n_limit - 1 && !goss_output_wants_mask(s);
 }
 
 static int is_ready(goss_session *s)
@@ -65,15 +66,19 @@ static int is_ready(goss_session *s)
 
 static int is_prefill(const goss_session *s) { return s->n_known - s->kv.n > 1; }
 
-/* Adds a sequence's rows for positions [kv->n, kv->n + n). The last `sampled` of them are sampled. 0: no room in the KV. */
-static int add_rows(builder *b, goss_kv *kv, const int32_t *tokens, int n_known, int n, int sampled, goss_part part, goss_seq seq)
+/* Adds a sequence's rows for positions [kv->n, kv->n + n). The last `sampled` of them are sampled. 0: no
+ * room in the KV. */
+static int add_rows(builder *b, goss_kv *kv, const int32_t *tokens, int n_known, int n, int sampled,
+                    goss_part part, goss_seq seq)
 {
     goss_flight *f = b->f;
     const int pos = kv->n;
     if (goss_steps_extend(b->e, kv, pos + n)) { b->full = 1; return 0; }
     for (int i = 0; i < n; i++)
-        f->rows[b->n_rows++] = (goss_row){ .token = pos + i < n_known ? tokens[pos + i] : GOSS_TOKEN_SAMPLED, .pos = pos + i,
-                                           .seq = (int16_t)b->n_parts, .want = i >= n - sampled ? GOSS_ROW_SAMPLE : 0 };
+        f->rows[b->n_rows++] = (goss_row){ .token = pos + i < n_known ? tokens[pos + i] : GOSS_TOKEN_SAMPLED,
+                                           .pos = pos + i,
+                                           .seq = (int16_t)b->n_parts,
+                                           .want = i >= n - sampled ? GOSS_ROW_SAMPLE : 0 };
     part.pos = pos;
     part.n_rows = n;
     part.n_picks = sampled;
@@ -103,7 +108,9 @@ static void add_decodes(builder *b)
     for (int i = 0; i < e->max_sessions; i++) {
         goss_session *s = e->sessions[(e->turn + i) % e->max_sessions];
         if (b->n_rows == e->max_rows || !is_ready(s) || is_prefill(s)) continue;
-        const int room = e->max_rows - b->n_rows - 1, drafts = s->n_inflight ? 0 : goss_speculate(s, room < GOSS_DRAFT_MAX ? room : GOSS_DRAFT_MAX);
+        const int room = e->max_rows - b->n_rows - 1,
+                  drafts =
+                      s->n_inflight ? 0 : goss_speculate(s, room < GOSS_DRAFT_MAX ? room : GOSS_DRAFT_MAX);
         int added = add_session(b, s, 1, drafts);
         if (!added && drafts) added = add_session(b, s, 1, 0);
         b->f->n_decode += added;
@@ -137,7 +144,9 @@ static void add_warm(builder *b)
     int n = c->n - c->kv.n;
     if (n > GOSS_FAIR_ROWS) n = GOSS_FAIR_ROWS;
     if (n > b->e->max_rows) n = b->e->max_rows;
-    if (add_rows(b, &c->kv, c->tokens, c->n, n, 0, (goss_part){ .warm = c }, (goss_seq){ .slot = b->e->max_sessions })) c->busy = 1;
+    if (add_rows(b, &c->kv, c->tokens, c->n, n, 0, (goss_part){ .warm = c },
+                 (goss_seq){ .slot = b->e->max_sessions }))
+        c->busy = 1;
     else c->warm = 0;
 }
 
@@ -192,7 +201,12 @@ static void take_part(goss_engine *e, const goss_part *p, const goss_pick *picks
     const int done = p->pos + p->n_rows < s->n_prompt ? p->pos + p->n_rows : s->n_prompt;
     if (done > s->n_prefilled) {
         s->n_prefilled = done;
-        goss_event ev = { .kind = GOSS_EVENT_PREFILL, .token = -1, .channel = "", .n_done = done, .n_total = s->n_prompt, .n_reused = s->n_reused };
+        goss_event ev = { .kind = GOSS_EVENT_PREFILL,
+                          .token = -1,
+                          .channel = "",
+                          .n_done = done,
+                          .n_total = s->n_prompt,
+                          .n_reused = s->n_reused };
         goss_session_queue(s, &ev, "", 0, "");
         goss_telemetry_prefill(s, p->n_rows);
         goss_prefix_snapshot(s);
@@ -287,7 +301,8 @@ static void give_up_youngest(goss_engine *e)
     }
     if (!youngest) return;
     goss_error err;
-    goss_fail(&err, GOSS_EFULL, -1, "the KV cache is full: %d sessions share %llu MB of it", e->max_sessions, (unsigned long long)(e->plan.kv_bytes >> 20));
+    goss_fail(&err, GOSS_EFULL, -1, "the KV cache is full: %d sessions share %llu MB of it", e->max_sessions,
+              (unsigned long long)(e->plan.kv_bytes >> 20));
     goss_session_finish(youngest, GOSS_STOP_ERROR, &err);
     goss_kv_clear(&youngest->kv);
 }
@@ -308,7 +323,9 @@ static int more_to_do(goss_engine *e)
 {
     if (e->n_flights) return 1;
     for (int i = 0; i < e->max_sessions; i++)
-        if (is_ready(e->sessions[i]) || (e->sessions[i] && e->sessions[i]->active && e->sessions[i]->canceled)) return 1;
+        if (is_ready(e->sessions[i]) ||
+            (e->sessions[i] && e->sessions[i]->active && e->sessions[i]->canceled))
+            return 1;
     return goss_prefix_warm(e) != NULL;
 }
 

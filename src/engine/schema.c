@@ -24,7 +24,9 @@ static int compile(compiler *c, int node, int next);
 static int refuse(compiler *c, int node, const char *what)
 {
     const int64_t at = node >= 0 ? (int64_t)c->j->nodes[node].start : -1;
-    if (!c->rc) c->rc = goss_fail(c->err, GOSS_EUNSUPPORTED, at, "the JSON schema can't be enforced: %s (byte %lld of it)", what, (long long)at);
+    if (!c->rc)
+        c->rc = goss_fail(c->err, GOSS_EUNSUPPORTED, at,
+                          "the JSON schema can't be enforced: %s (byte %lld of it)", what, (long long)at);
     return 0;
 }
 
@@ -37,15 +39,19 @@ static int space(compiler *c, int next)
 {
     if (c->space < 0) {
         int indent = 0;
-        for (int i = 0; i < MAX_SPACES; i++) indent = goss_graph_either(c->g, 0, goss_graph_bytes(c->g, ' ', ' ', indent));
-        c->space = goss_graph_either(c->g, 0, goss_graph_either(c->g, goss_graph_bytes(c->g, ' ', ' ', 0), goss_graph_bytes(c->g, '\n', '\n', indent)));
+        for (int i = 0; i < MAX_SPACES; i++)
+            indent = goss_graph_either(c->g, 0, goss_graph_bytes(c->g, ' ', ' ', indent));
+        c->space = goss_graph_either(c->g, 0,
+                                     goss_graph_either(c->g, goss_graph_bytes(c->g, ' ', ' ', 0),
+                                                       goss_graph_bytes(c->g, '\n', '\n', indent)));
     }
     return goss_graph_call(c->g, c->space, next);
 }
 
 static int hex(compiler *c, int next)
 {
-    return either(c, goss_graph_bytes(c->g, '0', '9', next), either(c, goss_graph_bytes(c->g, 'a', 'f', next), goss_graph_bytes(c->g, 'A', 'F', next)));
+    return either(c, goss_graph_bytes(c->g, '0', '9', next),
+                  either(c, goss_graph_bytes(c->g, 'a', 'f', next), goss_graph_bytes(c->g, 'A', 'F', next)));
 }
 
 /* \uXXXX but for surrogates. */
@@ -56,7 +62,9 @@ static int unicode_escape(compiler *c)
     const int d = goss_graph_bytes(g, '0', '7', h2);
     int first = either(c, goss_graph_bytes(g, '0', '9', h3), goss_graph_bytes(g, 'a', 'c', h3));
     first = either(c, first, either(c, goss_graph_bytes(g, 'e', 'f', h3), goss_graph_bytes(g, 'A', 'C', h3)));
-    first = either(c, first, either(c, goss_graph_bytes(g, 'E', 'F', h3), either(c, goss_graph_bytes(g, 'd', 'd', d), goss_graph_bytes(g, 'D', 'D', d))));
+    first = either(c, first,
+                   either(c, goss_graph_bytes(g, 'E', 'F', h3),
+                          either(c, goss_graph_bytes(g, 'd', 'd', d), goss_graph_bytes(g, 'D', 'D', d))));
     return literal(c, "\\u", first);
 }
 
@@ -79,7 +87,10 @@ static int loop_of(compiler *c, int rule, int next)
     return loop;
 }
 
-static int any_string(compiler *c, int next) { return literal(c, "\"", loop_of(c, character_rule(c), literal(c, "\"", next))); }
+static int any_string(compiler *c, int next)
+{
+    return literal(c, "\"", loop_of(c, character_rule(c), literal(c, "\"", next)));
+}
 
 /* min..max digits */
 static int digits(compiler *c, int min, int max, int next)
@@ -105,8 +116,11 @@ static int any_integer(compiler *c, int next)
 static int any_number(compiler *c, int next)
 {
     goss_graph *g = c->g;
-    const int power = digits(c, 1, 2, next), sign = either(c, power, either(c, goss_graph_bytes(g, '+', '+', power), goss_graph_bytes(g, '-', '-', power)));
-    const int exponent = either(c, next, either(c, goss_graph_bytes(g, 'e', 'e', sign), goss_graph_bytes(g, 'E', 'E', sign)));
+    const int power = digits(c, 1, 2, next), sign = either(c, power,
+                                                           either(c, goss_graph_bytes(g, '+', '+', power),
+                                                                  goss_graph_bytes(g, '-', '-', power)));
+    const int exponent =
+        either(c, next, either(c, goss_graph_bytes(g, 'e', 'e', sign), goss_graph_bytes(g, 'E', 'E', sign)));
     return any_integer(c, either(c, exponent, goss_graph_bytes(g, '.', '.', digits(c, 1, 17, exponent))));
 }
 
@@ -115,7 +129,9 @@ static int list_of(compiler *c, const char *open, int item_rule, const char *clo
 {
     const int end = space(c, literal(c, close, next)), loop = goss_graph_either(c->g, 0, 0);
     goss_graph_set(c->g, loop, end, literal(c, ",", space(c, goss_graph_call(c->g, item_rule, loop))));
-    return literal(c, open, goss_graph_either(c->g, space(c, literal(c, close, next)), space(c, goss_graph_call(c->g, item_rule, loop))));
+    return literal(c, open,
+                   goss_graph_either(c->g, space(c, literal(c, close, next)),
+                                     space(c, goss_graph_call(c->g, item_rule, loop))));
 }
 
 static int member_rule(compiler *c, int value_rule)
@@ -166,16 +182,19 @@ static int pattern(compiler *c, const char *p, size_t n, int node, int next)
 
 static int string_format(compiler *c, int node, int next)
 {
-    static const struct { const char *name, *pattern; } known[] = {
+    static const struct { const char *name, *pattern;
+    } known[] = {
         { "date", "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\\d|2[0-8])$" },
         { "time", "^([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,9})?(Z|[+-]([01]\\d|2[0-3]):[0-5]\\d)$" },
-        { "date-time", "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\\d|2[0-8])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,9})?(Z|[+-]([01]\\d|2[0-3]):[0-5]\\d)$" },
+        { "date-time", "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\\d|2[0-8])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\."
+                       "\\d{1,9})?(Z|[+-]([01]\\d|2[0-3]):[0-5]\\d)$" },
         { "uuid", "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$" },
         { "ipv4", "^((25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)\\.){3}(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)$" },
         { "email", "^[A-Za-z0-9_+-]+(\\.[A-Za-z0-9_+-]+){0,4}@[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+){1,4}$" },
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (goss_json_is(c->j, node, known[i].name)) return pattern(c, known[i].pattern, strlen(known[i].pattern), node, next);
+        if (goss_json_is(c->j, node, known[i].name))
+            return pattern(c, known[i].pattern, strlen(known[i].pattern), node, next);
     return refuse(c, node, "a string format that is not known here");
 }
 
@@ -183,11 +202,14 @@ static int compile_string(compiler *c, int node, int next)
 {
     const int pat = goss_json_get(c->j, node, "pattern"), format = goss_json_get(c->j, node, "format");
     const int min = count_of(c, node, "minLength", 0), max = count_of(c, node, "maxLength", -1);
-    if ((pat >= 0) + (format >= 0) + (min > 0 || max >= 0) > 1) return refuse(c, node, "pattern, format and lengths together");
+    if ((pat >= 0) + (format >= 0) + (min > 0 || max >= 0) > 1)
+        return refuse(c, node, "pattern, format and lengths together");
     if (format >= 0) return string_format(c, format, next);
     if (pat >= 0) {
         goss_buf p = GOSS_BUF(1 << 16);
-        const int rc = goss_json_string(c->j, pat, &p), out = rc ? refuse(c, pat, "a pattern is not a string") : pattern(c, (const char *)p.data, p.len, pat, next);
+        const int rc = goss_json_string(c->j, pat, &p),
+                  out = rc ? refuse(c, pat, "a pattern is not a string")
+                           : pattern(c, (const char *)p.data, p.len, pat, next);
         goss_buf_free(&p);
         return out;
     }
@@ -203,14 +225,16 @@ static int compile_string(compiler *c, int node, int next)
 static int compile_integer(compiler *c, int node, int next)
 {
     const int min = goss_json_get(c->j, node, "minimum"), max = goss_json_get(c->j, node, "maximum");
-    const int above = goss_json_get(c->j, node, "exclusiveMinimum"), below = goss_json_get(c->j, node, "exclusiveMaximum");
+    const int above = goss_json_get(c->j, node, "exclusiveMinimum"),
+              below = goss_json_get(c->j, node, "exclusiveMaximum");
     if (min < 0 && max < 0 && above < 0 && below < 0) return any_integer(c, next);
     double lo = goss_json_number(c->j, min, -1e18), hi = goss_json_number(c->j, max, 1e18);
     const double lo2 = goss_json_number(c->j, above, -1e18) + 1, hi2 = goss_json_number(c->j, below, 1e18) - 1;
     lo = lo2 > lo ? lo2 : lo;
     hi = hi2 < hi ? hi2 : hi;
     if (hi > 1e17 && (lo == 0 || lo == 1)) return unsigned_integer(c, lo == 0, next);
-    if (lo < -1e9 || hi > 1e9 || lo != (double)(long long)lo || hi != (double)(long long)hi) return refuse(c, node, "bounds of an integer other than 0 or 1 below, or both within 1e9");
+    if (lo < -1e9 || hi > 1e9 || lo != (double)(long long)lo || hi != (double)(long long)hi)
+        return refuse(c, node, "bounds of an integer other than 0 or 1 below, or both within 1e9");
     if (hi < lo) return refuse(c, node, "the maximum is below the minimum");
     if (hi - lo > (double)MAX_ENUM_RANGE) return refuse(c, node, "an integer range of more than 1000 values");
     int out = -1;
@@ -226,7 +250,8 @@ static int compile_number(compiler *c, int node, int next)
 {
     static const char *const bounds[] = { "maximum", "exclusiveMinimum", "exclusiveMaximum" };
     for (int i = 0; i < 3; i++)
-        if (goss_json_get(c->j, node, bounds[i]) >= 0) return refuse(c, node, "bounds of a number other than \"minimum\": 0");
+        if (goss_json_get(c->j, node, bounds[i]) >= 0)
+            return refuse(c, node, "bounds of a number other than \"minimum\": 0");
     const int min = goss_json_get(c->j, node, "minimum");
     if (min < 0) return any_number(c, next);
     if (goss_json_number(c->j, min, -1) != 0) return refuse(c, min, "bounds of a number other than \"minimum\": 0");
@@ -248,7 +273,8 @@ static int compile_array(compiler *c, int node, int next)
         out = goss_graph_either(c->g, 0, 0);
         goss_graph_set(c->g, out, end, literal(c, ",", space(c, goss_graph_call(c->g, rule, out))));
     } else {
-        for (int i = min > 1 ? min : 1; i < max; i++) out = goss_graph_either(c->g, end, literal(c, ",", space(c, goss_graph_call(c->g, rule, out))));
+        for (int i = min > 1 ? min : 1; i < max; i++)
+            out = goss_graph_either(c->g, end, literal(c, ",", space(c, goss_graph_call(c->g, rule, out))));
     }
     for (int i = 1; i < min; i++) out = literal(c, ",", space(c, goss_graph_call(c->g, rule, out)));
     const int first = max == 0 ? end : space(c, goss_graph_call(c->g, rule, out));
@@ -262,7 +288,8 @@ static int is_required(compiler *c, int node, int key)
     goss_buf name = GOSS_BUF(1 << 16);
     int found = 0;
     if (goss_json_string(c->j, key, &name) == 0)
-        for (int r = goss_json_first(c->j, list); r >= 0 && !found; r = goss_json_next(c->j, r)) found = goss_json_is(c->j, r, goss_buf_cstr(&name));
+        for (int r = goss_json_first(c->j, list); r >= 0 && !found; r = goss_json_next(c->j, r))
+            found = goss_json_is(c->j, r, goss_buf_cstr(&name));
     goss_buf_free(&name);
     return found;
 }
@@ -286,9 +313,14 @@ static int other_key(compiler *c, const goss_str *names, int n, uint64_t depth, 
     return ends ? out : either(c, out, literal(c, "\"", next));
 }
 
-typedef struct members { int key[64], value[64], n, extra; } members; /* extra: the schema of others, -1: none, -2: anything */
+typedef struct members {
+    int key[64], value[64], n, extra;
+} members; /* extra: the schema of others, -1: none, -2: anything */
 
-static int value_of(compiler *c, int schema, int next) { return schema < 0 ? goss_graph_call(c->g, any_value_rule(c), next) : compile(c, schema, next); }
+static int value_of(compiler *c, int schema, int next)
+{
+    return schema < 0 ? goss_graph_call(c->g, any_value_rule(c), next) : compile(c, schema, next);
+}
 
 static int extra_member(compiler *c, const members *m, int next)
 {
@@ -297,14 +329,16 @@ static int extra_member(compiler *c, const members *m, int next)
         const goss_json_node *k = &c->j->nodes[m->key[i]];
         names[i] = (goss_str){ c->j->text + k->start, k->end - k->start };
         for (uint64_t b = 0; b < names[i].n; b++)
-            if (names[i].s[b] == '\\' || (names[i].s[b] & 0x80)) return refuse(c, m->key[i], "additionalProperties beside a name that is not plain ASCII");
+            if (names[i].s[b] == '\\' || (names[i].s[b] & 0x80))
+                return refuse(c, m->key[i], "additionalProperties beside a name that is not plain ASCII");
     }
     return literal(c, "\"", other_key(c, names, m->n, 0, literal(c, ":", space(c, value_of(c, m->extra, next)))));
 }
 
 static int collect_members(compiler *c, int node, members *m)
 {
-    const int props = goss_json_get(c->j, node, "properties"), extra = goss_json_get(c->j, node, "additionalProperties");
+    const int props = goss_json_get(c->j, node, "properties"),
+              extra = goss_json_get(c->j, node, "additionalProperties");
     const int kind = goss_json_kind(c->j, extra);
     m->n = 0;
     m->extra = kind == GOSS_JSON_OBJECT ? extra : kind == GOSS_JSON_TRUE || (extra < 0 && props < 0) ? -2 : -1;
@@ -388,11 +422,30 @@ static int compile_ref(compiler *c, int ref, int next)
 }
 
 /* ---- schemas ----------------------------------------------------------------------------------------------- */
-static const char *const annotations[] = { "title", "description", "default", "examples", "$schema", "$id", "$comment", "deprecated", "readOnly",
-                                           "writeOnly", "$defs", "definitions", "nullable", "name", "strict" };
-static const char *const handled[] = { "type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "properties", "required", "additionalProperties",
-                                       "items", "minItems", "maxItems", "minLength", "maxLength", "pattern", "format", "minimum", "maximum",
-                                       "exclusiveMinimum", "exclusiveMaximum" };
+static const char *const annotations[] = { "title", "description", "default",    "examples", "$schema",
+                                           "$id",   "$comment",    "deprecated", "readOnly", "writeOnly",
+                                           "$defs", "definitions", "nullable",   "name",     "strict" };
+static const char *const handled[] = { "type",
+                                       "enum",
+                                       "const",
+                                       "anyOf",
+                                       "oneOf",
+                                       "allOf",
+                                       "$ref",
+                                       "properties",
+                                       "required",
+                                       "additionalProperties",
+                                       "items",
+                                       "minItems",
+                                       "maxItems",
+                                       "minLength",
+                                       "maxLength",
+                                       "pattern",
+                                       "format",
+                                       "minimum",
+                                       "maximum",
+                                       "exclusiveMinimum",
+                                       "exclusiveMaximum" };
 
 static int listed(const goss_json *j, int key, const char *const *names, size_t n)
 {
@@ -422,14 +475,16 @@ static int check_keywords(compiler *c, int node)
 static int compile_any_of(compiler *c, int list, int next)
 {
     int out = -1;
-    for (int v = goss_json_first(c->j, list); v >= 0 && !c->rc; v = goss_json_next(c->j, v)) out = either(c, out, compile(c, v, next));
+    for (int v = goss_json_first(c->j, list); v >= 0 && !c->rc; v = goss_json_next(c->j, v))
+        out = either(c, out, compile(c, v, next));
     return out < 0 ? refuse(c, list, "an empty list of alternatives") : out;
 }
 
 static int compile_enum(compiler *c, int list, int next)
 {
     int out = -1;
-    for (int v = goss_json_first(c->j, list); v >= 0 && !c->rc; v = goss_json_next(c->j, v)) out = either(c, out, constant(c, v, next));
+    for (int v = goss_json_first(c->j, list); v >= 0 && !c->rc; v = goss_json_next(c->j, v))
+        out = either(c, out, constant(c, v, next));
     return out < 0 ? refuse(c, list, "an empty enum") : out;
 }
 
@@ -450,9 +505,13 @@ static int has(compiler *c, int node, const char *key) { return goss_json_get(c-
 static int compile_untyped(compiler *c, int node, int n_keywords, int next)
 {
     if (!n_keywords) return goss_graph_call(c->g, any_value_rule(c), next);
-    if (has(c, node, "properties") || has(c, node, "required") || has(c, node, "additionalProperties")) return compile_object(c, node, next);
-    if (has(c, node, "items") || has(c, node, "minItems") || has(c, node, "maxItems")) return compile_array(c, node, next);
-    if (has(c, node, "pattern") || has(c, node, "minLength") || has(c, node, "maxLength") || has(c, node, "format")) return compile_string(c, node, next);
+    if (has(c, node, "properties") || has(c, node, "required") || has(c, node, "additionalProperties"))
+        return compile_object(c, node, next);
+    if (has(c, node, "items") || has(c, node, "minItems") || has(c, node, "maxItems"))
+        return compile_array(c, node, next);
+    if (has(c, node, "pattern") || has(c, node, "minLength") || has(c, node, "maxLength") ||
+        has(c, node, "format"))
+        return compile_string(c, node, next);
     return refuse(c, node, "bounds without a type");
 }
 
@@ -474,7 +533,8 @@ static int compile_keywords(compiler *c, int node, int next)
     if (type < 0) return compile_untyped(c, node, n, next);
     if (goss_json_kind(c->j, type) != GOSS_JSON_ARRAY) return compile_type(c, node, type, next);
     int out = -1;
-    for (int t = goss_json_first(c->j, type); t >= 0 && !c->rc; t = goss_json_next(c->j, t)) out = either(c, out, compile_type(c, node, t, next));
+    for (int t = goss_json_first(c->j, type); t >= 0 && !c->rc; t = goss_json_next(c->j, t))
+        out = either(c, out, compile_type(c, node, t, next));
     return out < 0 ? refuse(c, type, "an empty list of types") : out;
 }
 
@@ -493,7 +553,14 @@ static int compile(compiler *c, int node, int next)
 
 int goss_schema_compile(goss_graph *g, const goss_json *j, int schema, int root, int *start, goss_error *err)
 {
-    compiler c = { .g = g, .j = j, .root = root, .space = -1, .character = -1, .value = -1, .text = GOSS_BUF(1 << 20), .err = err };
+    compiler c = { .g = g,
+                   .j = j,
+                   .root = root,
+                   .space = -1,
+                   .character = -1,
+                   .value = -1,
+                   .text = GOSS_BUF(1 << 20),
+                   .err = err };
     const int empty = goss_json_kind(j, schema) == GOSS_JSON_OBJECT && !j->nodes[schema].n;
     *start = empty ? any_object(&c, 0) : compile(&c, schema, 0);
     goss_buf_free(&c.text);

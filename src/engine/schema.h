@@ -9,6 +9,7 @@
 #include "../format/json.h"
 #include "automaton.h"
 
-/* Compiles node `schema` of j ({}: any object; true: any value). `root`: where $refs start. *start: the graph's entry. */
+/* Compiles node `schema` of j ({}: any object; true: any value). `root`: where $refs start. *start: the
+ * graph's entry. */
 int goss_schema_compile(goss_graph *g, const goss_json *j, int schema, int root, int *start, goss_error *err);
 #endif

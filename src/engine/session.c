@@ -9,7 +9,8 @@
 static size_t arena_size(const goss_engine *e)
 {
     const size_t slack = 64 * 16;
-    return (size_t)(e->max_kv + GOSS_DRAFT_MAX + 2) * sizeof(int32_t) + GOSS_EVENTS * (sizeof(goss_queued) + GOSS_TOP_MAX * sizeof(goss_prob)) +
+    return (size_t)(e->max_kv + GOSS_DRAFT_MAX + 2) * sizeof(int32_t) +
+           GOSS_EVENTS * (sizeof(goss_queued) + GOSS_TOP_MAX * sizeof(goss_prob)) +
            GOSS_STOPS * sizeof(goss_stop_text) + (size_t)(e->model.hp.n_vocab + 31) / 32 * 4 + slack;
 }
 
@@ -19,7 +20,8 @@ int goss_session_open(goss_engine *e, goss_session **out, goss_error *err)
     if (e->state != GOSS_ENGINE_READY) return goss_fail(err, GOSS_ESTATE, -1, "the model is not loaded yet");
     int slot = 0;
     while (slot < e->max_sessions && e->sessions[slot]) slot++;
-    if (slot == e->max_sessions) return goss_fail(err, GOSS_ELIMIT, -1, "%d sessions are open, that is the limit", e->max_sessions);
+    if (slot == e->max_sessions)
+        return goss_fail(err, GOSS_ELIMIT, -1, "%d sessions are open, that is the limit", e->max_sessions);
     goss_session *s = goss_mem_alloc(sizeof *s);
     if (!s) goto fail;
     s->engine = e;
@@ -70,11 +72,17 @@ static int check_prompt(const goss_session *s, const int32_t *ids, int n, goss_e
 {
     const goss_engine *e = s->engine;
     if (e->state == GOSS_ENGINE_FAILED) return goss_fail(err, GOSS_ESTATE, -1, "the engine has failed");
-    if (s->active) return goss_fail(err, GOSS_ESTATE, -1, "the session is generating: cancel it and read its DONE event first");
+    if (s->active)
+        return goss_fail(err, GOSS_ESTATE, -1,
+                         "the session is generating: cancel it and read its DONE event first");
     if (n < 1) return goss_fail(err, GOSS_EINVAL, -1, "the prompt is empty");
-    if (n >= e->max_kv) return goss_fail(err, GOSS_ELIMIT, -1, "the prompt has %d tokens, the context holds %d", n, e->max_kv);
+    if (n >= e->max_kv)
+        return goss_fail(err, GOSS_ELIMIT, -1, "the prompt has %d tokens, the context holds %d", n,
+                         e->max_kv);
     for (int i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= e->model.hp.n_vocab) return goss_fail(err, GOSS_EINVAL, i, "token %d is outside the vocabulary of %d", ids[i], e->model.hp.n_vocab);
+        if (ids[i] < 0 || ids[i] >= e->model.hp.n_vocab)
+            return goss_fail(err, GOSS_EINVAL, i, "token %d is outside the vocabulary of %d", ids[i],
+                             e->model.hp.n_vocab);
     return 0;
 }
 
@@ -160,7 +168,8 @@ void goss_session_queue(goss_session *s, goss_event *ev, const char *text, size_
     s->n_events++;
 }
 
-/* What was read is moved out of the way when the buffer is half used: pointers of the event before die here, not sooner. */
+/* What was read is moved out of the way when the buffer is half used: pointers of the event before die here,
+ * not sooner. */
 static void compact(goss_session *s)
 {
     if (!s->n_events) { goss_buf_clear(&s->text); return; }
@@ -202,7 +211,12 @@ void goss_session_finish(goss_session *s, int stop, const goss_error *error)
     goss_session_forget(s, s->prefill_only ? s->n_known : s->n_known - 1);
     s->active = 0;
     s->t_last = goss_os_now_ms();
-    goss_event ev = { .kind = GOSS_EVENT_DONE, .token = -1, .stop = stop, .n_prompt = s->n_prompt, .n_generated = s->n_generated, .n_reused = s->n_reused };
+    goss_event ev = { .kind = GOSS_EVENT_DONE,
+                      .token = -1,
+                      .stop = stop,
+                      .n_prompt = s->n_prompt,
+                      .n_generated = s->n_generated,
+                      .n_reused = s->n_reused };
     ev.prefill_ms = s->t_first - s->t_prompt;
     ev.decode_ms = s->t_last - s->t_first;
     if (error) ev.error = *error;

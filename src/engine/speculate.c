@@ -1,8 +1,10 @@
 /* speculate.c - drafts: tokens guessed cheaply, verified as rows of one step.
  *
  * Exact by construction: each drafted row is sampled with the random number of its own position, so what comes out is
- * what would have come out one token at a time; a wrong guess costs its row. Guesses come from the draft model when there
- * is one - it samples with the session's own sampler and random numbers, so that it agrees as often as it can - else from
+ * what would have come out one token at a time; a wrong guess costs its row. Guesses come from the draft
+ * model when there
+ * is one - it samples with the session's own sampler and random numbers, so that it agrees as often as it
+ * can - else from
  * the continuation of the last place where the newest tokens stood before (prompt look-up: 3, then 2 tokens).
  * How many are drafted follows what is accepted, and drafting pauses where it does not pay. Control tokens are never
  * drafted: behind one the guard may bind the next position, and rows of one step share one mask.
@@ -41,7 +43,9 @@ static int check_vocab(const goss_engine *e, const goss_speculator *d, goss_erro
         same = a.n == b.n && !memcmp(a.s, b.s, (size_t)a.n);
     }
     goss_vocab_close(&v);
-    return same ? 0 : goss_fail(err, GOSS_EINVAL, -1, "the draft model %s has another vocabulary than the model", e->config.draft_path);
+    return same ? 0
+                : goss_fail(err, GOSS_EINVAL, -1, "the draft model %s has another vocabulary than the model",
+                            e->config.draft_path);
 }
 
 static void copy_page(void *ctx, int cls, int from, int to)
@@ -60,9 +64,15 @@ static int open_backend(goss_engine *e, goss_speculator *d, goss_plan_info *plan
     int kv_type, rc = goss_plan_make(&d->model, &c, 0, plan, &kv_type, err);
     if (rc) return rc;
     d->source = (goss_source){ .name = e->config.draft_path, .size = d->map.size, .map = d->map.data };
-    const goss_backend_config b = { .model = &d->model, .sources = &d->source, .n_sources = 1, .engine = &c, .max_rows = d->max_rows,
-                                    .max_slots = e->max_sessions + 1, .max_kv = d->max_kv,
-                                    .n_pages = { plan->n_pages[0], plan->n_pages[1] }, .kv_type = kv_type };
+    const goss_backend_config b = { .model = &d->model,
+                                    .sources = &d->source,
+                                    .n_sources = 1,
+                                    .engine = &c,
+                                    .max_rows = d->max_rows,
+                                    .max_slots = e->max_sessions + 1,
+                                    .max_kv = d->max_kv,
+                                    .n_pages = { plan->n_pages[0], plan->n_pages[1] },
+                                    .kv_type = kv_type };
     rc = ref ? goss_backend_open_ref(&d->backend, &b, err) : goss_backend_open_cpu(&d->backend, &b, err);
     return rc ? rc : d->backend->vt->load(d->backend, err);
 }
@@ -159,7 +169,10 @@ static int add_rows(goss_speculator *d, goss_session *s, int to, int sample, int
     if (to > d->max_kv || n_rows + to - from > d->max_rows || goss_kv_extend(&w->kv, to)) return 0;
     for (int p = from; p < to; p++) {
         w->seen[p] = s->tokens[p];
-        d->rows[n_rows + p - from] = (goss_row){ .token = s->tokens[p], .pos = p, .seq = (int16_t)seq, .want = sample && p == to - 1 ? GOSS_ROW_SAMPLE : 0 };
+        d->rows[n_rows + p - from] = (goss_row){ .token = s->tokens[p],
+                                                 .pos = p,
+                                                 .seq = (int16_t)seq,
+                                                 .want = sample && p == to - 1 ? GOSS_ROW_SAMPLE : 0 };
     }
     d->seqs[seq] = (goss_seq){ .kv = &w->kv, .slot = s->slot, .tokens = s->tokens, .sampler = &s->sampler };
     return to - from;

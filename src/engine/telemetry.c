@@ -33,7 +33,8 @@ static void send(goss_engine *e, unsigned bit)
 
 void goss_telemetry_line(goss_engine *e, unsigned bit, const char *json, size_t n)
 {
-    if (e->config.on_telemetry && (!bit || (e->config.telemetry_mask & bit))) e->config.on_telemetry(e->config.telemetry_ctx, json, n);
+    if (e->config.on_telemetry && (!bit || (e->config.telemetry_mask & bit)))
+        e->config.on_telemetry(e->config.telemetry_ctx, json, n);
     if (e->on_line) e->on_line(e->on_line_ctx, json, n);
 }
 
@@ -48,11 +49,14 @@ static void stage_line(goss_engine *e, const char *type, const char *stage, cons
     }
 }
 
-void goss_telemetry_bytes(goss_engine *e, const char *stage, const char *status, const char *detail, uint64_t bytes, uint64_t total)
+void goss_telemetry_bytes(goss_engine *e, const char *stage, const char *status, const char *detail,
+                          uint64_t bytes, uint64_t total)
 {
     if (!goss_telemetry_on(e, GOSS_TELEMETRY_LOAD)) return;
     stage_line(e, "load_stage", stage, status, detail);
-    if (total) goss_buf_printf(&e->line, ",\"bytes\":%llu,\"total_bytes\":%llu", (unsigned long long)bytes, (unsigned long long)total);
+    if (total)
+        goss_buf_printf(&e->line, ",\"bytes\":%llu,\"total_bytes\":%llu", (unsigned long long)bytes,
+                        (unsigned long long)total);
     stamp(e);
     send(e, GOSS_TELEMETRY_LOAD);
 }
@@ -62,7 +66,8 @@ void goss_telemetry_load(goss_engine *e, const char *stage, const char *status, 
     goss_telemetry_bytes(e, stage, status, detail, 0, 0);
 }
 
-void goss_telemetry_detail(goss_engine *e, unsigned bit, const char *stage, const char *status, int step, int total, const char *detail)
+void goss_telemetry_detail(goss_engine *e, unsigned bit, const char *stage, const char *status, int step,
+                           int total, const char *detail)
 {
     if (!goss_telemetry_on(e, bit)) return;
     stage_line(e, "inference_stage", stage, status, detail);
@@ -71,7 +76,8 @@ void goss_telemetry_detail(goss_engine *e, unsigned bit, const char *stage, cons
     send(e, bit);
 }
 
-void goss_telemetry_stage(goss_engine *e, const char *stage, const char *status, int step, int total, const char *detail)
+void goss_telemetry_stage(goss_engine *e, const char *stage, const char *status, int step, int total,
+                          const char *detail)
 {
     goss_telemetry_detail(e, GOSS_TELEMETRY_STAGES, stage, status, step, total, detail);
 }
@@ -86,11 +92,16 @@ void goss_telemetry_prompt(goss_session *s)
     e->about = s;
     const goss_hparams *h = &e->model.hp;
     char detail[256];
-    goss_fmt(detail, sizeof detail, "layers=%d attn=%s moe=%s sample=%s kv_max=%d new=%d backend=%s", h->n_layer,
-             e->config.attn_dense || !h->window ? "dense" : "window", !h->n_expert ? "none" : e->config.moe_fallback ? "fallback" : "active",
-             s->sampler.greedy ? "greedy" : "random", e->max_kv, s->n_limit - s->n_prompt, e->backend ? e->backend->vt->name : "none");
+    goss_fmt(detail, sizeof detail, "layers=%d attn=%s moe=%s sample=%s kv_max=%d new=%d backend=%s",
+             h->n_layer, e->config.attn_dense || !h->window ? "dense" : "window",
+             !h->n_expert             ? "none"
+             : e->config.moe_fallback ? "fallback"
+                                      : "active",
+             s->sampler.greedy ? "greedy" : "random", e->max_kv, s->n_limit - s->n_prompt,
+             e->backend ? e->backend->vt->name : "none");
     goss_telemetry_stage(e, "runtime_mode", "completed", 0, 0, detail);
-    goss_fmt(detail, sizeof detail, "format=%s tokens=%d kept=%d truncated=0", s->chat ? goss_chat_format_name(e->format) : "raw", s->n_prompt, s->n_prompt);
+    goss_fmt(detail, sizeof detail, "format=%s tokens=%d kept=%d truncated=0",
+             s->chat ? goss_chat_format_name(e->format) : "raw", s->n_prompt, s->n_prompt);
     goss_telemetry_stage(e, "prompt_encode", "completed", 0, 0, detail);
     goss_fmt(detail, sizeof detail, "tokens=%d", s->n_reused);
     if (s->n_reused) goss_telemetry_stage(e, "prefix_reuse", "completed", 0, 0, detail);
@@ -107,7 +118,8 @@ void goss_telemetry_prefill(goss_session *s, int n_rows)
     const double ms = goss_os_now_ms() - s->t_prompt;
     const int done = s->n_prefilled >= s->n_prompt;
     char detail[96];
-    goss_fmt(detail, sizeof detail, "rows=%d ms=%.1f tok/s=%.1f", n_rows, ms, per_second(s->n_prefilled - s->n_reused, ms));
+    goss_fmt(detail, sizeof detail, "rows=%d ms=%.1f tok/s=%.1f", n_rows, ms,
+             per_second(s->n_prefilled - s->n_reused, ms));
     goss_telemetry_stage(e, "prefill", done ? "completed" : "progress", s->n_prefilled, s->n_prompt, detail);
     if (done && !s->prefill_only) goss_telemetry_stage(e, "decode", "started", 0, s->n_limit - s->n_prompt, NULL);
     e->about = NULL;
@@ -142,7 +154,8 @@ void goss_telemetry_done(goss_session *s, int stop)
     const char *status = stop == GOSS_STOP_ERROR ? "failed" : "completed";
     char detail[160];
     if (!s->prefill_only) {
-        goss_fmt(detail, sizeof detail, "stop_reason=%s ms=%.1f tok/s=%.1f", stop_name(stop), ms, per_second(s->n_generated - 1, ms));
+        goss_fmt(detail, sizeof detail, "stop_reason=%s ms=%.1f tok/s=%.1f", stop_name(stop), ms,
+                 per_second(s->n_generated - 1, ms));
         goss_telemetry_stage(e, "decode", status, s->n_generated, s->n_limit - s->n_prompt, detail);
         goss_fmt(detail, sizeof detail, "avg_ms=%.2f label=%s", each, each < 50 ? "ok" : "slow");
         goss_telemetry_stage(e, "decode_budget", "completed", 0, 0, detail);
@@ -192,13 +205,15 @@ void goss_telemetry_token(goss_session *s, const goss_pick *pick)
         goss_buf_printf(&e->line, ",\"probability\":%.6f}", exp((double)pick->top[i].logprob));
     }
     const double ms = s->t_last - s->t_first;
-    goss_buf_printf(&e->line, "],\"entropy\":%.5f,\"tokens_per_sec\":%.2f,\"session\":%d", (double)pick->entropy, per_second(s->n_generated - 1, ms), s->slot);
+    goss_buf_printf(&e->line, "],\"entropy\":%.5f,\"tokens_per_sec\":%.2f,\"session\":%d",
+                    (double)pick->entropy, per_second(s->n_generated - 1, ms), s->slot);
     event_end(e, GOSS_TELEMETRY_TOKENS);
     char detail[64];
     goss_fmt(detail, sizeof detail, "tok/s=%.1f", per_second(s->n_generated - 1, ms));
     goss_telemetry_stage(e, "decode", "progress", s->n_generated, s->n_limit - s->n_prompt, detail);
     if (s->n_generated == 1 || s->n_generated % 16 == 0)
-        goss_telemetry_cache(e, -1, s->kv.n, e->max_kv, s->kv.base[GOSS_KV_WINDOW], (uint64_t)s->kv.n * e->plan.kv_token_bytes);
+        goss_telemetry_cache(e, -1, s->kv.n, e->max_kv, s->kv.base[GOSS_KV_WINDOW],
+                             (uint64_t)s->kv.n * e->plan.kv_token_bytes);
     e->about = NULL;
 }
 
@@ -229,8 +244,9 @@ void goss_telemetry_cache(goss_engine *e, int layer, int seq_len, int max_len, i
 {
     if (!goss_telemetry_on(e, GOSS_TELEMETRY_TOKENS)) return;
     event_begin(e, "cache_status");
-    goss_buf_printf(&e->line, ",\"layer\":%d,\"seq_len\":%d,\"max_len\":%d,\"offset\":%d,\"memory_bytes\":%llu", layer, seq_len, max_len, offset,
-                    (unsigned long long)bytes);
+    goss_buf_printf(&e->line,
+                    ",\"layer\":%d,\"seq_len\":%d,\"max_len\":%d,\"offset\":%d,\"memory_bytes\":%llu", layer,
+                    seq_len, max_len, offset, (unsigned long long)bytes);
     event_end(e, GOSS_TELEMETRY_TOKENS);
 }
 
@@ -241,9 +257,11 @@ void goss_telemetry_memory(goss_engine *e)
     goss_engine_stats(e, &s);
     goss_backend_stats b = { 0 };
     if (e->backend) e->backend->vt->stats(e->backend, &b);
-    const uint64_t other = b.bytes_allocated > b.kv_bytes + b.weight_bytes ? b.bytes_allocated - b.kv_bytes - b.weight_bytes : 0;
+    const uint64_t other =
+        b.bytes_allocated > b.kv_bytes + b.weight_bytes ? b.bytes_allocated - b.kv_bytes - b.weight_bytes : 0;
     event_begin(e, "memory_usage");
-    goss_buf_printf(&e->line, ",\"gpu_allocated\":%llu,\"cache_total\":%llu,\"activations\":%llu", (unsigned long long)s.gpu_bytes,
-                    (unsigned long long)s.kv_bytes_used, (unsigned long long)other);
+    goss_buf_printf(&e->line, ",\"gpu_allocated\":%llu,\"cache_total\":%llu,\"activations\":%llu",
+                    (unsigned long long)s.gpu_bytes, (unsigned long long)s.kv_bytes_used,
+                    (unsigned long long)other);
     event_end(e, GOSS_TELEMETRY_TOKENS);
 }

@@ -37,7 +37,8 @@ int goss_gpu_open(goss_gpu **out, const goss_gpu_options *options, goss_error *e
     g->buffers = goss_mem_array(MAX_OBJECTS, sizeof *g->buffers);
     g->pipelines = goss_mem_array(1024, sizeof *g->pipelines);
     g->groups = goss_mem_array(MAX_OBJECTS, sizeof *g->groups);
-    if (!g->buffers || !g->pipelines || !g->groups) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the GPU device");
+    if (!g->buffers || !g->pipelines || !g->groups)
+        return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the GPU device");
     g->n_buffers = g->n_pipelines = g->n_groups = 1;
     return g->impl->open(&g->ctx, options, err);
 }
@@ -72,7 +73,8 @@ int goss_gpu_buffer(goss_gpu *g, uint64_t size, unsigned usage, const char *labe
     const int u = usable(g);
     if (u) return u;
     size = (size + 15) & ~(uint64_t)15;
-    if (!size || size > g->limits.max_buffer) return refuse(g, GOSS_ELIMIT, "size of a buffer", size, g->limits.max_buffer);
+    if (!size || size > g->limits.max_buffer)
+        return refuse(g, GOSS_ELIMIT, "size of a buffer", size, g->limits.max_buffer);
     if (!usage || usage >= 64) return refuse(g, GOSS_EINVAL, "usage of a buffer", usage, 63);
     int id = 1;
     while (id < g->n_buffers && g->buffers[id].live) id++;
@@ -101,7 +103,11 @@ void goss_gpu_buffer_free(goss_gpu *g, int id)
     b->live = 0;
 }
 
-uint64_t goss_gpu_buffer_size(const goss_gpu *g, int id) { const buffer_info *b = buffer_of(g, id); return b ? b->size : 0; }
+uint64_t goss_gpu_buffer_size(const goss_gpu *g, int id)
+{
+    const buffer_info *b = buffer_of(g, id);
+    return b ? b->size : 0;
+}
 
 /* Is [offset, offset + n) inside a live buffer that has all bits of `usage`, in whole words? */
 static int range_ok(goss_gpu *g, int id, uint64_t offset, uint64_t n, unsigned usage, const char *what)
@@ -121,7 +127,8 @@ int goss_gpu_write(goss_gpu *g, int id, uint64_t offset, const void *data, uint6
     return r || !n ? r : g->impl->write(g->ctx, id, offset, data, n);
 }
 
-int goss_gpu_upload(goss_gpu *g, int id, uint64_t offset, const goss_source *s, uint64_t file_offset, uint64_t n, uint64_t tag)
+int goss_gpu_upload(goss_gpu *g, int id, uint64_t offset, const goss_source *s, uint64_t file_offset,
+                    uint64_t n, uint64_t tag)
 {
     int r = usable(g);
     if (!r) r = range_ok(g, id, offset, (n + 3) & ~(uint64_t)3, GOSS_GPU_COPY_DST, "range uploaded");
@@ -156,7 +163,8 @@ int goss_gpu_pipeline(goss_gpu *g, const char *name, const char *wgsl, size_t n_
 int goss_gpu_pipeline_ready(goss_gpu *g, int id, goss_error *err)
 {
     if (g->lost) return goss_fail(err, GOSS_ELOST, -1, "the GPU device was lost");
-    if (id <= 0 || id >= g->n_pipelines || !g->pipelines[id].live) return goss_fail(err, GOSS_EINVAL, -1, "no such pipeline");
+    if (id <= 0 || id >= g->n_pipelines || !g->pipelines[id].live)
+        return goss_fail(err, GOSS_EINVAL, -1, "no such pipeline");
     return g->impl->pipeline_ready(g->ctx, id, err);
 }
 
@@ -174,7 +182,8 @@ static int binding_ok(goss_gpu *g, char kind, const goss_gpu_binding *b, uint64_
     const uint64_t align = kind == 'u' ? g->limits.uniform_align : g->limits.storage_align;
     *size = kind == 'u' ? 256 : b->size ? b->size : whole - b->offset;
     if (b->offset % align) return refuse(g, GOSS_EINVAL, "alignment of a binding", b->offset, align);
-    if (kind != 'u' && *size > g->limits.max_binding) return refuse(g, GOSS_ELIMIT, "size of a binding", *size, g->limits.max_binding);
+    if (kind != 'u' && *size > g->limits.max_binding)
+        return refuse(g, GOSS_ELIMIT, "size of a binding", *size, g->limits.max_binding);
     return range_ok(g, b->buffer, b->offset, *size, kind == 'u' ? GOSS_GPU_UNIFORM : GOSS_GPU_STORAGE, "range bound");
 }
 
@@ -222,18 +231,23 @@ void goss_gpu_group_free(goss_gpu *g, int id)
 static int dispatch_ok(goss_gpu *g, const uint32_t *w)
 {
     const uint32_t p = w[1], gr = w[2];
-    if (!p || p >= (uint32_t)g->n_pipelines || !g->pipelines[p].live) return refuse(g, GOSS_EINVAL, "pipeline dispatched", p, (uint64_t)g->n_pipelines);
-    if (!gr || gr >= (uint32_t)g->n_groups || !g->groups[gr].live) return refuse(g, GOSS_EINVAL, "group dispatched", gr, (uint64_t)g->n_groups);
+    if (!p || p >= (uint32_t)g->n_pipelines || !g->pipelines[p].live)
+        return refuse(g, GOSS_EINVAL, "pipeline dispatched", p, (uint64_t)g->n_pipelines);
+    if (!gr || gr >= (uint32_t)g->n_groups || !g->groups[gr].live)
+        return refuse(g, GOSS_EINVAL, "group dispatched", gr, (uint64_t)g->n_groups);
     const group_info *gi = &g->groups[gr];
     if (strcmp(g->pipelines[gi->pipeline].bindings, g->pipelines[p].bindings))
         return refuse(g, GOSS_EINVAL, "group of another pipeline", gr, p);
     if (!gi->uniform_size && w[3] != GOSS_GPU_NONE) return refuse(g, GOSS_EINVAL, "offset without a uniform", w[3], 0);
     if (gi->uniform_size) {
-        if (w[3] % g->limits.uniform_align) return refuse(g, GOSS_EINVAL, "dynamic offset", w[3], g->limits.uniform_align);
-        if (gi->uniform_offset + w[3] + 256 > gi->uniform_size) return refuse(g, GOSS_ELIMIT, "dynamic offset", w[3], gi->uniform_size);
+        if (w[3] % g->limits.uniform_align)
+            return refuse(g, GOSS_EINVAL, "dynamic offset", w[3], g->limits.uniform_align);
+        if (gi->uniform_offset + w[3] + 256 > gi->uniform_size)
+            return refuse(g, GOSS_ELIMIT, "dynamic offset", w[3], gi->uniform_size);
     }
     for (int i = 4; i < 7; i++)
-        if (w[i] > g->limits.max_groups) return refuse(g, GOSS_ELIMIT, "workgroups of a dispatch", w[i], g->limits.max_groups);
+        if (w[i] > g->limits.max_groups)
+            return refuse(g, GOSS_ELIMIT, "workgroups of a dispatch", w[i], g->limits.max_groups);
     return 0;
 }
 
@@ -258,10 +272,15 @@ static int words_ok(goss_gpu *g, const uint32_t *w, size_t n)
         case GOSS_GPU_OP_DISPATCH: r = dispatch_ok(g, w + i); break;
         case GOSS_GPU_OP_COPY:
             r = range_ok(g, (int)w[i + 1], w[i + 2] * 4ull, w[i + 5] * 4ull, GOSS_GPU_COPY_SRC, "range copied from");
-            if (!r) r = range_ok(g, (int)w[i + 3], w[i + 4] * 4ull, w[i + 5] * 4ull, GOSS_GPU_COPY_DST, "range copied to");
+            if (!r)
+                r = range_ok(g, (int)w[i + 3], w[i + 4] * 4ull, w[i + 5] * 4ull, GOSS_GPU_COPY_DST,
+                             "range copied to");
             if (!r && w[i + 1] == w[i + 3]) r = refuse(g, GOSS_EINVAL, "copy within one buffer", w[i + 1], 0);
             break;
-        case GOSS_GPU_OP_CLEAR: r = range_ok(g, (int)w[i + 1], w[i + 2] * 4ull, w[i + 3] * 4ull, GOSS_GPU_COPY_DST, "range cleared"); break;
+        case GOSS_GPU_OP_CLEAR:
+            r = range_ok(g, (int)w[i + 1], w[i + 2] * 4ull, w[i + 3] * 4ull, GOSS_GPU_COPY_DST,
+                         "range cleared");
+            break;
         case GOSS_GPU_OP_RESOLVE:
             r = range_ok(g, (int)w[i + 3], w[i + 4] * 4ull, w[i + 2] * 8ull, GOSS_GPU_QUERY, "timestamps resolved to");
             break;

@@ -1,5 +1,6 @@
 /* gpu.h - the GPU as the engine sees it: about 20 calls over WebGPU, the same natively (Dawn or wgpu-native through
- * webgpu.h), in a browser (a replayer in JavaScript) and without any device (the null device validates and refuses to run).
+ * webgpu.h), in a browser (a replayer in JavaScript) and without any device (the null device validates and
+ * refuses to run).
  *
  * 1. Nothing blocks but goss_gpu_poll with a timeout. Opening, pipelines and reads end in a later poll.
  * 2. Objects are small numbers (> 0) that are never reused before they are freed. A negative number is a GOSS_E code.
@@ -9,7 +10,8 @@
  *
  * A submit is an array of 32-bit words, replayed in order (this is all that a replayer has to know):
  *   OP_PASS     query                      begins a compute pass; query: index of a pair of timestamps, or NONE
- *   OP_DISPATCH pipeline group offset x y z   sets the pipeline and group 0 = `group` with one dynamic offset (bytes, for
+ *   OP_DISPATCH pipeline group offset x y z   sets the pipeline and group 0 = `group` with one dynamic
+ *   offset (bytes, for
  *                                          binding 0; NONE when the pipeline has no 'u'), dispatches
  *   OP_END                                 ends the pass
  *   OP_COPY     src src4 dst dst4 n4       buffer to buffer, outside passes; offsets and sizes in words of 4 bytes
@@ -21,17 +23,31 @@
 #define GOSS_GPU_GPU_H
 #include <gossamer.h>
 
-enum { GOSS_GPU_OP_PASS = 1, GOSS_GPU_OP_DISPATCH, GOSS_GPU_OP_END, GOSS_GPU_OP_COPY, GOSS_GPU_OP_CLEAR, GOSS_GPU_OP_RESOLVE };
+enum {
+    GOSS_GPU_OP_PASS = 1,
+    GOSS_GPU_OP_DISPATCH,
+    GOSS_GPU_OP_END,
+    GOSS_GPU_OP_COPY,
+    GOSS_GPU_OP_CLEAR,
+    GOSS_GPU_OP_RESOLVE
+};
 #define GOSS_GPU_NONE 0xffffffffu
 enum { GOSS_GPU_STORAGE = 1, GOSS_GPU_UNIFORM = 2, GOSS_GPU_COPY_SRC = 4, GOSS_GPU_COPY_DST = 8, GOSS_GPU_MAP_READ = 16,
        GOSS_GPU_QUERY = 32 };
-enum { GOSS_GPU_F16 = 1, GOSS_GPU_SUBGROUPS = 2, GOSS_GPU_DOT4 = 4, GOSS_GPU_TIMESTAMPS = 8, GOSS_GPU_SUBGROUP_MATRIX = 16 };
+enum {
+    GOSS_GPU_F16 = 1,
+    GOSS_GPU_SUBGROUPS = 2,
+    GOSS_GPU_DOT4 = 4,
+    GOSS_GPU_TIMESTAMPS = 8,
+    GOSS_GPU_SUBGROUP_MATRIX = 16
+};
 enum { GOSS_GPU_MAX_BINDINGS = 10, GOSS_GPU_MAX_QUERIES = 4096 };
 
 typedef struct goss_gpu goss_gpu;
 typedef struct goss_gpu_limits {
     uint64_t max_buffer, max_binding;
-    uint32_t max_storage_buffers, max_workgroup_bytes, max_invocations, max_workgroup_x, max_groups; /* max_groups: a dimension */
+    /* max_groups: a dimension */
+    uint32_t max_storage_buffers, max_workgroup_bytes, max_invocations, max_workgroup_x, max_groups;
     uint32_t max_bind_groups, max_bindings_per_group, storage_align, uniform_align;
     uint32_t subgroup_min, subgroup_max;      /* 0: unknown */
     unsigned features;                        /* GOSS_GPU_* bits that are on */
@@ -55,27 +71,34 @@ const goss_gpu_limits *goss_gpu_get_limits(const goss_gpu *g); /* after ready */
 uint64_t goss_gpu_allocated(const goss_gpu *g);              /* bytes of live buffers */
 int goss_gpu_buffers(const goss_gpu *g);                     /* how many */
 
-int goss_gpu_buffer(goss_gpu *g, uint64_t size, unsigned usage, const char *label); /* zero-filled; size is rounded up to 16 */
+/* zero-filled; size is rounded up to 16 */
+int goss_gpu_buffer(goss_gpu *g, uint64_t size, unsigned usage, const char *label);
 void goss_gpu_buffer_free(goss_gpu *g, int buffer);
 uint64_t goss_gpu_buffer_size(const goss_gpu *g, int buffer);
-int goss_gpu_write(goss_gpu *g, int buffer, uint64_t offset, const void *data, uint64_t n); /* multiples of 4; ordered with submits */
-/* n bytes of a source into a buffer without passing through the caller's memory: 1 done, 0: goss_engine_read_done(tag) follows.
+/* multiples of 4; ordered with submits */
+int goss_gpu_write(goss_gpu *g, int buffer, uint64_t offset, const void *data, uint64_t n);
+/* n bytes of a source into a buffer without passing through the caller's memory: 1 done, 0:
+ * goss_engine_read_done(tag) follows.
  * n need not be a multiple of 4: the implementation may write up to 3 bytes of anything behind. */
-int goss_gpu_upload(goss_gpu *g, int buffer, uint64_t offset, const goss_source *source, uint64_t file_offset, uint64_t n, uint64_t tag);
+int goss_gpu_upload(goss_gpu *g, int buffer, uint64_t offset, const goss_source *source, uint64_t file_offset,
+                    uint64_t n, uint64_t tag);
 
 /* Compiles; the result is known when goss_gpu_pipeline_ready says so. `name` is for messages. */
 int goss_gpu_pipeline(goss_gpu *g, const char *name, const char *wgsl, size_t n_wgsl, const char *bindings,
                       const goss_gpu_constant *constants, int n_constants);
 int goss_gpu_pipeline_ready(goss_gpu *g, int pipeline, goss_error *err);
 void goss_gpu_pipeline_free(goss_gpu *g, int pipeline);
-int goss_gpu_group(goss_gpu *g, int pipeline, const goss_gpu_binding *bindings, int n); /* binding 0 with 'u' binds a window of 256 bytes */
+/* binding 0 with 'u' binds a window of 256 bytes */
+int goss_gpu_group(goss_gpu *g, int pipeline, const goss_gpu_binding *bindings, int n);
 void goss_gpu_group_free(goss_gpu *g, int group);
 
 int goss_gpu_submit(goss_gpu *g, const uint32_t *words, size_t n_words);
 /* Reads a MAP_READ buffer once everything submitted so far is done. One read a buffer at a time. */
 int goss_gpu_read(goss_gpu *g, int buffer, uint64_t offset, uint64_t n);
-int goss_gpu_read_poll(goss_gpu *g, int buffer, void *dst, uint64_t n); /* 0: copied, the read is over; GOSS_EAGAIN; or an error */
-int goss_gpu_poll(goss_gpu *g, int timeout_ms);              /* lets callbacks run, waits while reads are pending; 0 or GOSS_ELOST */
+/* 0: copied, the read is over; GOSS_EAGAIN; or an error */
+int goss_gpu_read_poll(goss_gpu *g, int buffer, void *dst, uint64_t n);
+/* lets callbacks run, waits while reads are pending; 0 or GOSS_ELOST */
+int goss_gpu_poll(goss_gpu *g, int timeout_ms);
 int goss_gpu_error(goss_gpu *g, goss_error *err);            /* takes the oldest collected error: its code, or 0 */
 void goss_gpu_lose(goss_gpu *g);                             /* provokes a device loss (tests) */
 #endif

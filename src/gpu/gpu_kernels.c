@@ -1,4 +1,5 @@
-/* gpu_kernels.c - the kernels' variants: which text a set of defines gives, compiled once each; and what the device is asked
+/* gpu_kernels.c - the kernels' variants: which text a set of defines gives, compiled once each; and what the
+ * device is asked
  * before any of them is chosen (subnormal halves, the order of lanes in subgroups). */
 #include "gpu_state.h"
 #include "shader.h"
@@ -10,7 +11,8 @@
 int goss_gpu_kernel(goss_gpu_state *s, const char *file, const char *bindings, const char *defines, goss_error *err)
 {
     char key[sizeof s->kernels[0].key];
-    goss_fmt(key, sizeof key, "%s %s%s%s", file, s->half_ok ? "HALF_OK " : "", s->subgroup ? "SUBGROUPS " : "", defines);
+    goss_fmt(key, sizeof key, "%s %s%s%s", file, s->half_ok ? "HALF_OK " : "",
+             s->subgroup ? "SUBGROUPS " : "", defines);
     for (int i = 0; i < s->n_kernels; i++) if (!strcmp(s->kernels[i].key, key)) return i;
     if (s->n_kernels == GOSS_MAX_KERNELS) return goss_fail(err, GOSS_EFULL, -1, "too many kernel variants");
     goss_kernel *k = &s->kernels[s->n_kernels];
@@ -68,8 +70,22 @@ int goss_gpu_probe(goss_gpu_state *s, goss_error *err)
         const goss_gpu_binding b = { s->dummy, 0, 0 };
         const int group = goss_gpu_group(s->gpu, s->kernels[0].pipeline, &b, 1);
         if (group < 0) return goss_fail(err, group, -1, "the GPU refused the probe");
-        const uint32_t w[] = { GOSS_GPU_OP_PASS, GOSS_GPU_NONE, GOSS_GPU_OP_DISPATCH, (uint32_t)s->kernels[0].pipeline, (uint32_t)group, GOSS_GPU_NONE, 1, 1, 1,
-                               GOSS_GPU_OP_END, GOSS_GPU_OP_COPY, (uint32_t)s->dummy, 0, (uint32_t)s->staging_back, 0, sizeof got / 4 };
+        const uint32_t w[] = { GOSS_GPU_OP_PASS,
+                               GOSS_GPU_NONE,
+                               GOSS_GPU_OP_DISPATCH,
+                               (uint32_t)s->kernels[0].pipeline,
+                               (uint32_t)group,
+                               GOSS_GPU_NONE,
+                               1,
+                               1,
+                               1,
+                               GOSS_GPU_OP_END,
+                               GOSS_GPU_OP_COPY,
+                               (uint32_t)s->dummy,
+                               0,
+                               (uint32_t)s->staging_back,
+                               0,
+                               sizeof got / 4 };
         r = goss_gpu_submit(s->gpu, w, sizeof w / 4);
         if (!r) r = goss_gpu_read(s->gpu, s->staging_back, 0, sizeof got);
         if (r) return goss_fail(err, r, -1, "the GPU refused the probe");

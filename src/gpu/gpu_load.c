@@ -1,5 +1,7 @@
-/* gpu_load.c - weights from their source to the device, a bounded piece at a time: raw blocks go to a staging buffer and a kernel
- * repacks them (layout.h); vectors are put in order on the host, a layer at a time. Nothing waits here: goss_gpu_load_some() does
+/* gpu_load.c - weights from their source to the device, a bounded piece at a time: raw blocks go to a
+ * staging buffer and a kernel
+ * repacks them (layout.h); vectors are put in order on the host, a layer at a time. Nothing waits here:
+ * goss_gpu_load_some() does
  * what can be done and says GOSS_EAGAIN. */
 #include "gpu_state.h"
 #include "../base/error.h"
@@ -10,7 +12,8 @@
 
 enum { STAGING = 8 << 20, FENCE_EVERY = 64 << 20, TAG_RAW = 1, TAG_STAGING = 2 };
 
-void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail, uint64_t bytes, uint64_t total)
+void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail,
+                     uint64_t bytes, uint64_t total)
 {
     if (!s->config.report) return;
     goss_buf b = GOSS_BUF(2048);
@@ -19,13 +22,15 @@ void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, c
         goss_buf_str(&b, ",\"detail\":");
         goss_buf_json_string(&b, detail, strlen(detail));
     }
-    if (total) goss_buf_printf(&b, ",\"bytes\":%llu,\"total_bytes\":%llu", (unsigned long long)bytes, (unsigned long long)total);
+    if (total)
+        goss_buf_printf(&b, ",\"bytes\":%llu,\"total_bytes\":%llu", (unsigned long long)bytes,
+                        (unsigned long long)total);
     goss_buf_printf(&b, ",\"ts_ms\":%.1f}", goss_os_now_ms());
     if (!b.failed) s->config.report(s->config.report_ctx, (const char *)b.data, b.len);
     goss_buf_free(&b);
 }
 
-/* ---- the list of what to load ------------------------------------------------------------------------------------------------ */
+/* ---- the list of what to load -------------------------------------------------------------------------- */
 static int add(goss_gpu_state *s, goss_load_item item)
 {
     if (s->n_items == s->cap_items) {
@@ -36,7 +41,8 @@ static int add(goss_gpu_state *s, goss_load_item item)
         s->cap_items = cap;
     }
     s->items[s->n_items++] = item;
-    if (item.tensor && item.matrix) s->bytes_total += goss_type_row_bytes(item.tensor->type, item.tensor->ne[0]) * item.n_rows;
+    if (item.tensor && item.matrix)
+        s->bytes_total += goss_type_row_bytes(item.tensor->type, item.tensor->ne[0]) * item.n_rows;
     return 0;
 }
 
@@ -46,8 +52,13 @@ static int add_matrix(goss_gpu_state *s, const goss_tensor *t, const goss_matrix
     const uint32_t step = mode == GOSS_REPACK_PAIRS ? 2 : 1;
     int r = 0;
     for (int i = 0; i < m->n_pieces && !r; i++)
-        r = add(s, (goss_load_item){ .tensor = t, .matrix = m, .piece = i, .source_first = m->piece[i].first / step, .n_rows = m->piece[i].n / step,
-                                     .row0 = which - m->piece[i].first, .mode = mode });
+        r = add(s, (goss_load_item){ .tensor = t,
+                                     .matrix = m,
+                                     .piece = i,
+                                     .source_first = m->piece[i].first / step,
+                                     .n_rows = m->piece[i].n / step,
+                                     .row0 = which - m->piece[i].first,
+                                     .mode = mode });
     return r;
 }
 
@@ -89,7 +100,11 @@ static int plan_layer(goss_gpu_state *s, int layer)
     int r = plan_small(s, t, l);
     for (int i = 0; i < 3 && !r; i++) {
         const int own = l->n_qkv == 3;
-        r = add(s, (goss_load_item){ .tensor = qkv[i], .matrix = &l->qkv[own ? i : 0], .n_rows = (uint32_t)qkv[i]->ne[1], .row0 = own ? 0 : first, .mode = i < 2 ? rope : 0 });
+        r = add(s, (goss_load_item){ .tensor = qkv[i],
+                                     .matrix = &l->qkv[own ? i : 0],
+                                     .n_rows = (uint32_t)qkv[i]->ne[1],
+                                     .row0 = own ? 0 : first,
+                                     .mode = i < 2 ? rope : 0 });
         first += (uint32_t)qkv[i]->ne[1];
     }
     if (!r) r = add_matrix(s, &t->wo, &l->wo, 0, 0);
@@ -122,17 +137,21 @@ int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err)
     if (!r) r = add(s, (goss_load_item){ .small = s->out_small, .small_floats = (uint32_t)m->hp.n_embd });
     if (!r && !s->tied) r = add_matrix(s, &m->output, &s->out, 0, 0);
     if (!r) r = write_slots(s);
-    for (int i = 0; i < s->n_items; i++) if (s->items[i].small_floats > s->small_cap) s->small_cap = s->items[i].small_floats;
+    for (int i = 0; i < s->n_items; i++)
+        if (s->items[i].small_floats > s->small_cap) s->small_cap = s->items[i].small_floats;
     s->small_host = goss_mem_array(s->small_cap, 4);
     if (!r && !s->small_host) r = GOSS_ENOMEM;
-    if (!r) r = s->staging = goss_gpu_buffer(s->gpu, STAGING, GOSS_GPU_STORAGE | GOSS_GPU_COPY_DST | GOSS_GPU_COPY_SRC, "staging");
+    if (!r)
+        r = s->staging = goss_gpu_buffer(s->gpu, STAGING,
+                                         GOSS_GPU_STORAGE | GOSS_GPU_COPY_DST | GOSS_GPU_COPY_SRC, "staging");
     return r < 0 ? goss_fail(err, r, -1, "no memory to load the weights with") : 0;
 }
 
-/* ---- vectors ----------------------------------------------------------------------------------------------------------------- */
+/* ---- vectors ------------------------------------------------------------------------------------------- */
 static uint32_t place_of(const goss_gpu_state *s, uint32_t mode, uint32_t r)
 {
-    const uint32_t hd = (uint32_t)s->base.model->hp.head_dim, half = (uint32_t)s->base.model->hp.rope_dim / 2, j = r % hd;
+    const uint32_t hd = (uint32_t)s->base.model->hp.head_dim, half = (uint32_t)s->base.model->hp.rope_dim / 2,
+                   j = r % hd;
     if (mode == GOSS_REPACK_PAIRS) return 2 * r;
     if (mode == GOSS_REPACK_ROPE && j < 2 * half) return r - j + (j < half ? 2 * j : 2 * (j - half) + 1);
     return r;
@@ -183,7 +202,7 @@ static int load_small(goss_gpu_state *s, const goss_load_item *it, goss_error *e
     return r ? goss_fail(err, r, -1, "%s has a type that is not supported", t->name) : 0;
 }
 
-/* ---- matrices ---------------------------------------------------------------------------------------------------------------- */
+/* ---- matrices ------------------------------------------------------------------------------------------ */
 static const char *repack_defines(int type)
 {
     switch (type) {
@@ -224,13 +243,34 @@ static int repack(goss_gpu_state *s, const goss_load_item *it, uint32_t n, uint6
     int r = goss_gpu_pipeline_ready(s->gpu, s->kernels[k].pipeline, err);
     if (r) return r;
     const uint32_t per_row = threads_a_row(m), groups = (n * per_row + 63) / 64, x = groups > 32768 ? 32768 : groups;
-    const uint32_t p[64] = { n, (uint32_t)row_bytes, per_row, it->row0, it->mode, (uint32_t)s->base.model->hp.head_dim, (uint32_t)s->base.model->hp.rope_dim,
-                             m->n_units, m->scale_words, it->source_first + it->done, x };
+    const uint32_t p[64] = { n,
+                             (uint32_t)row_bytes,
+                             per_row,
+                             it->row0,
+                             it->mode,
+                             (uint32_t)s->base.model->hp.head_dim,
+                             (uint32_t)s->base.model->hp.rope_dim,
+                             m->n_units,
+                             m->scale_words,
+                             it->source_first + it->done,
+                             x };
     r = goss_gpu_write(s->gpu, s->params, 0, p, sizeof p);     /* slot 0 is the loader's */
-    const goss_gpu_binding b[] = { { s->params, 0, 0 }, { s->staging, 0, 0 }, { m->piece[it->piece].q, 0, 0 }, { m->piece[it->piece].s, 0, 0 } };
+    const goss_gpu_binding b[] = { { s->params, 0, 0 },
+                                   { s->staging, 0, 0 },
+                                   { m->piece[it->piece].q, 0, 0 },
+                                   { m->piece[it->piece].s, 0, 0 } };
     const int group = goss_gpu_group(s->gpu, s->kernels[k].pipeline, b, 4);
     if (group < 0) return goss_fail(err, group, -1, "the GPU refused to repack %s", it->tensor->name);
-    const uint32_t w[] = { GOSS_GPU_OP_PASS, GOSS_GPU_NONE, GOSS_GPU_OP_DISPATCH, (uint32_t)s->kernels[k].pipeline, (uint32_t)group, 0, x, (groups + x - 1) / x, 1, GOSS_GPU_OP_END };
+    const uint32_t w[] = { GOSS_GPU_OP_PASS,
+                           GOSS_GPU_NONE,
+                           GOSS_GPU_OP_DISPATCH,
+                           (uint32_t)s->kernels[k].pipeline,
+                           (uint32_t)group,
+                           0,
+                           x,
+                           (groups + x - 1) / x,
+                           1,
+                           GOSS_GPU_OP_END };
     if (!r) r = goss_gpu_submit(s->gpu, w, sizeof w / 4);
     goss_gpu_group_free(s->gpu, group);
     return r ? goss_fail(err, r, -1, "the GPU failed to repack %s", it->tensor->name) : 0;
@@ -241,16 +281,20 @@ static int load_rows(goss_gpu_state *s, goss_load_item *it, goss_error *err)
     const goss_tensor *t = it->tensor;
     const uint64_t row_bytes = goss_type_row_bytes(t->type, t->ne[0]);
     uint32_t n = (uint32_t)(row_bytes > STAGING ? 0 : STAGING / row_bytes);
-    if (!n) return goss_fail(err, GOSS_ELIMIT, -1, "%s: rows of %llu bytes are too long for the GPU loader", t->name, (unsigned long long)row_bytes);
+    if (!n)
+        return goss_fail(err, GOSS_ELIMIT, -1, "%s: rows of %llu bytes are too long for the GPU loader",
+                         t->name, (unsigned long long)row_bytes);
     if (n > it->n_rows - it->done) n = it->n_rows - it->done;
     const uint64_t at = (it->source_first + it->done) * row_bytes, bytes = n * row_bytes;
     goss_source mapped = { .name = t->name, .size = t->n_bytes, .map = t->data };
     if (s->raw_state < 0) return goss_fail(err, s->raw_state, -1, "reading %s failed", t->name);
     if (s->raw_state == 1) return GOSS_EAGAIN;
     if (!s->raw_state) {
-        if (!t->data && t->shard >= s->config.n_sources) return goss_fail(err, GOSS_EIO, -1, "%s has no source", t->name);
+        if (!t->data && t->shard >= s->config.n_sources)
+            return goss_fail(err, GOSS_EIO, -1, "%s has no source", t->name);
         const int r = t->data ? goss_gpu_upload(s->gpu, s->staging, 0, &mapped, at, bytes, TAG_STAGING)
-                              : goss_gpu_upload(s->gpu, s->staging, 0, &s->config.sources[t->shard], t->offset + at, bytes, TAG_STAGING);
+                              : goss_gpu_upload(s->gpu, s->staging, 0, &s->config.sources[t->shard],
+                                                t->offset + at, bytes, TAG_STAGING);
         if (r < 0) return goss_fail(err, r, -1, "sending %s to the GPU failed", t->name);
         s->raw_state = r ? 2 : 1;
         if (!r) return GOSS_EAGAIN;

@@ -1,4 +1,5 @@
-/* gpu_native.c - gpu.h over a webgpu.h library that is loaded when it is wanted. Errors and losses arrive in callbacks while
+/* gpu_native.c - gpu.h over a webgpu.h library that is loaded when it is wanted. Errors and losses arrive in
+ * callbacks while
  * events are processed, and are kept until they are asked for. One thread. */
 #include "gpu_impl.h"
 #include "webgpu_abi.h"
@@ -11,7 +12,11 @@
 
 enum { MAX_IDS = 1 << 16, MAX_PIPELINES = 1024, MAX_KEPT = 8 };
 typedef struct native_pipeline { wg_object pipeline, layout; int done; char name[64], message[232]; } native_pipeline;
-typedef struct native_read { wg_future future; uint64_t offset; int status; /* 0 pending, 1 mapped, negative failed */ } native_read;
+typedef struct native_read {
+    wg_future future;
+    uint64_t offset;
+    int status; /* 0 pending, 1 mapped, negative failed */
+} native_read;
 typedef struct native {
     void *library;
     int is_dawn, is_old;
@@ -31,37 +36,55 @@ typedef struct native {
 } native;
 
 static wg_str str(const char *s) { return (wg_str){ s, s ? WG_STRLEN : 0 }; }
-static int text_length(wg_str s) { const size_t n = s.data ? s.length == WG_STRLEN ? strlen(s.data) : s.length : 0; return n > 200 ? 200 : (int)n; }
+static int text_length(wg_str s)
+{
+    const size_t n = s.data ? s.length == WG_STRLEN ? strlen(s.data) : s.length : 0;
+    return n > 200 ? 200 : (int)n;
+}
 
 static void keep(native *n, int code, const char *what, wg_str message)
 {
-    if (n->n_kept < MAX_KEPT) goss_fail(&n->kept[n->n_kept++], code, -1, "%s: %.*s", what, text_length(message), message.data ? message.data : "");
+    if (n->n_kept < MAX_KEPT)
+        goss_fail(&n->kept[n->n_kept++], code, -1, "%s: %.*s", what, text_length(message),
+                  message.data ? message.data : "");
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------------------- */
 static void on_lost(const wg_object *device, uint32_t reason, wg_str message, void *u1, void *u2)
 {
     (void)device; (void)u2;
     native *n = u1;
     if (!n->device) return;
     n->lost = 1;
-    keep(n, GOSS_ELOST, reason == WG_LOST_DESTROYED ? "the GPU device was destroyed" : "the GPU device was lost", message);
+    keep(n, GOSS_ELOST,
+         reason == WG_LOST_DESTROYED ? "the GPU device was destroyed" : "the GPU device was lost", message);
 }
 
 static void on_error(const wg_object *device, uint32_t type, wg_str message, void *u1, void *u2)
 {
     (void)device; (void)u2;
     keep(u1, type == WG_ERROR_MEMORY ? GOSS_ENOMEM : GOSS_EGPU,
-         type == WG_ERROR_MEMORY ? "GPU out of memory" : type == WG_ERROR_VALIDATION ? "GPU validation" : "GPU error", message);
+         type == WG_ERROR_MEMORY       ? "GPU out of memory"
+         : type == WG_ERROR_VALIDATION ? "GPU validation"
+                                       : "GPU error",
+         message);
 }
 
-static const char *const toggles_on[] = { "vulkan_enable_f16_on_nvidia", "use_vulkan_memory_model", "disable_robustness",
-    "disable_workgroup_init", "disable_polyfills_on_integer_div_and_mod", "allow_unsafe_apis" };
+static const char *const toggles_on[] = { "vulkan_enable_f16_on_nvidia",
+                                          "use_vulkan_memory_model",
+                                          "disable_robustness",
+                                          "disable_workgroup_init",
+                                          "disable_polyfills_on_integer_div_and_mod",
+                                          "allow_unsafe_apis" };
 static const char *const toggles_off[] = { "timestamp_quantization" };
 
 static wg_toggles toggles(int checked)
 {   /* without robustness and validation kernels run faster; tests want both on, and ask for the default limits */
-    return (wg_toggles){ .chain = { NULL, WG_STYPE_TOGGLES }, .n_on = checked ? 2 : 6, .on = toggles_on, .n_off = 1, .off = toggles_off };
+    return (wg_toggles){ .chain = { NULL, WG_STYPE_TOGGLES },
+                         .n_on = checked ? 2 : 6,
+                         .on = toggles_on,
+                         .n_off = 1,
+                         .off = toggles_off };
 }
 
 static void on_device(uint32_t status, wg_object device, wg_str message, void *u1, void *u2)
@@ -70,14 +93,20 @@ static void on_device(uint32_t status, wg_object device, wg_str message, void *u
     native *n = u1;
     n->opening = 0;
     if (status == WG_SUCCESS) n->device = device;
-    else goss_fail(&n->failure, GOSS_EGPU, -1, "no GPU device: %.*s", text_length(message), message.data ? message.data : "");
+    else
+        goss_fail(&n->failure, GOSS_EGPU, -1, "no GPU device: %.*s", text_length(message),
+                  message.data ? message.data : "");
 }
 
 static unsigned features_of(native *n, uint32_t *list, size_t *n_list)
 {
-    static const struct { uint32_t feature[2]; unsigned bit; } map[] = { { { WG_FEATURE_F16, WG_OLD_F16 }, GOSS_GPU_F16 },
-        { { WG_FEATURE_SUBGROUPS, WG_OLD_SUBGROUPS }, GOSS_GPU_SUBGROUPS }, { { WG_FEATURE_TIMESTAMP, WG_OLD_TIMESTAMP }, GOSS_GPU_TIMESTAMPS },
-        { { WG_FEATURE_SUBGROUP_MATRIX, WG_OLD_SUBGROUP_MATRIX }, GOSS_GPU_SUBGROUP_MATRIX } };
+    static const struct {
+        uint32_t feature[2];
+        unsigned bit;
+    } map[] = { { { WG_FEATURE_F16, WG_OLD_F16 }, GOSS_GPU_F16 },
+                { { WG_FEATURE_SUBGROUPS, WG_OLD_SUBGROUPS }, GOSS_GPU_SUBGROUPS },
+                { { WG_FEATURE_TIMESTAMP, WG_OLD_TIMESTAMP }, GOSS_GPU_TIMESTAMPS },
+                { { WG_FEATURE_SUBGROUP_MATRIX, WG_OLD_SUBGROUP_MATRIX }, GOSS_GPU_SUBGROUP_MATRIX } };
     unsigned on = 0;
     *n_list = 0;
     for (size_t i = 0; i < sizeof map / sizeof map[0]; i++)
@@ -86,7 +115,8 @@ static unsigned features_of(native *n, uint32_t *list, size_t *n_list)
             list[(*n_list)++] = map[i].feature[n->is_old];
             on |= map[i].bit;
         }
-    if (!(n->options.mask & GOSS_GPU_DOT4) && !n->options.limits_default && n->InstanceHasWGSLLanguageFeature(n->instance, WG_LANG_DOT4))
+    if (!(n->options.mask & GOSS_GPU_DOT4) && !n->options.limits_default &&
+        n->InstanceHasWGSLLanguageFeature(n->instance, WG_LANG_DOT4))
         on |= GOSS_GPU_DOT4;
     return on;
 }
@@ -95,7 +125,9 @@ static void limits_of(native *n, const wg_limits *l)
 {
     goss_gpu_limits *o = &n->limits;
     o->max_buffer = l->buffer_size; o->max_binding = l->storage_binding; o->max_storage_buffers = l->storage_buffers;
-    o->max_workgroup_bytes = l->workgroup_bytes; o->max_invocations = l->invocations; o->max_workgroup_x = l->workgroup_x;
+    o->max_workgroup_bytes = l->workgroup_bytes;
+    o->max_invocations = l->invocations;
+    o->max_workgroup_x = l->workgroup_x;
     o->max_groups = l->groups; o->max_bind_groups = l->bind_groups; o->max_bindings_per_group = l->bindings_per_group;
     o->storage_align = l->storage_align; o->uniform_align = l->uniform_align;
     if (o->max_binding > 0xfffffffcu) o->max_binding = 0xfffffffcu; /* offsets inside a binding are 32-bit in WGSL */
@@ -119,13 +151,15 @@ static void on_adapter(uint32_t status, wg_object adapter, wg_str message, void 
     wg_adapter_info info;
     memset(&info, 0, sizeof info);
     if (status != WG_SUCCESS) {
-        goss_fail(&n->failure, GOSS_EGPU, -1, "no GPU adapter: %.*s; use --backend cpu", text_length(message), message.data ? message.data : "");
+        goss_fail(&n->failure, GOSS_EGPU, -1, "no GPU adapter: %.*s; use --backend cpu", text_length(message),
+                  message.data ? message.data : "");
         return;
     }
     n->adapter = adapter;
     if (n->AdapterGetInfo(adapter, &info) == WG_SUCCESS) describe(n, &info);
     if (info.backend == WG_BACKEND_NULL) {
-        goss_fail(&n->failure, GOSS_EGPU, -1, "the only GPU adapter is the null one, which computes nothing; use --backend cpu");
+        goss_fail(&n->failure, GOSS_EGPU, -1,
+                  "the only GPU adapter is the null one, which computes nothing; use --backend cpu");
         n->AdapterInfoFreeMembers(info);
         return;
     }
@@ -148,9 +182,14 @@ static void on_adapter(uint32_t status, wg_object adapter, wg_str message, void 
 /* Where the pinned package may lie, seen from the program's folder and from the current one. */
 static void *open_library(const char *path, char *tried, size_t n_tried)
 {
-    static const char *const places[] = { "%s/libwebgpu_wrapper.so", "%s/../lib/gossamer/libwebgpu_wrapper.so",
-        "%s/node_modules/bun-webgpu-linux-x64/libwebgpu_wrapper.so", "%s/../node_modules/bun-webgpu-linux-x64/libwebgpu_wrapper.so",
-        "%s/../../node_modules/bun-webgpu-linux-x64/libwebgpu_wrapper.so", "%s/../../../node_modules/bun-webgpu-linux-x64/libwebgpu_wrapper.so" };
+    static const char *const places[] = {
+        "%s/libwebgpu_wrapper.so",
+        "%s/../lib/gossamer/libwebgpu_wrapper.so",
+        "%s/node_modules/bun-webgpu-linux-x64/libwebgpu_wrapper.so",
+        "%s/../node_modules/bun-webgpu-linux-x64/libwebgpu_wrapper.so",
+        "%s/../../node_modules/bun-webgpu-linux-x64/libwebgpu_wrapper.so",
+        "%s/../../../node_modules/bun-webgpu-linux-x64/libwebgpu_wrapper.so"
+    };
     char here[512], file[600];
     if (path) return dlopen(path, RTLD_NOW | RTLD_LOCAL);
     goss_os_program_folder(here, sizeof here);
@@ -189,10 +228,15 @@ static int native_open(void **ctx, const goss_gpu_options *o, goss_error *err)
     n->pipelines = goss_mem_array(MAX_PIPELINES, sizeof *n->pipelines);
     char tried[128] = "";
     int r = GOSS_ENOMEM;
-    if (!n->buffers || !n->groups || !n->reads || !n->pipelines) { goss_fail(err, r, -1, "no memory for the GPU device"); goto fail; }
+    if (!n->buffers || !n->groups || !n->reads || !n->pipelines) {
+        goss_fail(err, r, -1, "no memory for the GPU device");
+        goto fail;
+    }
     n->library = open_library(o->path, tried, sizeof tried);
     if (!n->library) {
-        r = goss_fail(err, GOSS_EGPU, -1, "no WebGPU library at %s: run npm ci, or set GOSSAMER_WEBGPU to one", o->path ? o->path : tried);
+        r = goss_fail(err, GOSS_EGPU, -1,
+                      "no WebGPU library at %s: run npm ci, or set GOSSAMER_WEBGPU to one",
+                      o->path ? o->path : tried);
         goto fail;
     }
     r = load_calls(n, err);
@@ -203,7 +247,9 @@ static int native_open(void **ctx, const goss_gpu_options *o, goss_error *err)
     const wg_old_instance_desc old = { n->is_dawn ? &t.chain : NULL, NULL, 1, 0 };
     n->instance = n->CreateInstance(n->is_old ? (const void *)&old : &id);
     if (!n->instance) { r = goss_fail(err, GOSS_EGPU, -1, "the WebGPU library gave no instance"); goto fail; }
-    const wg_adapter_options ao = { .next = n->is_dawn ? &t.chain : NULL, .level = WG_LEVEL_CORE, .power = WG_POWER_HIGH };
+    const wg_adapter_options ao = { .next = n->is_dawn ? &t.chain : NULL,
+                                    .level = WG_LEVEL_CORE,
+                                    .power = WG_POWER_HIGH };
     n->opening = 1;
     n->InstanceRequestAdapter(n->instance, &ao, (wg_callback){ NULL, WG_MODE_PROCESS, on_adapter, n, NULL });
     *ctx = n;
@@ -242,7 +288,11 @@ static void native_close(void *ctx)
         if (n->pipelines[i].layout) n->BindGroupLayoutRelease(n->pipelines[i].layout);
     }
     for (int i = 0; n->groups && i < MAX_IDS; i++) if (n->groups[i]) n->BindGroupRelease(n->groups[i]);
-    for (int i = 0; n->buffers && i < MAX_IDS; i++) if (n->buffers[i]) { n->BufferDestroy(n->buffers[i]); n->BufferRelease(n->buffers[i]); }
+    for (int i = 0; n->buffers && i < MAX_IDS; i++)
+        if (n->buffers[i]) {
+            n->BufferDestroy(n->buffers[i]);
+            n->BufferRelease(n->buffers[i]);
+        }
     if (n->queries) n->QuerySetRelease(n->queries);
     if (n->queue) n->QueueRelease(n->queue);
     if (n->device) {
@@ -259,13 +309,15 @@ static void native_close(void *ctx)
     goss_mem_free(n);
 }
 
-/* ---- buffers ------------------------------------------------------------------------------------------------------------- */
+/* ---- buffers ------------------------------------------------------------------------------------------- */
 static int native_buffer(void *ctx, int id, uint64_t size, unsigned usage, const char *label)
 {
     native *n = ctx;
-    static const struct { unsigned ours, theirs; } map[] = { { GOSS_GPU_STORAGE, WG_USE_STORAGE }, { GOSS_GPU_UNIFORM, WG_USE_UNIFORM },
-        { GOSS_GPU_COPY_SRC, WG_USE_COPY_SRC }, { GOSS_GPU_COPY_DST, WG_USE_COPY_DST }, { GOSS_GPU_MAP_READ, WG_USE_MAP_READ },
-        { GOSS_GPU_QUERY, WG_USE_QUERY } };
+    static const struct {
+        unsigned ours, theirs;
+    } map[] = { { GOSS_GPU_STORAGE, WG_USE_STORAGE },   { GOSS_GPU_UNIFORM, WG_USE_UNIFORM },
+                { GOSS_GPU_COPY_SRC, WG_USE_COPY_SRC }, { GOSS_GPU_COPY_DST, WG_USE_COPY_DST },
+                { GOSS_GPU_MAP_READ, WG_USE_MAP_READ }, { GOSS_GPU_QUERY, WG_USE_QUERY } };
     wg_buffer_desc d = { .label = str(label), .size = size };
     for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) if (usage & map[i].ours) d.usage |= map[i].theirs;
     const int before = n->n_kept;
@@ -295,7 +347,8 @@ static int native_write(void *ctx, int id, uint64_t offset, const void *data, ui
     return n->lost ? GOSS_ELOST : 0;
 }
 
-static int native_upload(void *ctx, int id, uint64_t offset, const goss_source *s, uint64_t at, uint64_t size, uint64_t tag)
+static int native_upload(void *ctx, int id, uint64_t offset, const goss_source *s, uint64_t at, uint64_t size,
+                         uint64_t tag)
 {
     native *n = ctx;
     (void)tag;
@@ -311,14 +364,16 @@ static int native_upload(void *ctx, int id, uint64_t offset, const goss_source *
     return n->lost ? GOSS_ELOST : 1;
 }
 
-/* ---- pipelines and groups -------------------------------------------------------------------------------------------------- */
+/* ---- pipelines and groups ------------------------------------------------------------------------------ */
 static void on_pipeline(uint32_t status, wg_object pipeline, wg_str message, void *u1, void *u2)
 {
     native_pipeline *p = u1;
     (void)u2;
     p->done = status == WG_SUCCESS ? 1 : -1;
     p->pipeline = status == WG_SUCCESS ? pipeline : NULL;
-    if (p->done < 0) goss_fmt(p->message, sizeof p->message, "%.*s", text_length(message), message.data ? message.data : "");
+    if (p->done < 0)
+        goss_fmt(p->message, sizeof p->message, "%.*s", text_length(message),
+                 message.data ? message.data : "");
 }
 
 static wg_object layout_of(native *n, const char *bindings)
@@ -336,8 +391,8 @@ static wg_object layout_of(native *n, const char *bindings)
     return n->DeviceCreateBindGroupLayout(n->device, &d);
 }
 
-static int native_pipeline_start(void *ctx, int id, const char *name, const char *wgsl, size_t n_wgsl, const char *bindings,
-                                 const goss_gpu_constant *c, int n_c)
+static int native_pipeline_start(void *ctx, int id, const char *name, const char *wgsl, size_t n_wgsl,
+                                 const char *bindings, const goss_gpu_constant *c, int n_c)
 {
     native *n = ctx;
     native_pipeline *p = &n->pipelines[id];
@@ -385,13 +440,16 @@ static void native_pipeline_free(void *ctx, int id)
     memset(p, 0, sizeof *p);
 }
 
-static int native_group(void *ctx, int id, int pipeline, const int *b, const uint64_t *offsets, const uint64_t *sizes, int count)
+static int native_group(void *ctx, int id, int pipeline, const int *b, const uint64_t *offsets,
+                        const uint64_t *sizes, int count)
 {
     native *n = ctx;
     wg_group_entry e[GOSS_GPU_MAX_BINDINGS];
     memset(e, 0, sizeof e);
     for (int i = 0; i < count; i++)
-        e[i] = (wg_group_entry){ .binding = (uint32_t)i, .buffer = n->buffers[b[i]], .offset = offsets[i], .size = sizes[i] };
+        e[i] = (wg_group_entry){
+            .binding = (uint32_t)i, .buffer = n->buffers[b[i]], .offset = offsets[i], .size = sizes[i]
+        };
     const wg_group_desc d = { .layout = n->pipelines[pipeline].layout, .n = (size_t)count, .entries = e };
     n->groups[id] = n->DeviceCreateBindGroup(n->device, &d);
     return n->groups[id] ? 0 : GOSS_EGPU;
@@ -404,7 +462,7 @@ static void native_group_free(void *ctx, int id)
     n->groups[id] = NULL;
 }
 
-/* ---- running --------------------------------------------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------------------------- */
 static size_t replay_pass(native *n, wg_object encoder, const uint32_t *w)
 {
     wg_timestamps t = { .set = n->queries, .begin = w[1] * 2, .end = w[1] * 2 + 1 };
@@ -432,12 +490,17 @@ static int native_submit(void *ctx, const uint32_t *w, size_t count)
         switch (w[i]) {
         case GOSS_GPU_OP_PASS: i += replay_pass(n, encoder, w + i); break;
         case GOSS_GPU_OP_COPY:
-            n->CommandEncoderCopyBufferToBuffer(encoder, n->buffers[w[i + 1]], w[i + 2] * 4ull, n->buffers[w[i + 3]], w[i + 4] * 4ull, w[i + 5] * 4ull);
+            n->CommandEncoderCopyBufferToBuffer(encoder, n->buffers[w[i + 1]], w[i + 2] * 4ull,
+                                                n->buffers[w[i + 3]], w[i + 4] * 4ull, w[i + 5] * 4ull);
             i += 6;
             break;
-        case GOSS_GPU_OP_CLEAR: n->CommandEncoderClearBuffer(encoder, n->buffers[w[i + 1]], w[i + 2] * 4ull, w[i + 3] * 4ull); i += 4; break;
+        case GOSS_GPU_OP_CLEAR:
+            n->CommandEncoderClearBuffer(encoder, n->buffers[w[i + 1]], w[i + 2] * 4ull, w[i + 3] * 4ull);
+            i += 4;
+            break;
         case GOSS_GPU_OP_RESOLVE:
-            n->CommandEncoderResolveQuerySet(encoder, n->queries, w[i + 1], w[i + 2], n->buffers[w[i + 3]], w[i + 4] * 4ull);
+            n->CommandEncoderResolveQuerySet(encoder, n->queries, w[i + 1], w[i + 2], n->buffers[w[i + 3]],
+                                             w[i + 4] * 4ull);
             i += 5;
             break;
         default: return GOSS_EINVAL;
@@ -463,7 +526,8 @@ static int native_read_start(void *ctx, int id, uint64_t offset, uint64_t size)
     native *n = ctx;
     native_read *r = &n->reads[id];
     *r = (native_read){ .offset = offset };
-    r->future = n->BufferMapAsync(n->buffers[id], WG_MAP_READ, offset, size, (wg_map_callback){ NULL, WG_MODE_PROCESS, on_mapped, r, n });
+    r->future = n->BufferMapAsync(n->buffers[id], WG_MAP_READ, offset, size,
+                                  (wg_map_callback){ NULL, WG_MODE_PROCESS, on_mapped, r, n });
     if (n->n_reading < 16) n->reading[n->n_reading++] = id;
     return 0;
 }
@@ -475,7 +539,10 @@ static int native_read_poll(void *ctx, int id, void *dst, uint64_t size)
     if (!r->status) n->InstanceProcessEvents(n->instance);
     if (!r->status) return n->lost ? GOSS_ELOST : GOSS_EAGAIN;
     for (int i = 0; i < n->n_reading; i++)
-        if (n->reading[i] == id) { memmove(n->reading + i, n->reading + i + 1, sizeof(int) * (size_t)(--n->n_reading - i)); break; }
+        if (n->reading[i] == id) {
+            memmove(n->reading + i, n->reading + i + 1, sizeof(int) * (size_t)(--n->n_reading - i));
+            break;
+        }
     if (r->status < 0) return n->lost ? GOSS_ELOST : r->status;
     const void *p = n->BufferGetConstMappedRange(n->buffers[id], r->offset, size);
     if (p) memcpy(dst, p, size);

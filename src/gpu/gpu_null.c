@@ -1,4 +1,5 @@
-/* gpu_null.c - the device that isn't there: WebGPU's default limits, every check of gpu.c, and a refusal to run. For tests
+/* gpu_null.c - the device that isn't there: WebGPU's default limits, every check of gpu.c, and a refusal to
+ * run. For tests
  * of plans and sizes on any machine; nothing that it "did" can be mistaken for a result. */
 #include "gpu_impl.h"
 #include "../base/error.h"
@@ -6,7 +7,13 @@
 #include <string.h>
 
 static int a_device;
-static int null_open(void **ctx, const goss_gpu_options *o, goss_error *err) { (void)o; (void)err; *ctx = &a_device; return 0; }
+static int null_open(void **ctx, const goss_gpu_options *o, goss_error *err)
+{
+    (void)o;
+    (void)err;
+    *ctx = &a_device;
+    return 0;
+}
 static int null_ready(void *ctx, goss_gpu_limits *out, goss_error *err)
 {
     (void)ctx; (void)err;
@@ -46,14 +53,35 @@ static int null_group(void *ctx, int id, int pipeline, const int *b, const uint6
     (void)ctx; (void)id; (void)pipeline; (void)b; (void)o; (void)s; (void)n;
     return 0;
 }
-static int null_submit(void *ctx, const uint32_t *words, size_t n) { (void)ctx; (void)words; (void)n; return GOSS_EUNSUPPORTED; }
-static int null_read(void *ctx, int id, uint64_t offset, uint64_t n) { (void)ctx; (void)id; (void)offset; (void)n; return GOSS_EUNSUPPORTED; }
-static int null_read_poll(void *ctx, int id, void *dst, uint64_t n) { (void)ctx; (void)id; (void)dst; (void)n; return GOSS_EUNSUPPORTED; }
+static int null_submit(void *ctx, const uint32_t *words, size_t n)
+{
+    (void)ctx;
+    (void)words;
+    (void)n;
+    return GOSS_EUNSUPPORTED;
+}
+static int null_read(void *ctx, int id, uint64_t offset, uint64_t n)
+{
+    (void)ctx;
+    (void)id;
+    (void)offset;
+    (void)n;
+    return GOSS_EUNSUPPORTED;
+}
+static int null_read_poll(void *ctx, int id, void *dst, uint64_t n)
+{
+    (void)ctx;
+    (void)id;
+    (void)dst;
+    (void)n;
+    return GOSS_EUNSUPPORTED;
+}
 static int null_poll(void *ctx, int timeout_ms) { (void)ctx; (void)timeout_ms; return 0; }
 static int null_error(void *ctx, goss_error *err) { (void)ctx; (void)err; return 0; }
 static void null_lose(void *ctx) { (void)ctx; }
 
-const goss_gpu_impl goss_gpu_null = {
-    "null", null_open, null_ready, null_close, null_buffer, null_free, null_write, null_upload, null_pipeline,
-    null_pipeline_ready, null_free, null_group, null_free, null_submit, null_read, null_read_poll, null_poll, null_error, null_lose
-};
+const goss_gpu_impl goss_gpu_null = { "null",        null_open,           null_ready, null_close,
+                                      null_buffer,   null_free,           null_write, null_upload,
+                                      null_pipeline, null_pipeline_ready, null_free,  null_group,
+                                      null_free,     null_submit,         null_read,  null_read_poll,
+                                      null_poll,     null_error,          null_lose };

@@ -1,5 +1,7 @@
-/* gpu_profile.c - GPU time of every kernel. While a step is profiled each dispatch is a pass of its own with two timestamps; they
- * come back with the step's result. One step at a time: a step begun while timestamps are on their way is not profiled. */
+/* gpu_profile.c - GPU time of every kernel. While a step is profiled each dispatch is a pass of its own with
+ * two timestamps; they
+ * come back with the step's result. One step at a time: a step begun while timestamps are on their way is
+ * not profiled. */
 #include "gpu_state.h"
 #include "../base/mem.h"
 #include "../base/os.h"
@@ -14,7 +16,8 @@ void goss_gpu_profile_begin(goss_gpu_state *s)
     s->profiling = s->profile && (goss_gpu_get_limits(s->gpu)->features & GOSS_GPU_TIMESTAMPS) && !s->tap;
     if (!s->profiling || s->query_buf) return;
     s->query_buf = goss_gpu_buffer(s->gpu, GOSS_GPU_MAX_QUERIES * 8, GOSS_GPU_QUERY | GOSS_GPU_COPY_SRC, "timestamps");
-    s->query_back = goss_gpu_buffer(s->gpu, GOSS_GPU_MAX_QUERIES * 8, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST, "timestamps back");
+    s->query_back = goss_gpu_buffer(s->gpu, GOSS_GPU_MAX_QUERIES * 8, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST,
+                                    "timestamps back");
     if (s->query_buf < 0 || s->query_back < 0) s->profile = s->profiling = s->query_buf = 0;
 }
 
@@ -43,9 +46,12 @@ static void report(goss_gpu_state *s)
         if (!k->calls) continue;
         const double rate = k->us > 0 ? (double)k->bytes / k->us / 1e3 : 0;
         goss_buf b = GOSS_BUF(1024);
-        goss_buf_printf(&b, "{\"type\":\"inference_event\",\"event\":{\"type\":\"kernel_time\",\"kernel\":\"%s\",\"variant\":\"%s\",\"dispatches\":%llu,\"gpu_us\":%.1f,"
-                            "\"bytes\":%llu,\"gb_per_s\":%.2f,\"steps\":%llu},\"ts_ms\":%.1f}", k->name, k->key, (unsigned long long)k->calls, k->us,
-                        (unsigned long long)k->bytes, rate, (unsigned long long)s->profiled, goss_os_now_ms());
+        goss_buf_printf(&b,
+                        "{\"type\":\"inference_event\",\"event\":{\"type\":\"kernel_time\",\"kernel\":\"%s\","
+                        "\"variant\":\"%s\",\"dispatches\":%llu,\"gpu_us\":%.1f,"
+                        "\"bytes\":%llu,\"gb_per_s\":%.2f,\"steps\":%llu},\"ts_ms\":%.1f}",
+                        k->name, k->key, (unsigned long long)k->calls, k->us, (unsigned long long)k->bytes,
+                        rate, (unsigned long long)s->profiled, goss_os_now_ms());
         if (!b.failed && s->config.report) s->config.report(s->config.report_ctx, (const char *)b.data, b.len);
         goss_buf_free(&b);
         k->calls = k->bytes = 0;

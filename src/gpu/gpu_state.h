@@ -1,4 +1,5 @@
-/* gpu_state.h - the gpu backend's state, shared by its files: gpu_kernels.c (pipelines), gpu_build.c (buffers, matrices, calls), gpu_tiles.c (calls for many rows),
+/* gpu_state.h - the gpu backend's state, shared by its files: gpu_kernels.c (pipelines), gpu_build.c
+ * (buffers, matrices, calls), gpu_tiles.c (calls for many rows),
  * gpu_load.c (weights), gpu_step.c (recording a step), stage_gpu.c (the backend's table, submitting and polling). */
 #ifndef GOSS_GPU_STATE_H
 #define GOSS_GPU_STATE_H
@@ -9,31 +10,47 @@
 
 enum { GOSS_MAX_KERNELS = 160, GOSS_MAX_PIECES = 40, GOSS_TICKETS = 4, GOSS_BATCHES = 3 /* 1, 4, 16 rows at once */ };
 
-typedef struct goss_kernel { char key[320], name[32]; int pipeline; uint64_t calls; double us; uint64_t bytes; } goss_kernel;
+typedef struct goss_kernel {
+    char key[320], name[32];
+    int pipeline;
+    uint64_t calls;
+    double us;
+    uint64_t bytes;
+} goss_kernel;
 typedef struct goss_matrix {
     int layout, n_pieces;
     uint32_t n_in, n_out, n_units, scale_words;       /* n_out: all rows */
     struct goss_piece { int q, s; uint32_t first, n; } piece[GOSS_MAX_PIECES];
 } goss_matrix;
-/* One dispatch that a step makes, all but its grid. kernel[i]: for 1, 4, 16 rows at once (kernels without batches: [0]).
+/* One dispatch that a step makes, all but its grid. kernel[i]: for 1, 4, 16 rows at once (kernels without
+ * batches: [0]).
  * bytes: of weights that it reads, `times` over; times 0: for each y of the grid. */
-typedef struct goss_call { int kernel[GOSS_BATCHES]; int group; uint32_t params, grid[GOSS_BATCHES]; uint64_t bytes; int times; } goss_call;
+typedef struct goss_call {
+    int kernel[GOSS_BATCHES];
+    int group;
+    uint32_t params, grid[GOSS_BATCHES];
+    uint64_t bytes;
+    int times;
+} goss_call;
 
 /* A product for many rows, and the quantizing before it (n_blocks 0: none). nt: outputs a tile; n: outputs. */
 typedef struct goss_tile_call { goss_call quantize, product; uint32_t n_blocks, nt, n; } goss_tile_call;
 
 typedef struct goss_gpu_layer {
     int small, kv, cls;
-    uint32_t attn_norm, bqkv[3], bo, sinks, ffn_norm, router, router_b, up_b, down_b; /* floats into small, NONE when absent */
+    /* floats into small, NONE when absent */
+    uint32_t attn_norm, bqkv[3], bo, sinks, ffn_norm, router, router_b, up_b, down_b;
     uint32_t small_floats;
     goss_matrix qkv[3], wo, up, down;                  /* up: gate and up interleaved, of all slots */
     int n_qkv, n_slots;
-    goss_call c_norm, c_qkv[3], c_attend, c_merge, c_wo, c_route, c_up[GOSS_MAX_PIECES], c_down[GOSS_MAX_PIECES], c_sum, c_ffn_norm;
+    goss_call c_norm, c_qkv[3], c_attend, c_merge, c_wo, c_route, c_up[GOSS_MAX_PIECES],
+        c_down[GOSS_MAX_PIECES], c_sum, c_ffn_norm;
     goss_call t_rows, t_group, t_sum;                  /* steps of many rows: gpu_tiles.c */
     goss_tile_call t_qkv[3], t_wo, t_up[GOSS_MAX_PIECES], t_down[GOSS_MAX_PIECES];
 } goss_gpu_layer;
 
-/* One tensor, or one piece of one, on its way to the device. matrix NULL: floats for the layer's small buffer (on the host first);
+/* One tensor, or one piece of one, on its way to the device. matrix NULL: floats for the layer's small
+ * buffer (on the host first);
  * tensor NULL: the small buffer itself. */
 typedef struct goss_load_item {
     const goss_tensor *tensor; const goss_matrix *matrix; int piece;
@@ -58,7 +75,8 @@ typedef struct goss_gpu_state {
     goss_gpu *gpu;
     int phase;
     unsigned mask;
-    int half_ok, subgroup, f16, packed;                        /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
+    /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
+    int half_ok, subgroup, f16, packed;
     uint64_t max_binding;
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;
@@ -69,12 +87,14 @@ typedef struct goss_gpu_state {
     uint8_t *param_bytes; uint32_t n_params, cap_params; /* slots of 256 bytes */
     goss_matrix tok, out; int tied;
     goss_gpu_layer *layers; int out_small;
-    goss_call c_embed[GOSS_MAX_PIECES], c_head_norm, c_head[GOSS_MAX_PIECES], c_scan, c_pick; /* head: a parameter slot for each group of 16 rows */
+    /* head: a parameter slot for each group of 16 rows */
+    goss_call c_embed[GOSS_MAX_PIECES], c_head_norm, c_head[GOSS_MAX_PIECES], c_scan, c_pick;
     int n_groups_max;
     /* loading */
     goss_load_item *items; int n_items, cap_items, item;
     uint64_t bytes_done, bytes_total, since_fence; int fence;
-    float *small_host; uint32_t small_cap; void *raw; uint64_t raw_cap; int raw_state; /* 0 idle, 1 asked, 2 there, negative failed */
+    /* 0 idle, 1 asked, 2 there, negative failed */
+    float *small_host; uint32_t small_cap; void *raw; uint64_t raw_cap; int raw_state;
     int repack_group;
     double t_report;
     /* the step being recorded */
@@ -102,9 +122,11 @@ int goss_gpu_probe(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN, 0 */
 int goss_gpu_build(goss_gpu_state *s, goss_error *err);
 uint32_t goss_gpu_params(goss_gpu_state *s, const void *words, size_t n_bytes); /* offset of a parameter slot */
 
-/* For gpu_tiles.c: one kernel with its parameters and buffers (the parameter buffer comes by itself); the defines of a layout. */
-int goss_gpu_plain_call(goss_gpu_state *s, goss_call *c, const char *file, const char *bindings, const char *defines, const void *params, size_t n_params,
-                        const int *buffers, goss_error *err);
+/* For gpu_tiles.c: one kernel with its parameters and buffers (the parameter buffer comes by itself); the
+ * defines of a layout. */
+int goss_gpu_plain_call(goss_gpu_state *s, goss_call *c, const char *file, const char *bindings,
+                        const char *defines, const void *params, size_t n_params, const int *buffers,
+                        goss_error *err);
 void goss_gpu_layout_defines(goss_buf *d, int layout);
 
 /* gpu_tiles.c: the stages of steps with more than GOSS_GPU_FEW rows, where they differ */
@@ -118,17 +140,22 @@ void goss_gpu_tiles_ffn(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t row
 /* gpu_load.c */
 int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err);
 int goss_gpu_load_some(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN until all weights are there */
-void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail, uint64_t bytes, uint64_t total);
+void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail,
+                     uint64_t bytes, uint64_t total);
 
-/* gpu_profile.c: GPU time of every kernel by timestamps, each dispatch in a pass of its own while a step is profiled. */
+/* gpu_profile.c: GPU time of every kernel by timestamps, each dispatch in a pass of its own while a step is
+ * profiled. */
 void goss_gpu_profile_begin(goss_gpu_state *s);        /* decides whether this step is */
 int goss_gpu_profile_record(goss_gpu_state *s);        /* before the submit: has the timestamps copied */
 int goss_gpu_profile_submitted(goss_gpu_state *s);
-void goss_gpu_profile_collect(goss_gpu_state *s);      /* after the step: adds them up, now and then reports kernel_time */
+/* after the step: adds them up, now and then reports kernel_time */
+void goss_gpu_profile_collect(goss_gpu_state *s);
 
 /* gpu_step.c */
 int goss_gpu_step_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t, goss_error *err);
-void goss_gpu_record(goss_gpu_state *s, const goss_call *c, int batch, uint32_t slot, uint32_t x, uint32_t y, uint32_t z); /* slot: which parameters */
+/* slot: which parameters */
+void goss_gpu_record(goss_gpu_state *s, const goss_call *c, int batch, uint32_t slot, uint32_t x, uint32_t y,
+                     uint32_t z);
 void goss_gpu_end_pass(goss_gpu_state *s);
 void goss_gpu_copy(goss_gpu_state *s, int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n);
 void goss_gpu_put(goss_gpu_state *s, const uint32_t *words, size_t n);

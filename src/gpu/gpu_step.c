@@ -1,4 +1,5 @@
-/* gpu_step.c - a step as the device sees it: the words of the step buffer, and the dispatches of every stage with their grids. */
+/* gpu_step.c - a step as the device sees it: the words of the step buffer, and the dispatches of every stage
+ * with their grids. */
 #include "gpu_state.h"
 #include "../base/error.h"
 #include "../base/mem.h"
@@ -7,7 +8,7 @@
 static goss_gpu_state *of(goss_backend *b) { return (goss_gpu_state *)b; }
 static uint32_t bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
 
-/* ---- recording --------------------------------------------------------------------------------------------------------------- */
+/* ---- recording ----------------------------------------------------------------------------------------- */
 static uint32_t *room(goss_gpu_state *s, size_t n)
 {
     if (s->n_words + n > s->cap_words) {
@@ -38,11 +39,15 @@ void goss_gpu_end_pass(goss_gpu_state *s)
 void goss_gpu_copy(goss_gpu_state *s, int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n)
 {
     goss_gpu_end_pass(s);
-    const uint32_t w[] = { GOSS_GPU_OP_COPY, (uint32_t)from, (uint32_t)(from_offset / 4), (uint32_t)to, (uint32_t)(to_offset / 4), (uint32_t)(n / 4) };
+    const uint32_t w[] = {
+        GOSS_GPU_OP_COPY,          (uint32_t)from,   (uint32_t)(from_offset / 4), (uint32_t)to,
+        (uint32_t)(to_offset / 4), (uint32_t)(n / 4)
+    };
     goss_gpu_put(s, w, 6);
 }
 
-void goss_gpu_record(goss_gpu_state *s, const goss_call *c, int batch, uint32_t slot, uint32_t x, uint32_t y, uint32_t z)
+void goss_gpu_record(goss_gpu_state *s, const goss_call *c, int batch, uint32_t slot, uint32_t x, uint32_t y,
+                     uint32_t z)
 {
     const int k = c->kernel[batch];
     const int timed = s->profiling == 1 && s->query < GOSS_GPU_MAX_QUERIES / 2 - 1;
@@ -53,7 +58,13 @@ void goss_gpu_record(goss_gpu_state *s, const goss_call *c, int batch, uint32_t 
         s->in_pass = 1;
         if (timed) s->query_kernel[s->query++] = (uint32_t)k;
     }
-    const uint32_t w[] = { GOSS_GPU_OP_DISPATCH, (uint32_t)s->kernels[k].pipeline, (uint32_t)c->group, c->params + slot * 256, x, y, z };
+    const uint32_t w[] = { GOSS_GPU_OP_DISPATCH,
+                           (uint32_t)s->kernels[k].pipeline,
+                           (uint32_t)c->group,
+                           c->params + slot * 256,
+                           x,
+                           y,
+                           z };
     goss_gpu_put(s, w, 7);
     if (timed) {
         s->kernels[k].calls++;
@@ -83,7 +94,7 @@ static void matvec(goss_gpu_state *s, const goss_call *c, int n_rows, uint32_t s
     goss_gpu_record(s, c, b, slot, c->grid[b], 1, z);
 }
 
-/* ---- the step's words -------------------------------------------------------------------------------------------------------- */
+/* ---- the step's words ---------------------------------------------------------------------------------- */
 /* Tokens of a sequence that the device has not seen at their positions, where a penalty will look for them. */
 static int send_history(goss_gpu_state *s, const goss_seq *q, int pos)
 {
@@ -92,7 +103,8 @@ static int send_history(goss_gpu_state *s, const goss_seq *q, int pos)
     const size_t stride = (size_t)s->config.max_kv + 1;
     int from = pos - p->last_n + 1 > 0 ? pos - p->last_n + 1 : 0;
     if (from >= pos || !q->tokens) return 0;
-    return goss_gpu_write(s->gpu, s->history, ((uint64_t)q->slot * stride + (uint64_t)from) * 4, q->tokens + from, (uint64_t)(pos - from) * 4);
+    return goss_gpu_write(s->gpu, s->history, ((uint64_t)q->slot * stride + (uint64_t)from) * 4,
+                          q->tokens + from, (uint64_t)(pos - from) * 4);
 }
 
 static uint32_t put_sampler(goss_gpu_state *s, uint32_t at, const goss_sampler *p)
@@ -122,7 +134,8 @@ static uint32_t put_sequence(goss_gpu_state *s, uint32_t at, const goss_seq *q, 
     const int pages = last_pos / GOSS_KV_PAGE + 1;
     for (int c = 0; c < GOSS_KV_CLASSES; c++) {
         head[3 + c] = at;
-        for (int i = 0; i < pages; i++) s->step_words[at++] = q->kv->page[c] && q->kv->page[c][i] >= 0 ? (uint32_t)q->kv->page[c][i] : 0;
+        for (int i = 0; i < pages; i++)
+            s->step_words[at++] = q->kv->page[c] && q->kv->page[c][i] >= 0 ? (uint32_t)q->kv->page[c][i] : 0;
     }
     head[6] = at;
     at = put_sampler(s, at, q->sampler);
@@ -155,7 +168,8 @@ static void put_list(goss_gpu_state *s, const goss_step *step, goss_gpu_ticket *
 int goss_gpu_step_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    const uint32_t n = (uint32_t)step->n_rows, rows = GOSS_STEP_HEADER, list = rows + n * GOSS_ROW_WORDS, rope = list + n;
+    const uint32_t n = (uint32_t)step->n_rows, rows = GOSS_STEP_HEADER, list = rows + n * GOSS_ROW_WORDS,
+                   rope = list + n;
     uint32_t at = rope + n * (uint32_t)hp->rope_dim;
     uint32_t *w = s->step_words;
     memset(w, 0, GOSS_STEP_HEADER * 4);
@@ -173,12 +187,15 @@ int goss_gpu_step_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t, 
         if (r) return goss_fail(err, r, -1, "the GPU refused a step");
         for (; i < end; i++) {
             const goss_row *row = &step->rows[i];
-            if (row->token >= hp->n_vocab || row->token < GOSS_TOKEN_SAMPLED) return goss_fail(err, GOSS_EINVAL, -1, "token %d is not in the vocabulary", row->token);
+            if (row->token >= hp->n_vocab || row->token < GOSS_TOKEN_SAMPLED)
+                return goss_fail(err, GOSS_EINVAL, -1, "token %d is not in the vocabulary", row->token);
             uint32_t *to = w + rows + i * GOSS_ROW_WORDS;
             memcpy(to, head, sizeof head);
             to[0] = (uint32_t)row->token; to[1] = (uint32_t)row->pos; to[2] = (uint32_t)q->slot;
             to[5] = row->want ? index++ : GOSS_GPU_NONE;
-            to[8] = q->sampler ? goss_sample_random(q->sampler->seed_lo, q->sampler->seed_hi, (uint32_t)row->pos + 1) : 0;
+            to[8] = q->sampler
+                        ? goss_sample_random(q->sampler->seed_lo, q->sampler->seed_hi, (uint32_t)row->pos + 1)
+                        : 0;
             to[9] = i + 1 == end && (row->want & GOSS_ROW_SAMPLE) && row->pos + 1 <= s->config.max_kv;
             goss_rope_table(hp, row->pos, (float *)(void *)(w + rope + i * (uint32_t)hp->rope_dim));
         }
@@ -188,7 +205,7 @@ int goss_gpu_step_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t, 
     return r ? goss_fail(err, r, -1, "the GPU refused a step") : 0;
 }
 
-/* ---- taps: what a stage made, as the reference names it ------------------------------------------------------------------------ */
+/* ---- taps: what a stage made, as the reference names it ------------------------------------------------ */
 static int show(goss_gpu_state *s, goss_stage stage, int layer, int buffer, int n_rows, int width)
 {
     if (!s->tap) return 0;
@@ -204,16 +221,18 @@ static int show(goss_gpu_state *s, goss_stage stage, int layer, int buffer, int 
     int r = goss_gpu_flush(s);
     if (!r) r = goss_gpu_read(s->gpu, s->tap_back, 0, n);
     if (!r)
-        while ((r = goss_gpu_read_poll(s->gpu, s->tap_back, s->tap_floats, n)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 1000);
+        while ((r = goss_gpu_read_poll(s->gpu, s->tap_back, s->tap_floats, n)) == GOSS_EAGAIN)
+            goss_gpu_poll(s->gpu, 1000);
     if (!r) s->tap(s->tap_ctx, stage, layer, s->tap_floats, n_rows, width);
     return r;
 }
 
-/* ---- stages -------------------------------------------------------------------------------------------------------------------- */
+/* ---- stages -------------------------------------------------------------------------------------------- */
 int goss_gpu_do_embed(goss_backend *b, goss_step *step)
 {
     goss_gpu_state *s = of(b);
-    for (int i = 0; i < s->tok.n_pieces; i++) goss_gpu_record(s, &s->c_embed[i], 0, 0, s->c_embed[i].grid[0], (uint32_t)step->n_rows, 1);
+    for (int i = 0; i < s->tok.n_pieces; i++)
+        goss_gpu_record(s, &s->c_embed[i], 0, 0, s->c_embed[i].grid[0], (uint32_t)step->n_rows, 1);
     return show(s, GOSS_STAGE_EMBED, -1, s->x, step->n_rows, b->model->hp.n_embd);
 }
 
@@ -231,11 +250,13 @@ int goss_gpu_do_attn_in(goss_backend *b, goss_step *step, int layer)
 /* The most chunks that any row's keys make in this layer. */
 static uint32_t chunks_of(const goss_gpu_state *s, const goss_step *step, int cls)
 {
-    const int window = cls == GOSS_KV_WINDOW ? s->base.model->hp.window : 0, most = step->n_rows <= GOSS_GPU_FEW ? GOSS_GPU_CHUNKS : 1;
+    const int window = cls == GOSS_KV_WINDOW ? s->base.model->hp.window : 0,
+              most = step->n_rows <= GOSS_GPU_FEW ? GOSS_GPU_CHUNKS : 1;
     int chunks = 1;
     for (int i = 0; i < step->n_rows; i++) {
         const int pos = step->rows[i].pos, first = window && pos + 1 > window ? pos + 1 - window : 0;
-        const int pages = pos / GOSS_KV_PAGE - first / GOSS_KV_PAGE + 1, per = (pages + most - 1) / most, c = (pages + per - 1) / per;
+        const int pages = pos / GOSS_KV_PAGE - first / GOSS_KV_PAGE + 1, per = (pages + most - 1) / most,
+                  c = (pages + per - 1) / per;
         if (c > chunks) chunks = c;
     }
     return (uint32_t)chunks;

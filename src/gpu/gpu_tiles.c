@@ -1,8 +1,11 @@
-/* gpu_tiles.c - the calls of steps with many rows (prefill): products in tiles (matmul.wgsl), activations as bytes where the device
- * multiplies packed ones (quantize.wgsl), rows grouped by expert on the device (group.wgsl). Steps of up to GOSS_GPU_FEW rows never
+/* gpu_tiles.c - the calls of steps with many rows (prefill): products in tiles (matmul.wgsl), activations as
+ * bytes where the device
+ * multiplies packed ones (quantize.wgsl), rows grouped by expert on the device (group.wgsl). Steps of up to
+ * GOSS_GPU_FEW rows never
  * come here, so that a row of theirs is the same in any batch.
  *
- * Bytes against floats, measured on an H100 (gate and up of 32 experts, 512 rows): 65 TOP/s against 27 to 47 TFLOP/s. */
+ * Bytes against floats, measured on an H100 (gate and up of 32 experts, 512 rows): 65 TOP/s against 27 to 47
+ * TFLOP/s. */
 #include "gpu_state.h"
 #include "../base/error.h"
 #include <string.h>
@@ -21,10 +24,12 @@ static uint32_t most_tiles(const goss_gpu_state *s, uint32_t rows)
 }
 
 /* One product with n_times rows of x for each row of the step. kind: matmul.wgsl's words. */
-static int tile_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, int nj, const goss_matrix *m, int piece, int x, uint32_t n_times, uint32_t *p,
-                     int info, int small, int y, goss_error *err)
+static int tile_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, int nj, const goss_matrix *m,
+                     int piece, int x, uint32_t n_times, uint32_t *p, int info, int small, int y,
+                     goss_error *err)
 {
-    const int packed = s->packed && m->n_units % 4 == 0 && (m->layout == GOSS_LAYOUT_MX4 || m->layout == GOSS_LAYOUT_Q8);
+    const int packed =
+        s->packed && m->n_units % 4 == 0 && (m->layout == GOSS_LAYOUT_MX4 || m->layout == GOSS_LAYOUT_Q8);
     const struct goss_piece *w = &m->piece[piece];
     goss_buf d = GOSS_BUF(512);
     int r = 0;
@@ -32,7 +37,8 @@ static int tile_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, int
     c->n_blocks = packed ? m->n_units / 4 * n_times : 0;
     if (packed) {
         const uint32_t q[] = { m->n_units / 4, n_times, GRID_X };
-        r = goss_gpu_plain_call(s, &c->quantize, "quantize.wgsl", "urrww", m->layout == GOSS_LAYOUT_MX4 ? "MX4" : "", q, sizeof q,
+        r = goss_gpu_plain_call(s, &c->quantize, "quantize.wgsl", "urrww",
+                                m->layout == GOSS_LAYOUT_MX4 ? "MX4" : "", q, sizeof q,
                                 (const int[]){ s->step, x, s->xq, s->xq_scale }, err);
     }
     goss_buf_printf(&d, "%s %s", kind, packed ? "DOT4" : "");
@@ -41,15 +47,18 @@ static int tile_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, int
     p[0] = m->n_units;
     p[1] = m->scale_words;
     if (!r)
-        r = goss_gpu_plain_call(s, &c->product, "matmul.wgsl", "urrrrrrw", goss_buf_cstr(&d), p, 12 * sizeof *p,
-                                (const int[]){ info, w->q, w->s, small, packed ? s->xq : x, packed ? s->xq_scale : s->dummy, y }, err);
+        r = goss_gpu_plain_call(
+            s, &c->product, "matmul.wgsl", "urrrrrrw", goss_buf_cstr(&d), p, 12 * sizeof *p,
+            (const int[]){ info, w->q, w->s, small, packed ? s->xq : x, packed ? s->xq_scale : s->dummy, y },
+            err);
     goss_buf_free(&d);
     c->n = p[2];
     return r;
 }
 
-static int dense_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, const goss_matrix *m, uint32_t first, uint32_t stride, uint32_t bias, int x,
-                      int small, int y, goss_error *err)
+static int dense_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, const goss_matrix *m,
+                      uint32_t first, uint32_t stride, uint32_t bias, int x, int small, int y,
+                      goss_error *err)
 {
     char words[32] = "DENSE ";
     memcpy(words + 6, kind, strlen(kind) + 1);
@@ -60,35 +69,57 @@ static int dense_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, co
 static int expert_tiles(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    const uint32_t e = (uint32_t)hp->n_expert, k = (uint32_t)hp->n_expert_used, n_ff = (uint32_t)hp->n_ff, n_embd = (uint32_t)hp->n_embd;
-    const uint32_t list = 4 + 4 * most_tiles(s, (uint32_t)s->config.max_rows), inverse = (uint32_t)hp->n_layer * e + (uint32_t)layer * e;
+    const uint32_t e = (uint32_t)hp->n_expert, k = (uint32_t)hp->n_expert_used, n_ff = (uint32_t)hp->n_ff,
+                   n_embd = (uint32_t)hp->n_embd;
+    const uint32_t list = 4 + 4 * most_tiles(s, (uint32_t)s->config.max_rows),
+                   inverse = (uint32_t)hp->n_layer * e + (uint32_t)layer * e;
     const uint32_t g[] = { k, (uint32_t)l->n_slots, list, inverse };
-    int r = goss_gpu_plain_call(s, &l->t_group, "group.wgsl", "urrrw", "", g, sizeof g, (const int[]){ s->step, s->route, s->slots, s->tiles }, err);
+    int r = goss_gpu_plain_call(s, &l->t_group, "group.wgsl", "urrrw", "", g, sizeof g,
+                                (const int[]){ s->step, s->route, s->slots, s->tiles }, err);
     for (int i = 0; i < l->up.n_pieces && !r; i++) {
-        uint32_t p[12] = { [2] = 2 * n_ff, [4] = n_ff, [5] = l->up_b, [6] = k, [7] = list, [8] = l->up.piece[i].first / (2 * n_ff),
-                           [9] = l->up.piece[i].n / (2 * n_ff), [10] = bits(hp->swiglu_alpha), [11] = bits(hp->swiglu_limit) };
+        uint32_t p[12] = { [2] = 2 * n_ff,
+                           [4] = n_ff,
+                           [5] = l->up_b,
+                           [6] = k,
+                           [7] = list,
+                           [8] = l->up.piece[i].first / (2 * n_ff),
+                           [9] = l->up.piece[i].n / (2 * n_ff),
+                           [10] = bits(hp->swiglu_alpha),
+                           [11] = bits(hp->swiglu_limit) };
         r = tile_call(s, &l->t_up[i], "EXPERT UP", 8, &l->up, i, s->xn, 1, p, s->tiles, l->small, s->h, err);
     }
     for (int i = 0; i < l->down.n_pieces && !r; i++) {
-        uint32_t p[12] = { [2] = n_embd, [4] = n_embd, [5] = l->down_b, [6] = k, [7] = list, [8] = l->down.piece[i].first / n_embd,
+        uint32_t p[12] = { [2] = n_embd,
+                           [4] = n_embd,
+                           [5] = l->down_b,
+                           [6] = k,
+                           [7] = list,
+                           [8] = l->down.piece[i].first / n_embd,
                            [9] = l->down.piece[i].n / n_embd };
         r = tile_call(s, &l->t_down[i], "EXPERT DOWN", 8, &l->down, i, s->h, k, p, s->tiles, l->small, s->ysplit, err);
     }
     const uint32_t ps[] = { n_embd, k };
-    if (!r) r = goss_gpu_plain_call(s, &l->t_sum, "moe_sum.wgsl", "urrw", "", ps, sizeof ps, (const int[]){ s->route, s->ysplit, s->x }, err);
+    if (!r)
+        r = goss_gpu_plain_call(s, &l->t_sum, "moe_sum.wgsl", "urrw", "", ps, sizeof ps,
+                                (const int[]){ s->route, s->ysplit, s->x }, err);
     return r;
 }
 
 static int layer_tiles(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    const uint32_t hd = (uint32_t)hp->head_dim, nq = (uint32_t)hp->n_head * hd, nkv = (uint32_t)hp->n_head_kv * hd, n_embd = (uint32_t)hp->n_embd;
+    const uint32_t hd = (uint32_t)hp->head_dim, nq = (uint32_t)hp->n_head * hd,
+                   nkv = (uint32_t)hp->n_head_kv * hd, n_embd = (uint32_t)hp->n_embd;
     const uint32_t first[3] = { 0, nq, nq + nkv };
     int r = 0;
     for (int i = 0; i < l->n_qkv && !r; i++)
-        r = dense_call(s, &l->t_qkv[i], "STORE", &l->qkv[i], first[i], nq + 2 * nkv, l->bqkv[i], s->xn, l->small, s->qkv, err);
-    const uint32_t p[] = { nq + 2 * nkv, (uint32_t)hp->n_head, (uint32_t)hp->n_head_kv, hd, (uint32_t)hp->rope_dim, hp->rope_half ? 0u : 1u, (uint32_t)l->cls };
-    if (!r) r = goss_gpu_plain_call(s, &l->t_rows, "qkv_rows.wgsl", "urww", s->f16 ? "KVT=f16 HALF" : "KVT=f32", p, sizeof p, (const int[]){ s->step, s->qkv, l->kv }, err);
+        r = dense_call(s, &l->t_qkv[i], "STORE", &l->qkv[i], first[i], nq + 2 * nkv, l->bqkv[i], s->xn,
+                       l->small, s->qkv, err);
+    const uint32_t p[] = { nq + 2 * nkv,           (uint32_t)hp->n_head,    (uint32_t)hp->n_head_kv, hd,
+                           (uint32_t)hp->rope_dim, hp->rope_half ? 0u : 1u, (uint32_t)l->cls };
+    if (!r)
+        r = goss_gpu_plain_call(s, &l->t_rows, "qkv_rows.wgsl", "urww", s->f16 ? "KVT=f16 HALF" : "KVT=f32",
+                                p, sizeof p, (const int[]){ s->step, s->qkv, l->kv }, err);
     if (!r) r = dense_call(s, &l->t_wo, "ADD", &l->wo, 0, n_embd, l->bo, s->att, l->small, s->x, err);
     if (r || hp->n_expert) return r ? r : expert_tiles(s, l, layer, err);
     r = dense_call(s, &l->t_up[0], "SILU", &l->up, 0, (uint32_t)hp->n_ff, NONE, s->xn, l->small, s->h, err);
@@ -109,14 +140,19 @@ int goss_gpu_tiles_build(goss_gpu_state *s, goss_error *err)
     return r;
 }
 
-/* ---- recording ---------------------------------------------------------------------------------------------------------------- */
+/* ---- recording ----------------------------------------------------------------------------------------- */
 static void quantize(goss_gpu_state *s, const goss_tile_call *c, uint32_t rows)
 {
     const uint32_t groups = ceil_div(rows * c->n_blocks, 64);
-    if (c->n_blocks) goss_gpu_record(s, &c->quantize, 0, 0, groups < GRID_X ? groups : GRID_X, ceil_div(groups, GRID_X), 1);
+    if (c->n_blocks)
+        goss_gpu_record(s, &c->quantize, 0, 0, groups < GRID_X ? groups : GRID_X, ceil_div(groups, GRID_X),
+                        1);
 }
 
-static void product(goss_gpu_state *s, const goss_tile_call *c, uint32_t tiles) { goss_gpu_record(s, &c->product, 0, 0, ceil_div(c->n, c->nt), tiles, 1); }
+static void product(goss_gpu_state *s, const goss_tile_call *c, uint32_t tiles)
+{
+    goss_gpu_record(s, &c->product, 0, 0, ceil_div(c->n, c->nt), tiles, 1);
+}
 
 static void dense(goss_gpu_state *s, const goss_tile_call *c, uint32_t rows)
 {

@@ -1,7 +1,9 @@
-/* gpu_web.c - gpu.h's device in a browser (or Node with WebGPU): every call is one import, answered by web/js/core/gpu.js,
+/* gpu_web.c - gpu.h's device in a browser (or Node with WebGPU): every call is one import, answered by
+ * web/js/core/gpu.js,
  * which keeps the tables from our numbers to WebGPU's objects and replays a submit's words in one call.
  *
- * Nothing waits: opening, pipelines, reads and uploads end in a later poll, and their end wakes the worker's loop. Bytes of
+ * Nothing waits: opening, pipelines, reads and uploads end in a later poll, and their end wakes the worker's
+ * loop. Bytes of
  * an upload go from the network or the disk to the GPU's buffer in JavaScript and never pass through this memory. */
 #include "../base/error.h"
 #include "../base/fmt.h"
@@ -17,8 +19,9 @@ IMPORT("buffer") int js_buffer(int id, double size, unsigned usage, const char *
 IMPORT("buffer_free") void js_buffer_free(int id);
 IMPORT("write") int js_write(int id, double offset, const void *data, double n);
 IMPORT("upload") int js_upload(int id, double offset, int source, double file_offset, double n, uint64_t tag);
-IMPORT("pipeline") int js_pipeline(int id, const char *name, int n_name, const char *wgsl, int n_wgsl, const char *bindings, int n_bindings,
-                                   const char *constants, int n_constants, const double *values);
+IMPORT("pipeline")
+int js_pipeline(int id, const char *name, int n_name, const char *wgsl, int n_wgsl, const char *bindings,
+                int n_bindings, const char *constants, int n_constants, const double *values);
 IMPORT("pipeline_ready") int js_pipeline_ready(int id);          /* as ready */
 IMPORT("pipeline_free") void js_pipeline_free(int id);
 IMPORT("group") int js_group(int id, int pipeline, const double *bindings, int n); /* (n, 3): buffer, offset, size */
@@ -53,11 +56,23 @@ static int web_ready(void *ctx, goss_gpu_limits *out, goss_error *err) {
     int state = js_ready(v, N_NUMBERS);
     if (state < 0) return fail_with_text(err, GOSS_EGPU, "no WebGPU device");
     if (state == 0) return GOSS_EAGAIN;
-    *out = (goss_gpu_limits){ .max_buffer = (uint64_t)v[0], .max_binding = (uint64_t)v[1], .max_storage_buffers = (uint32_t)v[2],
-        .max_workgroup_bytes = (uint32_t)v[3], .max_invocations = (uint32_t)v[4], .max_workgroup_x = (uint32_t)v[5], .max_groups = (uint32_t)v[6],
-        .max_bind_groups = (uint32_t)v[7], .max_bindings_per_group = (uint32_t)v[8], .storage_align = (uint32_t)v[9], .uniform_align = (uint32_t)v[10],
-        .subgroup_min = (uint32_t)v[11], .subgroup_max = (uint32_t)v[12], .features = (unsigned)v[13], .is_cpu = (int)v[14] };
-    if (out->max_binding > 0xfffffffcu) out->max_binding = 0xfffffffcu; /* offsets inside a binding are 32-bit in WGSL */
+    *out = (goss_gpu_limits){ .max_buffer = (uint64_t)v[0],
+                              .max_binding = (uint64_t)v[1],
+                              .max_storage_buffers = (uint32_t)v[2],
+                              .max_workgroup_bytes = (uint32_t)v[3],
+                              .max_invocations = (uint32_t)v[4],
+                              .max_workgroup_x = (uint32_t)v[5],
+                              .max_groups = (uint32_t)v[6],
+                              .max_bind_groups = (uint32_t)v[7],
+                              .max_bindings_per_group = (uint32_t)v[8],
+                              .storage_align = (uint32_t)v[9],
+                              .uniform_align = (uint32_t)v[10],
+                              .subgroup_min = (uint32_t)v[11],
+                              .subgroup_max = (uint32_t)v[12],
+                              .features = (unsigned)v[13],
+                              .is_cpu = (int)v[14] };
+    if (out->max_binding > 0xfffffffcu)
+        out->max_binding = 0xfffffffcu; /* offsets inside a binding are 32-bit in WGSL */
     js_text(TEXT_ADAPTER, out->adapter, sizeof out->adapter - 1);
     js_text(TEXT_BACKEND, out->backend, sizeof out->backend - 1);
     return 0;
@@ -72,7 +87,9 @@ static int lost_or(int code) { return js_lost() ? GOSS_ELOST : code; }
 
 static int web_buffer(void *ctx, int id, uint64_t size, unsigned usage, const char *label) {
     (void)ctx;
-    return js_buffer(id, (double)size, usage, label ? label : "", label ? (int)strlen(label) : 0) < 0 ? lost_or(GOSS_ENOMEM) : 0;
+    return js_buffer(id, (double)size, usage, label ? label : "", label ? (int)strlen(label) : 0) < 0
+               ? lost_or(GOSS_ENOMEM)
+               : 0;
 }
 
 static void web_buffer_free(void *ctx, int id) {
@@ -93,7 +110,9 @@ static int web_upload(void *ctx, int id, uint64_t offset, const goss_source *s, 
     return lost_or(js_upload(id, (double)offset, (int)(intptr_t)s->ctx, (double)at, (double)n, tag) < 0 ? GOSS_EIO : 0);
 }
 
-static int web_pipeline(void *ctx, int id, const char *name, const char *wgsl, size_t n, const char *bindings, const goss_gpu_constant *c, int n_c) {
+static int web_pipeline(void *ctx, int id, const char *name, const char *wgsl, size_t n, const char *bindings,
+                        const goss_gpu_constant *c, int n_c)
+{
     (void)ctx;
     char names[1024];
     double values[32];
@@ -104,7 +123,10 @@ static int web_pipeline(void *ctx, int id, const char *name, const char *wgsl, s
         values[i] = c[i].value;
         if (len >= sizeof names) return GOSS_ELIMIT;
     }
-    return js_pipeline(id, name, (int)strlen(name), wgsl, (int)n, bindings, (int)strlen(bindings), names, (int)len, values) < 0 ? lost_or(GOSS_EGPU) : 0;
+    return js_pipeline(id, name, (int)strlen(name), wgsl, (int)n, bindings, (int)strlen(bindings), names,
+                       (int)len, values) < 0
+               ? lost_or(GOSS_EGPU)
+               : 0;
 }
 
 static int web_pipeline_ready(void *ctx, int id, goss_error *err) {
@@ -118,7 +140,9 @@ static void web_pipeline_free(void *ctx, int id) {
     js_pipeline_free(id);
 }
 
-static int web_group(void *ctx, int id, int pipeline, const int *b, const uint64_t *offsets, const uint64_t *sizes, int n) {
+static int web_group(void *ctx, int id, int pipeline, const int *b, const uint64_t *offsets,
+                     const uint64_t *sizes, int n)
+{
     (void)ctx;
     double list[GOSS_GPU_MAX_BINDINGS * 3];
     for (int i = 0; i < n; i++) {
@@ -167,7 +191,8 @@ static void web_lose(void *ctx) {
     js_lose();
 }
 
-const goss_gpu_impl goss_gpu_device = {
-    "web", web_open, web_ready, web_close, web_buffer, web_buffer_free, web_write, web_upload, web_pipeline, web_pipeline_ready,
-    web_pipeline_free, web_group, web_group_free, web_submit, web_read, web_read_poll, web_poll, web_error, web_lose
-};
+const goss_gpu_impl goss_gpu_device = { "web",          web_open,           web_ready,         web_close,
+                                        web_buffer,     web_buffer_free,    web_write,         web_upload,
+                                        web_pipeline,   web_pipeline_ready, web_pipeline_free, web_group,
+                                        web_group_free, web_submit,         web_read,          web_read_poll,
+                                        web_poll,       web_error,          web_lose };

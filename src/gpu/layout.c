@@ -12,7 +12,10 @@ static const goss_layout_info infos[GOSS_N_LAYOUTS] = {
     [GOSS_LAYOUT_F32] = { "F32W", "vec4<u32>", "u32", 8 },
 };
 
-const goss_layout_info *goss_layout_get(int layout) { return (unsigned)layout < GOSS_N_LAYOUTS ? &infos[layout] : NULL; }
+const goss_layout_info *goss_layout_get(int layout)
+{
+    return (unsigned)layout < GOSS_N_LAYOUTS ? &infos[layout] : NULL;
+}
 
 int goss_layout_of(int type)
 {
@@ -38,7 +41,10 @@ uint32_t goss_layout_scales(int layout, uint32_t n_in)
     }
 }
 
-uint64_t goss_layout_q_bytes(int layout, uint32_t n_in) { return (uint64_t)(n_in / 8) * (uint64_t)infos[layout].unit_words * 4; }
+uint64_t goss_layout_q_bytes(int layout, uint32_t n_in)
+{
+    return (uint64_t)(n_in / 8) * (uint64_t)infos[layout].unit_words * 4;
+}
 
 uint64_t goss_layout_s_bytes(int layout, uint32_t n_in)
 {

@@ -5,7 +5,8 @@
  *   MX4     u32 a unit: nibble k = element 2k,        one E8M0 byte a 32, rows padded to words     MXFP4
  *           nibble k + 4 = element 2k + 1
  *   Q8      2 u32 a unit: signed bytes in order       one half a 32, rows padded to words          Q8_0
- *   I8      2 u32 a unit: signed bytes in order       (scale, minimum) as two floats a 16:         all other quants, exactly
+ *   I8      2 u32 a unit: signed bytes in order       (scale, minimum) as two floats a 16:         all other
+ *   quants, exactly
  *                                                     weight = scale * byte + minimum
  *   F16W    4 u32 a unit: halves in order             none                                         F16
  *   BF16W   4 u32 a unit                              none                                         BF16
@@ -14,8 +15,10 @@
  * A matrix is cut by rows into pieces, each in buffers of its own, wherever it would pass the limit of a binding.
  *
  * Order of rows:
- *   qkv   q heads, k heads, v heads in one matrix where their layouts agree (else one matrix each). Within each q and k head
- *         the two dims that rotate together are neighbours: rows 2i, 2i + 1 are dims i, i + rope_dim / 2 (gpt-oss), or as they
+ *   qkv   q heads, k heads, v heads in one matrix where their layouts agree (else one matrix each). Within
+ *   each q and k head
+ *         the two dims that rotate together are neighbours: rows 2i, 2i + 1 are dims i, i + rope_dim / 2
+ *         (gpt-oss), or as they
  *         are (llama's pairs are neighbours already). Results are written in the usual order (matvec QKV: finish_pair).
  *   gate, up   interleaved: row 2i is gate i, row 2i + 1 is up i; biases likewise
  *   experts    expert in slot s of a piece: rows [s * rows_of_one, (s + 1) * rows_of_one)
@@ -25,26 +28,48 @@
  *   K   base + (d / 4) * 256 + position * 4 + d % 4      vec4 of dims, all positions side by side: lanes are keys
  *   V   base + 64 * head_dim + position * head_dim + d   lanes are dims
  *
- * Activations are f32, row-major in the usual order: x (rows, n_embd) residual; xn (rows, n_embd) normalised; qkv (rows,
+ * Activations are f32, row-major in the usual order: x (rows, n_embd) residual; xn (rows, n_embd)
+ * normalised; qkv (rows,
  * q | k | v); att (rows, n_head * head_dim); h (rows * top_k, n_ff) after SwiGLU; logits (16, n_vocab).
  * route (rows, top_k) of (slot, weight bits).
  *
  * The step buffer, 32-bit words; words 0 to 3 of a step are the device's own, the host writes the rest:
- *   0 number of rows        2 start of row words    3 start of the list of rows that want logits   4 start of the RoPE table
+ *   0 number of rows        2 start of row words    3 start of the list of rows that want logits   4 start
+ *   of the RoPE table
  *   5 most chunks of a row's attention             16 + g: rows of group g (16 each) of that list
  *   row words (16 each): token, position, slot, start of the page table of class 0, of class 1, 5 index in the list,
  *       6 start of the sampler's words, 7 start of its mask or NONE, 8 random word, 9 last of its sequence
  *   RoPE: for each row rope_dim floats: cosines, sines (already times rope_mag)
- *   sampler words: scale, scale_pos, scale_neg, presence, frequency, greedy, last_n, n_probs, n_bias, top_k, top_p14, min_p_d,
+ *   sampler words: scale, scale_pos, scale_neg, presence, frequency, greedy, last_n, n_probs, n_bias, top_k,
+ *   top_p14, min_p_d,
  *       at 16: n_bias pairs (token, bias) */
 #ifndef GOSS_GPU_LAYOUT_H
 #define GOSS_GPU_LAYOUT_H
 #include <stdint.h>
 
-typedef enum goss_layout { GOSS_LAYOUT_MX4, GOSS_LAYOUT_Q8, GOSS_LAYOUT_I8, GOSS_LAYOUT_F16, GOSS_LAYOUT_BF16, GOSS_LAYOUT_F32, GOSS_N_LAYOUTS } goss_layout;
-enum { GOSS_GPU_FEW = 16 /* rows of a decode step, at most */, GOSS_GPU_CHUNKS = 64 /* of a row's keys then */,
-       GOSS_STEP_ROWS = 2, GOSS_STEP_LIST = 3, GOSS_STEP_ROPE = 4, GOSS_STEP_CHUNKS = 5, GOSS_STEP_GROUPS = 16,
-       GOSS_STEP_HEADER = 16 + 128, GOSS_ROW_WORDS = 16, GOSS_PICK_WORDS = 48, GOSS_CHUNK_WORDS = 48, GOSS_CHUNK_TOKENS = 1024 };
+typedef enum goss_layout {
+    GOSS_LAYOUT_MX4,
+    GOSS_LAYOUT_Q8,
+    GOSS_LAYOUT_I8,
+    GOSS_LAYOUT_F16,
+    GOSS_LAYOUT_BF16,
+    GOSS_LAYOUT_F32,
+    GOSS_N_LAYOUTS
+} goss_layout;
+enum {
+    GOSS_GPU_FEW = 16 /* rows of a decode step, at most */,
+    GOSS_GPU_CHUNKS = 64 /* of a row's keys then */,
+    GOSS_STEP_ROWS = 2,
+    GOSS_STEP_LIST = 3,
+    GOSS_STEP_ROPE = 4,
+    GOSS_STEP_CHUNKS = 5,
+    GOSS_STEP_GROUPS = 16,
+    GOSS_STEP_HEADER = 16 + 128,
+    GOSS_ROW_WORDS = 16,
+    GOSS_PICK_WORDS = 48,
+    GOSS_CHUNK_WORDS = 48,
+    GOSS_CHUNK_TOKENS = 1024
+};
 enum { GOSS_REPACK_PLAIN = 0, GOSS_REPACK_ROPE = 1, GOSS_REPACK_PAIRS = 2 };
 
 /* Geometry of a layout. */

@@ -7,10 +7,15 @@
 enum { MAX_NEST = 8 };
 typedef struct expansion { goss_buf *out; const char *defines; int depth; goss_error *err; } expansion;
 
-static int is_name(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; }
+static int is_name(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
 
-/* The longest define that begins name[0..n); its value (or NULL) and length. whole: only one of exactly n characters. */
-static int find(const char *defines, const char *name, size_t n, int whole, const char **value, size_t *n_value, size_t *n_found)
+/* The longest define that begins name[0..n); its value (or NULL) and length. whole: only one of exactly n
+ * characters. */
+static int find(const char *defines, const char *name, size_t n, int whole, const char **value,
+                size_t *n_value, size_t *n_found)
 {
     int found = 0;
     *n_found = 0;
@@ -89,7 +94,8 @@ static long count_of(const char *defines, const char *s, size_t n)
     return nv && count <= 256 ? count : -1;
 }
 
-/* A #for: head is what follows the word, body where its lines start; *next becomes the start of what follows its #end. */
+/* A #for: head is what follows the word, body where its lines start; *next becomes the start of what follows
+ * its #end. */
 static int repeat(expansion *x, const lines *l, const char *head, size_t n_head, size_t body, size_t *next)
 {
     size_t n_name = 0, at = body, end = body;
@@ -104,7 +110,9 @@ static int repeat(expansion *x, const lines *l, const char *head, size_t n_head,
         if (starts(l->s + at, end - at, "#end", &rest, &n_rest) && end - at == 4) depth--;
         if (!depth) break;
     }
-    if (depth || count < 0) return goss_fail(x->err, GOSS_EFORMAT, -1, "%s: #for %.*s without a count or an #end", l->file, (int)n_head, head);
+    if (depth || count < 0)
+        return goss_fail(x->err, GOSS_EFORMAT, -1, "%s: #for %.*s without a count or an #end", l->file,
+                         (int)n_head, head);
     *next = end + 1;
     const char *outer = x->defines;
     int r = 0;
@@ -154,7 +162,8 @@ static int expand_file(expansion *x, const char *file, size_t n_file)
 {
     const struct goss_embedded *e = goss_wgsl;
     while (e->name && (strlen(e->name) != n_file || memcmp(e->name, file, n_file))) e++;
-    if (!e->name || x->depth > MAX_NEST) return goss_fail(x->err, GOSS_ENOENT, -1, "no kernel file %.*s", (int)n_file, file);
+    if (!e->name || x->depth > MAX_NEST)
+        return goss_fail(x->err, GOSS_ENOENT, -1, "no kernel file %.*s", (int)n_file, file);
     x->depth++;
     const int r = expand_lines(x, (lines){ e->name, (const char *)e->bytes, e->size });
     x->depth--;

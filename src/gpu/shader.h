@@ -1,7 +1,8 @@
 /* shader.h - WGSL files to one kernel's text: the smallest preprocessor that serves variants.
  *   #include FILE      another embedded file
  *   #if NAME ... #else ... #endif      NAME defined, and not as 0; nests
- *   #for NAME COUNT ... #end           the lines between, COUNT (a number or a define) times with NAME = 0, 1, ...; nests. Unrolled text keeps
+ *   #for NAME COUNT ... #end           the lines between, COUNT (a number or a define) times with NAME = 0,
+ *   1, ...; nests. Unrolled text keeps
  *                      small arrays in registers on compilers that don't unroll
  *   $NAME              the value of NAME; the longest defined name that fits ("$Bu" is B's value followed by u) */
 #ifndef GOSS_GPU_SHADER_H

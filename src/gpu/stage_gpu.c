@@ -1,5 +1,7 @@
-/* stage_gpu.c - the gpu backend: opens the device, lets it be built and loaded a bit at a time, and runs steps, two in flight.
- * A step is one submit; all that comes back is a few words for each sampled row (and logits where they were asked for). */
+/* stage_gpu.c - the gpu backend: opens the device, lets it be built and loaded a bit at a time, and runs
+ * steps, two in flight.
+ * A step is one submit; all that comes back is a few words for each sampled row (and logits where they were
+ * asked for). */
 #include "gpu_state.h"
 #include "../base/error.h"
 #include "../base/fmt.h"
@@ -9,14 +11,17 @@
 
 static goss_gpu_state *of(goss_backend *b) { return (goss_gpu_state *)b; }
 
-/* ---- loading ----------------------------------------------------------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------------------------------------- */
 static void tell_limits(goss_gpu_state *s)
 {
     const goss_gpu_limits *l = goss_gpu_get_limits(s->gpu);
     char detail[256];
-    goss_fmt(detail, sizeof detail, "max_buffer=%llu max_binding=%llu bind_groups=%u bindings_per_group=%u f16=%s subgroups=%s adapter=%s",
-             (unsigned long long)l->max_buffer, (unsigned long long)l->max_binding, l->max_bind_groups, l->max_bindings_per_group,
-             l->features & GOSS_GPU_F16 ? "yes" : "no", s->subgroup ? "yes" : "no", l->adapter);
+    goss_fmt(detail, sizeof detail,
+             "max_buffer=%llu max_binding=%llu bind_groups=%u bindings_per_group=%u f16=%s subgroups=%s "
+             "adapter=%s",
+             (unsigned long long)l->max_buffer, (unsigned long long)l->max_binding, l->max_bind_groups,
+             l->max_bindings_per_group, l->features & GOSS_GPU_F16 ? "yes" : "no", s->subgroup ? "yes" : "no",
+             l->adapter);
     goss_gpu_report(s, "gpu_limits", "completed", detail, 0, 0);
     goss_fmt(s->level, sizeof s->level, "%s%s%s", l->adapter, s->f16 ? " f16" : "", s->subgroup ? " subgroups" : "");
 }
@@ -39,7 +44,9 @@ static void choose(goss_gpu_state *s)
 static void tell_allocation(goss_gpu_state *s)
 {
     char detail[128];
-    goss_fmt(detail, sizeof detail, "bytes=%llu buffers=%d kv=%llu", (unsigned long long)goss_gpu_allocated(s->gpu), goss_gpu_buffers(s->gpu), (unsigned long long)s->kv_bytes);
+    goss_fmt(detail, sizeof detail, "bytes=%llu buffers=%d kv=%llu",
+             (unsigned long long)goss_gpu_allocated(s->gpu), goss_gpu_buffers(s->gpu),
+             (unsigned long long)s->kv_bytes);
     goss_gpu_report(s, "gpu_alloc", "completed", detail, 0, 0);
 }
 
@@ -74,10 +81,12 @@ static void gpu_read_done(goss_backend *b, uint64_t tag, int status)
     of(b)->raw_state = status < 0 ? status : 2;
 }
 
-/* ---- steps ------------------------------------------------------------------------------------------------------------------- */
+/* ---- steps --------------------------------------------------------------------------------------------- */
 static goss_gpu_ticket *ticket_of(goss_gpu_state *s, const goss_step *step)
 {
-    return step->ticket > 0 && step->ticket <= GOSS_TICKETS && s->tickets[step->ticket - 1].busy ? &s->tickets[step->ticket - 1] : NULL;
+    return step->ticket > 0 && step->ticket <= GOSS_TICKETS && s->tickets[step->ticket - 1].busy
+               ? &s->tickets[step->ticket - 1]
+               : NULL;
 }
 
 static int logits_room(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err)
@@ -89,7 +98,8 @@ static int logits_room(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err)
     t->logits_back = goss_gpu_buffer(s->gpu, need, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST, "logits back");
     if (t->logits_back < 0) {
         t->logits_back = 0;
-        return goss_fail(err, GOSS_ELIMIT, -1, "no room to read %d rows of logits back: ask for fewer at once", t->n_logits);
+        return goss_fail(err, GOSS_ELIMIT, -1,
+                         "no room to read %d rows of logits back: ask for fewer at once", t->n_logits);
     }
     t->logits_bytes = need;
     return 0;
@@ -100,7 +110,9 @@ static int gpu_begin(goss_backend *b, goss_step *step, goss_error *err)
     goss_gpu_state *s = of(b);
     int i = 0;
     step->ticket = 0;
-    if (step->n_rows < 1 || step->n_rows > s->config.max_rows) return goss_fail(err, GOSS_EINVAL, -1, "a step of %d rows, the most is %d", step->n_rows, s->config.max_rows);
+    if (step->n_rows < 1 || step->n_rows > s->config.max_rows)
+        return goss_fail(err, GOSS_EINVAL, -1, "a step of %d rows, the most is %d", step->n_rows,
+                         s->config.max_rows);
     while (i < GOSS_TICKETS && s->tickets[i].busy) i++;
     if (i == GOSS_TICKETS) return goss_fail(err, GOSS_ESTATE, -1, "too many steps in flight");
     goss_gpu_ticket *t = &s->tickets[i];
@@ -130,7 +142,9 @@ static int gpu_submit(goss_backend *b, goss_step *step, goss_error *err)
     if (!r) r = goss_gpu_flush(s);
     if (!r) r = goss_gpu_read(s->gpu, t->back, 0, bytes);
     if (!r) r = goss_gpu_profile_submitted(s);
-    if (!r && t->n_logits) r = goss_gpu_read(s->gpu, t->logits_back, 0, (uint64_t)t->n_logits * (uint64_t)b->model->hp.n_vocab * 4);
+    if (!r && t->n_logits)
+        r = goss_gpu_read(s->gpu, t->logits_back, 0,
+                          (uint64_t)t->n_logits * (uint64_t)b->model->hp.n_vocab * 4);
     s->ticket = NULL;
     return r ? goss_fail(err, r, -1, r == GOSS_ELOST ? "the GPU device was lost" : "the GPU refused a step") : 0;
 }
@@ -139,7 +153,9 @@ static float as_float(uint32_t u) { union { uint32_t u; float f; } v = { u }; re
 
 static void read_pick(const uint32_t *w, goss_pick *p)
 {
-    *p = (goss_pick){ .token = (int32_t)w[0], .logprob = as_float(w[1]), .entropy = as_float(w[2]), .n_top = (int)w[3] };
+    *p = (goss_pick){
+        .token = (int32_t)w[0], .logprob = as_float(w[1]), .entropy = as_float(w[2]), .n_top = (int)w[3]
+    };
     if (p->n_top > GOSS_TOP_MAX) p->n_top = GOSS_TOP_MAX;
     for (int i = 0; i < p->n_top; i++) p->top[i] = (goss_prob){ (int32_t)w[4 + 2 * i], as_float(w[5 + 2 * i]) };
 }
@@ -166,7 +182,9 @@ static int gpu_poll(goss_backend *b, goss_step *step, int timeout_ms, goss_pick 
     }
     for (int i = 0, n = 0; i < t->n_list; i++)
         if (t->want[t->list[i]] & GOSS_ROW_SAMPLE) {
-            if (s->back_words[i * GOSS_PICK_WORDS] >= (uint32_t)b->model->hp.n_vocab) return goss_fail(err, GOSS_EGPU, -1, "the GPU sampled token %u", s->back_words[i * GOSS_PICK_WORDS]);
+            if (s->back_words[i * GOSS_PICK_WORDS] >= (uint32_t)b->model->hp.n_vocab)
+                return goss_fail(err, GOSS_EGPU, -1, "the GPU sampled token %u",
+                                 s->back_words[i * GOSS_PICK_WORDS]);
             if (picks) read_pick(s->back_words + i * GOSS_PICK_WORDS, &picks[n]);
             n++;
         }
@@ -191,7 +209,8 @@ static int gpu_logits(goss_backend *b, goss_step *step, int row, float *out)
             s->logits_cap = s->logits_floats ? all : 0;
             if (!s->logits_floats) return GOSS_ENOMEM;
         }
-        while ((r = goss_gpu_read_poll(s->gpu, t->logits_back, s->logits_floats, all)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 1000);
+        while ((r = goss_gpu_read_poll(s->gpu, t->logits_back, s->logits_floats, all)) == GOSS_EAGAIN)
+            goss_gpu_poll(s->gpu, 1000);
         if (r) return r;
         t->polled = 2;
     }
@@ -209,8 +228,10 @@ static void gpu_release(goss_backend *b, goss_step *step)
     else {
         const uint64_t bytes = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
         goss_error ignored;
-        while (!t->polled && goss_gpu_read_poll(s->gpu, t->back, s->back_words, bytes) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 1000);
-        if (t->n_logits && t->polled != 2) {           /* a map that nobody reads: the buffer goes, the next step makes another */
+        while (!t->polled && goss_gpu_read_poll(s->gpu, t->back, s->back_words, bytes) == GOSS_EAGAIN)
+            goss_gpu_poll(s->gpu, 1000);
+        if (t->n_logits &&
+            t->polled != 2) { /* a map that nobody reads: the buffer goes, the next step makes another */
             goss_gpu_buffer_free(s->gpu, t->logits_back);
             t->logits_back = 0;
             t->logits_bytes = 0;
@@ -244,8 +265,13 @@ static void gpu_tap(goss_backend *b, goss_tap_fn fn, void *ctx)
 static void gpu_stats(const goss_backend *b, goss_backend_stats *out)
 {
     const goss_gpu_state *s = (const goss_gpu_state *)b;
-    *out = (goss_backend_stats){ .bytes_allocated = s->gpu ? goss_gpu_allocated(s->gpu) : 0, .kv_bytes = s->kv_bytes, .weight_bytes = s->weight_bytes,
-        .progress = s->phase == GOSS_GPU_USABLE ? 1 : s->bytes_total ? (double)s->bytes_done / (double)s->bytes_total : 0, .busy_ms = s->busy_ms };
+    *out = (goss_backend_stats){ .bytes_allocated = s->gpu ? goss_gpu_allocated(s->gpu) : 0,
+                                 .kv_bytes = s->kv_bytes,
+                                 .weight_bytes = s->weight_bytes,
+                                 .progress = s->phase == GOSS_GPU_USABLE ? 1
+                                             : s->bytes_total ? (double)s->bytes_done / (double)s->bytes_total
+                                                              : 0,
+                                 .busy_ms = s->busy_ms };
 }
 
 static const char *gpu_level(const goss_backend *b) { return ((const goss_gpu_state *)b)->level; }
@@ -256,23 +282,46 @@ static void gpu_close(goss_backend *b)
     if (!s) return;
     goss_gpu_close(&s->gpu);
     for (int i = 0; i < GOSS_TICKETS; i++) { goss_mem_free(s->tickets[i].list); goss_mem_free(s->tickets[i].want); }
-    void *const blocks[] = { s->param_bytes, s->layers, s->items, s->small_host, s->raw, s->words, s->step_words, s->back_words, s->tap_floats, s->logits_floats, s };
+    void *const blocks[] = { s->param_bytes, s->layers,     s->items,      s->small_host,    s->raw, s->words,
+                             s->step_words,  s->back_words, s->tap_floats, s->logits_floats, s };
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) goss_mem_free(blocks[i]);
 }
 
-static const goss_backend_vt table = {
-    .name = "gpu", .in_flight = 2, .load = gpu_load, .begin = gpu_begin, .embed = goss_gpu_do_embed, .attn_in = goss_gpu_do_attn_in,
-    .attend = goss_gpu_do_attend, .attn_out = goss_gpu_do_attn_out, .route = goss_gpu_do_route, .experts = goss_gpu_do_experts,
-    .ffn = goss_gpu_do_ffn, .head = goss_gpu_do_head, .sample = goss_gpu_do_sample, .submit = gpu_submit, .poll = gpu_poll,
-    .logits = gpu_logits, .release = gpu_release, .kv_copy = gpu_kv_copy, .read_done = gpu_read_done, .tap = gpu_tap, .stats = gpu_stats,
-    .level = gpu_level, .close = gpu_close
-};
+static const goss_backend_vt table = { .name = "gpu",
+                                       .in_flight = 2,
+                                       .load = gpu_load,
+                                       .begin = gpu_begin,
+                                       .embed = goss_gpu_do_embed,
+                                       .attn_in = goss_gpu_do_attn_in,
+                                       .attend = goss_gpu_do_attend,
+                                       .attn_out = goss_gpu_do_attn_out,
+                                       .route = goss_gpu_do_route,
+                                       .experts = goss_gpu_do_experts,
+                                       .ffn = goss_gpu_do_ffn,
+                                       .head = goss_gpu_do_head,
+                                       .sample = goss_gpu_do_sample,
+                                       .submit = gpu_submit,
+                                       .poll = gpu_poll,
+                                       .logits = gpu_logits,
+                                       .release = gpu_release,
+                                       .kv_copy = gpu_kv_copy,
+                                       .read_done = gpu_read_done,
+                                       .tap = gpu_tap,
+                                       .stats = gpu_stats,
+                                       .level = gpu_level,
+                                       .close = gpu_close };
 
 /* "f16,subgroups,dot4,timestamps,subgroup_matrix" */
 static unsigned mask_of(const char *names)
 {
-    static const struct { const char *name; unsigned bit; } known[] = { { "f16", GOSS_GPU_F16 }, { "subgroups", GOSS_GPU_SUBGROUPS }, { "dot4", GOSS_GPU_DOT4 },
-        { "timestamps", GOSS_GPU_TIMESTAMPS }, { "subgroup_matrix", GOSS_GPU_SUBGROUP_MATRIX } };
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } known[] = { { "f16", GOSS_GPU_F16 },
+                  { "subgroups", GOSS_GPU_SUBGROUPS },
+                  { "dot4", GOSS_GPU_DOT4 },
+                  { "timestamps", GOSS_GPU_TIMESTAMPS },
+                  { "subgroup_matrix", GOSS_GPU_SUBGROUP_MATRIX } };
     unsigned mask = 0;
     for (const char *n = names; n && *n;) {
         size_t len = strcspn(n, ",");
@@ -292,14 +341,19 @@ int goss_backend_open_gpu(goss_backend **out, const goss_backend_config *c, goss
     s->base.model = c->model;
     s->config = *c;
     const goss_engine_config *e = c->engine;
-    const goss_gpu_options o = { .path = e ? e->webgpu_path : NULL, .limits_default = e && e->gpu_limits_default, .mask = e ? mask_of(e->gpu_mask) : 0 };
+    const goss_gpu_options o = { .path = e ? e->webgpu_path : NULL,
+                                 .limits_default = e && e->gpu_limits_default,
+                                 .mask = e ? mask_of(e->gpu_mask) : 0 };
     s->config.engine = NULL;
     s->profile = e && (e->telemetry_mask & GOSS_TELEMETRY_KERNELS);
     const goss_hparams *hp = &c->model->hp;
     int r = 0;
-    if (hp->n_head % hp->n_head_kv || hp->head_dim % 8 || hp->head_dim > 256 || hp->n_head / hp->n_head_kv > 16 || hp->n_expert > 256 || c->max_rows > 2048)
-        r = goss_fail(err, GOSS_EUNSUPPORTED, -1, "the GPU kernels don't cover %d heads of %d over %d KV heads with %d experts; use --backend cpu", hp->n_head,
-                      hp->head_dim, hp->n_head_kv, hp->n_expert);
+    if (hp->n_head % hp->n_head_kv || hp->head_dim % 8 || hp->head_dim > 256 ||
+        hp->n_head / hp->n_head_kv > 16 || hp->n_expert > 256 || c->max_rows > 2048)
+        r = goss_fail(
+            err, GOSS_EUNSUPPORTED, -1,
+            "the GPU kernels don't cover %d heads of %d over %d KV heads with %d experts; use --backend cpu",
+            hp->n_head, hp->head_dim, hp->n_head_kv, hp->n_expert);
     if (!r) r = goss_gpu_open(&s->gpu, &o, err);
     if (r) { gpu_close(&s->base); return r; }
     *out = &s->base;

@@ -15,14 +15,35 @@ typedef struct wg_wait { wg_future future; uint32_t completed; } wg_wait;
 
 enum { WG_STYPE_WGSL = 2, WG_STYPE_TOGGLES = 0x5000A };
 enum { WG_MODE_WAIT_ONLY = 1, WG_MODE_PROCESS = 2, WG_MODE_SPONTANEOUS = 3 };
-enum { WG_SUCCESS = 1, WG_BACKEND_NULL = 1, WG_BACKEND_VULKAN = 6, WG_ADAPTER_CPU = 3, WG_LEVEL_CORE = 2, WG_POWER_HIGH = 2 };
+enum {
+    WG_SUCCESS = 1,
+    WG_BACKEND_NULL = 1,
+    WG_BACKEND_VULKAN = 6,
+    WG_ADAPTER_CPU = 3,
+    WG_LEVEL_CORE = 2,
+    WG_POWER_HIGH = 2
+};
 enum { WG_INSTANCE_TIMED_WAIT = 1 };
 /* Features were numbered anew in late 2025; libraries from before export wgpuComputePassEncoderSetImmediateData. */
 enum { WG_FEATURE_TIMESTAMP = 9, WG_FEATURE_F16 = 11, WG_FEATURE_SUBGROUPS = 18, WG_FEATURE_SUBGROUP_MATRIX = 0x50034,
        WG_OLD_TIMESTAMP = 3, WG_OLD_F16 = 10, WG_OLD_SUBGROUPS = 17, WG_OLD_SUBGROUP_MATRIX = 0x50038 };
 enum { WG_LANG_DOT4 = 2 };
-enum { WG_USE_MAP_READ = 1, WG_USE_COPY_SRC = 4, WG_USE_COPY_DST = 8, WG_USE_UNIFORM = 64, WG_USE_STORAGE = 128, WG_USE_QUERY = 512 };
-enum { WG_BIND_UNIFORM = 2, WG_BIND_STORAGE = 3, WG_BIND_READ = 4, WG_STAGE_COMPUTE = 4, WG_MAP_READ = 1, WG_QUERY_TIMESTAMP = 2 };
+enum {
+    WG_USE_MAP_READ = 1,
+    WG_USE_COPY_SRC = 4,
+    WG_USE_COPY_DST = 8,
+    WG_USE_UNIFORM = 64,
+    WG_USE_STORAGE = 128,
+    WG_USE_QUERY = 512
+};
+enum {
+    WG_BIND_UNIFORM = 2,
+    WG_BIND_STORAGE = 3,
+    WG_BIND_READ = 4,
+    WG_STAGE_COMPUTE = 4,
+    WG_MAP_READ = 1,
+    WG_QUERY_TIMESTAMP = 2
+};
 enum { WG_ERROR_VALIDATION = 2, WG_ERROR_MEMORY = 3, WG_ERROR_INTERNAL = 4, WG_LOST_DESTROYED = 2 };
 
 /* callbacks: status, object or nothing, message, two user pointers */
@@ -34,19 +55,39 @@ typedef struct wg_map_callback { wg_chain *next; uint32_t mode; wg_map_fn fn; vo
 typedef struct wg_lost_callback { wg_chain *next; uint32_t mode; wg_lost_fn fn; void *u1, *u2; } wg_lost_callback;
 typedef struct wg_error_callback { wg_chain *next; wg_lost_fn fn; void *u1, *u2; } wg_error_callback;
 
-typedef struct wg_instance_desc { wg_chain *next; size_t n_features; const uint32_t *features; const void *limits; } wg_instance_desc;
-typedef struct wg_old_instance_desc { wg_chain *next, *capabilities_next; uint32_t timed_wait; size_t timed_wait_max; } wg_old_instance_desc;
-typedef struct wg_adapter_options { wg_chain *next; uint32_t level, power, fallback, backend; wg_object surface; } wg_adapter_options;
-typedef struct wg_toggles { wg_chain chain; size_t n_on; const char *const *on; size_t n_off; const char *const *off; } wg_toggles;
+typedef struct wg_instance_desc {
+    wg_chain *next;
+    size_t n_features;
+    const uint32_t *features;
+    const void *limits;
+} wg_instance_desc;
+typedef struct wg_old_instance_desc {
+    wg_chain *next, *capabilities_next;
+    uint32_t timed_wait;
+    size_t timed_wait_max;
+} wg_old_instance_desc;
+typedef struct wg_adapter_options {
+    wg_chain *next;
+    uint32_t level, power, fallback, backend;
+    wg_object surface;
+} wg_adapter_options;
+typedef struct wg_toggles {
+    wg_chain chain;
+    size_t n_on;
+    const char *const *on;
+    size_t n_off;
+    const char *const *off;
+} wg_toggles;
 typedef struct wg_limits {
     wg_chain *next;
-    uint32_t texture_1d, texture_2d, texture_3d, texture_layers, bind_groups, bind_groups_and_vertex, bindings_per_group,
-        dynamic_uniform, dynamic_storage, sampled_textures, samplers, storage_buffers, storage_textures, uniform_buffers;
+    uint32_t texture_1d, texture_2d, texture_3d, texture_layers, bind_groups, bind_groups_and_vertex,
+        bindings_per_group, dynamic_uniform, dynamic_storage, sampled_textures, samplers, storage_buffers,
+        storage_textures, uniform_buffers;
     uint64_t uniform_binding, storage_binding;
     uint32_t uniform_align, storage_align, vertex_buffers;
     uint64_t buffer_size;
-    uint32_t vertex_attributes, vertex_stride, inter_stage, color_attachments, color_bytes, workgroup_bytes, invocations,
-        workgroup_x, workgroup_y, workgroup_z, groups, immediate;
+    uint32_t vertex_attributes, vertex_stride, inter_stage, color_attachments, color_bytes, workgroup_bytes,
+        invocations, workgroup_x, workgroup_y, workgroup_z, groups, immediate;
     uint32_t more[8];                   /* what older and newer libraries have behind */
 } wg_limits;
 typedef struct wg_adapter_info {
@@ -60,21 +101,57 @@ typedef struct wg_device_desc {
 } wg_device_desc;
 typedef struct wg_buffer_desc { wg_chain *next; wg_str label; uint64_t usage, size; uint32_t mapped; } wg_buffer_desc;
 typedef struct wg_wgsl { wg_chain chain; wg_str code; } wg_wgsl;
-typedef struct wg_label_desc { wg_chain *next; wg_str label; } wg_label_desc;   /* shader module, encoder, command buffer */
+/* shader module, encoder, command buffer */
+typedef struct wg_label_desc { wg_chain *next; wg_str label; } wg_label_desc;
 typedef struct wg_constant { wg_chain *next; wg_str key; double value; } wg_constant;
-typedef struct wg_compute { wg_chain *next; wg_object module; wg_str entry; size_t n_constants; const wg_constant *constants; } wg_compute;
-typedef struct wg_pipeline_desc { wg_chain *next; wg_str label; wg_object layout; wg_compute compute; } wg_pipeline_desc;
+typedef struct wg_compute {
+    wg_chain *next;
+    wg_object module;
+    wg_str entry;
+    size_t n_constants;
+    const wg_constant *constants;
+} wg_compute;
+typedef struct wg_pipeline_desc {
+    wg_chain *next;
+    wg_str label;
+    wg_object layout;
+    wg_compute compute;
+} wg_pipeline_desc;
 typedef struct wg_buffer_layout { wg_chain *next; uint32_t type, dynamic; uint64_t min_size; } wg_buffer_layout;
 typedef struct wg_sampler_layout { wg_chain *next; uint32_t type; } wg_sampler_layout;
-typedef struct wg_texture_layout { wg_chain *next; uint32_t a, b, c; } wg_texture_layout;   /* sampled and storage alike */
+/* sampled and storage alike */
+typedef struct wg_texture_layout { wg_chain *next; uint32_t a, b, c; } wg_texture_layout;
 typedef struct wg_layout_entry {
     wg_chain *next; uint32_t binding; uint64_t visibility; uint32_t array_size;
     wg_buffer_layout buffer; wg_sampler_layout sampler; wg_texture_layout texture, storage_texture;
 } wg_layout_entry;
-typedef struct wg_layout_desc { wg_chain *next; wg_str label; size_t n; const wg_layout_entry *entries; } wg_layout_desc;
-typedef struct wg_pipeline_layout_desc { wg_chain *next; wg_str label; size_t n; const wg_object *layouts; uint32_t immediate; } wg_pipeline_layout_desc;
-typedef struct wg_group_entry { wg_chain *next; uint32_t binding; wg_object buffer; uint64_t offset, size; wg_object sampler, view; } wg_group_entry;
-typedef struct wg_group_desc { wg_chain *next; wg_str label; wg_object layout; size_t n; const wg_group_entry *entries; } wg_group_desc;
+typedef struct wg_layout_desc {
+    wg_chain *next;
+    wg_str label;
+    size_t n;
+    const wg_layout_entry *entries;
+} wg_layout_desc;
+typedef struct wg_pipeline_layout_desc {
+    wg_chain *next;
+    wg_str label;
+    size_t n;
+    const wg_object *layouts;
+    uint32_t immediate;
+} wg_pipeline_layout_desc;
+typedef struct wg_group_entry {
+    wg_chain *next;
+    uint32_t binding;
+    wg_object buffer;
+    uint64_t offset, size;
+    wg_object sampler, view;
+} wg_group_entry;
+typedef struct wg_group_desc {
+    wg_chain *next;
+    wg_str label;
+    wg_object layout;
+    size_t n;
+    const wg_group_entry *entries;
+} wg_group_desc;
 typedef struct wg_timestamps { wg_chain *next; wg_object set; uint32_t begin, end; } wg_timestamps;
 typedef struct wg_pass_desc { wg_chain *next; wg_str label; const wg_timestamps *timestamps; } wg_pass_desc;
 typedef struct wg_query_desc { wg_chain *next; wg_str label; uint32_t type, count; } wg_query_desc;

@@ -7,7 +7,8 @@ void check_begin(check *c, const char *level, const check_test *t, const goss_ke
 {
     c->level = level; c->test = t->name; c->ref = ref; c->k = k;
     c->failed = 0; c->worst = 0;
-    c->rng = c->seed * 0x9e3779b97f4a7c15ull + 1;     /* every test starts alike, so that one alone repeats what it did among all */
+    c->rng = c->seed * 0x9e3779b97f4a7c15ull +
+             1; /* every test starts alike, so that one alone repeats what it did among all */
     for (const char *s = t->name; *s; s++) c->rng = (c->rng ^ (uint8_t)*s) * 0x100000001b3ull;
     if (!c->rng) c->rng = 1;
 }

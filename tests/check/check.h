@@ -1,6 +1,7 @@
 /* check.h - every kernel variant against its reference, with the same bodies for testing and for timing.
  *
- * The core (check.c, check_math.c, check_dot.c, kern_bad.c) does no I/O and needs of libc only string.h and math.h, so it
+ * The core (check.c, check_math.c, check_dot.c, kern_bad.c) does no I/O and needs of libc only string.h and
+ * math.h, so it
  * also runs inside wasm. A front end (check_main.c natively) supplies the four calls marked so. Everything random comes
  * from one seed: `gossamer-check --seed N` repeats a run. */
 #ifndef CHECK_H
@@ -14,7 +15,8 @@ typedef struct check {
     uint64_t rng, seed;
     const char *level, *test;         /* "avx2", "rmsnorm" */
     const goss_kern *ref, *k;
-    int n_checked, failed, quiet;     /* comparisons made; how often this test failed; quiet: failures are expected (mutants) */
+    /* comparisons made; how often this test failed; quiet: failures are expected (mutants) */
+    int n_checked, failed, quiet;
     double worst;                     /* largest error over its bound in this test; 1 is the limit */
     double roof;                      /* GB/s that one thread reads; 0 before it was measured */
 } check;
@@ -50,9 +52,11 @@ void check_same(check *c, const char *why, const void *a, const void *b, size_t 
 float *check_out(int slot, size_t n);                 /* an output of n floats between canaries, all NaN */
 void check_canaries(check *c, const float *out, size_t n);
 
-/* Random blocks of a type: scales in a sensible range (mode 0), or nasty ones, the smallest and largest there are (mode 1). */
+/* Random blocks of a type: scales in a sensible range (mode 0), or nasty ones, the smallest and largest
+ * there are (mode 1). */
 void check_weights(check *c, int type, uint8_t *w, int64_t n_blocks, int mode);
-goss_acts check_acts(check *c, int m, int n, float scale);   /* m random rows, quantised by the reference; in slots 1..4 */
+/* m random rows, quantised by the reference; in slots 1..4 */
+goss_acts check_acts(check *c, int m, int n, float scale);
 
 /* check_dot.c: per weight type */
 void check_matvec(check *c, int type);
@@ -61,6 +65,14 @@ void check_tile(check *c, int type);
 void check_tile_bench(check *c, int type);
 
 /* Times a body until 5 ms have gone by. */
-#define CHECK_TIMED(ns, body) do { const double t0_ = check_now_ns(); int it_ = 0; do { body; it_++; } while (check_now_ns() - t0_ < 5e6); \
-    ns = (check_now_ns() - t0_) / it_; } while (0)
+#define CHECK_TIMED(ns, body)                 \
+    do {                                      \
+        const double t0_ = check_now_ns();    \
+        int it_ = 0;                          \
+        do {                                  \
+            body;                             \
+            it_++;                            \
+        } while (check_now_ns() - t0_ < 5e6); \
+        ns = (check_now_ns() - t0_) / it_;    \
+    } while (0)
 #endif

@@ -1,4 +1,5 @@
-/* check_dot.c - products with weights of every type: matvec_* (few rows, bit-equal in any batch), pack_* and gemm (many).
+/* check_dot.c - products with weights of every type: matvec_* (few rows, bit-equal in any batch), pack_* and
+ * gemm (many).
  *
  * A product's error is measured against the sum of |s q x| + |m x| over its terms, taken from the portable unpacking,
  * whose own exactness is tested first against goss_to_float. */
@@ -13,7 +14,8 @@ static int is_float(int type) { return type == GOSS_F32 || type == GOSS_F16 || t
 /* Row lengths for a type, from one block up to the real models'. */
 static int length(int type, int i)
 {
-    static const int floats[] = { 1, 7, 8, 9, 16, 33, 256, 2880, 0 }, blocks[] = { 32, 64, 96, 256, 288, 2880, 0 }, supers[] = { 256, 512, 768, 4096, 0 };
+    static const int floats[] = { 1, 7, 8, 9, 16, 33, 256, 2880, 0 },
+                     blocks[] = { 32, 64, 96, 256, 288, 2880, 0 }, supers[] = { 256, 512, 768, 4096, 0 };
     const int block = goss_type_get(type)->block;
     return (block == 1 ? floats : block == 32 ? blocks : supers)[i];
 }
@@ -28,8 +30,14 @@ static goss_tile tile(int slot, int n, int form)
     memset(t.q, 0xa5, GOSS_TILE_Q(n) + 2 * GOSS_TILE_S(n) * sizeof(float));
     return t;
 }
-static double tile_s(const goss_tile *t, int i, int k) { return t->s[(size_t)k * (size_t)t->groups / 32 * GOSS_TILE_ROWS + (size_t)i]; }
-static double tile_m(const goss_tile *t, int i, int k) { return t->has_min ? t->m[(size_t)k * (size_t)t->groups / 32 * GOSS_TILE_ROWS + (size_t)i] : 0; }
+static double tile_s(const goss_tile *t, int i, int k)
+{
+    return t->s[(size_t)k * (size_t)t->groups / 32 * GOSS_TILE_ROWS + (size_t)i];
+}
+static double tile_m(const goss_tile *t, int i, int k)
+{
+    return t->has_min ? t->m[(size_t)k * (size_t)t->groups / 32 * GOSS_TILE_ROWS + (size_t)i] : 0;
+}
 static int tile_q(const goss_tile *t, int i, int k)
 {
     const uint8_t b = t->q[(size_t)k / 4 * 64 + (size_t)i * 4 + (size_t)k % 4];
@@ -51,19 +59,24 @@ static void magnitudes(int type, const uint8_t *w, int64_t row_bytes, int i, con
         for (int k = 0; k < n; k++) {
             const int64_t at = (int64_t)j * n + k;
             if (is_float(type)) mag[j] += fabs((double)row[k] * x->f[at]);
-            else mag[j] += (fabs(tile_s(&t, 0, k) * tile_q(&t, 0, k)) + fabs(tile_m(&t, 0, k))) * fabs((double)x->q[at] * x->d[at / 32]);
+            else
+                mag[j] += (fabs(tile_s(&t, 0, k) * tile_q(&t, 0, k)) + fabs(tile_m(&t, 0, k))) *
+                          fabs((double)x->q[at] * x->d[at / 32]);
         }
     }
 }
 
-static void compare(check *c, int type, const uint8_t *w, int64_t row_bytes, int n_rows, const goss_acts *x, int m, const float *got, int64_t stride)
+static void compare(check *c, int type, const uint8_t *w, int64_t row_bytes, int n_rows, const goss_acts *x,
+                    int m, const float *got, int64_t stride)
 {
     static float want[MAX_M];
     double mag[MAX_M];
     for (int i = 0; i < n_rows && !c->failed; i++) {
         goss_kern_matvec(c->ref, type)(want, 1, w + i * row_bytes, row_bytes, 1, x, 0, m);
         magnitudes(type, w, row_bytes, i, x, m, mag);
-        for (int j = 0; j < m; j++)     /* 1e-44: subnormal results lose bits; 1e-38: MXFP4's smallest scales times small activations */
+        for (
+            int j = 0; j < m;
+            j++) /* 1e-44: subnormal results lose bits; 1e-38: MXFP4's smallest scales times small activations */
             check_value(c, j * 1000 + i, got[j * stride + i], want[j], U * (8 + 2 * sqrt(x->n)) * mag[j] + 1e-38);
     }
 }
@@ -75,7 +88,8 @@ void check_matvec(check *c, int type)
     static const int rows[] = { 1, 3, 4, 5, 8, 13, 16 }, batches[] = { 1, 2, 4, 5, 16 };
     for (int l = 0; length(type, l); l++)
         for (int s = 0; s < 4; s++) {
-            const int n = length(type, l), n_rows = rows[check_below(c, 7)], m = s ? batches[check_below(c, 5)] : 16, pad = check_below(c, 3);
+            const int n = length(type, l), n_rows = rows[check_below(c, 7)],
+                      m = s ? batches[check_below(c, 5)] : 16, pad = check_below(c, 3);
             const goss_acts x = check_acts(c, m, n, s == 3 ? 1e-3f : 1.0f);
             const goss_type_info *t = goss_type_get(type);
             const int64_t row_bytes = (int64_t)goss_type_row_bytes(type, n), stride = n_rows + pad;
@@ -86,7 +100,8 @@ void check_matvec(check *c, int type)
             compare(c, type, w, row_bytes, n_rows, &x, m, got, stride);
             for (int j = 0; j < m; j++)
                 for (int i = n_rows; i < stride; i++)
-                    if (!isnan(got[j * stride + i])) check_fail(c, "wrote between rows", j * stride + i, got[j * stride + i], 0);
+                    if (!isnan(got[j * stride + i]))
+                        check_fail(c, "wrote between rows", j * stride + i, got[j * stride + i], 0);
             check_canaries(c, got, (size_t)(stride * m));
             /* any batch: each row alone, and each weight row alone */
             for (int j = 0; j < m; j++) {
@@ -95,7 +110,9 @@ void check_matvec(check *c, int type)
             }
             for (int i = 0; i < n_rows; i++) {
                 run(one, 1, w + i * row_bytes, row_bytes, 1, &x, 0, m);
-                for (int j = 0; j < m; j++) check_same(c, "a weight row differs with its neighbours", one + j, got + j * stride + i, 1, 4);
+                for (int j = 0; j < m; j++)
+                    check_same(c, "a weight row differs with its neighbours", one + j, got + j * stride + i,
+                               1, 4);
             }
             if (c->failed) return;
         }
@@ -122,7 +139,8 @@ void check_tile(check *c, int type)
     static const int batches[] = { 1, 3, 4, 5, 16, 17, 33, 37 };
     for (int l = 0; length(type, l); l++)
         for (int s = 0; s < 3; s++) {
-            const int n = length(type, l), n_rows = s ? 1 + check_below(c, 16) : 16, m = batches[check_below(c, 8)], pad = check_below(c, 3);
+            const int n = length(type, l), n_rows = s ? 1 + check_below(c, 16) : 16,
+                      m = batches[check_below(c, 8)], pad = check_below(c, 3);
             const goss_acts x = check_acts(c, m, n, 1.0f);
             const int64_t row_bytes = (int64_t)goss_type_row_bytes(type, n), stride = n_rows + pad;
             uint8_t *w = check_memory(5, (size_t)(row_bytes * n_rows));
@@ -136,7 +154,8 @@ void check_tile(check *c, int type)
             compare(c, type, w, row_bytes, n_rows, &x, m, got, stride);
             for (int j = 0; j < m; j++)
                 for (int i = n_rows; i < stride; i++)
-                    if (!isnan(got[j * stride + i])) check_fail(c, "wrote between rows", j * stride + i, got[j * stride + i], 0);
+                    if (!isnan(got[j * stride + i]))
+                        check_fail(c, "wrote between rows", j * stride + i, got[j * stride + i], 0);
             check_canaries(c, got, (size_t)(stride * m));
             for (int j = 0; j < m; j++) {
                 c->k->gemm(one, stride, &t, &x, j, 1);
@@ -152,7 +171,8 @@ static int bench_length(int type) { return goss_type_get(type)->block == 256 ? 2
 void check_matvec_bench(check *c, int type)
 {
     const int n = bench_length(type), rows = 64;
-    const int64_t row_bytes = (int64_t)goss_type_row_bytes(type, n), all = 32 << 20, n_rows = all / row_bytes / rows * rows;
+    const int64_t row_bytes = (int64_t)goss_type_row_bytes(type, n), all = 32 << 20,
+                  n_rows = all / row_bytes / rows * rows;
     static const int batches[] = { 1, 4, 16, 0 };
     uint8_t *w = check_memory(5, (size_t)(row_bytes * n_rows));
     check_weights(c, type, w, n_rows * n / goss_type_get(type)->block, 0);
@@ -162,10 +182,14 @@ void check_matvec_bench(check *c, int type)
         float *y = check_out(0, (size_t)(rows * m));
         int64_t at = 0;
         double ns;
-        const char *what = m == 1 ? "1 row, per weight row" : m == 4 ? "4 rows, per weight row" : "16 rows, per weight row";
-        CHECK_TIMED(ns, (goss_kern_matvec(c->k, type)(y, rows, w + at * row_bytes, row_bytes, rows, &x, 0, m), at = (at + rows) % n_rows));
+        const char *what = m == 1   ? "1 row, per weight row"
+                           : m == 4 ? "4 rows, per weight row"
+                                    : "16 rows, per weight row";
+        CHECK_TIMED(ns, (goss_kern_matvec(c->k, type)(y, rows, w + at * row_bytes, row_bytes, rows, &x, 0, m),
+                         at = (at + rows) % n_rows));
         ns /= rows;
-        check_time(c, what, ns, (double)row_bytes / ns, c->roof > 0 ? (double)row_bytes / ns / c->roof : 0, (double)n * m / ns);
+        check_time(c, what, ns, (double)row_bytes / ns, c->roof > 0 ? (double)row_bytes / ns / c->roof : 0,
+                   (double)n * m / ns);
     }
 }
 

@@ -1,7 +1,8 @@
 /* check_main.c - gossamer-check, natively: arguments, crash recovery, guard pages, printing.
  *
  * usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list]
- * With no arguments: every level that the machine has, then the mutants. Exit 0: all passed; 1: something failed; 2: usage. */
+ * With no arguments: every level that the machine has, then the mutants. Exit 0: all passed; 1: something
+ * failed; 2: usage. */
 #include "check.h"
 #include "../../src/base/os.h"
 #include <setjmp.h>
@@ -18,8 +19,8 @@ static void on_signal(int s) { siglongjmp(back, s); }
 
 void check_say(const check *c, const char *what, int64_t index, double got, double want)
 {
-    printf("  %s %s: %s at %lld: got %.9g, should be %.9g (--level %s --test %s --seed %llu)\n", c->level, c->test, what, (long long)index,
-           got, want, c->level, c->test, (unsigned long long)c->seed);
+    printf("  %s %s: %s at %lld: got %.9g, should be %.9g (--level %s --test %s --seed %llu)\n", c->level,
+           c->test, what, (long long)index, got, want, c->level, c->test, (unsigned long long)c->seed);
 }
 void check_time(const check *c, const char *what, double ns, double gb_per_s, double share, double gmac_per_s)
 {
@@ -163,7 +164,10 @@ static int run_all(const options *o, check *c, const goss_kern *ref)
         if (!(c->roof > 0)) { c->roof = read_roof(); printf("  one thread reads %.1f GB/s\n", c->roof); }
         bench_level(c, name, ref, &k, o->test);
     }
-    if (o->level && !ran && strcmp(o->level, "bad")) { fprintf(stderr, "gossamer-check: no level %s on this machine\n", o->level); return 2; }
+    if (o->level && !ran && strcmp(o->level, "bad")) {
+        fprintf(stderr, "gossamer-check: no level %s on this machine\n", o->level);
+        return 2;
+    }
     if (!o->test && !o->bench && (!o->level || !strcmp(o->level, "bad"))) failed += run_mutants(c, ref);
     return failed ? 1 : 0;
 }

@@ -1,6 +1,7 @@
 /* check_math.c - norms, quantisation, rotary positions, attention, activations, conversions: one test a kernel.
  *
- * U is the unit of rounding of float. A bound is U times (a count of roundings, or twice the square root of the number of
+ * U is the unit of rounding of float. A bound is U times (a count of roundings, or twice the square root of
+ * the number of
  * terms for sums, whose roundings walk at random) times the sum of the magnitudes that were added. */
 #include "check.h"
 #include <math.h>
@@ -34,7 +35,8 @@ static void test_rmsnorm(check *c, int arg)
             float *got = check_out(0, (size_t)n);
             c->ref->rmsnorm(want, x, w, n, 1e-5f);
             c->k->rmsnorm(got, x, w, n, 1e-5f);
-            for (int i = 0; i < n; i++) check_value(c, i, got[i], want[i], U * (8 + 2 * sqrt(n)) * fabs((double)want[i]) + TINY);
+            for (int i = 0; i < n; i++)
+                check_value(c, i, got[i], want[i], U * (8 + 2 * sqrt(n)) * fabs((double)want[i]) + TINY);
             check_canaries(c, got, (size_t)n);
             if (c->failed) return;
         }
@@ -70,10 +72,14 @@ static void test_quantize(check *c, int arg)
 {
     (void)arg;
     for (int s = 0; s < 40; s++) {
-        const int nb = 1 + check_below(c, 90), n = nb * GOSS_BLOCK, rows = 1 + check_below(c, 3), first = check_below(c, rows);
+        const int nb = 1 + check_below(c, 90), n = nb * GOSS_BLOCK, rows = 1 + check_below(c, 3),
+                  first = check_below(c, rows);
         const size_t all = (size_t)(n * rows);
         const float *f = randoms(c, 1, n, s % 3 ? 1.0f : s % 2 ? 1e-20f : 1e-33f);
-        goss_acts x = { .n = n, .q = check_memory(2, all), .d = check_out(0, all / GOSS_BLOCK), .s = check_memory(4, all / 8) };
+        goss_acts x = { .n = n,
+                        .q = check_memory(2, all),
+                        .d = check_out(0, all / GOSS_BLOCK),
+                        .s = check_memory(4, all / 8) };
         memset(x.q, 99, all);
         c->k->quantize(&x, first, f, n);
         for (int b = 0; b < nb; b++) quantize_block(c, &x, first * nb + b, f + b * GOSS_BLOCK);
@@ -98,7 +104,8 @@ static void test_rope(check *c, int arg)
 {
     (void)arg;
     for (int s = 0; s < 60; s++) {
-        const int hd = (1 + check_below(c, 8)) * 16, rd = s % 3 ? hd : hd / 2, half = s & 1, heads = 1 + check_below(c, 5), n = heads * hd;
+        const int hd = (1 + check_below(c, 8)) * 16, rd = s % 3 ? hd : hd / 2, half = s & 1,
+                  heads = 1 + check_below(c, 5), n = heads * hd;
         const float *t = randoms(c, 1, rd, 1.3f);
         float *want = randoms(c, 2, n, 1.0f), *got = check_out(0, (size_t)n), before[5 * 128];
         memcpy(got, want, (size_t)n * sizeof *got);
@@ -128,7 +135,8 @@ static void bench_rope(check *c, int arg)
 }
 
 /* What a page adds to the bounds: the largest sum |q k| of a visible score, and the largest visible |v|. */
-static void attn_magnitudes(const goss_attn_q *q, const float *k, const float *v, int hd, double scale, double *high, double *mag)
+static void attn_magnitudes(const goss_attn_q *q, const float *k, const float *v, int hd, double scale,
+                            double *high, double *mag)
 {
     for (int key = q->lo; key < q->hi; key++) {
         double t = 0;
@@ -143,7 +151,8 @@ static void attn_magnitudes(const goss_attn_q *q, const float *k, const float *v
 static void attn_poison(const goss_attn_q *q, float *k, float *v, int hd)
 {
     for (int key = 0; key < GOSS_ATTN_KEYS; key++)
-        for (int d = 0; d < hd && (key < q->lo || key >= q->hi); d++) k[d * GOSS_ATTN_KEYS + key] = v[key * hd + d] = NAN;
+        for (int d = 0; d < hd && (key < q->lo || key >= q->hi); d++)
+            k[d * GOSS_ATTN_KEYS + key] = v[key * hd + d] = NAN;
 }
 /* Three pages in a row through the online softmax. A score's rounding moves its weight by as much, relatively. */
 static void test_attn(check *c, int arg)
@@ -206,7 +215,8 @@ static void test_f16_load(check *c, int arg)
     float *got = check_out(0, 65536);
     c->k->f16_load(got, h, 65536);
     for (int i = 0; i < 65536; i++)
-        if (isnan(want[i]) ? !isnan(got[i]) : memcmp(want + i, got + i, 4) != 0) check_fail(c, "not the same value", i, got[i], want[i]);
+        if (isnan(want[i]) ? !isnan(got[i]) : memcmp(want + i, got + i, 4) != 0)
+            check_fail(c, "not the same value", i, got[i], want[i]);
     c->n_checked += 65536;
     for (int n = 1; n < 20; n++) {
         got = check_out(0, (size_t)n);
@@ -222,7 +232,9 @@ static void test_f16_store(check *c, int arg)
     for (int s = 0; s < 60; s++) {
         const int n = s < 20 ? s + 1 : 4096;
         float *x = randoms(c, 1, n, s % 3 == 0 ? 1000.0f : s % 3 == 1 ? 1e-6f : 3e-3f);
-        for (int i = 0; i < n; i += 3) x[i] = goss_f16_to_f32((uint16_t)(check_rand(c) & 0x7bff)) * (1.0f + 0.00048828125f); /* near ties */
+        for (int i = 0; i < n; i += 3)
+            x[i] =
+                goss_f16_to_f32((uint16_t)(check_rand(c) & 0x7bff)) * (1.0f + 0.00048828125f); /* near ties */
         memset(got, 0x5a, sizeof got);
         c->ref->f16_store(want, x, n);
         c->k->f16_store(got, x, n);
@@ -300,10 +312,29 @@ static void test_axpy(check *c, int arg)
 
 #define FLOATS(name, type) { "matvec_" #name, check_matvec, check_matvec_bench, GOSS_##type }
 #define BOTH(name, type) FLOATS(name, type), { "gemm_" #name, check_tile, check_tile_bench, GOSS_##type }
-const check_test check_tests[] = {
-    { "rmsnorm", test_rmsnorm, bench_rmsnorm, 0 }, { "quantize", test_quantize, bench_quantize, 0 }, { "rope", test_rope, bench_rope, 0 },
-    { "attn", test_attn, bench_attn, 0 }, { "f16_load", test_f16_load, NULL, 0 }, { "f16_store", test_f16_store, NULL, 0 },
-    { "swiglu", test_swiglu, bench_swiglu, 0 }, { "silu_mul", test_swiglu, NULL, 1 }, { "topk", test_topk, NULL, 0 },
-    { "axpy", test_axpy, NULL, 0 }, FLOATS(f32, F32), FLOATS(f16, F16), FLOATS(bf16, BF16), BOTH(q4_0, Q4_0), BOTH(q4_1, Q4_1),
-    BOTH(q5_0, Q5_0), BOTH(q5_1, Q5_1), BOTH(q8_0, Q8_0), BOTH(q2_k, Q2_K), BOTH(q3_k, Q3_K), BOTH(q4_k, Q4_K), BOTH(q5_k, Q5_K),
-    BOTH(q6_k, Q6_K), BOTH(iq4_nl, IQ4_NL), BOTH(mxfp4, MXFP4), { NULL, NULL, NULL, 0 } };
+const check_test check_tests[] = { { "rmsnorm", test_rmsnorm, bench_rmsnorm, 0 },
+                                   { "quantize", test_quantize, bench_quantize, 0 },
+                                   { "rope", test_rope, bench_rope, 0 },
+                                   { "attn", test_attn, bench_attn, 0 },
+                                   { "f16_load", test_f16_load, NULL, 0 },
+                                   { "f16_store", test_f16_store, NULL, 0 },
+                                   { "swiglu", test_swiglu, bench_swiglu, 0 },
+                                   { "silu_mul", test_swiglu, NULL, 1 },
+                                   { "topk", test_topk, NULL, 0 },
+                                   { "axpy", test_axpy, NULL, 0 },
+                                   FLOATS(f32, F32),
+                                   FLOATS(f16, F16),
+                                   FLOATS(bf16, BF16),
+                                   BOTH(q4_0, Q4_0),
+                                   BOTH(q4_1, Q4_1),
+                                   BOTH(q5_0, Q5_0),
+                                   BOTH(q5_1, Q5_1),
+                                   BOTH(q8_0, Q8_0),
+                                   BOTH(q2_k, Q2_K),
+                                   BOTH(q3_k, Q3_K),
+                                   BOTH(q4_k, Q4_K),
+                                   BOTH(q5_k, Q5_K),
+                                   BOTH(q6_k, Q6_K),
+                                   BOTH(iq4_nl, IQ4_NL),
+                                   BOTH(mxfp4, MXFP4),
+                                   { NULL, NULL, NULL, 0 } };

@@ -2,13 +2,20 @@
 #include "check.h"
 #include <string.h>
 
-__attribute__((import_module("host"), import_name("say"))) void host_say(const char *level, const char *test, const char *what, double index, double got, double want);
-__attribute__((import_module("host"), import_name("time"))) void host_time(const char *level, const char *test, const char *what, double ns, double gb, double gmac);
+__attribute__((import_module("host"), import_name("say"))) void host_say(const char *level, const char *test,
+                                                                         const char *what, double index,
+                                                                         double got, double want);
+__attribute__((import_module("host"), import_name("time"))) void host_time(const char *level,
+                                                                           const char *test, const char *what,
+                                                                           double ns, double gb, double gmac);
 __attribute__((import_module("host"), import_name("now_ns"))) double host_now_ns(void);
 __attribute__((export_name("check_main"))) int check_main(double seed, int bench);
 extern unsigned char __heap_base;
 
-void check_say(const check *c, const char *what, int64_t index, double got, double want) { host_say(c->level, c->test, what, (double)index, got, want); }
+void check_say(const check *c, const char *what, int64_t index, double got, double want)
+{
+    host_say(c->level, c->test, what, (double)index, got, want);
+}
 void check_time(const check *c, const char *what, double ns, double gb_per_s, double share, double gmac_per_s)
 {
     (void)share;

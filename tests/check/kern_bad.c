@@ -20,7 +20,11 @@ static void rmsnorm_swap RMSNORM
     sound.rmsnorm(dst, x, w, n, eps);
     if (n > 1) { const float t = dst[0]; dst[0] = dst[1]; dst[1] = t; }
 }
-static void rmsnorm_crash RMSNORM { sound.rmsnorm(dst, x, w, n, eps); dst[(ptrdiff_t)1 << (sizeof(ptrdiff_t) > 4 ? 40 : 28)] = 1; }
+static void rmsnorm_crash RMSNORM
+{
+    sound.rmsnorm(dst, x, w, n, eps);
+    dst[(ptrdiff_t)1 << (sizeof(ptrdiff_t) > 4 ? 40 : 28)] = 1;
+}
 
 #define QUANTIZE (const goss_acts *x, int first, const float *f, int n)
 static void quantize_trunc QUANTIZE
@@ -49,7 +53,8 @@ static void q8_0_batch GOSS_MATVEC_ARGS     /* another order of summation for ba
 static void q4_k_row GOSS_MATVEC_ARGS       /* the last of an odd number of rows repeats the one before */
 {
     sound.matvec_q4_k(y, y_stride, w, row_bytes, n_rows, x, first, m);
-    if (n_rows % 4 == 1 && n_rows > 1) for (int j = 0; j < m; j++) y[j * y_stride + n_rows - 1] = y[j * y_stride + n_rows - 2];
+    if (n_rows % 4 == 1 && n_rows > 1)
+        for (int j = 0; j < m; j++) y[j * y_stride + n_rows - 1] = y[j * y_stride + n_rows - 2];
 }
 static void f32_tail GOSS_MATVEC_ARGS       /* elements after the last whole vector are left out */
 {
@@ -73,7 +78,12 @@ static void gemm_wide GEMM                   /* writes all sixteen columns of a 
 static void pack_swap GOSS_PACK_ARGS
 {
     sound.pack_mxfp4(t, w, row_bytes, n_rows, n);
-    if (n_rows == 16) for (int k = 0; k < 4; k++) { const uint8_t b = t->q[32 + k]; t->q[32 + k] = t->q[36 + k]; t->q[36 + k] = b; }
+    if (n_rows == 16)
+        for (int k = 0; k < 4; k++) {
+            const uint8_t b = t->q[32 + k];
+            t->q[32 + k] = t->q[36 + k];
+            t->q[36 + k] = b;
+        }
 }
 
 #define ATTN (goss_attn_q *q, int n_q, const float *k, const float *v, int head_dim, float scale)
@@ -89,7 +99,8 @@ static void attn_rescale ATTN                /* what was summed before a new max
         const float m = q[i].m;
         memcpy(before, q[i].acc, (size_t)head_dim * sizeof *before);
         sound.attn(q + i, 1, k, v, head_dim, scale);
-        for (int d = 0; d < head_dim && q[i].m > m && m > -1e30f; d++) q[i].acc[d] += before[d] * (1 - expf(m - q[i].m));
+        for (int d = 0; d < head_dim && q[i].m > m && m > -1e30f; d++)
+            q[i].acc[d] += before[d] * (1 - expf(m - q[i].m));
     }
 }
 
@@ -109,7 +120,12 @@ static void topk_ties(int32_t *ids, float *weights, const float *logits, int n, 
 {
     sound.topk(ids, weights, logits, n, k);
     for (int j = 0; j + 1 < k; j++)
-        if (logits[ids[j]] == logits[ids[j + 1]]) { const int32_t t = ids[j]; ids[j] = ids[j + 1]; ids[j + 1] = t; return; }
+        if (logits[ids[j]] == logits[ids[j + 1]]) {
+            const int32_t t = ids[j];
+            ids[j] = ids[j + 1];
+            ids[j + 1] = t;
+            return;
+        }
 }
 static void f16_store_trunc(uint16_t *dst, const float *src, int n)
 {
@@ -119,15 +135,23 @@ static void f16_store_trunc(uint16_t *dst, const float *src, int n)
 static void axpy_tail(float *y, const float *x, float a, int n) { sound.axpy(y, x, a, n & ~7); }
 
 #define M(kernel, mutant) static void install_##mutant(goss_kern *k) { sound = *k; k->kernel = mutant; }
-M(rmsnorm, rmsnorm_no_eps) M(rmsnorm, rmsnorm_tail) M(rmsnorm, rmsnorm_over) M(rmsnorm, rmsnorm_swap) M(rmsnorm, rmsnorm_crash)
-M(quantize, quantize_trunc) M(quantize, quantize_sum) M(matvec_mxfp4, mxfp4_tiny) M(matvec_q8_0, q8_0_batch) M(matvec_q4_k, q4_k_row)
-M(matvec_f32, f32_tail) M(gemm, gemm_last) M(gemm, gemm_wide) M(pack_mxfp4, pack_swap) M(attn, attn_window) M(attn, attn_rescale)
-M(rope, rope_pairs) M(swiglu, swiglu_lower) M(swiglu, swiglu_plus) M(topk, topk_ties) M(f16_store, f16_store_trunc) M(axpy, axpy_tail)
+M(rmsnorm, rmsnorm_no_eps)
+M(rmsnorm, rmsnorm_tail) M(rmsnorm, rmsnorm_over) M(rmsnorm, rmsnorm_swap) M(rmsnorm, rmsnorm_crash)
+    M(quantize, quantize_trunc) M(quantize, quantize_sum) M(matvec_mxfp4, mxfp4_tiny)
+        M(matvec_q8_0, q8_0_batch) M(matvec_q4_k, q4_k_row) M(matvec_f32, f32_tail) M(gemm, gemm_last)
+            M(gemm, gemm_wide) M(pack_mxfp4, pack_swap) M(attn, attn_window) M(attn, attn_rescale)
+                M(rope, rope_pairs) M(swiglu, swiglu_lower) M(swiglu, swiglu_plus) M(topk, topk_ties)
+                    M(f16_store, f16_store_trunc) M(axpy, axpy_tail)
 
 #define L(test, mutant) { #mutant, test, install_##mutant }
-const check_mutant check_mutants[] = {
-    L("rmsnorm", rmsnorm_no_eps), L("rmsnorm", rmsnorm_tail), L("rmsnorm", rmsnorm_over), L("rmsnorm", rmsnorm_swap), L("rmsnorm", rmsnorm_crash),
-    L("quantize", quantize_trunc), L("quantize", quantize_sum), L("matvec_mxfp4", mxfp4_tiny), L("matvec_q8_0", q8_0_batch),
-    L("matvec_q4_k", q4_k_row), L("matvec_f32", f32_tail), L("gemm_q4_0", gemm_last), L("gemm_q8_0", gemm_wide), L("gemm_mxfp4", pack_swap),
-    L("attn", attn_window), L("attn", attn_rescale), L("rope", rope_pairs), L("swiglu", swiglu_lower), L("swiglu", swiglu_plus),
-    L("topk", topk_ties), L("f16_store", f16_store_trunc), L("axpy", axpy_tail), { NULL, NULL, NULL } };
+                        const check_mutant
+    check_mutants[] = {
+        L("rmsnorm", rmsnorm_no_eps), L("rmsnorm", rmsnorm_tail),    L("rmsnorm", rmsnorm_over),
+        L("rmsnorm", rmsnorm_swap),   L("rmsnorm", rmsnorm_crash),   L("quantize", quantize_trunc),
+        L("quantize", quantize_sum),  L("matvec_mxfp4", mxfp4_tiny), L("matvec_q8_0", q8_0_batch),
+        L("matvec_q4_k", q4_k_row),   L("matvec_f32", f32_tail),     L("gemm_q4_0", gemm_last),
+        L("gemm_q8_0", gemm_wide),    L("gemm_mxfp4", pack_swap),    L("attn", attn_window),
+        L("attn", attn_rescale),      L("rope", rope_pairs),         L("swiglu", swiglu_lower),
+        L("swiglu", swiglu_plus),     L("topk", topk_ties),          L("f16_store", f16_store_trunc),
+        L("axpy", axpy_tail),         { NULL, NULL, NULL }
+    };

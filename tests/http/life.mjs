@@ -27,7 +27,7 @@ async function stream(s, body) {
     socket.on('error', () => {});
     const closed = new Promise((done) => socket.on('close', done));
     socket.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
-    for (let i = 0; i < 400 && !got.includes('reasoning_content') && !got.includes('"content":"O'); i++) await sleep(10);
+    for (let i = 0; i < 400 && !/"(reasoning_)?content":"[^"]/.test(got); i++) await sleep(10);
     return { got: () => got, destroy: () => socket.destroy(), closed, socket };
 }
 

@@ -8,7 +8,7 @@ ok() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); echo "$1"; }
 says() { # name, command...
     name=$1; shift
-    got=$("$@" 2>&1); rc=$?
+    got=$("$@" 2>/dev/null); rc=$?
     if [ $rc -eq 0 ] && [ "$got" = "$want" ]; then ok; else bad "$name: status $rc, said: $got"; fi
 }
 rm -rf "$root"; mkdir -p "$root"

@@ -28,7 +28,8 @@ static inline char *read_all(const char *path, size_t *n)
 static inline int read_ids(const goss_json *j, int array, int32_t *out, int cap)
 {
     int n = 0;
-    for (int k = goss_json_first(j, array); k >= 0 && n < cap; k = goss_json_next(j, k)) out[n++] = (int32_t)goss_json_number(j, k, -1);
+    for (int k = goss_json_first(j, array); k >= 0 && n < cap; k = goss_json_next(j, k))
+        out[n++] = (int32_t)goss_json_number(j, k, -1);
     return n;
 }
 
@@ -54,7 +55,14 @@ static inline goldens *read_goldens(const char *path)
     return all;
 }
 
-typedef struct answer { int32_t ids[4096]; int n; char text[16384]; int n_text; int stop, done, n_reused, n_drafted; goss_error error; } answer;
+typedef struct answer {
+    int32_t ids[4096];
+    int n;
+    char text[16384];
+    int n_text;
+    int stop, done, n_reused, n_drafted;
+    goss_error error;
+} answer;
 
 /* Takes the events that wait; 1 when the session is done. */
 static inline int take_events(goss_session *s, answer *a)

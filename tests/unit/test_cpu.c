@@ -1,8 +1,11 @@
-/* test_cpu.c - what the CPU backend promises beyond being right (test_golden): a row is bit-equal in any batch of 1 to 16 rows
- * and whatever shares its step; prefill in any chunks agrees with decoding within what int8 activations round; every KV type;
+/* test_cpu.c - what the CPU backend promises beyond being right (test_golden): a row is bit-equal in any
+ * batch of 1 to 16 rows
+ * and whatever shares its step; prefill in any chunks agrees with decoding within what int8 activations
+ * round; every KV type;
  * a copied page is the page; the mask of levels; nothing is allocated while it runs.
  *
- * Sums in another order move an activation over a rounding edge now and then: one step of int8, 1/127 of a block's largest
+ * Sums in another order move an activation over a rounding edge now and then: one step of int8, 1/127 of a
+ * block's largest
  * value. Logits of these models lie within +-25. Float weights (demo-llama-f16) show the order of sums alone. */
 #include "model_run.h"
 #include "../../src/cpu/kern.h"
@@ -12,7 +15,10 @@ enum { N = 150, MAX = 512 };
 
 static void make_ids(int32_t *ids, int n, int n_vocab, uint32_t seed)
 {
-    for (int i = 0; i < n; i++) { seed = seed * 1664525u + 1013904223u; ids[i] = (int32_t)((seed >> 8) % (uint32_t)(n_vocab - 100)); }
+    for (int i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        ids[i] = (int32_t)((seed >> 8) % (uint32_t)(n_vocab - 100));
+    }
 }
 static double worst(const float *a, const float *b, size_t n)
 {
@@ -33,7 +39,8 @@ static void test_two_sequences(run *r, const int32_t *ids, const float *alone, i
         goss_row rows[10];
         goss_step step = { .rows = rows, .n_rows = 10, .seqs = seqs, .n_seqs = 2 };
         goss_error err = { 0 };
-        for (int j = 0; j < 10; j++) rows[j] = (goss_row){ ids[i + j % 5], i + j % 5, (int16_t)(j / 5), GOSS_ROW_LOGITS };
+        for (int j = 0; j < 10; j++)
+            rows[j] = (goss_row){ ids[i + j % 5], i + j % 5, (int16_t)(j / 5), GOSS_ROW_LOGITS };
         CHECK_INT(goss_kv_extend(&r->kv, i + 5), 0);
         CHECK_INT(goss_kv_extend(&kv2, i + 5), 0);
         CHECK_INT(goss_forward(r->b, &step, &err), 0);
@@ -105,7 +112,10 @@ static void test_batches(const char *model, int kv_type, double tolerance)
 /* Against ref on the same tokens, by KV type; a model of float weights, so that the cache is all that rounds. */
 static void test_kv_types(const char *model)
 {
-    static const struct { int type; double most; } kinds[] = { { GOSS_F32, 1e-4 }, { GOSS_F16, 1e-3 }, { GOSS_Q8_0, 0.02 }, { GOSS_Q4_0, 0.2 } };
+    static const struct {
+        int type;
+        double most;
+    } kinds[] = { { GOSS_F32, 1e-4 }, { GOSS_F16, 1e-3 }, { GOSS_Q8_0, 0.02 }, { GOSS_Q4_0, 0.2 } };
     run_model m;
     run r, cpu;
     int32_t ids[N];
@@ -120,7 +130,10 @@ static void test_kv_types(const char *model)
         double e = 0, s = 0;
         CHECK_INT(run_start(&cpu, &m, goss_backend_open_cpu, N, MAX, kinds[i].type), 0);
         CHECK_INT(run_all(&cpu, ids, N, 40, 1, b), 0);
-        for (size_t k = 0; k < N * n_vocab; k++) { e += pow((double)a[k] - (double)b[k], 2); s += pow((double)a[k], 2); }
+        for (size_t k = 0; k < N * n_vocab; k++) {
+            e += pow((double)a[k] - (double)b[k], 2);
+            s += pow((double)a[k], 2);
+        }
         printf("# %s, kv type %d: relative error %.5f\n", model, kinds[i].type, sqrt(e / s));
         CHECK(sqrt(e / s) < kinds[i].most);
         run_stop(&cpu);

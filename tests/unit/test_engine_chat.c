@@ -3,7 +3,8 @@
 #include "engine_util.h"
 
 static const char *const MODEL = "models/demo-gptoss.gguf", *const DRAFT = "models/demo-gptoss-draft.gguf";
-static const char *const MONTH = "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after June?\"}],\"date\":\"2025-06-28\"}";
+static const char *const MONTH = "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after "
+                                 "June?\"}],\"date\":\"2025-06-28\"}";
 
 static goss_engine *open_engine(const char *path)
 {
@@ -58,7 +59,8 @@ static void channels_and_stops(goss_engine *e)
     CHECK_STR(t.analysis, "The months go in order. After June comes July.");
     CHECK_INT(t.stop, GOSS_STOP_EOS);
     CHECK_INT(t.n_messages, 2);
-    /* found across tokens, not in the analysis ("After June"), never emitted; the longer one that does not come is released */
+    /* found across tokens, not in the analysis ("After June"), never emitted; the longer one that does not
+     * come is released */
     static const char *const stops[] = { "after Ju", "July comes before" };
     p.stop = stops;
     p.n_stop = 2;
@@ -87,7 +89,8 @@ static void turns_reuse(goss_engine *e)
     CHECK_INT(ask(e, MONTH, &p, &t), 0);
     idle(e);
     static const char *const second =
-        "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after June?\"},{\"role\":\"assistant\",\"content\":\"July comes after June.\"},"
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after "
+        "June?\"},{\"role\":\"assistant\",\"content\":\"July comes after June.\"},"
         "{\"role\":\"user\",\"content\":\"What is the capital of France?\"}],\"date\":\"2025-06-28\"}";
     static turn warm, cold;
     CHECK_INT(ask(e, second, &p, &warm), 0);
@@ -104,8 +107,10 @@ static void turns_reuse(goss_engine *e)
 static void schemas(goss_engine *e)
 {
     static const char *const schema =
-        "{\"type\":\"object\",\"properties\":{\"month\":{\"type\":\"string\",\"enum\":[\"May\",\"June\",\"July\",\"August\"]},\"number\":{\"type\":\"integer\",\"minimum\":1,"
-        "\"maximum\":12},\"ok\":{\"type\":\"boolean\"}},\"required\":[\"month\",\"number\",\"ok\"],\"additionalProperties\":false}";
+        "{\"type\":\"object\",\"properties\":{\"month\":{\"type\":\"string\",\"enum\":[\"May\",\"June\","
+        "\"July\",\"August\"]},\"number\":{\"type\":\"integer\",\"minimum\":1,"
+        "\"maximum\":12},\"ok\":{\"type\":\"boolean\"}},\"required\":[\"month\",\"number\",\"ok\"],"
+        "\"additionalProperties\":false}";
     for (int k = 0; k < 3; k++) {
         static turn t;
         goss_params p = greedy_params(200);
@@ -140,10 +145,16 @@ static void schemas(goss_engine *e)
 /* A tool's strict arguments follow its schema. */
 static void strict_tools(goss_engine *e)
 {
-    static const char *const tools = "[{\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"strict\":true,\"parameters\":{\"type\":\"object\",\"properties\":"
-                                     "{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},\"required\":[\"city\",\"days\"],\"additionalProperties\":false}}}]";
+    static const char *const tools =
+        "[{\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"strict\":true,\"parameters\":{"
+        "\"type\":\"object\",\"properties\":"
+        "{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},"
+        "\"required\":[\"city\",\"days\"],\"additionalProperties\":false}}}]";
     char json[2048];
-    snprintf(json, sizeof json, "{\"messages\":[{\"role\":\"user\",\"content\":\"What is the weather in Paris?\"}],\"date\":\"2025-06-28\",\"tools\":%s}", tools);
+    snprintf(json, sizeof json,
+             "{\"messages\":[{\"role\":\"user\",\"content\":\"What is the weather in "
+             "Paris?\"}],\"date\":\"2025-06-28\",\"tools\":%s}",
+             tools);
     goss_params p = greedy_params(200);
     p.chat = 1;
     p.tools_json = tools;
@@ -154,7 +165,8 @@ static void strict_tools(goss_engine *e)
     goss_error err = { 0 };
     CHECK_INT(goss_json_parse(&j, t.final, strlen(t.final), NULL, &err), 0);
     CHECK_INT(goss_json_kind(&j, goss_json_get(&j, 0, "city")), GOSS_JSON_STRING);
-    CHECK(goss_json_number(&j, goss_json_get(&j, 0, "days"), 0) >= 1); /* the model knows no "days": the mask makes it say one */
+    CHECK(goss_json_number(&j, goss_json_get(&j, 0, "days"), 0) >=
+          1); /* the model knows no "days": the mask makes it say one */
     goss_json_free(&j);
 }
 
@@ -169,9 +181,12 @@ static void past_the_window(void)
     static char json[16384];
     int at = snprintf(json, sizeof json, "{\"messages\":[");
     for (int i = 0; i < 12; i++)
-        at += snprintf(json + at, sizeof json - (size_t)at, "%s{\"role\":\"%s\",\"content\":\"Once upon a time there was a small crow named Theo who lived near a deep forest, and so it was number %d.\"}",
+        at += snprintf(json + at, sizeof json - (size_t)at,
+                       "%s{\"role\":\"%s\",\"content\":\"Once upon a time there was a small crow named Theo "
+                       "who lived near a deep forest, and so it was number %d.\"}",
                        i ? "," : "", i % 2 ? "assistant" : "user", i);
-    snprintf(json + at, sizeof json - (size_t)at, ",{\"role\":\"user\",\"content\":\"Which month comes after June?\"}],\"date\":\"2025-06-28\"}");
+    snprintf(json + at, sizeof json - (size_t)at,
+             ",{\"role\":\"user\",\"content\":\"Which month comes after June?\"}],\"date\":\"2025-06-28\"}");
     const int n = goss_chat_render(e, json, strlen(json), ids, 2000, &err);
     CHECK(n > 400);
     const goss_params p = greedy_params(200);
@@ -204,7 +219,11 @@ static void drafts_agree(void)
 {
     static turn t[3];
     for (int k = 0; k < 3; k++) {
-        const goss_engine_config c = { .model_path = MODEL, .backend = "ref", .max_kv = 1024, .max_sessions = 2, .draft_path = k == 2 ? DRAFT : NULL };
+        const goss_engine_config c = { .model_path = MODEL,
+                                       .backend = "ref",
+                                       .max_kv = 1024,
+                                       .max_sessions = 2,
+                                       .draft_path = k == 2 ? DRAFT : NULL };
         goss_engine *e = NULL;
         goss_error err = { 0 };
         CHECK_INT(goss_engine_open(&e, &c, &err), 0);
@@ -224,7 +243,9 @@ static void drafts_agree(void)
     CHECK_STR(t[2].final, t[0].final);
     CHECK_STR(t[2].analysis, t[0].analysis);
     CHECK_INT(t[2].n_tokens, t[0].n_tokens);
-    const goss_engine_config other = { .model_path = MODEL, .backend = "ref", .draft_path = "models/demo-llama-f16.gguf", .max_kv = 512 };
+    const goss_engine_config other = {
+        .model_path = MODEL, .backend = "ref", .draft_path = "models/demo-llama-f16.gguf", .max_kv = 512
+    };
     goss_engine *e = NULL;
     goss_error err = { 0 };
     CHECK_INT(goss_engine_open(&e, &other, &err), GOSS_EINVAL);

@@ -1,9 +1,11 @@
-/* test_engine_memory.c - decoding allocates nothing; every allocation failing once, in turn, over load and generate leaves
+/* test_engine_memory.c - decoding allocates nothing; every allocation failing once, in turn, over load and
+ * generate leaves
  * a clean error and no leak. */
 #include "engine_util.h"
 
 static const char *const DRAFT = "models/demo-gptoss-draft.gguf";
-static const char *const CHAT = "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after June?\"}],\"date\":\"2025-06-28\"}";
+static const char *const CHAT = "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after "
+                                "June?\"}],\"date\":\"2025-06-28\"}";
 
 static void decode_allocates_nothing(int chat, int draft, float temperature)
 {
@@ -13,7 +15,8 @@ static void decode_allocates_nothing(int chat, int draft, float temperature)
     goss_error err = { 0 };
     int32_t ids[512];
     CHECK_INT(goss_engine_open(&e, &c, &err), 0);
-    const int n = chat ? goss_chat_render(e, CHAT, strlen(CHAT), ids, 512, &err) : goss_tokenize(e, "Once upon a time", 16, 0, ids, 512);
+    const int n = chat ? goss_chat_render(e, CHAT, strlen(CHAT), ids, 512, &err)
+                       : goss_tokenize(e, "Once upon a time", 16, 0, ids, 512);
     CHECK(n > 0);
     static const char *const stops[] = { "never in this text", "nor this" };
     for (int i = 0; i < 4; i++) {
@@ -51,12 +54,19 @@ static void decode_allocates_nothing(int chat, int draft, float temperature)
 /* One load and one short chat. Returns 0 or the first error's code. */
 static int load_and_generate(goss_error *err, int schema)
 {
-    const goss_engine_config c = { .model_path = DRAFT, .backend = "ref", .max_kv = 512, .max_sessions = 2, .max_rows = 64, .draft_path = schema ? NULL : DRAFT };
+    const goss_engine_config c = { .model_path = DRAFT,
+                                   .backend = "ref",
+                                   .max_kv = 512,
+                                   .max_sessions = 2,
+                                   .max_rows = 64,
+                                   .draft_path = schema ? NULL : DRAFT };
     goss_engine *e = NULL;
     goss_params p = greedy_params(4);
     p.chat = 1;
     p.draft = 1;
-    p.json_schema = schema ? "{\"type\":\"object\",\"properties\":{\"month\":{\"enum\":[\"May\",\"July\"]}},\"required\":[\"month\"]}" : NULL;
+    p.json_schema = schema ? "{\"type\":\"object\",\"properties\":{\"month\":{\"enum\":[\"May\",\"July\"]}},"
+                             "\"required\":[\"month\"]}"
+                           : NULL;
     char out[256];
     int rc = goss_engine_open(&e, &c, err);
     if (!rc) rc = goss_complete(e, CHAT, &p, out, sizeof out, err);

@@ -1,4 +1,5 @@
-/* test_engine_storm.c - sessions that open, prompt, cancel and close at random on little KV, each answer compared with the
+/* test_engine_storm.c - sessions that open, prompt, cancel and close at random on little KV, each answer
+ * compared with the
  * one it gives alone; sources that answer late, in pieces or not at all; a device that is lost in the middle; a backend
  * that keeps two steps in flight. */
 #include "../../src/engine/engine.h"
@@ -52,7 +53,12 @@ static int is_right(const slot *t)
 
 static void storm(const goldens *all, int kv_kb)
 {
-    const goss_engine_config c = { .model_path = DRAFT, .backend = "ref", .max_kv = 512, .max_sessions = SLOTS, .max_rows = 40, .kv_type = "f32",
+    const goss_engine_config c = { .model_path = DRAFT,
+                                   .backend = "ref",
+                                   .max_kv = 512,
+                                   .max_sessions = SLOTS,
+                                   .max_rows = 40,
+                                   .kv_type = "f32",
                                    .kv_cap = (uint64_t)kv_kb << 10 };
     goss_engine *e = open_with(&c);
     static slot slots[SLOTS];
@@ -83,7 +89,16 @@ static void storm(const goldens *all, int kv_kb)
 }
 
 /* ---- sources ----------------------------------------------------------------------------------------------- */
-typedef struct late { const char *bytes; size_t n; struct { uint64_t offset, tag; void *dst; size_t n; } queue[16]; int n_queued, fail_at, n_reads, closed; } late;
+typedef struct late {
+    const char *bytes;
+    size_t n;
+    struct {
+        uint64_t offset, tag;
+        void *dst;
+        size_t n;
+    } queue[16];
+    int n_queued, fail_at, n_reads, closed;
+} late;
 
 static int late_read(void *ctx, uint64_t offset, void *dst, size_t n, uint64_t tag)
 {
@@ -149,7 +164,8 @@ static void late_sources(const goldens *all)
 }
 
 /* ---- a backend around ref that loses its device, or keeps two steps in flight --------------------------------- */
-/* Two in flight: a submitted step is run when it is polled, in order, as a device does; GOSS_TOKEN_SAMPLED rows take the
+/* Two in flight: a submitted step is run when it is polled, in order, as a device does; GOSS_TOKEN_SAMPLED
+ * rows take the
  * slot's last sample. */
 typedef struct wrapper {
     goss_backend base;
@@ -158,7 +174,8 @@ typedef struct wrapper {
     int lose_at, n_submits, lost, next_ticket, first, n_queued;
     goss_row rows[2][64]; goss_seq seqs[2][16]; int n_rows[2], n_seqs[2];
     int32_t last[16];
-    goss_kv kv[2][16]; int32_t page[2][16][2][16];                    /* as the sequences were when the step was submitted */
+    goss_kv kv[2][16];
+    int32_t page[2][16][2][16]; /* as the sequences were when the step was submitted */
     struct { int cls, from, to; } copies[2][32]; int n_copies[2];     /* to be made before the step */
 } wrapper;
 static wrapper w;
@@ -171,7 +188,10 @@ static int w_begin(goss_backend *b, goss_step *s, goss_error *err) { (void)b; (v
 static int w_submit(goss_backend *b, goss_step *s, goss_error *err)
 {
     (void)b;
-    if (w.lose_at && ++w.n_submits == w.lose_at) { w.lost++; return goss_fail(err, GOSS_ELOST, -1, "the device was lost"); }
+    if (w.lose_at && ++w.n_submits == w.lose_at) {
+        w.lost++;
+        return goss_fail(err, GOSS_ELOST, -1, "the device was lost");
+    }
     const int at = (w.first + w.n_queued++) % 2;
     CHECK(w.n_queued <= 2 && s->n_rows <= 64 && s->n_seqs <= 16);
     memcpy(w.rows[at], s->rows, (size_t)s->n_rows * sizeof *s->rows);
@@ -196,7 +216,8 @@ static int w_poll(goss_backend *b, goss_step *s, int timeout, goss_pick *picks, 
     const int at = w.first, n = w.n_rows[at];
     w.first = (w.first + 1) % 2;
     w.n_queued--;
-    for (int i = 0; i < w.n_copies[at]; i++) w.real_vt->kv_copy(w.real, w.copies[at][i].cls, w.copies[at][i].from, w.copies[at][i].to);
+    for (int i = 0; i < w.n_copies[at]; i++)
+        w.real_vt->kv_copy(w.real, w.copies[at][i].cls, w.copies[at][i].from, w.copies[at][i].to);
     w.n_copies[at] = 0;
     for (int i = 0; i < n; i++) {
         const goss_seq *q = &w.seqs[at][w.rows[at][i].seq];
@@ -247,7 +268,9 @@ static const char *w_level(const goss_backend *b) { (void)b; return "wrapped"; }
 
 static void run_wrapped(const goldens *all, int in_flight, int lose_at, int chat)
 {
-    const goss_engine_config c = { .model_path = DRAFT, .backend = "ref", .max_kv = 512, .max_sessions = 4, .max_rows = 64 };
+    const goss_engine_config c = {
+        .model_path = DRAFT, .backend = "ref", .max_kv = 512, .max_sessions = 4, .max_rows = 64
+    };
     goss_engine *e = open_with(&c);
     wrap(e, in_flight, lose_at);
     wrapped.close = w_close;
@@ -271,7 +294,8 @@ static void run_wrapped(const goldens *all, int in_flight, int lose_at, int chat
         for (int i = 0; i < 4; i++) left += !take_events(s[i], &a[i]);
     }
     for (int i = 0; i < 4; i++) {
-        CHECK(a[i].n == all->g[i + chat].n_greedy && !memcmp(a[i].ids, all->g[i + chat].greedy, (size_t)a[i].n * sizeof *a[i].ids));
+        CHECK(a[i].n == all->g[i + chat].n_greedy &&
+              !memcmp(a[i].ids, all->g[i + chat].greedy, (size_t)a[i].n * sizeof *a[i].ids));
         goss_session_close(&s[i]);
     }
     CHECK_INT(w.lost, lose_at > 0);

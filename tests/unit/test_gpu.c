@@ -1,4 +1,5 @@
-/* test_gpu.c - gpu.h on the null device (every refusal) and, where a WebGPU library and an adapter are found, on the real
+/* test_gpu.c - gpu.h on the null device (every refusal) and, where a WebGPU library and an adapter are
+ * found, on the real
  * one: compile, run, read back, errors as values, device loss. */
 #include "../../src/gpu/gpu.h"
 #include "unit.h"
@@ -26,7 +27,8 @@ static void refusals(goss_gpu *g)
     CHECK_INT(goss_gpu_write(g, b, 2, words, 4), GOSS_EINVAL);
     CHECK_INT(goss_gpu_write(g, b, 112, words, 4), GOSS_ELIMIT);
     CHECK_INT(goss_gpu_read(g, b, 0, 4), GOSS_EINVAL);
-    const char *code = "@group(0) @binding(0) var<storage, read_write> x: array<u32>; @compute @workgroup_size(1) fn main() { x[0] = 1u; }";
+    const char *code = "@group(0) @binding(0) var<storage, read_write> x: array<u32>; @compute "
+                       "@workgroup_size(1) fn main() { x[0] = 1u; }";
     const int p = goss_gpu_pipeline(g, "one", code, strlen(code), "w", NULL, 0);
     CHECK(p > 0);
     CHECK_INT(goss_gpu_pipeline(g, "many", code, strlen(code), "wrrrrrrrrrr", NULL, 0), GOSS_ELIMIT);
@@ -35,9 +37,26 @@ static void refusals(goss_gpu *g)
     CHECK_INT(goss_gpu_group(g, p, &out, 1), GOSS_ELIMIT);
     const int group = goss_gpu_group(g, p, &good, 1);
     CHECK(group > 0);
-    const uint32_t open_pass[] = { GOSS_GPU_OP_PASS, GOSS_GPU_NONE, GOSS_GPU_OP_DISPATCH, (uint32_t)p, (uint32_t)group, GOSS_GPU_NONE, 1, 1, 1 };
+    const uint32_t open_pass[] = { GOSS_GPU_OP_PASS,
+                                   GOSS_GPU_NONE,
+                                   GOSS_GPU_OP_DISPATCH,
+                                   (uint32_t)p,
+                                   (uint32_t)group,
+                                   GOSS_GPU_NONE,
+                                   1,
+                                   1,
+                                   1 };
     CHECK_INT(goss_gpu_submit(g, open_pass, 9), GOSS_EINVAL);
-    const uint32_t wide[] = { GOSS_GPU_OP_PASS, GOSS_GPU_NONE, GOSS_GPU_OP_DISPATCH, (uint32_t)p, (uint32_t)group, GOSS_GPU_NONE, 1u << 30, 1, 1, GOSS_GPU_OP_END };
+    const uint32_t wide[] = { GOSS_GPU_OP_PASS,
+                              GOSS_GPU_NONE,
+                              GOSS_GPU_OP_DISPATCH,
+                              (uint32_t)p,
+                              (uint32_t)group,
+                              GOSS_GPU_NONE,
+                              1u << 30,
+                              1,
+                              1,
+                              GOSS_GPU_OP_END };
     CHECK_INT(goss_gpu_submit(g, wide, 10), GOSS_ELIMIT);
     while (goss_gpu_error(g, &e)) { }
     goss_gpu_buffer_free(g, b);
@@ -47,12 +66,15 @@ static void refusals(goss_gpu *g)
 
 static void runs(goss_gpu *g)
 {
-    const char *code = "struct P { n: u32, add: u32 } @group(0) @binding(0) var<uniform> p: P; @group(0) @binding(1) var<storage, read> a: array<u32>;"
-        "@group(0) @binding(2) var<storage, read_write> x: array<u32>; override k = 1u;"
-        "@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) i: vec3u) { if (i.x < p.n) { x[i.x] = a[i.x] * k + p.add; } }";
+    const char *code = "struct P { n: u32, add: u32 } @group(0) @binding(0) var<uniform> p: P; @group(0) "
+                       "@binding(1) var<storage, read> a: array<u32>;"
+                       "@group(0) @binding(2) var<storage, read_write> x: array<u32>; override k = 1u;"
+                       "@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) i: vec3u) { if "
+                       "(i.x < p.n) { x[i.x] = a[i.x] * k + p.add; } }";
     goss_error e = { 0 };
     const unsigned use = GOSS_GPU_STORAGE | GOSS_GPU_COPY_DST | GOSS_GPU_COPY_SRC;
-    const int a = goss_gpu_buffer(g, 4000, use, "a"), x = goss_gpu_buffer(g, 4000, use, "x"), u = goss_gpu_buffer(g, 512, GOSS_GPU_UNIFORM | GOSS_GPU_COPY_DST, "u"),
+    const int a = goss_gpu_buffer(g, 4000, use, "a"), x = goss_gpu_buffer(g, 4000, use, "x"),
+              u = goss_gpu_buffer(g, 512, GOSS_GPU_UNIFORM | GOSS_GPU_COPY_DST, "u"),
               back = goss_gpu_buffer(g, 4000, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST, "back");
     uint32_t v[1000], got[1000], params[128] = { 1000, 7 };
     params[64] = 500; params[65] = 9;
@@ -66,8 +88,29 @@ static void runs(goss_gpu *g)
     CHECK_INT(r, 0);
     const goss_gpu_binding b[] = { { u, 0, 0 }, { a, 0, 0 }, { x, 0, 0 } };
     const uint32_t group = (uint32_t)goss_gpu_group(g, p, b, 3), pl = (uint32_t)p;
-    const uint32_t w[] = { GOSS_GPU_OP_PASS, GOSS_GPU_NONE, GOSS_GPU_OP_DISPATCH, pl, group, 0, 16, 1, 1, GOSS_GPU_OP_DISPATCH, pl, group, 256, 16, 1, 1,
-        GOSS_GPU_OP_END, GOSS_GPU_OP_COPY, (uint32_t)x, 0, (uint32_t)back, 0, 1000 };
+    const uint32_t w[] = { GOSS_GPU_OP_PASS,
+                           GOSS_GPU_NONE,
+                           GOSS_GPU_OP_DISPATCH,
+                           pl,
+                           group,
+                           0,
+                           16,
+                           1,
+                           1,
+                           GOSS_GPU_OP_DISPATCH,
+                           pl,
+                           group,
+                           256,
+                           16,
+                           1,
+                           1,
+                           GOSS_GPU_OP_END,
+                           GOSS_GPU_OP_COPY,
+                           (uint32_t)x,
+                           0,
+                           (uint32_t)back,
+                           0,
+                           1000 };
     CHECK_INT(goss_gpu_submit(g, w, sizeof w / 4), 0);
     CHECK_INT(goss_gpu_read(g, back, 0, 4000), 0);
     while ((r = goss_gpu_read_poll(g, back, got, 4000)) == GOSS_EAGAIN) goss_gpu_poll(g, 100);
@@ -102,7 +145,8 @@ int main(void)
         printf("test_gpu: real device skipped: %s\n", e.text);
     } else {
         const goss_gpu_limits *l = goss_gpu_get_limits(g);
-        printf("%s (%s): binding %llu MiB, features %u, subgroups %u-%u\n", l->adapter, l->backend, (unsigned long long)l->max_binding >> 20, l->features, l->subgroup_min, l->subgroup_max);
+        printf("%s (%s): binding %llu MiB, features %u, subgroups %u-%u\n", l->adapter, l->backend,
+               (unsigned long long)l->max_binding >> 20, l->features, l->subgroup_min, l->subgroup_max);
         refusals(g);
         runs(g);
     }

@@ -1,5 +1,7 @@
-/* test_gpu_parity.c - every stage of every layer on the GPU against the reference, on the demo models; skipped where there is no
- * adapter. usage: test_gpu_parity [MODEL...]; GOSSAMER_GPU_MASK switches features off, GOSSAMER_GPU_LIMITS=default asks for WebGPU's
+/* test_gpu_parity.c - every stage of every layer on the GPU against the reference, on the demo models;
+ * skipped where there is no
+ * adapter. usage: test_gpu_parity [MODEL...]; GOSSAMER_GPU_MASK switches features off,
+ * GOSSAMER_GPU_LIMITS=default asks for WebGPU's
  * default limits. */
 #include "model_run.h"
 #include <math.h>
@@ -76,7 +78,9 @@ static void one_model(const char *path)
                 if (ta.values[s][l] && s != GOSS_STAGE_HEAD) {
                     const double d = compare(&ta, &tb, s, l);
                     if (d > worst[s]) worst[s] = d;
-                    if (!(d <= 4e-3)) printf("%s: %s of layer %d is off by %g\n", path, goss_stage_name((goss_stage)s), l, d);
+                    if (!(d <= 4e-3))
+                        printf("%s: %s of layer %d is off by %g\n", path, goss_stage_name((goss_stage)s), l,
+                               d);
                     CHECK(d <= 4e-3);
                 }
         int agree = 0;
@@ -89,7 +93,8 @@ static void one_model(const char *path)
         CHECK_INT(agree, n);
         CHECK(diff < 0.05);
         printf("%s chunk %d:", strrchr(path, '/') + 1, chunks[c]);
-        for (int s = 0; s < GOSS_N_STAGES; s++) if (worst[s] > 0) printf(" %s %.1e", goss_stage_name((goss_stage)s), worst[s]);
+        for (int s = 0; s < GOSS_N_STAGES; s++)
+            if (worst[s] > 0) printf(" %s %.1e", goss_stage_name((goss_stage)s), worst[s]);
         printf(" logits %.1e\n", diff);
         free_trace(&ta);
         free_trace(&tb);
@@ -109,20 +114,30 @@ static int have_adapter(void)
     goss_error err = { 0 };
     goss_backend *b = NULL;
     if (run_open_file(&m, "models/demo-gptoss.gguf", NULL) < 0) return 0;
-    const goss_backend_config c = { .model = &m.model, .engine = &engine, .max_rows = 1, .max_slots = 1, .max_kv = 64, .n_pages = { 2, 2 }, .kv_type = GOSS_F16 };
+    const goss_backend_config c = { .model = &m.model,
+                                    .engine = &engine,
+                                    .max_rows = 1,
+                                    .max_slots = 1,
+                                    .max_kv = 64,
+                                    .n_pages = { 2, 2 },
+                                    .kv_type = GOSS_F16 };
     int r = goss_backend_open_gpu(&b, &c, &err);
     while (!r && (r = b->vt->load(b, &err)) == GOSS_EAGAIN) r = 0;
     if (r) printf("test_gpu_parity: skipped: %s\n", err.text);
     else printf("%s\n", b->vt->level(b));
     if (b) b->vt->close(b);
     run_close(&m);
-    return !r || !strstr(err.text, "WebGPU library") || strstr(err.text, "adapter") == NULL ? !r || strstr(err.text, "adapter") == NULL : 0;
+    return !r || !strstr(err.text, "WebGPU library") || strstr(err.text, "adapter") == NULL
+               ? !r || strstr(err.text, "adapter") == NULL
+               : 0;
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const models[] = { "models/demo-gptoss.gguf", "models/demo-gptoss-draft.gguf", "models/demo-llama-f16.gguf", "models/demo-llama-Q2_K.gguf",
-        "models/demo-llama-Q3_K_M.gguf", "models/demo-llama-Q4_K_M.gguf", "models/demo-llama-Q5_K_M.gguf", "models/demo-llama-Q6_K.gguf" };
+    static const char *const models[] = { "models/demo-gptoss.gguf",       "models/demo-gptoss-draft.gguf",
+                                          "models/demo-llama-f16.gguf",    "models/demo-llama-Q2_K.gguf",
+                                          "models/demo-llama-Q3_K_M.gguf", "models/demo-llama-Q4_K_M.gguf",
+                                          "models/demo-llama-Q5_K_M.gguf", "models/demo-llama-Q6_K.gguf" };
     engine.webgpu_path = getenv("GOSSAMER_WEBGPU");
     engine.gpu_mask = getenv("GOSSAMER_GPU_MASK");
     engine.gpu_limits_default = getenv("GOSSAMER_GPU_LIMITS") != NULL;

@@ -1,4 +1,5 @@
-/* test_gpu_sample.c - the GPU's sampler draws what goss_sample() draws from the same logits, whatever the parameters; and a row's
+/* test_gpu_sample.c - the GPU's sampler draws what goss_sample() draws from the same logits, whatever the
+ * parameters; and a row's
  * logits are the same bits alone and among others. Skipped where there is no adapter. */
 #include "model_run.h"
 #include <math.h>

@@ -31,7 +31,9 @@ static int accepts(const char *schema, const char *text)
 
 static void objects(void)
 {
-    const char *s = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"},\"c\":{\"type\":\"boolean\"}},\"required\":[\"b\"],\"additionalProperties\":false}";
+    const char *s =
+        "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"},\"c\":"
+        "{\"type\":\"boolean\"}},\"required\":[\"b\"],\"additionalProperties\":false}";
     YES(s, "{\"b\":\"x\"}");
     YES(s, "{\"a\":1,\"b\":\"x\",\"c\":true}");
     YES(s, "{ \"a\": -12, \"b\": \"\" }");
@@ -43,7 +45,8 @@ static void objects(void)
     NO(s, "{\"b\":\"x\",\"d\":1}");
     NO(s, "{\"a\":1.5,\"b\":\"x\"}");
     NO(s, "{\"b\":\"x\"} ");
-    const char *extra = "{\"type\":\"object\",\"properties\":{\"ab\":{\"type\":\"integer\"}},\"additionalProperties\":{\"type\":\"null\"}}";
+    const char *extra = "{\"type\":\"object\",\"properties\":{\"ab\":{\"type\":\"integer\"}},"
+                        "\"additionalProperties\":{\"type\":\"null\"}}";
     YES(extra, "{}");
     YES(extra, "{\"ab\":1}");
     YES(extra, "{\"ab\":1,\"x\":null,\"abc\":null,\"a\":null,\"\xC3\xA9\":null}");
@@ -105,13 +108,18 @@ static void arrays(void)
     YES("{\"type\":\"array\",\"items\":{\"type\":\"string\"}}", "[]");
     YES("{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"minItems\":1}", "[\"a\",\"b\"]");
     NO("{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"minItems\":1}", "[]");
-    YES("{\"type\":\"array\",\"items\":{\"anyOf\":[{\"type\":\"integer\"},{\"type\":\"array\",\"items\":{\"const\":\"x\"}}]}}", "[1,[\"x\",\"x\"],[]]");
+    YES("{\"type\":\"array\",\"items\":{\"anyOf\":[{\"type\":\"integer\"},{\"type\":\"array\",\"items\":{"
+        "\"const\":\"x\"}}]}}",
+        "[1,[\"x\",\"x\"],[]]");
 }
 
 static void references(void)
 {
-    const char *tree = "{\"$ref\":\"#/$defs/node\",\"$defs\":{\"node\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"integer\"},"
-                       "\"kids\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/node\"}}},\"required\":[\"v\",\"kids\"],\"additionalProperties\":false}}}";
+    const char *tree =
+        "{\"$ref\":\"#/$defs/"
+        "node\",\"$defs\":{\"node\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"integer\"},"
+        "\"kids\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/"
+        "node\"}}},\"required\":[\"v\",\"kids\"],\"additionalProperties\":false}}}";
     YES(tree, "{\"v\":1,\"kids\":[{\"v\":2,\"kids\":[]},{\"v\":3,\"kids\":[{\"v\":4,\"kids\":[]}]}]}");
     NO(tree, "{\"v\":1,\"kids\":[{\"v\":2}]}");
     char deep[4096] = "";
@@ -137,7 +145,8 @@ static void refused(void)
     REFUSED("{\"type\":\"thing\"}");
     REFUSED("{\"enum\":[]}");
     REFUSED("{\"type\":\"string\",\"minLength\":5,\"maxLength\":2}");
-    REFUSED("{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"b\"],\"additionalProperties\":false}");
+    REFUSED("{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"b\"],"
+            "\"additionalProperties\":false}");
     REFUSED("{\"anyOf\":[{\"type\":\"integer\"}],\"type\":\"integer\"}");
     REFUSED("false");
     REFUSED("[1]");
@@ -166,7 +175,8 @@ static void patterns(void)
 /* Code point ranges are exact at every border of the encodings. */
 static void codepoints(void)
 {
-    static const uint32_t edge[] = { 0x20, 0x7F, 0x80, 0x7FF, 0x800, 0xFFF, 0x1000, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x3FFFF, 0x40000, 0x10FFFF };
+    static const uint32_t edge[] = { 0x20,   0x7F,   0x80,   0x7FF,   0x800,   0xFFF,   0x1000,
+                                     0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x3FFFF, 0x40000, 0x10FFFF };
     enum { N = sizeof edge / sizeof *edge };
     for (int a = 0; a < N; a++)
         for (int b = a; b < N; b++) {

@@ -9,7 +9,9 @@ static void on_line(void *ctx, const char *json, size_t n)
     goss_json j = { 0 };
     goss_error err;
     r->lines++;
-    if (goss_json_parse(&j, json, n, NULL, &err) || goss_json_number(&j, goss_json_get(&j, 0, "ts_ms"), -1) < 0 || memchr(json, '\n', n)) r->bad++;
+    if (goss_json_parse(&j, json, n, NULL, &err) ||
+        goss_json_number(&j, goss_json_get(&j, 0, "ts_ms"), -1) < 0 || memchr(json, '\n', n))
+        r->bad++;
     const int event = goss_json_is(&j, goss_json_get(&j, 0, "type"), "inference_event");
     if (event != (goss_json_get(&j, 0, "event") >= 0) || event == (goss_json_get(&j, 0, "status") >= 0)) r->bad++;
     goss_json_free(&j);
@@ -29,8 +31,14 @@ static int count(const record *r, const char *what)
 
 static void run(unsigned mask, record *r, int reads)
 {
-    const goss_engine_config c = { .model_path = "models/demo-gptoss-draft.gguf", .backend = "cpu", .max_kv = 512, .on_telemetry = on_line, .telemetry_ctx = r,
-                                   .telemetry_mask = mask, .telemetry_layer = 1, .telemetry_head = 3 };
+    const goss_engine_config c = { .model_path = "models/demo-gptoss-draft.gguf",
+                                   .backend = "cpu",
+                                   .max_kv = 512,
+                                   .on_telemetry = on_line,
+                                   .telemetry_ctx = r,
+                                   .telemetry_mask = mask,
+                                   .telemetry_layer = 1,
+                                   .telemetry_head = 3 };
     goss_engine *e = NULL;
     goss_error err = { 0 };
     char out[512];
@@ -38,7 +46,10 @@ static void run(unsigned mask, record *r, int reads)
     p.chat = 1;
     *r = (record){ 0 };
     CHECK_INT(goss_engine_open(&e, &c, &err), 0);
-    CHECK(goss_complete(e, "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after June?\"}],\"date\":\"2025-06-28\"}", &p, out, sizeof out, &err) >= 0);
+    CHECK(goss_complete(e,
+                        "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after "
+                        "June?\"}],\"date\":\"2025-06-28\"}",
+                        &p, out, sizeof out, &err) >= 0);
     goss_engine_close(&e);
     CHECK_INT(r->bad, 0);
 }
@@ -58,12 +69,28 @@ int main(void)
 {
     record r;
     run(GOSS_TELEMETRY_LOAD | GOSS_TELEMETRY_STAGES | GOSS_TELEMETRY_TOKENS, &r, 12);
-    static const char *const names[] = { "\"load_start\"", "\"range_check\"", "\"gguf_parse\"", "\"gguf_meta\"", "\"model_config\"", "\"tokenizer_load\"",
-                                         "\"memory_plan\"", "\"token_limits\"", "\"load_complete\"", "\"runtime_mode\"", "\"prompt_encode\"",
-                                         "\"stage\":\"generation\",\"status\":\"started\"", "\"stage\":\"prefill\",\"status\":\"started\"",
-                                         "\"stage\":\"prefill\",\"status\":\"completed\"", "\"stage\":\"decode\",\"status\":\"started\"", "token_generated",
-                                         "\"channel\"", "\"stage\":\"decode\",\"status\":\"completed\"", "coherence_check",
-                                         "\"stage\":\"generation\",\"status\":\"completed\"", "memory_usage", NULL };
+    static const char *const names[] = { "\"load_start\"",
+                                         "\"range_check\"",
+                                         "\"gguf_parse\"",
+                                         "\"gguf_meta\"",
+                                         "\"model_config\"",
+                                         "\"tokenizer_load\"",
+                                         "\"memory_plan\"",
+                                         "\"token_limits\"",
+                                         "\"load_complete\"",
+                                         "\"runtime_mode\"",
+                                         "\"prompt_encode\"",
+                                         "\"stage\":\"generation\",\"status\":\"started\"",
+                                         "\"stage\":\"prefill\",\"status\":\"started\"",
+                                         "\"stage\":\"prefill\",\"status\":\"completed\"",
+                                         "\"stage\":\"decode\",\"status\":\"started\"",
+                                         "token_generated",
+                                         "\"channel\"",
+                                         "\"stage\":\"decode\",\"status\":\"completed\"",
+                                         "coherence_check",
+                                         "\"stage\":\"generation\",\"status\":\"completed\"",
+                                         "memory_usage",
+                                         NULL };
     in_order(&r, names);
     CHECK_INT(count(&r, "token_generated"), 12);
     CHECK_INT(count(&r, "\"load_complete\""), 1);

@@ -1,6 +1,9 @@
-// attend - attention of rows over a chunk of their keys, all query heads of one KV head together, one page of 64 keys at a time.
-// Grid: (n_kv, chunks, rows). Chunk c of a row holds pages [c * per, (c + 1) * per) of those it can see, where per depends on the
-// row's own position only. Leaves part[row][chunk][head] = (head_dim sums of p * v), and stat = (max, sum of p): merge ends it.
+// attend - attention of rows over a chunk of their keys, all query heads of one KV head together, one page
+// of 64 keys at a time.
+// Grid: (n_kv, chunks, rows). Chunk c of a row holds pages [c * per, (c + 1) * per) of those it can see,
+// where per depends on the
+// row's own position only. Leaves part[row][chunk][head] = (head_dim sums of p * v), and stat = (max, sum of
+// p): merge ends it.
 struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
@@ -95,7 +98,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let h = (t + $au * $WGu) / D4;
             let vbase = base + 64u * D4 + t % D4;       // D4 divides the workgroup
             acc$a *= rescale[h];
-            for (var k = 0u; k < 64u; k += 8u) {     // a key that is not visible has weight 0, but its bytes may be anything
+            // a key that is not visible has weight 0, but its bytes may be anything
+            for (var k = 0u; k < 64u; k += 8u) {
 #for j 8
                 let e$j = scores[h * 64u + k + $ju];
                 let v$j = vec4<f32>(kv[vbase + (k + $ju) * D4]);

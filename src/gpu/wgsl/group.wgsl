@@ -1,5 +1,6 @@
 // group - the (row, choice) pairs of a step sorted by expert, cut into tiles of 64 for matmul. One workgroup.
-//   info:  0 number of tiles   4 + 4 t: slot, first entry, how many (1..64), expert   p.list + i: entry (row * top_k + choice)
+//   info:  0 number of tiles   4 + 4 t: slot, first entry, how many (1..64), expert   p.list + i: entry (row
+// * top_k + choice)
 // Entries of one expert stand together in any order: what becomes of an entry does not depend on its neighbours.
 struct P { top_k: u32, n_slots: u32, list: u32, inverse: u32 }
 @group(0) @binding(0) var<uniform> p: P;
@@ -14,7 +15,8 @@ var<workgroup> first: array<u32, 256>;
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) t: u32) {
     let n = step[0] * p.top_k;
-    atomicStore(&count[t], 0u);                      // workgroup memory may hold anything: the device is asked not to clear it
+    // workgroup memory may hold anything: the device is asked not to clear it
+    atomicStore(&count[t], 0u);
     workgroupBarrier();
     for (var i = t; i < n; i += 256u) {
         let slot = route[i].x;

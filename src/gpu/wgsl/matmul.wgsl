@@ -1,9 +1,12 @@
 // matmul - y = W x for many rows, in tiles of 64 rows by 16 * $NJ outputs; a thread makes 4 x $NJ of them, sums in f32.
-// DOT4: activations as signed bytes with a scale for each 32 (quantize.wgsl), weights as signed bytes; products of a block of 32 are
-//   exact in 32-bit integers (at most 32 * 127 * 127 < 2^22, so an integer becomes a float by its bits alone), scales in f32.
+// DOT4: activations as signed bytes with a scale for each 32 (quantize.wgsl), weights as signed bytes;
+// products of a block of 32 are
+//   exact in 32-bit integers (at most 32 * 127 * 127 < 2^22, so an integer becomes a float by its bits
+// alone), scales in f32.
 // else: everything in f32, two units of eight at a time.
 // Which rows a tile has:  DENSE   64 neighbours of the step; grid (outputs / (16 $NJ), rows / 64)
-//                         EXPERT  the entries of one expert (group.wgsl); grid (outputs / (16 $NJ), most tiles there can be)
+//                         EXPERT  the entries of one expert (group.wgsl); grid (outputs / (16 $NJ), most
+// tiles there can be)
 // What happens to a sum:  STORE   y[row][first + o] = sum + bias
 //                         ADD     y[row][first + o] += sum + bias
 //                         UP      rows 2i, 2i + 1 of W are gate i, up i: y[entry][i] = SwiGLU with biases and clamps
@@ -35,7 +38,8 @@ var<workgroup> tb: array<vec4<u32>, $TB>;             // 16 $NJ rows of W
 var<workgroup> fa: array<f32, 64>;
 var<workgroup> fb: array<f32, $NT>;
 #if MX4
-// Twice the magnitudes of eight nibbles at once (0 1 2 3 4 6 8 12 fit a nibble), then their signs. A negative zero stays zero.
+// Twice the magnitudes of eight nibbles at once (0 1 2 3 4 6 8 12 fit a nibble), then their signs. A
+// negative zero stays zero.
 fn magnitudes(w: vec4<u32>) -> vec4<u32> {
     let m = w & vec4<u32>(0x77777777u);
     let high = (w >> vec4<u32>(2u)) & vec4<u32>(0x11111111u);
@@ -114,7 +118,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             load_w(w_row + min(o0 + r, p.n - 1u), block, slot_of(r));
         }
         workgroupBarrier();
-        var d = array<i32, $ACC>();               // zeroed each time round: some compilers do it once for a bare declaration
+        // zeroed each time round: some compilers do it once for a bare declaration
+        var d = array<i32, $ACC>();
         for (var half = 0u; half < 2u; half++) {
             var b: array<vec4<u32>, $NJ>;
             for (var j = 0u; j < $NJu; j++) { b[j] = tb[(tx + 16u * j) * 3u + half]; }

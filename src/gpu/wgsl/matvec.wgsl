@@ -1,10 +1,12 @@
 // matvec - y = W x for a few rows ($B at most at once), weights decoded once for all of them, sums in f32.
-// A group of $LANES threads makes $NR consecutive output rows. Grid: (n_out / ($GROUPS * $NR), 1, rows / $B); n_out may be
+// A group of $LANES threads makes $NR consecutive output rows. Grid: (n_out / ($GROUPS * $NR), 1, rows /
+// $B); n_out may be
 // cut anywhere (first, n): pieces of a split matrix. What happens to a sum depends on the variant:
 //   STORE  y[b][first + r] = sum                               (logits)
 //   ADD    y[b][r] += sum + bias[r]                             (o projection, dense down)
 //   SILU   rows 2i, 2i+1 are gate i, up i:  y[b][i] = silu(gate) * up
-//   QKV    rows of q, k, v (pairs that rotate together are adjacent): bias, RoPE, y[b][...] in the usual order, and k, v into
+//   QKV    rows of q, k, v (pairs that rotate together are adjacent): bias, RoPE, y[b][...] in the usual
+// order, and k, v into
 //          the pages of the layer (layout.h: KV pages)
 struct P { n_units: u32, scale_words: u32, first: u32, n: u32, stride: u32, bias: u32, row0: u32,
            n_head: u32, n_kv: u32, head_dim: u32, rope_dim: u32, adjacent: u32, cls: u32 }
@@ -63,7 +65,8 @@ fn finish_pair(row: u32, r: u32, a: f32, b: f32) {   // matrix rows r and r + 1
 
 @compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-    let rows = step[p.row0];                         // how many rows there are: of the step, or of those that want logits
+    // how many rows there are: of the step, or of those that want logits
+    let rows = step[p.row0];
     let base = group.z * $Bu;
     let lane = t % $LANES;
     let first = (group.x * $GROUPS + t / $LANES) * $NRu;

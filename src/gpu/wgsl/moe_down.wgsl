@@ -1,7 +1,9 @@
-// moe_down - down of the chosen experts, biases, weighted sum in the order of the choice, and the residual. A workgroup has one
+// moe_down - down of the chosen experts, biases, weighted sum in the order of the choice, and the residual.
+// A workgroup has one
 // group of threads for each chosen expert; all make the same $NR rows, then the results meet in workgroup memory.
 // Grid: (n_out / $NR, rows). x[row][o] += sum over k of weight_k * (W_k[o] . h_k + b_k[o])
-// SPLIT: the experts of a layer lie in several pieces; y[row * top_k + k][o] gets the unweighted result for those of this piece,
+// SPLIT: the experts of a layer lie in several pieces; y[row * top_k + k][o] gets the unweighted result for
+// those of this piece,
 // and moe_sum ends it with the same arithmetic.
 struct P { n_units: u32, scale_words: u32, n_out: u32, top_k: u32, first: u32, n: u32, bias: u32, inverse: u32 }
 @group(0) @binding(0) var<uniform> p: P;

@@ -1,5 +1,7 @@
-// moe_up - gate and up of the chosen experts, biases and the clamped SwiGLU. Rows 2i and 2i + 1 of an expert's matrix are gate i
-// and up i. Grid: (2 * n_ff / ($GROUPS * $NR), rows * top_k). h[row * top_k + k][i]; experts of other pieces are left alone.
+// moe_up - gate and up of the chosen experts, biases and the clamped SwiGLU. Rows 2i and 2i + 1 of an
+// expert's matrix are gate i
+// and up i. Grid: (2 * n_ff / ($GROUPS * $NR), rows * top_k). h[row * top_k + k][i]; experts of other pieces
+// are left alone.
 struct P { n_units: u32, scale_words: u32, n_ff: u32, top_k: u32, first: u32, n: u32, bias: u32, inverse: u32, alpha: f32, limit: f32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> route: array<vec2<u32>>;

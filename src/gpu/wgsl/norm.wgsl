@@ -1,4 +1,5 @@
-// norm - RMSNorm with gain. y[i][k] = x[r][k] / sqrt(mean(x[r]^2) + eps) * gain[k], where r = i, or with p.list the i-th row
+// norm - RMSNorm with gain. y[i][k] = x[r][k] / sqrt(mean(x[r]^2) + eps) * gain[k], where r = i, or with
+// p.list the i-th row
 // that wants logits, from p.first on. Grid: (rows).
 struct P { n: u32, eps: f32, gain: u32, list: u32, first: u32 }
 @group(0) @binding(0) var<uniform> p: P;

@@ -1,5 +1,7 @@
-// probe - what variants rely on and no limit tells. data[0], data[1]: halves 0x0200 (2^-15), 1, 0x7bff, 0x83ff (subnormal).
-// data[2] = 1 when subnormal halves keep their value; with subgroups data[3] = their size, then for each of 64 threads its lane and
+// probe - what variants rely on and no limit tells. data[0], data[1]: halves 0x0200 (2^-15), 1, 0x7bff,
+// 0x83ff (subnormal).
+// data[2] = 1 when subnormal halves keep their value; with subgroups data[3] = their size, then for each of
+// 64 threads its lane and
 // the first thread of its subgroup.
 @group(0) @binding(0) var<storage, read_write> data: array<u32>;
 #if SUBGROUPS

@@ -1,5 +1,7 @@
-// qkv_rows - after matmul made q | k | v of many rows in the matrix's order (dims that rotate together are neighbours): RoPE, the
-// usual order, and k and v into the pages of the layer. One head of one row a workgroup, in place. Grid: (n_head + 2 n_kv, rows).
+// qkv_rows - after matmul made q | k | v of many rows in the matrix's order (dims that rotate together are
+// neighbours): RoPE, the
+// usual order, and k and v into the pages of the layer. One head of one row a workgroup, in place. Grid:
+// (n_head + 2 n_kv, rows).
 struct P { stride: u32, n_head: u32, n_kv: u32, head_dim: u32, rope_dim: u32, adjacent: u32, cls: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;

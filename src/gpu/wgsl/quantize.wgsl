@@ -1,4 +1,5 @@
-// quantize - rows of floats to signed bytes with a scale for each 32: q = round(x * 127 / max|x|), scale = max|x| / 127.
+// quantize - rows of floats to signed bytes with a scale for each 32: q = round(x * 127 / max|x|), scale =
+// max|x| / 127.
 // Blocks of zeros (and below 1e-30) become zero. A thread makes one block. Grid: (blocks of all rows, folded to 2-D).
 // Bytes lie in order (NATURAL), or as a word of MX4 gives them up: elements 0 4 1 5 | 2 6 3 7 of every eight (MX4).
 struct P { n_blocks: u32, times: u32, grid_x: u32 }   // n_blocks: a row; rows: times for each row of the step
@@ -41,7 +42,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let c = eight(x4 * inverse, x5 * inverse);
     let d = eight(x6 * inverse, x7 * inverse);
 #if MX4
-    // Two words of each unit stand apart: first those of even nibbles, then those of odd ones (matmul.wgsl reads them so).
+    // Two words of each unit stand apart: first those of even nibbles, then those of odd ones (matmul.wgsl
+    // reads them so).
     q[block * 2u] = vec4<u32>(a.x, b.x, c.x, d.x);
     q[block * 2u + 1u] = vec4<u32>(a.y, b.y, c.y, d.y);
 #else

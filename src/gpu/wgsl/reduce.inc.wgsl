@@ -1,4 +1,5 @@
-// reduce.inc.wgsl - sums over the $LANES threads that share output rows. The workgroup's $WG threads are $GROUPS such groups.
+// reduce.inc.wgsl - sums over the $LANES threads that share output rows. The workgroup's $WG threads are
+// $GROUPS such groups.
 // totals[g * $VALUES + v] is value v of group g, for every thread after the call. The order of additions depends on
 // nothing but $LANES and the subgroup size, so a row's sum is the same in any batch.
 var<workgroup> totals: array<f32, $TOTALS>;

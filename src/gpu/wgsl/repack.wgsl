@@ -1,5 +1,7 @@
-// repack - raw GGUF blocks to the layouts of layout.h, exactly. One thread makes one word of scales: 4 blocks of MX4, 2 of Q8,
-// 32 values of I8 (two scales), 8 values of the plain types. Source rows [0, n_rows) lie at byte 0 of raw. Grid: 1-D or folded to 2-D.
+// repack - raw GGUF blocks to the layouts of layout.h, exactly. One thread makes one word of scales: 4
+// blocks of MX4, 2 of Q8,
+// 32 values of I8 (two scales), 8 values of the plain types. Source rows [0, n_rows) lie at byte 0 of raw.
+// Grid: 1-D or folded to 2-D.
 //   dst row = row0 + r          (mode 0)
 //           = row0 + pair(r)    (mode 1: of each head, dims i and i + rope_dim / 2 become 2i and 2i + 1)
 //           = row0 + 2 r        (mode 2: gate rows even, and with row0 odd, up rows)

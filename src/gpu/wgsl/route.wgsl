@@ -1,5 +1,6 @@
 // route - norm, router, top-k and softmax over the chosen, for one row a workgroup. Grid: (rows).
-// xn[row] is the normalised input of the experts; logits[row][e]; route[row][k] = (slot of the expert or NONE, weight bits),
+// xn[row] is the normalised input of the experts; logits[row][e]; route[row][k] = (slot of the expert or
+// NONE, weight bits),
 // in falling order of logits, the lower expert first among equals.
 struct P { n: u32, eps: f32, gain: u32, router: u32, bias: u32, n_expert: u32, top_k: u32, layer: u32, fallback: u32 }
 @group(0) @binding(0) var<uniform> p: P;

@@ -1,4 +1,5 @@
-// sample.inc.wgsl - the sampler's words and integers (model/sample.h is the definition). 64-bit numbers are (low, high).
+// sample.inc.wgsl - the sampler's words and integers (model/sample.h is the definition). 64-bit numbers are
+// (low, high).
 fn sampler(row: u32, i: u32) -> u32 { return step[row_word(row, 6u) + i]; }
 fn add64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
     let lo = a.x + b.x;

@@ -1,5 +1,7 @@
-// sample_pick - the sampler's second half, one workgroup a row: thresholds of top-k, top-p and min-p by histograms of d, the draw,
-// entropy and the best logits. Grid: (rows). pick[p.first + i] (48 words) = token, logprob, entropy, n_top, 20 x (token, logprob);
+// sample_pick - the sampler's second half, one workgroup a row: thresholds of top-k, top-p and min-p by
+// histograms of d, the draw,
+// entropy and the best logits. Grid: (rows). pick[p.first + i] (48 words) = token, logprob, entropy, n_top,
+// 20 x (token, logprob);
 // the token also goes to the row's history when it is the last of its sequence in this step.
 struct P { n_vocab: u32, history_stride: u32, first: u32, chunks: u32 }
 @group(0) @binding(0) var<uniform> p: P;
@@ -33,7 +35,8 @@ fn distance_of(base: u32, i: u32, best: i32) -> u32 {
     return select(bitcast<u32>(best) - bitcast<u32>(x), 0xffffffffu, x == FORBIDDEN);
 }
 
-// One pass of a histogram over d <= limit: level 0 by d >> 8, level 1 by d & 255 within bin `high`. count: tokens, else weights.
+// One pass of a histogram over d <= limit: level 0 by d >> 8, level 1 by d & 255 within bin `high`. count:
+// tokens, else weights.
 fn histogram(base: u32, best: i32, limit: u32, level: u32, high: u32, count: bool, t: u32) {
     for (var i = t; i < 512u; i += 256u) { atomicStore(&bin_a[i], 0u); atomicStore(&bin_b[i], 0u); atomicStore(&bin_c[i], 0u); }
     workgroupBarrier();

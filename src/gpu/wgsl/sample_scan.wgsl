@@ -1,4 +1,5 @@
-// sample_scan - the sampler's first half, 1024 tokens a workgroup: fixed-point x of every token after penalties, bias and mask;
+// sample_scan - the sampler's first half, 1024 tokens a workgroup: fixed-point x of every token after
+// penalties, bias and mask;
 // and per chunk its best x, the float sums for entropy, and the best n_probs logits.
 // Grid: (chunks, rows that want a token). xs[i][token]; chunk[i][c] (48 words) =
 //   best x, its token, max logit m, sum exp(l - m), sum exp(l - m) * l, 3 spare, then 20 x (key, token)

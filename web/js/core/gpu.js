@@ -49,7 +49,10 @@ export class Gpu {
       const adapter = await requestAdapter(), l = adapter.limits, has = f => adapter.features.has(f) ? 1 : 0;
       const slow = software(adapter.info) && backend !== "gpu";
       return { ok: !slow, software: slow, line: { status: "completed",
-        detail: `max_buffer=${l.maxBufferSize} max_binding=${l.maxStorageBufferBindingSize} bind_groups=${l.maxBindGroups} bindings_per_group=${l.maxBindingsPerBindGroup} f16=${has("shader-f16")} subgroups=${has("subgroups")} adapter="${adapter.info?.description || [adapter.info?.vendor, adapter.info?.architecture].filter(Boolean).join(" ") || "unnamed"}"${slow ? " a software adapter: the CPU kernels are faster and are used" : ""}` } };
+        detail: `max_buffer=${l.maxBufferSize} max_binding=${l.maxStorageBufferBindingSize} bind_groups=${l.maxBindGroups} bindings_per_group=${l.maxBindingsPerBindGroup}`
+            + ` f16=${has("shader-f16")} subgroups=${has("subgroups")}`
+            + ` adapter="${adapter.info?.description || [adapter.info?.vendor, adapter.info?.architecture].filter(Boolean).join(" ") || "unnamed"}"`
+            + `${slow ? " a software adapter: the CPU kernels are faster and are used" : ""}` } };
     } catch (e) { return { ok: false, line: { status: "failed", detail: `WebGPU: ${e.message}; the CPU does the work` } }; }
   }
 

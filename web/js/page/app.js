@@ -127,7 +127,8 @@ function loaded() {
   setText($("chip-backend"), m.backend === "gpu" ? "WEBGPU" : `CPU · ${m.level}`);
   $("chip-backend").classList.toggle("cpu", m.backend !== "gpu");
   setText($("chip-threads"), m.backend === "gpu" ? "" : `${m.n_threads} thread${m.n_threads > 1 ? "s" : ""}`);
-  if (m.backend !== "gpu") banner(`Running on the CPU: ${params.backend === "cpu" ? "as asked" : app.llm.software ? "the only WebGPU adapter here is software, which is slower" : "no WebGPU here"}. wasm SIMD kernels do the work; large models need a GPU.`, "cpu");
+  if (m.backend !== "gpu") banner(`Running on the CPU: ${params.backend === "cpu" ? "as asked" : app.llm.software ? "the only WebGPU adapter here is software, which is slower" : "no WebGPU here"}. `
+    + `wasm SIMD kernels do the work; large models need a GPU.`, "cpu");
   else banner("");
   state.backend = m.backend;
   for (const id of ["attn-layer", "attn-head"]) $(id).dispatchEvent(new Event("input"));
