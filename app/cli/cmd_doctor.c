@@ -57,8 +57,8 @@ static void show_webgpu(const char *given, int verbose)
     const ssize_t n = readlink("/proc/self/exe", beside, 480);
     beside[n > 0 ? n : 0] = 0;
     char *slash = strrchr(beside, '/');
-    if (slash) snprintf(slash, 120, "/../../node_modules/bun-webgpu-linux-x64/libwebgpu_dawn.so");
-    const char *const names[] = { given ? given : "node_modules/bun-webgpu-linux-x64/libwebgpu_dawn.so",
+    if (slash) snprintf(slash, 120, "/../../node_modules/bun-webgpu-linux-x64/libwebgpu_wrapper.so");
+    const char *const names[] = { given ? given : "node_modules/bun-webgpu-linux-x64/libwebgpu_wrapper.so",
                                   beside, "libwebgpu_dawn.so", "libwgpu_native.so", NULL };
     show_library("webgpu", names, "the GPU can't be used natively; ./run fetches it, or give --webgpu PATH", verbose);
     static const char *const vulkan[] = { "libvulkan.so.1", "libvulkan.so", NULL };

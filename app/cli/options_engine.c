@@ -45,7 +45,7 @@ void goss_engine_options_init(goss_engine_options *o)
         { "--gpu-mask", GOSS_OPT_STR, &c->gpu_mask, .arg = "LIST",
           .help = "GPU features to leave off, e.g. f16,subgroups" },
         { "--webgpu", GOSS_OPT_STR, &c->webgpu_path, .arg = "PATH", .help = "a webgpu.h library",
-          .env = "GOSS_WEBGPU" },
+          .env = "GOSSAMER_WEBGPU" },
         { "--telemetry", GOSS_OPT_STR, &o->telemetry, .arg = "FILE",
           .help = "write telemetry as JSON lines" },
         { 0 }
