@@ -4,15 +4,16 @@ figure fell under 0.85 of the old one's. Prints each figure's ratio, then "speed
 import json, statistics, subprocess, sys
 
 def figures(program, model):
-    cmd = [program, "bench", model, "--backend", "cpu", "--json", "--prefill", "256", "--depths", "0", "--sessions", "4", "--repeat", "1"]
+    cmd = [program, "bench", model, "--backend", "cpu", "--json", "--prefill", "256", "--depths", "0", "--sessions", "4",
+           "--max-tokens", "128", "--repeat", "5"]
     out = json.loads(subprocess.run(cmd, capture_output=True, text=True, check=True).stdout)
     return {f"{r['test']} {r['tokens']} x{r['sessions']}": r["tokens_per_s"] for r in out["results"]}
 
 def main():
     old, new, model = sys.argv[1:4]
     seen = {}
-    for _ in range(5):
-        for which, program in (("old", old), ("new", new)):
+    for i in range(5):   # who goes first changes each time
+        for which, program in (("old", old), ("new", new))[:: 1 if i % 2 else -1]:
             for name, v in figures(program, model).items(): seen.setdefault(name, {}).setdefault(which, []).append(v)
     passed = failed = 0
     for name, v in sorted(seen.items()):
