@@ -1,5 +1,5 @@
 /* gpu_state.h - the gpu backend's state, shared by its files: gpu_kernels.c (pipelines), gpu_build.c
- * (buffers, matrices, calls), gpu_tiles.c (calls for many rows),
+ * (buffers, matrices), gpu_few.c (calls for few rows), gpu_tiles.c (calls for many rows),
  * gpu_load.c (weights), gpu_step.c (recording a step), stage_gpu.c (the backend's table, submitting and polling). */
 #ifndef GOSS_GPU_STATE_H
 #define GOSS_GPU_STATE_H
@@ -111,6 +111,9 @@ typedef struct goss_gpu_state {
     char level[112];
 } goss_gpu_state;
 
+static inline uint32_t goss_gpu_bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
+static inline uint32_t goss_gpu_ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
 /* gpu_kernels.c: the number of a kernel with these defines, compiling it when it is new; negative: an error. */
 int goss_gpu_kernel(goss_gpu_state *s, const char *file, const char *bindings, const char *defines, goss_error *err);
 int goss_gpu_kernels_ready(goss_gpu_state *s, goss_error *err);
@@ -122,11 +125,13 @@ int goss_gpu_probe(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN, 0 */
 int goss_gpu_build(goss_gpu_state *s, goss_error *err);
 uint32_t goss_gpu_params(goss_gpu_state *s, const void *words, size_t n_bytes); /* offset of a parameter slot */
 
-/* For gpu_tiles.c: one kernel with its parameters and buffers (the parameter buffer comes by itself); the
- * defines of a layout. */
-int goss_gpu_plain_call(goss_gpu_state *s, goss_call *c, const char *file, const char *bindings,
-                        const char *defines, const void *params, size_t n_params, const int *buffers,
-                        goss_error *err);
+/* gpu_few.c: the calls of a layer, of the embedding, of the head with sampling; and for gpu_tiles.c: one kernel without
+ * batches with its parameters and buffers (the parameter buffer comes by itself), the defines of a layout. */
+int goss_gpu_few_layer(goss_gpu_state *s, int layer, goss_error *err);
+int goss_gpu_few_embed(goss_gpu_state *s, goss_error *err);
+int goss_gpu_few_head(goss_gpu_state *s, goss_error *err);
+int goss_gpu_plain(goss_gpu_state *s, goss_call *c, const char *file, const char *bindings, const char *defines,
+                   const void *params, size_t n_params, const int *buffers, goss_error *err);
 void goss_gpu_layout_defines(goss_buf *d, int layout);
 
 /* gpu_tiles.c: the stages of steps with more than GOSS_GPU_FEW rows, where they differ */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 static goss_gpu_state *of(goss_backend *b) { return (goss_gpu_state *)b; }
-static uint32_t bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
 
 /* ---- recording ----------------------------------------------------------------------------------------- */
 static uint32_t *room(goss_gpu_state *s, size_t n)
@@ -112,13 +111,13 @@ static uint32_t put_sampler(goss_gpu_state *s, uint32_t at, const goss_sampler *
     uint32_t *w = s->step_words + at;
     memset(w, 0, 16 * 4);
     if (!p) {
-        w[0] = w[1] = w[2] = bits(65536.0f);
+        w[0] = w[1] = w[2] = goss_gpu_bits(65536.0f);
         w[5] = 1;
         w[10] = 16384;
         w[11] = 0xffffffffu;
         return at + 16;
     }
-    w[0] = bits(p->scale); w[1] = bits(p->scale_pos); w[2] = bits(p->scale_neg);
+    w[0] = goss_gpu_bits(p->scale); w[1] = goss_gpu_bits(p->scale_pos); w[2] = goss_gpu_bits(p->scale_neg);
     w[3] = (uint32_t)p->presence; w[4] = (uint32_t)p->frequency; w[5] = (uint32_t)p->greedy; w[6] = (uint32_t)p->last_n;
     w[7] = (uint32_t)p->n_probs; w[8] = (uint32_t)p->n_bias; w[9] = p->top_k; w[10] = p->top_p14; w[11] = p->min_p_d;
     for (int i = 0; i < p->n_bias; i++) {

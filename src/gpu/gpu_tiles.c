@@ -13,9 +13,6 @@
 #define NONE GOSS_GPU_NONE
 enum { TILE = 64, GRID_X = 4096 };
 
-static uint32_t bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
-static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
 static uint32_t most_tiles(const goss_gpu_state *s, uint32_t rows)
 {
     const goss_hparams *hp = &s->base.model->hp;
@@ -37,9 +34,8 @@ static int tile_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, int
     c->n_blocks = packed ? m->n_units / 4 * n_times : 0;
     if (packed) {
         const uint32_t q[] = { m->n_units / 4, n_times, GRID_X };
-        r = goss_gpu_plain_call(s, &c->quantize, "quantize.wgsl", "urrww",
-                                m->layout == GOSS_LAYOUT_MX4 ? "MX4" : "", q, sizeof q,
-                                (const int[]){ s->step, x, s->xq, s->xq_scale }, err);
+        r = goss_gpu_plain(s, &c->quantize, "quantize.wgsl", "urrww", "", q, sizeof q,
+                           (const int[]){ s->step, x, s->xq, s->xq_scale }, err);
     }
     goss_buf_printf(&d, "%s %s", kind, packed ? "DOT4" : "");
     goss_gpu_layout_defines(&d, m->layout);
@@ -47,7 +43,7 @@ static int tile_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, int
     p[0] = m->n_units;
     p[1] = m->scale_words;
     if (!r)
-        r = goss_gpu_plain_call(
+        r = goss_gpu_plain(
             s, &c->product, "matmul.wgsl", "urrrrrrw", goss_buf_cstr(&d), p, 12 * sizeof *p,
             (const int[]){ info, w->q, w->s, small, packed ? s->xq : x, packed ? s->xq_scale : s->dummy, y },
             err);
@@ -74,7 +70,7 @@ static int expert_tiles(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_er
     const uint32_t list = 4 + 4 * most_tiles(s, (uint32_t)s->config.max_rows),
                    inverse = (uint32_t)hp->n_layer * e + (uint32_t)layer * e;
     const uint32_t g[] = { k, (uint32_t)l->n_slots, list, inverse };
-    int r = goss_gpu_plain_call(s, &l->t_group, "group.wgsl", "urrrw", "", g, sizeof g,
+    int r = goss_gpu_plain(s, &l->t_group, "group.wgsl", "urrrw", "", g, sizeof g,
                                 (const int[]){ s->step, s->route, s->slots, s->tiles }, err);
     for (int i = 0; i < l->up.n_pieces && !r; i++) {
         uint32_t p[12] = { [2] = 2 * n_ff,
@@ -84,8 +80,8 @@ static int expert_tiles(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_er
                            [7] = list,
                            [8] = l->up.piece[i].first / (2 * n_ff),
                            [9] = l->up.piece[i].n / (2 * n_ff),
-                           [10] = bits(hp->swiglu_alpha),
-                           [11] = bits(hp->swiglu_limit) };
+                           [10] = goss_gpu_bits(hp->swiglu_alpha),
+                           [11] = goss_gpu_bits(hp->swiglu_limit) };
         r = tile_call(s, &l->t_up[i], "EXPERT UP", 8, &l->up, i, s->xn, 1, p, s->tiles, l->small, s->h, err);
     }
     for (int i = 0; i < l->down.n_pieces && !r; i++) {
@@ -100,7 +96,7 @@ static int expert_tiles(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_er
     }
     const uint32_t ps[] = { n_embd, k };
     if (!r)
-        r = goss_gpu_plain_call(s, &l->t_sum, "moe_sum.wgsl", "urrw", "", ps, sizeof ps,
+        r = goss_gpu_plain(s, &l->t_sum, "moe_sum.wgsl", "urrw", "", ps, sizeof ps,
                                 (const int[]){ s->route, s->ysplit, s->x }, err);
     return r;
 }
@@ -118,7 +114,7 @@ static int layer_tiles(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_err
     const uint32_t p[] = { nq + 2 * nkv,           (uint32_t)hp->n_head,    (uint32_t)hp->n_head_kv, hd,
                            (uint32_t)hp->rope_dim, hp->rope_half ? 0u : 1u, (uint32_t)l->cls };
     if (!r)
-        r = goss_gpu_plain_call(s, &l->t_rows, "qkv_rows.wgsl", "urww", s->f16 ? "KVT=f16 HALF" : "KVT=f32",
+        r = goss_gpu_plain(s, &l->t_rows, "qkv_rows.wgsl", "urww", s->f16 ? "KVT=f16 HALF" : "KVT=f32",
                                 p, sizeof p, (const int[]){ s->step, s->qkv, l->kv }, err);
     if (!r) r = dense_call(s, &l->t_wo, "ADD", &l->wo, 0, n_embd, l->bo, s->att, l->small, s->x, err);
     if (r || hp->n_expert) return r ? r : expert_tiles(s, l, layer, err);
@@ -143,21 +139,21 @@ int goss_gpu_tiles_build(goss_gpu_state *s, goss_error *err)
 /* ---- recording ----------------------------------------------------------------------------------------- */
 static void quantize(goss_gpu_state *s, const goss_tile_call *c, uint32_t rows)
 {
-    const uint32_t groups = ceil_div(rows * c->n_blocks, 64);
+    const uint32_t groups = goss_gpu_ceil_div(rows * c->n_blocks, 64);
     if (c->n_blocks)
-        goss_gpu_record(s, &c->quantize, 0, 0, groups < GRID_X ? groups : GRID_X, ceil_div(groups, GRID_X),
+        goss_gpu_record(s, &c->quantize, 0, 0, groups < GRID_X ? groups : GRID_X, goss_gpu_ceil_div(groups, GRID_X),
                         1);
 }
 
 static void product(goss_gpu_state *s, const goss_tile_call *c, uint32_t tiles)
 {
-    goss_gpu_record(s, &c->product, 0, 0, ceil_div(c->n, c->nt), tiles, 1);
+    goss_gpu_record(s, &c->product, 0, 0, goss_gpu_ceil_div(c->n, c->nt), tiles, 1);
 }
 
 static void dense(goss_gpu_state *s, const goss_tile_call *c, uint32_t rows)
 {
     quantize(s, c, rows);
-    product(s, c, ceil_div(rows, TILE));
+    product(s, c, goss_gpu_ceil_div(rows, TILE));
 }
 
 void goss_gpu_tiles_qkv(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t rows)

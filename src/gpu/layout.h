@@ -2,8 +2,8 @@
  *
  * Matrices, (n_in -> n_out): a row is n_in weights, cut into units of 8 consecutive ones; n_units = n_in / 8.
  *   layout  quants (wq)                               scales (ws)                                  made from
- *   MX4     u32 a unit: nibble k = element 2k,        one E8M0 byte a 32, rows padded to words     MXFP4
- *           nibble k + 4 = element 2k + 1
+ *   MX4     u32 a unit: nibble 2k = element k,        one E8M0 byte a 32, rows padded to words     MXFP4
+ *           nibble 2k + 1 = element k + 4; -0 as +0
  *   Q8      2 u32 a unit: signed bytes in order       one half a 32, rows padded to words          Q8_0
  *   I8      2 u32 a unit: signed bytes in order       (scale, minimum) as two floats a 16:         all other
  *   quants, exactly

@@ -37,27 +37,17 @@ var<workgroup> ta: array<vec4<u32>, 192>;             // 64 rows of x: 2 vectors
 var<workgroup> tb: array<vec4<u32>, $TB>;             // 16 $NJ rows of W
 var<workgroup> fa: array<f32, 64>;
 var<workgroup> fb: array<f32, $NT>;
+#include packed.inc.wgsl
 #if MX4
-// Twice the magnitudes of eight nibbles at once (0 1 2 3 4 6 8 12 fit a nibble), then their signs. A
-// negative zero stays zero.
-fn magnitudes(w: vec4<u32>) -> vec4<u32> {
-    let m = w & vec4<u32>(0x77777777u);
-    let high = (w >> vec4<u32>(2u)) & vec4<u32>(0x11111111u);
-    let extra = m & (high * 3u);
-    return m + extra + (((extra >> vec4<u32>(1u)) & extra & vec4<u32>(0x11111111u)) << vec4<u32>(1u));
-}
-fn with_signs(t: vec4<u32>, s: vec4<u32>) -> vec4<u32> {
-    let sign = s & ((t + vec4<u32>(0x0f0f0f0fu)) >> vec4<u32>(4u)) & vec4<u32>(0x01010101u);
-    return (t ^ (sign * 255u)) + sign;
-}
 fn load_w(row: u32, block: u32, at: u32) {
     let u = row * p.n_units + block * 4u;
     let w = vec4<u32>(wq[u], wq[u + 1u], wq[u + 2u], wq[u + 3u]);
     let t = magnitudes(w);
-    tb[at * 3u] = with_signs(t & vec4<u32>(0x0f0f0f0fu), w >> vec4<u32>(3u));
-    tb[at * 3u + 1u] = with_signs((t >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu), w >> vec4<u32>(7u));
-    let e = (ws[row * p.scale_words + (block >> 2u)] >> ((block & 3u) * 8u)) & 255u;
-    fb[at] = bitcast<f32>(min(e, 254u) << 23u) * 0.5;
+    let a = with_signs(t, w >> vec4<u32>(3u));
+    let b = with_signs(t >> vec4<u32>(4u), w >> vec4<u32>(7u));
+    tb[at * 3u] = vec4<u32>(a.x, b.x, a.y, b.y);
+    tb[at * 3u + 1u] = vec4<u32>(a.z, b.z, a.w, b.w);
+    fb[at] = block_scale(row, block);
 }
 #endif
 #if Q8
@@ -65,7 +55,7 @@ fn load_w(row: u32, block: u32, at: u32) {
     let u = row * p.n_units + block * 4u;
     tb[at * 3u] = vec4<u32>(wq[u], wq[u + 1u]);
     tb[at * 3u + 1u] = vec4<u32>(wq[u + 2u], wq[u + 3u]);
-    fb[at] = halves(ws[row * p.scale_words + (block >> 1u)] >> ((block & 1u) * 16u)).x;
+    fb[at] = block_scale(row, block);
 }
 #endif
 #else

@@ -1,7 +1,6 @@
 // quantize - rows of floats to signed bytes with a scale for each 32: q = round(x * 127 / max|x|), scale =
 // max|x| / 127.
 // Blocks of zeros (and below 1e-30) become zero. A thread makes one block. Grid: (blocks of all rows, folded to 2-D).
-// Bytes lie in order (NATURAL), or as a word of MX4 gives them up: elements 0 4 1 5 | 2 6 3 7 of every eight (MX4).
 struct P { n_blocks: u32, times: u32, grid_x: u32 }   // n_blocks: a row; rows: times for each row of the step
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
@@ -12,13 +11,6 @@ struct P { n_blocks: u32, times: u32, grid_x: u32 }   // n_blocks: a row; rows: 
 fn bytes(v: vec4<f32>) -> u32 {
     let i = vec4<u32>(vec4<i32>(round(v))) & vec4<u32>(255u);
     return i.x | (i.y << 8u) | (i.z << 16u) | (i.w << 24u);
-}
-fn eight(a: vec4<f32>, b: vec4<f32>) -> vec2<u32> {
-#if MX4
-    return vec2<u32>(bytes(vec4<f32>(a.x, b.x, a.y, b.y)), bytes(vec4<f32>(a.z, b.z, a.w, b.w)));
-#else
-    return vec2<u32>(bytes(a), bytes(b));
-#endif
 }
 
 @compute @workgroup_size(64)
@@ -37,18 +29,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let m = max(max(max(abs(x0), abs(x1)), max(abs(x2), abs(x3))), max(max(abs(x4), abs(x5)), max(abs(x6), abs(x7))));
     let top = max(max(m.x, m.y), max(m.z, m.w));
     let inverse = select(0.0, 127.0 / top, top >= 1e-30);
-    let a = eight(x0 * inverse, x1 * inverse);
-    let b = eight(x2 * inverse, x3 * inverse);
-    let c = eight(x4 * inverse, x5 * inverse);
-    let d = eight(x6 * inverse, x7 * inverse);
-#if MX4
-    // Two words of each unit stand apart: first those of even nibbles, then those of odd ones (matmul.wgsl
-    // reads them so).
-    q[block * 2u] = vec4<u32>(a.x, b.x, c.x, d.x);
-    q[block * 2u + 1u] = vec4<u32>(a.y, b.y, c.y, d.y);
-#else
-    q[block * 2u] = vec4<u32>(a, b);
-    q[block * 2u + 1u] = vec4<u32>(c, d);
-#endif
+    q[block * 2u] = vec4<u32>(bytes(x0 * inverse), bytes(x1 * inverse), bytes(x2 * inverse), bytes(x3 * inverse));
+    q[block * 2u + 1u] = vec4<u32>(bytes(x4 * inverse), bytes(x5 * inverse), bytes(x6 * inverse), bytes(x7 * inverse));
     scale[block] = select(0.0, top / 127.0, top >= 1e-30);
 }

@@ -37,8 +37,12 @@ fn dst_row(local: u32) -> u32 {
 }
 
 #if MX4
-// A word of MX4 holds elements 8w .. 8w + 7 of its block: nibble k is element 2k, nibble k + 4 element 2k + 1.
-fn nibble(block: u32, e: u32) -> u32 { return (byte(block + 1u + (e & 15u)) >> ((e >> 4u) * 4u)) & 15u; }
+// A word of MX4 holds elements 8w .. 8w + 7 of its block: nibble 2k is element k, nibble 2k + 1 element k + 4. A negative
+// zero becomes zero, so that signs are applied to packed bytes without a carry.
+fn nibble(block: u32, e: u32) -> u32 {
+    let n = (byte(block + 1u + (e & 15u)) >> ((e >> 4u) * 4u)) & 15u;
+    return select(n, 0u, n == 8u);
+}
 fn convert(src: u32, row: u32, i: u32) {
     var scales = 0u;
     for (var k = 0u; k < 4u; k++) {
@@ -48,7 +52,7 @@ fn convert(src: u32, row: u32, i: u32) {
             scales |= byte(block) << (k * 8u);
             for (var w = 0u; w < 4u; w++) {
                 var v = 0u;
-                for (var j = 0u; j < 4u; j++) { v |= (nibble(block, 8u * w + 2u * j) << (4u * j)) | (nibble(block, 8u * w + 2u * j + 1u) << (4u * j + 16u)); }
+                for (var j = 0u; j < 4u; j++) { v |= (nibble(block, 8u * w + j) << (8u * j)) | (nibble(block, 8u * w + j + 4u) << (8u * j + 4u)); }
                 wq[row * p.n_units + b * 4u + w] = v;
             }
         }

@@ -30,15 +30,17 @@ fn unit(row: u32, u: u32) -> Unit {
     let e = (ws[row * p.scale_words + (u >> 4u)] >> (((u >> 2u) & 3u) * 8u)) & 255u;
     var r: Unit;
 #if HALF_OK
-    // A nibble's bits as a half are its value * 2^-14 (0.5 is subnormal there).
-    r.a = vec4<f32>(unpack2x16float(((w << 12u) & 0x80008000u) | ((w << 9u) & 0x0e000e00u)),
-                    unpack2x16float(((w << 8u) & 0x80008000u) | ((w << 5u) & 0x0e000e00u)));
-    r.b = vec4<f32>(unpack2x16float(((w << 4u) & 0x80008000u) | ((w << 1u) & 0x0e000e00u)),
-                    unpack2x16float((w & 0x80008000u) | ((w >> 3u) & 0x0e000e00u)));
+    // A nibble's bits as a half are its value * 2^-14 (0.5 is subnormal there). Elements 0 2 | 4 6 | 1 3 | 5 7.
+    let v0 = unpack2x16float(((w << 12u) & 0x80008000u) | ((w << 9u) & 0x0e000e00u));
+    let v1 = unpack2x16float(((w << 8u) & 0x80008000u) | ((w << 5u) & 0x0e000e00u));
+    let v2 = unpack2x16float(((w << 4u) & 0x80008000u) | ((w << 1u) & 0x0e000e00u));
+    let v3 = unpack2x16float((w & 0x80008000u) | ((w >> 3u) & 0x0e000e00u));
+    r.a = vec4<f32>(v0.x, v2.x, v0.y, v2.y);
+    r.b = vec4<f32>(v1.x, v3.x, v1.y, v3.y);
     r.s = bitcast<f32>(min(e + 14u, 254u) << 23u);
 #else
-    r.a = vec4<f32>(e2m1(w), e2m1(w >> 16u), e2m1(w >> 4u), e2m1(w >> 20u));
-    r.b = vec4<f32>(e2m1(w >> 8u), e2m1(w >> 24u), e2m1(w >> 12u), e2m1(w >> 28u));
+    r.a = vec4<f32>(e2m1(w), e2m1(w >> 8u), e2m1(w >> 16u), e2m1(w >> 24u));
+    r.b = vec4<f32>(e2m1(w >> 4u), e2m1(w >> 12u), e2m1(w >> 20u), e2m1(w >> 28u));
     r.s = bitcast<f32>(min(e, 254u) << 23u);
 #endif
     return r;

@@ -1,0 +1,279 @@
+/* gpu_few.c - the calls of steps with up to GOSS_GPU_FEW rows (decoding, and what every step needs: embedding, norms,
+ * attention, routing, the head and sampling): kernels, parameters, grids and groups. A row of such a step comes out the
+ * same in any batch. */
+#include "gpu_state.h"
+#include "../base/error.h"
+#include <string.h>
+
+#define NONE GOSS_GPU_NONE
+
+/* ---- calls --------------------------------------------------------------------------------------------- */
+static int make_group(goss_gpu_state *s, goss_call *c, const int *buffers, int n, goss_error *err)
+{
+    goss_gpu_binding b[GOSS_GPU_MAX_BINDINGS] = { { s->params, 0, 0 } };
+    for (int i = 0; i < n; i++) b[i + 1].buffer = buffers[i];
+    c->group = goss_gpu_group(s->gpu, s->kernels[c->kernel[0]].pipeline, b, n + 1);
+    goss_error why = { 0 };
+    if (c->group > 0) return 0;
+    goss_gpu_error(s->gpu, &why);
+    return goss_fail(err, c->group, -1, "the GPU refused the buffers of %s: %s",
+                     s->kernels[c->kernel[0]].name, why.text);
+}
+
+void goss_gpu_layout_defines(goss_buf *d, int layout)
+{
+    const goss_layout_info *l = goss_layout_get(layout);
+    goss_buf_printf(d, " %s WQ=%s WS=%s ", l->define, l->wq, l->ws);
+}
+
+int goss_gpu_plain(goss_gpu_state *s, goss_call *c, const char *file, const char *bindings, const char *defines,
+                 const void *params, size_t n_params, const int *buffers, goss_error *err)
+{
+    const int k = goss_gpu_kernel(s, file, bindings, defines, err);
+    if (k < 0) return k;
+    for (int i = 0; i < GOSS_BATCHES; i++) c->kernel[i] = k;
+    c->params = goss_gpu_params(s, params, n_params);
+    return make_group(s, c, buffers, (int)strlen(bindings) - 1, err);
+}
+
+/* matvec for 1, 4 and 16 rows at once. */
+static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, const goss_matrix *m, int piece,
+                  const uint32_t *params, size_t n_params, const int *buffers, goss_error *err)
+{
+    static const uint32_t batch[GOSS_BATCHES] = { 1, 4, 16 };
+    const int qkv = !strncmp(kind, "QKV", 3);
+    for (int i = 0; i < GOSS_BATCHES; i++) {
+        goss_buf d = GOSS_BUF(1024);
+        goss_buf_printf(&d, "%s", kind);
+        goss_gpu_layout_defines(&d, m->layout);
+        const uint32_t nr =
+            m->n_out < 32768 && !goss_gpu_get_limits(s->gpu)->is_cpu ? 2 : s->nr[i]; /* enough workgroups */
+        goss_buf_printf(&d, "B=%u NR=%u ", batch[i], nr);
+        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, batch[i] * nr);
+        c->grid[i] = goss_gpu_ceil_div(m->piece[piece].n, s->wg / s->lanes * nr);
+        c->kernel[i] = goss_gpu_kernel(s, "matvec.wgsl", qkv ? "urrrrrww" : "urrrrrw", goss_buf_cstr(&d), err);
+        goss_buf_free(&d);
+        if (c->kernel[i] < 0) return c->kernel[i];
+    }
+    c->params = goss_gpu_params(s, params, n_params);
+    c->times = 1;
+    c->bytes = m->piece[piece].n * (goss_layout_q_bytes(m->layout, m->n_in) + goss_layout_s_bytes(m->layout, m->n_in));
+    return make_group(s, c, buffers, qkv ? 7 : 6, err);
+}
+
+static int norm_call(goss_gpu_state *s, goss_call *c, uint32_t gain, int small, int list, goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    goss_buf d = GOSS_BUF(512);
+    goss_gpu_reduce_defines(s, &d, 256, 256, 1);
+    int r = 0;
+    for (int g = 0; g < (list ? s->n_groups_max : 1) && !r; g++) {
+        const uint32_t p[] = { (uint32_t)hp->n_embd, goss_gpu_bits(hp->rms_eps), gain, (uint32_t)list,
+                               (uint32_t)g * GOSS_GPU_FEW };
+        if (g) goss_gpu_params(s, p, sizeof p);
+        else
+            r = goss_gpu_plain(s, c, "norm.wgsl", "urrrw", goss_buf_cstr(&d), p, sizeof p,
+                      (const int[]){ s->step, small, s->x, s->xn }, err);
+    }
+    goss_buf_free(&d);
+    return r;
+}
+
+static int qkv_call(goss_gpu_state *s, goss_gpu_layer *l, int i, uint32_t first, goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    const goss_matrix *m = &l->qkv[i];
+    const uint32_t nq = (uint32_t)(hp->n_head * hp->head_dim), nkv = (uint32_t)(hp->n_head_kv * hp->head_dim);
+    const uint32_t p[] = { m->n_units,
+                           m->scale_words,
+                           first,
+                           m->n_out,
+                           nq + 2 * nkv,
+                           l->bqkv[i],
+                           0,
+                           (uint32_t)hp->n_head,
+                           (uint32_t)hp->n_head_kv,
+                           (uint32_t)hp->head_dim,
+                           (uint32_t)hp->rope_dim,
+                           hp->rope_half ? 0u : 1u,
+                           (uint32_t)l->cls };
+    return matvec(s, &l->c_qkv[i], s->f16 ? "QKV PAIRS KVT=f16 HALF" : "QKV PAIRS KVT=f32", m, 0, p, sizeof p,
+                  (const int[]){ s->step, m->piece[0].q, m->piece[0].s, l->small, s->xn, s->qkv, l->kv }, err);
+}
+
+static int attention_calls(goss_gpu_state *s, goss_gpu_layer *l, goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    const uint32_t heads = (uint32_t)(hp->n_head / hp->n_head_kv),
+                   stride = (uint32_t)((hp->n_head + 2 * hp->n_head_kv) * hp->head_dim);
+    const uint32_t window = l->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0;
+    goss_buf d = GOSS_BUF(512);
+    const uint32_t wg = heads > 2 ? 128 : 64, hd = (uint32_t)hp->head_dim;
+    goss_buf_printf(&d, "%s HEADS=%u HD=%u WG=%u HP=%u AP=%u", s->f16 ? "KVT=f16 HALF" : "KVT=f32", heads, hd,
+                    wg, goss_gpu_ceil_div(heads * 64, wg), goss_gpu_ceil_div(heads * hd / 4, wg));
+    const uint32_t pa[] = { (uint32_t)hp->n_head,   (uint32_t)hp->n_head_kv,
+                            (uint32_t)hp->head_dim, window,
+                            (uint32_t)l->cls,       stride,
+                            goss_gpu_bits(hp->attn_scale) };
+    int r = goss_gpu_plain(s, &l->c_attend, "attend.wgsl", "urrrww", goss_buf_cstr(&d), pa, sizeof pa,
+                  (const int[]){ s->step, s->qkv, l->kv, s->part, s->stat }, err);
+    goss_buf_free(&d);
+    const uint32_t pm[] = { (uint32_t)hp->n_head, (uint32_t)hp->head_dim, window, l->sinks };
+    if (!r)
+        r = goss_gpu_plain(s, &l->c_merge, "merge.wgsl", "urrrrw", "", pm, sizeof pm,
+                  (const int[]){ s->step, l->small, s->part, s->stat, s->att }, err);
+    const uint32_t po[] = { l->wo.n_units, l->wo.scale_words, 0, l->wo.n_out, (uint32_t)hp->n_embd, l->bo, 0 };
+    if (!r)
+        r = matvec(s, &l->c_wo, "ADD", &l->wo, 0, po, sizeof po,
+                   (const int[]){ s->step, l->wo.piece[0].q, l->wo.piece[0].s, l->small, s->att, s->x }, err);
+    return r;
+}
+
+static int expert_calls(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    const uint32_t n_embd = (uint32_t)hp->n_embd, n_ff = (uint32_t)hp->n_ff, k = (uint32_t)hp->n_expert_used,
+                   e = (uint32_t)hp->n_expert;
+    const uint32_t inverse = (uint32_t)(s->base.model->hp.n_layer) * e + (uint32_t)layer * e;
+    goss_buf d = GOSS_BUF(512);
+    const uint32_t most = goss_gpu_get_limits(s->gpu)->max_invocations,
+                   threads = most >= 1024 && !goss_gpu_get_limits(s->gpu)->is_cpu ? 1024 : 256;
+    const uint32_t groups = threads / s->lanes, each = goss_gpu_ceil_div(e, groups) > 4 ? 4 : goss_gpu_ceil_div(e, groups);
+    goss_buf_printf(&d, "EP=%u ", each);
+    goss_gpu_reduce_defines(s, &d, threads, s->lanes, each);
+    const uint32_t pr[] = { n_embd, goss_gpu_bits(hp->rms_eps), l->ffn_norm, l->router, l->router_b, e, k, (uint32_t)layer, 0 };
+    int r = goss_gpu_plain(s, &l->c_route, "route.wgsl", "urrrwww", goss_buf_cstr(&d), pr, sizeof pr,
+                  (const int[]){ l->small, s->x, s->slots, s->xn, s->rlogits, s->route }, err);
+    for (int i = 0; i < l->up.n_pieces && !r; i++) {
+        goss_buf_clear(&d);
+        goss_gpu_layout_defines(&d, l->up.layout);
+        goss_buf_printf(&d, "NR=%u ", s->nr[0]);
+        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, s->nr[0]);
+        const uint32_t p[] = { l->up.n_units,
+                               l->up.scale_words,
+                               n_ff,
+                               k,
+                               l->up.piece[i].first / (2 * n_ff),
+                               l->up.piece[i].n / (2 * n_ff),
+                               l->up_b,
+                               inverse,
+                               goss_gpu_bits(hp->swiglu_alpha),
+                               goss_gpu_bits(hp->swiglu_limit) };
+        r = goss_gpu_plain(s, &l->c_up[i], "moe_up.wgsl", "urrrrrwr", goss_buf_cstr(&d), p, sizeof p,
+                  (const int[]){ s->route, l->up.piece[i].q, l->up.piece[i].s, l->small, s->xn, s->h, s->slots }, err);
+        l->c_up[i].grid[0] = goss_gpu_ceil_div(2 * n_ff, s->wg / s->lanes * s->nr[0]);
+        l->c_up[i].bytes =
+            2 * n_ff *
+            (goss_layout_q_bytes(l->up.layout, n_embd) + goss_layout_s_bytes(l->up.layout, n_embd));
+    }
+    const int split = l->down.n_pieces > 1;
+    for (int i = 0; i < l->down.n_pieces && !r; i++) {
+        goss_buf_clear(&d);
+        goss_gpu_layout_defines(&d, l->down.layout);
+        goss_buf_printf(&d, "NR=%u %s", s->nr[0], split ? "SPLIT " : "");
+        goss_gpu_reduce_defines(s, &d, k * s->lanes, s->lanes, s->nr[0]);
+        const uint32_t p[] = { l->down.n_units,
+                               l->down.scale_words,
+                               n_embd,
+                               k,
+                               l->down.piece[i].first / n_embd,
+                               l->down.piece[i].n / n_embd,
+                               l->down_b,
+                               inverse };
+        r = goss_gpu_plain(s, &l->c_down[i], "moe_down.wgsl", "urrrrrwr", goss_buf_cstr(&d), p, sizeof p,
+                  (const int[]){ s->route, l->down.piece[i].q, l->down.piece[i].s, l->small, s->h,
+                                 split ? s->ysplit : s->x, s->slots },
+                  err);
+        l->c_down[i].grid[0] = goss_gpu_ceil_div(n_embd, s->nr[0]);
+        l->c_down[i].bytes =
+            k * (uint64_t)n_embd *
+            (goss_layout_q_bytes(l->down.layout, n_ff) + goss_layout_s_bytes(l->down.layout, n_ff));
+    }
+    goss_buf_free(&d);
+    const uint32_t ps[] = { n_embd, k };
+    if (!r && split)
+        r = goss_gpu_plain(s, &l->c_sum, "moe_sum.wgsl", "urrw", "", ps, sizeof ps,
+                  (const int[]){ s->route, s->ysplit, s->x }, err);
+    return r;
+}
+
+static int ffn_calls(goss_gpu_state *s, goss_gpu_layer *l, goss_error *err)
+{
+    const uint32_t n_embd = (uint32_t)s->base.model->hp.n_embd, n_ff = (uint32_t)s->base.model->hp.n_ff;
+    int r = norm_call(s, &l->c_ffn_norm, l->ffn_norm, l->small, 0, err);
+    const uint32_t pu[] = { l->up.n_units, l->up.scale_words, 0, l->up.n_out, n_ff, NONE, 0 };
+    if (!r)
+        r = matvec(s, &l->c_up[0], "PAIRS", &l->up, 0, pu, sizeof pu,
+                   (const int[]){ s->step, l->up.piece[0].q, l->up.piece[0].s, l->small, s->xn, s->h }, err);
+    const uint32_t pd[] = { l->down.n_units, l->down.scale_words, 0, l->down.n_out, n_embd, NONE, 0 };
+    if (!r)
+        r = matvec(s, &l->c_down[0], "ADD", &l->down, 0, pd, sizeof pd,
+                   (const int[]){ s->step, l->down.piece[0].q, l->down.piece[0].s, l->small, s->h, s->x },
+                   err);
+    return r;
+}
+
+int goss_gpu_few_layer(goss_gpu_state *s, int layer, goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    goss_gpu_layer *l = &s->layers[layer];
+    const uint32_t nq = (uint32_t)(hp->n_head * hp->head_dim), nkv = (uint32_t)(hp->n_head_kv * hp->head_dim);
+    const uint32_t first[3] = { 0, nq, nq + nkv };
+    int r = norm_call(s, &l->c_norm, l->attn_norm, l->small, 0, err);
+    for (int i = 0; i < l->n_qkv && !r; i++) r = qkv_call(s, l, i, first[i], err);
+    if (!r) r = attention_calls(s, l, err);
+    return r ? r : hp->n_expert ? expert_calls(s, l, layer, err) : ffn_calls(s, l, err);
+}
+
+int goss_gpu_few_embed(goss_gpu_state *s, goss_error *err)
+{
+    int r = 0;
+    for (int i = 0; i < s->tok.n_pieces && !r; i++) {
+        goss_buf d = GOSS_BUF(256);
+        goss_gpu_layout_defines(&d, s->tok.layout);
+        const uint32_t p[] = { s->tok.n_units, s->tok.scale_words, s->tok.piece[i].first, s->tok.piece[i].n,
+                               (uint32_t)s->config.max_kv + 1 };
+        r = goss_gpu_plain(s, &s->c_embed[i], "embed.wgsl", "urrrww", goss_buf_cstr(&d), p, sizeof p,
+                  (const int[]){ s->step, s->tok.piece[i].q, s->tok.piece[i].s, s->x, s->history }, err);
+        s->c_embed[i].grid[0] = goss_gpu_ceil_div(s->tok.n_units, 64);
+        goss_buf_free(&d);
+    }
+    return r;
+}
+
+/* Calls with a parameter slot for each group of 16 rows, one behind the other. */
+int goss_gpu_few_head(goss_gpu_state *s, goss_error *err)
+{
+    const goss_matrix *m = s->tied ? &s->tok : &s->out;
+    const uint32_t vocab = (uint32_t)s->base.model->hp.n_vocab, chunks = goss_gpu_ceil_div(vocab, GOSS_CHUNK_TOKENS),
+                   groups = (uint32_t)s->n_groups_max;
+    int r = norm_call(s, &s->c_head_norm, 0, s->out_small, 1, err);
+    for (int i = 0; i < m->n_pieces && !r; i++)
+        for (uint32_t g = 0; g < groups && !r; g++) {
+            const uint32_t p[] = { m->n_units, m->scale_words, m->piece[i].first,   m->piece[i].n,
+                                   vocab,      NONE,           GOSS_STEP_GROUPS + g };
+            if (g) goss_gpu_params(s, p, sizeof p);
+            else
+                r = matvec(
+                    s, &s->c_head[i], "STORE", m, i, p, sizeof p,
+                    (const int[]){ s->step, m->piece[i].q, m->piece[i].s, s->out_small, s->xn, s->logits },
+                    err);
+        }
+    for (uint32_t g = 0; g < groups && !r; g++) {
+        const uint32_t p[] = { vocab, (uint32_t)s->config.max_kv + 1, g * GOSS_GPU_FEW, chunks };
+        if (g) goss_gpu_params(s, p, sizeof p);
+        else
+            r = goss_gpu_plain(s, &s->c_scan, "sample_scan.wgsl", "urrrrww", "", p, sizeof p,
+                      (const int[]){ s->step, s->logits, s->history, s->mask_buf, s->xs, s->chunk }, err);
+    }
+    for (uint32_t g = 0; g < groups && !r; g++) {
+        const uint32_t p[] = { vocab, (uint32_t)s->config.max_kv + 1, g * GOSS_GPU_FEW, chunks };
+        if (g) goss_gpu_params(s, p, sizeof p);
+        else
+            r = goss_gpu_plain(s, &s->c_pick, "sample_pick.wgsl", "urrrrwww", "", p, sizeof p,
+                      (const int[]){ s->step, s->logits, s->xs, s->exp2, s->chunk, s->history, s->pick },
+                      err);
+    }
+    s->c_scan.grid[0] = chunks;
+    return r;
+}
