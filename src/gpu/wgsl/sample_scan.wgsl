@@ -14,9 +14,8 @@ struct P { n_vocab: u32, history_stride: u32, first: u32, chunks: u32 }
 #include step.inc.wgsl
 #include sample.inc.wgsl
 
-var<workgroup> counts: array<atomic<u32>, 1024>;
+var<workgroup> counts: array<atomic<u32>, 1024>;    // then the keys: one array, since WebGPU promises 16 KiB in all
 var<workgroup> biases: array<atomic<i32>, 1024>;
-var<workgroup> keys: array<u32, 1024>;
 var<workgroup> best_x: array<i32, 256>;
 var<workgroup> best_i: array<u32, 256>;
 var<workgroup> sum_m: array<f32, 256>;
@@ -66,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (x > bx) { bx = x; bi = first + i; }
         m = max(m, l);
         let bits = bitcast<u32>(l);
-        keys[i] = max(select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u), 1u);
+        atomicStore(&counts[i], max(select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u), 1u));
     }
     best_x[t] = bx; best_i[t] = bi; sum_m[t] = m;
     workgroupBarrier();
@@ -103,7 +102,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var k = 0u; k < sampler(row, 7u); k++) {    // the best left, the lowest token among equals, then it leaves
         var key = 0u;
         var at = 0u;
-        for (var i = t; i < n; i += 256u) { if (keys[i] > key) { key = keys[i]; at = i; } }
+        for (var i = t; i < n; i += 256u) {
+            let own = atomicLoad(&counts[i]);
+            if (own > key) { key = own; at = i; }
+        }
         workgroupBarrier();
         best_x[t] = bitcast<i32>(key ^ 0x80000000u); best_i[t] = at;
         workgroupBarrier();
@@ -114,7 +116,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (t == 0u) {
             chunk[out + 8u + 2u * k] = bitcast<u32>(best_x[0]) ^ 0x80000000u;
             chunk[out + 9u + 2u * k] = first + best_i[0];
-            keys[best_i[0]] = 0u;
+            atomicStore(&counts[best_i[0]], 0u);
         }
         workgroupBarrier();
     }
