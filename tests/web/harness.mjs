@@ -62,17 +62,17 @@ export async function open(context, url) {
 }
 
 export const ready = page => page.waitForSelector("body[data-ready='1']");
-export async function loaded(page) {
-  await page.waitForFunction(() => /READY|FAILED/.test(document.getElementById("progress-text").textContent), null, { timeout: 40000 });
+export async function loaded(page, timeout = 40000) {
+  await page.waitForFunction(() => /READY|FAILED/.test(document.getElementById("progress-text").textContent), null, { timeout });
   const error = await page.locator("#errors").innerText();
   if (!/READY/.test(await page.locator("#progress-text").innerText())) throw new Error(`loading failed: ${error}`);
 }
 export const errorText = async page => { await page.waitForSelector("#errors p", { timeout: 40000 }); return page.locator("#errors").innerText(); };
 
 /** Types a question and returns the final text of the finished answer. */
-export async function ask(page, question, chat = 0) {
+export async function ask(page, question, chat = 0, timeout = 60000) {
   const box = await put(page, question, chat);
-  return answerOf(page, box);
+  return answerOf(page, box, timeout);
 }
 /** The two halves of ask, for several chats at once: typing happens one after the other, as one person's would. */
 export async function put(page, question, chat) {
@@ -81,9 +81,9 @@ export async function put(page, question, chat) {
   await box.locator(".composer button").click();
   return box;
 }
-export async function answerOf(page, box) {
+export async function answerOf(page, box, timeout = 60000) {
   const turn = box.locator(".turn.assistant").last();
-  await turn.and(page.locator("[aria-busy=false]")).waitFor({ timeout: 60000 });
+  await turn.and(page.locator("[aria-busy=false]")).waitFor({ timeout });
   return (await turn.locator(".part.final").allInnerTexts()).join("\n").trim();
 }
 

@@ -95,6 +95,9 @@ export class Gpu {
   }
   #wake() { this.#hooks.wake(); }
 
+  /** A lost device fails what was asked of it before it says that it is lost: wait for that word, but not for long. */
+  #maybeLost() { return Promise.race([this.#device?.lost, new Promise(r => setTimeout(r, 250))]); }
+
   #drop() {
     const device = this.#device;
     this.#device = null;
@@ -224,7 +227,11 @@ export class Gpu {
       submit: (p, n) => this.#submit(new Uint32Array(wasm.memory.buffer, p >>> 0, n)),
       read: (id, offset, n) => {
         const r = this.#reads[id] = { state: 0, offset };
-        this.#pending(this.#buffers[id].mapAsync(GPUMapMode.READ, offset, n), () => { r.state = 1; }, e => { r.state = -1; this.#failure = e.message; });
+        this.#pending(this.#buffers[id].mapAsync(GPUMapMode.READ, offset, n), () => { r.state = 1; }, async e => {
+          await this.#maybeLost();
+          r.state = -1;
+          this.#failure = e.message;
+        });
       },
       read_poll: (id, p, n) => {
         const r = this.#reads[id];

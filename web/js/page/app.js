@@ -38,10 +38,14 @@ addEventListener("error", e => showError(`Page error: ${e.message}`));
 addEventListener("unhandledrejection", e => { e.preventDefault(); showError(`Page error: ${e.reason?.message ?? e.reason}`); });
 
 // ---- one frame ------------------------------------------------------------------------------------------------
-function frame() {
+/** Panels are drawn once a frame; 30 times a second where the CPU draws. */
+let lastFrame = 0;
+function frame(t) {
+  requestAnimationFrame(frame);
+  if (app.calm && t - lastFrame < 30) return;
+  lastFrame = t;
   for (const e of queue.take()) apply(state, e);
   if (state.dirty.size) { sliders(); progress(); draw(state); }
-  requestAnimationFrame(frame);
 }
 
 function sliders() {
@@ -105,7 +109,7 @@ async function load() {
   app.status = "loading";
   $("errors").replaceChildren();
   for (const name of ["load-rows", "infer-rows"]) resetPipe($(name));
-  state = freshState();
+  state = freshState(state);
   refresh();
   app.loading = new AbortController();
   try {
@@ -247,6 +251,8 @@ async function start() {
   app.llm.on("notice", text => note(text));
   app.llm.on("error", e => showError(e.message));
   $("chip-backend").classList.toggle("cpu", !app.llm.gpu);
+  app.calm = app.llm.software || !app.llm.gpu;
+  document.body.classList.toggle("calm", app.calm);
   setText($("chip-backend"), app.llm.gpu ? "WEBGPU" : "CPU · wasm SIMD");
   setText($("chip-threads"), app.llm.isolated ? "" : "1 thread");
   document.body.dataset.ready = "1";

@@ -36,9 +36,11 @@ export class Queue {
   get length() { return this.#items.length; }
 }
 
-export function freshState() {
+/** What the browser's probe said of its GPU outlives the state of one model. */
+export function freshState(before) {
+  const probe = before?.load.get("gpu_limits");
   return {
-    load: new Map(), infer: new Map(), config: {}, io: {}, memory: {}, limits: null, backend: "", tensors: [], tensorCount: 0,
+    load: new Map(probe ? [["gpu_limits", probe]] : []), infer: new Map(), config: {}, io: {}, memory: {}, limits: before?.limits ?? null, backend: "", tensors: [], tensorCount: 0,
     tokens: [], tokenCount: 0, rate: 0, topK: [], probs: [], entropies: [], attention: new Map(), activity: new Map(), router: new Map(),
     cache: new Map(), kernels: new Map(), experts: null, drafted: 0, accepted: 0, channel: "", facts: {}, log: [], logCount: 0, errors: [],
     dirty: new Set(["load", "infer", "io", "tokens", "topk", "attn", "layers", "router", "kv", "kernels", "stats", "log"]),
