@@ -90,6 +90,12 @@ void goss_srv_write_extra(goss_srv_job *job, goss_srv_lane *lane);
 void goss_srv_write_stats(goss_srv_job *job, goss_srv_lane *lane);                          /* the same at the end */
 /* a call's arguments as an object */
 void goss_srv_write_arguments(goss_buf *b, const goss_srv_item *item);
+/* OpenAI's chat and text completions: {...,"choices":[ and ],"usage":{...}} around the choices; the last chunks of a
+ * stream; the error in a stream */
+void goss_srv_write_choices(goss_srv_job *job);
+void goss_srv_write_choices_end(goss_srv_job *job);
+void goss_srv_write_done(goss_srv_job *job);
+void goss_srv_write_failed(goss_srv_job *job);
 void goss_srv_totals(const goss_srv_job *job, int *prompt, int *reused, int *generated, int *reasoning);
 static inline const goss_srv_record *goss_srv_records(const goss_srv_lane *l) {
     return (const goss_srv_record *)l->probs.data;

@@ -156,3 +156,46 @@ void goss_srv_totals(const goss_srv_job *job, int *prompt, int *reused, int *gen
         *reasoning += l->n_reasoning;
     }
 }
+
+/* ---- OpenAI's chat and text completions ------------------------------------------------------ */
+void goss_srv_write_choices(goss_srv_job *job) {
+    const char *object = job->req.api == GOSS_SRV_TEXT ? "text_completion"
+                         : job->req.stream             ? "chat.completion.chunk"
+                                                       : "chat.completion";
+    goss_buf_printf(&job->bytes, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", job->id, object,
+                    (long long)job->created);
+    goss_buf_json_string(&job->bytes, job->model, strlen(job->model));
+    goss_buf_str(&job->bytes, ",\"choices\":[");
+}
+
+static void write_usage(goss_srv_job *job) {
+    int prompt, reused, generated, reasoning;
+    goss_srv_totals(job, &prompt, &reused, &generated, &reasoning);
+    goss_buf_printf(&job->bytes,
+                    "],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d,"
+                    "\"prompt_tokens_details\":{\"cached_tokens\":%d},"
+                    "\"completion_tokens_details\":{\"reasoning_tokens\":%d}}",
+                    prompt, generated, prompt + generated, reused, reasoning);
+}
+
+void goss_srv_write_choices_end(goss_srv_job *job) {
+    write_usage(job);
+    goss_srv_write_stats(job, &job->lanes[0]);
+    goss_buf_str(&job->bytes, "}");
+}
+
+void goss_srv_write_done(goss_srv_job *job) {
+    if (job->req.include_usage) {
+        goss_buf_str(&job->bytes, "data: ");
+        goss_srv_write_choices(job);
+        write_usage(job);
+        goss_buf_str(&job->bytes, "}\n\n");
+    }
+    goss_buf_str(&job->bytes, "data: [DONE]\n\n");
+}
+
+void goss_srv_write_failed(goss_srv_job *job) {
+    goss_buf_str(&job->bytes, "data: ");
+    goss_srv_write_fail(&job->bytes, job->req.api, &job->fail);
+    goss_buf_str(&job->bytes, "\n\ndata: [DONE]\n\n");
+}

@@ -3,27 +3,14 @@
 #include <string.h>
 
 static void chunk_begin(goss_srv_job *job) {
-    goss_buf_printf(&job->bytes,
-                    "data: {\"id\":\"%s\",\"object\":\"chat.completion.chunk\",\"created\":%lld,\"model\":",
-                    job->id, (long long)job->created);
-    goss_buf_json_string(&job->bytes, job->model, strlen(job->model));
-    goss_buf_str(&job->bytes, ",\"choices\":[");
+    goss_buf_str(&job->bytes, "data: ");
+    goss_srv_write_choices(job);
 }
 static void chunk_end(goss_srv_job *job, goss_srv_lane *lane, int stats) {
     goss_buf_str(&job->bytes, "]");
     if (job->req.include_usage) goss_buf_str(&job->bytes, ",\"usage\":null");
     if (lane) (stats ? goss_srv_write_stats : goss_srv_write_extra)(job, lane);
     goss_buf_str(&job->bytes, "}\n\n");
-}
-
-static void write_usage(goss_srv_job *job) {
-    int prompt, reused, generated, reasoning;
-    goss_srv_totals(job, &prompt, &reused, &generated, &reasoning);
-    goss_buf_printf(&job->bytes,
-                    "\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d,\"prompt_tokens_"
-                    "details\":{\"cached_tokens\":%d},"
-                    "\"completion_tokens_details\":{\"reasoning_tokens\":%d}}",
-                    prompt, generated, prompt + generated, reused, reasoning);
 }
 
 static void begin(goss_srv_job *job) {
@@ -109,16 +96,6 @@ static void lane_end(goss_srv_job *job, goss_srv_lane *lane) {
     chunk_end(job, lane, 1);
 }
 
-static void end(goss_srv_job *job) {
-    if (job->req.include_usage) {
-        chunk_begin(job);
-        goss_buf_str(&job->bytes, "],");
-        write_usage(job);
-        goss_buf_str(&job->bytes, "}\n\n");
-    }
-    goss_buf_str(&job->bytes, "data: [DONE]\n\n");
-}
-
 /* The texts of one kind, joined by an empty line. */
 static int write_joined(goss_buf *b, const goss_srv_lane *lane, int kind) {
     goss_buf text = GOSS_BUF((size_t)1 << 28);
@@ -161,10 +138,7 @@ static void write_message(goss_srv_job *job, goss_srv_lane *lane) {
 
 static void whole(goss_srv_job *job) {
     goss_buf *b = &job->bytes;
-    goss_buf_printf(b, "{\"id\":\"%s\",\"object\":\"chat.completion\",\"created\":%lld,\"model\":", job->id,
-                    (long long)job->created);
-    goss_buf_json_string(b, job->model, strlen(job->model));
-    goss_buf_str(b, ",\"choices\":[");
+    goss_srv_write_choices(job);
     for (int i = 0; i < job->n_lanes; i++) {
         goss_srv_lane *lane = &job->lanes[i];
         goss_buf_printf(b, "%s{\"index\":%d,", i ? "," : "", i);
@@ -172,19 +146,10 @@ static void whole(goss_srv_job *job) {
         write_logprobs(job, lane, 0, lane->n_probs);
         goss_buf_printf(b, ",\"finish_reason\":\"%s\"}", goss_srv_finish(lane));
     }
-    goss_buf_str(b, "],");
-    write_usage(job);
-    goss_srv_write_stats(job, &job->lanes[0]);
-    goss_buf_str(b, "}");
-}
-
-static void failed(goss_srv_job *job) {
-    goss_buf_str(&job->bytes, "data: ");
-    goss_srv_write_fail(&job->bytes, job->req.api, &job->fail);
-    goss_buf_str(&job->bytes, "\n\ndata: [DONE]\n\n");
+    goss_srv_write_choices_end(job);
 }
 
 extern const goss_srv_writer goss_srv_write_chat;
 const goss_srv_writer goss_srv_write_chat = {
-    "text/event-stream", begin, open_item, delta, NULL, lane_end, end, whole, failed
+    "text/event-stream", begin, open_item, delta, NULL, lane_end, goss_srv_write_done, whole, goss_srv_write_failed
 };

@@ -3,14 +3,6 @@
 #include "job.h"
 #include <string.h>
 
-static void head(goss_srv_job *job) {
-    goss_buf_printf(&job->bytes,
-                    "{\"id\":\"%s\",\"object\":\"text_completion\",\"created\":%lld,\"model\":", job->id,
-                    (long long)job->created);
-    goss_buf_json_string(&job->bytes, job->model, strlen(job->model));
-    goss_buf_str(&job->bytes, ",\"choices\":[");
-}
-
 /* The bytes of the prompt as the model sees them, for echo. */
 static void write_prompt(goss_srv_job *job, int prompt, goss_buf *to) {
     const goss_srv_tokens *t = &job->prompts[prompt];
@@ -91,7 +83,7 @@ static void write_choice(goss_srv_job *job, goss_srv_lane *lane, const char *key
 static void chunk(goss_srv_job *job, goss_srv_lane *lane, const char *key, const char *text, size_t n,
                   const char *finish) {
     goss_buf_str(&job->bytes, "data: ");
-    head(job);
+    goss_srv_write_choices(job);
     write_choice(job, lane, key, text, n, finish);
     goss_buf_str(&job->bytes, "]");
     if (job->req.include_usage) goss_buf_str(&job->bytes, ",\"usage\":null");
@@ -116,29 +108,9 @@ static void lane_end(goss_srv_job *job, goss_srv_lane *lane) {
     chunk(job, lane, "text", "", 0, goss_srv_finish(lane));
 }
 
-static void write_usage(goss_srv_job *job) {
-    int prompt, reused, generated, reasoning;
-    goss_srv_totals(job, &prompt, &reused, &generated, &reasoning);
-    goss_buf_printf(&job->bytes,
-                    "\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d,\"prompt_tokens_"
-                    "details\":{\"cached_tokens\":%d}}",
-                    prompt, generated, prompt + generated, reused);
-}
-
-static void end(goss_srv_job *job) {
-    if (job->req.include_usage) {
-        goss_buf_str(&job->bytes, "data: ");
-        head(job);
-        goss_buf_str(&job->bytes, "],");
-        write_usage(job);
-        goss_buf_str(&job->bytes, "}\n\n");
-    }
-    goss_buf_str(&job->bytes, "data: [DONE]\n\n");
-}
-
 static void whole(goss_srv_job *job) {
     goss_buf *b = &job->bytes;
-    head(job);
+    goss_srv_write_choices(job);
     for (int i = 0; i < job->n_lanes; i++) {
         goss_srv_lane *lane = &job->lanes[i];
         goss_buf text = GOSS_BUF((size_t)1 << 28), thought = GOSS_BUF((size_t)1 << 28);
@@ -158,19 +130,10 @@ static void whole(goss_srv_job *job) {
         goss_buf_free(&text);
         goss_buf_free(&thought);
     }
-    goss_buf_str(b, "],");
-    write_usage(job);
-    goss_srv_write_stats(job, &job->lanes[0]);
-    goss_buf_str(b, "}");
-}
-
-static void failed(goss_srv_job *job) {
-    goss_buf_str(&job->bytes, "data: ");
-    goss_srv_write_fail(&job->bytes, job->req.api, &job->fail);
-    goss_buf_str(&job->bytes, "\n\ndata: [DONE]\n\n");
+    goss_srv_write_choices_end(job);
 }
 
 extern const goss_srv_writer goss_srv_write_text;
 const goss_srv_writer goss_srv_write_text = {
-    "text/event-stream", begin, NULL, delta, NULL, lane_end, end, whole, failed
+    "text/event-stream", begin, NULL, delta, NULL, lane_end, goss_srv_write_done, whole, goss_srv_write_failed
 };
