@@ -16,8 +16,8 @@ static histogram first_token;
 static uint64_t n_prompt, n_reused, n_generated, n_answers;
 static double last_speed;
 static goss_stats engine;
-static int loaded, waiting, running;
-static atomic_int connections;
+static int loaded;
+static atomic_int connections, waiting, running;
 static atomic_ullong rejected;
 
 static void observe(histogram *h, double seconds) {
@@ -49,13 +49,16 @@ void goss_srv_metrics_answer(int prompt, int reused, int generated, double first
     pthread_mutex_unlock(&lock);
 }
 
-void goss_srv_metrics_engine(const goss_stats *stats, int models, int jobs_waiting, int jobs_running) {
+void goss_srv_metrics_engine(const goss_stats *stats, int models) {
     pthread_mutex_lock(&lock);
     engine = *stats;
     loaded = models;
-    waiting = jobs_waiting;
-    running = jobs_running;
     pthread_mutex_unlock(&lock);
+}
+
+void goss_srv_metrics_jobs(int waits, int runs) {
+    atomic_fetch_add(&waiting, waits);
+    atomic_fetch_add(&running, runs);
 }
 
 void goss_srv_metrics_connections(int change) { atomic_fetch_add(&connections, change); }
@@ -103,8 +106,8 @@ void goss_srv_metrics_write(goss_buf *b) {
     one(b, "tokens_per_second", "gauge", "Decoding speed of the last answer.", last_speed);
     one(b, "queue_rejected_total", "counter", "Requests refused because the queue was full.",
         (double)atomic_load(&rejected));
-    one(b, "jobs_waiting", "gauge", "Requests that wait for a session.", waiting);
-    one(b, "jobs_running", "gauge", "Requests being answered.", running);
+    one(b, "jobs_waiting", "gauge", "Requests that wait for a session.", atomic_load(&waiting));
+    one(b, "jobs_running", "gauge", "Requests being answered.", atomic_load(&running));
     one(b, "connections", "gauge", "Connections open.", atomic_load(&connections));
     one(b, "models_loaded", "gauge", "Models in memory.", loaded);
     one(b, "steps_total", "counter", "Steps through the model.", (double)engine.n_steps);

@@ -6,7 +6,8 @@
 #include <gossamer.h>
 void goss_srv_metrics_request(const char *route, int status, double ms); /* route: static text */
 void goss_srv_metrics_answer(int prompt, int reused, int generated, double first_ms, double tokens_per_s);
-void goss_srv_metrics_engine(const goss_stats *stats, int loaded, int waiting, int running);
+void goss_srv_metrics_engine(const goss_stats *stats, int loaded);
+void goss_srv_metrics_jobs(int waiting, int running);                     /* changes of the two gauges */
 void goss_srv_metrics_connections(int change);
 void goss_srv_metrics_reject(void);                                       /* the queue was full */
 void goss_srv_metrics_write(goss_buf *b);

@@ -26,7 +26,7 @@ struct goss_srv_runner {
     /* the thread's */
     goss_srv_job *jobs;
     goss_srv_slots slots;
-    int n_running, busy, reload_default;
+    int busy, reload_default;
     int held;                    /* an earlier job waits for a model's slot: later ones must not take it */
     double stats_ms;
 };
@@ -43,6 +43,7 @@ int goss_srv_runner_submit(goss_srv_runner *r, goss_srv_job *job) {
         *r->inbox_end = job;
         r->inbox_end = &job->next;
         r->n_waiting++;
+        goss_srv_metrics_jobs(1, 0);
         pthread_cond_signal(&r->cond);
     }
     pthread_mutex_unlock(&r->lock);
@@ -129,6 +130,7 @@ static void leave_queue(goss_srv_runner *r) {
     pthread_mutex_lock(&r->lock);
     r->n_waiting--;
     pthread_mutex_unlock(&r->lock);
+    goss_srv_metrics_jobs(-1, 0);
 }
 
 static void close_lanes(goss_srv_job *job) {
@@ -140,8 +142,8 @@ static void close_lanes(goss_srv_job *job) {
     }
 }
 
-/* Takes the job out of everything and lets it go. */
-static void forget(goss_srv_runner *r, goss_srv_job *job) {
+/* Takes the job out of everything. What is counted is settled before the client sees the end. */
+static void take_out(goss_srv_runner *r, goss_srv_job *job) {
     goss_srv_job **at = &r->jobs;
     while (*at != job) at = &(*at)->next;
     *at = job->next;
@@ -150,24 +152,32 @@ static void forget(goss_srv_runner *r, goss_srv_job *job) {
         job->slot->n_jobs--;
         job->slot->used_ms = goss_os_now_ms();
     }
-    if (job->begun) r->n_running--;
+    if (job->begun) goss_srv_metrics_jobs(0, -1);
     else leave_queue(r);
+}
+
+/* The client is gone. */
+static void forget(goss_srv_runner *r, goss_srv_job *job) {
+    take_out(r, job);
+    goss_srv_job_drop(&job);
+}
+
+/* job->bytes are the last of a stream (status 0), or the whole answer. */
+static void end(goss_srv_runner *r, goss_srv_job *job, int status) {
+    take_out(r, job);
+    flush(job);
+    if (status) goss_srv_out_head(&job->out, status, "application/json", 0);
+    goss_srv_out_end(&job->out);
     goss_srv_job_drop(&job);
 }
 
 /* job->fail says why. */
 static void refuse(goss_srv_runner *r, goss_srv_job *job) {
+    int streaming = job->out.streaming;
     goss_buf_clear(&job->bytes);
-    if (job->out.streaming) {
-        job->writer->failed(job);
-        flush(job);
-    } else {
-        goss_srv_write_fail(&job->bytes, job->req.api, &job->fail);
-        flush(job);
-        goss_srv_out_head(&job->out, job->fail.status, "application/json", 0);
-    }
-    goss_srv_out_end(&job->out);
-    forget(r, job);
+    if (streaming) job->writer->failed(job);
+    else goss_srv_write_fail(&job->bytes, job->req.api, &job->fail);
+    end(r, job, streaming ? 0 : job->fail.status);
 }
 
 /* Many clients leave reasoning out when they send a call's result, but the model wants to see why it called: it is kept
@@ -198,19 +208,11 @@ static void finish(goss_srv_runner *r, goss_srv_job *job) {
     remember_calls(job);
     if (job->req.stream) {
         if (job->writer->end) job->writer->end(job);
-        flush(job);
-    } else {
-        job->writer->whole(job);
-        if (job->bytes.failed) {
-            goss_srv_refuse(&job->fail, 500, "out_of_memory", "", -1, "the answer is too large");
-            refuse(r, job);
-            return;
-        }
-        flush(job);
-        goss_srv_out_head(&job->out, 200, "application/json", 0);
-    }
-    goss_srv_out_end(&job->out);
-    forget(r, job);
+    } else job->writer->whole(job);
+    if (job->bytes.failed && !job->req.stream) {
+        goss_srv_refuse(&job->fail, 500, "out_of_memory", "", -1, "the answer is too large");
+        refuse(r, job);
+    } else end(r, job, job->req.stream ? 0 : 200);
 }
 
 /* Finds the model and has it loaded. 1: it is; 0: not yet; -1: refused. */
@@ -249,7 +251,7 @@ static int place(goss_srv_runner *r, goss_srv_job *job) {
 
 static void begin(goss_srv_runner *r, goss_srv_job *job) {
     job->begun = 1;
-    r->n_running++;
+    goss_srv_metrics_jobs(0, 1);
     leave_queue(r);
     if (!job->req.stream) return;
     goss_srv_out_head(&job->out, 200, job->writer->stream_type, 1);
@@ -265,7 +267,7 @@ static void advance(goss_srv_runner *r, goss_srv_job *job) {
         if (placed <= 0) return;
         int rc = goss_srv_start_job(job, r->c);
         if (rc < 0) { refuse(r, job); return; }
-        if (rc > 0) { forget(r, job); return; }
+        if (rc > 0) { end(r, job, 200); return; }
     }
     for (int i = job->n_started; i < job->n_lanes && job->slot->n_lanes < r->c->max_sessions; i++) {
         if (goss_srv_start_lane(&job->lanes[i], r->c)) { refuse(r, job); return; }
@@ -330,8 +332,7 @@ static void poll_engines(goss_srv_runner *r) {
 
 static void count_stats(goss_srv_runner *r) {
     goss_stats sum = { 0 }, one;
-    int loaded = 0, jobs = 0;
-    for (goss_srv_job *job = r->jobs; job; job = job->next) jobs++;
+    int loaded = 0;
     for (int i = 0; i < r->slots.n; i++) {
         if (!r->slots.slot[i].ready) continue;
         goss_engine_stats(r->slots.slot[i].engine, &one);
@@ -346,7 +347,7 @@ static void count_stats(goss_srv_runner *r) {
         sum.expert_misses += one.expert_misses;
     }
     r->stats_ms = goss_os_now_ms();
-    goss_srv_metrics_engine(&sum, loaded, jobs - r->n_running, r->n_running);
+    goss_srv_metrics_engine(&sum, loaded);
 }
 
 /* Engines report what somebody wants to hear, no more. */

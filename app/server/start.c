@@ -87,12 +87,6 @@ static int render(goss_srv_job *job) {
 }
 
 /* ---- answers without generation -------------------------------------------------------------- */
-static void answer(goss_srv_job *job) {
-    goss_srv_out_write(&job->out, job->bytes.data, job->bytes.len);
-    goss_srv_out_head(&job->out, 200, "application/json", 0);
-    goss_srv_out_end(&job->out);
-}
-
 static int tokenize(goss_srv_job *job) {
     goss_buf *b = &job->bytes;
     unsigned flags = (job->req.special ? GOSS_TOKENIZE_SPECIAL : 0u) | (job->req.bos ? GOSS_TOKENIZE_BOS : 0u);
@@ -140,11 +134,9 @@ int goss_srv_start_job(goss_srv_job *job, const goss_srv_config *c) {
     goss_srv_request *r = &job->req;
     job->engine = job->slot->engine;
     if (r->api >= GOSS_SRV_COUNT) {
-        int rc = r->api == GOSS_SRV_COUNT      ? count(job)
-                 : r->api == GOSS_SRV_TOKENIZE ? tokenize(job)
-                                               : detokenize(job);
-        if (rc > 0) answer(job);
-        return rc;
+        return r->api == GOSS_SRV_COUNT      ? count(job)
+               : r->api == GOSS_SRV_TOKENIZE ? tokenize(job)
+                                             : detokenize(job);
     }
     if (render(job)) return -1;
     goss_srv_id(job->id, sizeof job->id, prefixes[r->api]);

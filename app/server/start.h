@@ -3,8 +3,7 @@
 #define GOSS_SERVER_START_H
 #include "slots.h"
 /* The job's slot is ready: renders its prompts and sets up its lanes, or answers at once (tokenize, detokenize,
- * count). 0: lanes wait;
- * 1: answered; -1: job->fail is filled. */
+ * count). 0: lanes wait; 1: job->bytes are the answer; -1: job->fail is filled. */
 int goss_srv_start_job(goss_srv_job *job, const goss_srv_config *c);
 /* Gives a waiting lane a session. 0, or -1 with job->fail filled. */
 int goss_srv_start_lane(goss_srv_lane *lane, const goss_srv_config *c);
