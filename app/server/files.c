@@ -86,8 +86,9 @@ static struct MHD_Response *make(const page_file *p, const goss_buf *b, int t, i
     return r;
 }
 
-/* What makes a page "cross-origin isolated", so that it may use threads. */
+/* What makes a page "cross-origin isolated", so that it may use threads; and who serves it, so that it offers our demo. */
 void goss_srv_files_headers(struct MHD_Response *r) {
+    MHD_add_response_header(r, "Server-Timing", "gossamer");
     MHD_add_response_header(r, "Cross-Origin-Opener-Policy", "same-origin");
     MHD_add_response_header(r, "Cross-Origin-Embedder-Policy", "require-corp");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
@@ -183,6 +184,7 @@ int goss_srv_files_page(goss_srv_files *f, struct MHD_Connection *conn, const ch
     const char *accepts = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Accept-Encoding");
     const char *known = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "If-None-Match");
     if (!strcmp(path, "/") || !strcmp(path, "/gptoss") || !strcmp(path, "/gptoss/")) path = "/index.html";
+    if (!strcmp(path, "/check")) path = "/check.html";
     for (int i = 0; i < f->n_pages; i++) {
         const page_file *p = &f->pages[i];
         if (strcmp(p->url, path)) continue;
