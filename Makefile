@@ -37,8 +37,8 @@ lib: $(V)/libgossamer.a
 $(V)/libgossamer.a: $(LIB_O) $(V)/gen/wgsl.o ; @rm -f $@; $(AR) rcs $@ $^
 $(V)/libgossamer.so: $(LIB_O) $(V)/gen/wgsl.o ; $(CC) $(CFLAGS_ALL) -shared -Wl,$(if $(filter macos,$(SYS)),-install_name$(comma)libgossamer.so.0,-soname$(comma)libgossamer.so.0) -o $@ $^ $(LIBS)
 $(V)/gossamer: $(APP_O) $(V)/libgossamer.a ; $(CC) $(CFLAGS_ALL) -o $@ $^ -lcurl -lmicrohttpd -lz $(LIBS)
-# Sanitized kernels are not optimised: gcc 12 needs more than four minutes for kern_c.c with -O2 and both sanitizers, 16 s with -O0.
-san_kern = $(if $(SAN),$(if $(filter src/cpu/kern_%,$(1)),-O0))
+# Kernels under UndefinedBehaviorSanitizer are not optimised: gcc 12 needs more than four minutes for kern_c.c with -O2, 16 s with -O0.
+san_kern = $(if $(findstring undefined,$(SAN)),$(if $(filter src/cpu/kern_%,$(1)),-O0))
 $(V)/%.o: %.c Makefile ; @mkdir -p $(@D); $(CC) $(CFLAGS_ALL) $(call isa,$<) $(call san_kern,$<) -MMD -MP -c -o $@ $<
 
 # ---- generated: WGSL files as C arrays ----------------------------------------------------------------------------------
