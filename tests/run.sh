@@ -15,6 +15,9 @@ if [ "$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)" -l
 fi
 if [ -z "${CHROMIUM:-}" ] && [ -x /usr/bin/chromium ]; then CHROMIUM=/usr/bin/chromium; fi
 export CHROMIUM="${CHROMIUM:-}"
+# GPU tests run on the software adapter that Debian's chromium carries, where there is no real one.
+icd=/usr/lib/chromium/vk_swiftshader_icd.json
+if [ -z "${VK_ICD_FILENAMES:-}" ] && [ -f $icd ] && [ ! -e /dev/dri ] && [ ! -e /dev/nvidia0 ]; then export VK_ICD_FILENAMES=$icd; fi
 
 kind_of() { sed -n '2s/^# \([a-z]*\):.*/\1/p' "$1"; }
 name_of() { basename "$1" .sh | sed 's/^[0-9]*-//'; }

@@ -1,9 +1,10 @@
 /* check_main.c - gossamer-check, natively: arguments, crash recovery, guard pages, printing.
  *
- * usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list]
+ * usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list] [--gpu [--full] [--gpu-mask LIST]]
  * With no arguments: every level that the machine has, then the mutants. Exit 0: all passed; 1: something
  * failed; 2: usage. */
 #include "check.h"
+#include "native_gpu.h"
 #include "../../src/base/os.h"
 #include <setjmp.h>
 #include <signal.h>
@@ -126,13 +127,16 @@ static int run_mutants(check *c, const goss_kern *ref)
     return missed;
 }
 
-typedef struct options { const char *level, *test; int bench; uint64_t seed; } options;
+typedef struct options { const char *level, *test, *gpu_mask; int bench, gpu, full; uint64_t seed; } options;
 
 static int parse(options *o, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         const char *v = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(argv[i], "--bench")) o->bench = 1;
+        else if (!strcmp(argv[i], "--gpu")) o->gpu = 1;
+        else if (!strcmp(argv[i], "--full")) o->full = 1;
+        else if (v && !strcmp(argv[i], "--gpu-mask")) o->gpu_mask = argv[++i];
         else if (!strcmp(argv[i], "--list")) {
             for (const check_test *t = check_tests; t->name; t++) printf("%s\n", t->name);
             exit(0);
@@ -140,7 +144,8 @@ static int parse(options *o, int argc, char **argv)
         else if (v && !strcmp(argv[i], "--test")) o->test = argv[++i];
         else if (v && !strcmp(argv[i], "--seed")) { o->seed = strtoull(v, NULL, 0); i++; }
         else {
-            fprintf(stderr, "usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list]\n");
+            fprintf(stderr, "usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list]\n"
+                            "       gossamer-check --gpu [--full] [--level default|adapter] [--test NAME] [--seed N] [--gpu-mask LIST]\n");
             return 2;
         }
     }
@@ -186,5 +191,9 @@ int main(int argc, char **argv)
     c.seed = o.seed;
     printf("gossamer-check --seed %llu\n", (unsigned long long)o.seed);
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (o.gpu) {
+        const check_gpu_options g = { o.level, o.test, o.gpu_mask, o.full, o.seed };
+        return check_gpu_main(&g);
+    }
     return run_all(&o, &c, &ref);
 }

@@ -1,0 +1,178 @@
+/* attend_gpu.c - attention: attend (a chunk of keys at a time) and merge (chunks and the sink). */
+#include "tests_gpu.h"
+#include "../../src/base/fmt.h"
+#include "../../src/format/quant.h"
+#include <math.h>
+#include <string.h>
+
+static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+static uint32_t bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
+
+typedef struct setting { uint32_t heads, kv, hd, window, pos, rows, chunks; } setting;
+/* Depths on the edges of pages and windows, and past 4,096; the demo's heads and the real models'. */
+static const setting settings[] = {
+    { 4, 2, 16, 0, 0, 1, 64 }, { 4, 2, 16, 0, 63, 2, 64 }, { 4, 2, 32, 48, 64, 3, 64 }, { 3, 1, 8, 128, 127, 2, 64 },
+    { 2, 2, 64, 0, 700, 1, 64 }, { 8, 1, 64, 128, 300, 2, 64 }, { 12, 2, 24, 16, 15, 20, 1 }, { 4, 2, 32, 0, 100, 17, 1 },
+    { 64, 8, 64, 128, 4200, 1, 64 }, { 64, 8, 64, 0, 4200, 1, 64 }, { 64, 8, 64, 0, 130, 20, 1 }, { 2, 1, 256, 0, 70, 1, 64 } };
+enum { N_SETTINGS = sizeof settings / sizeof *settings };
+_Static_assert(GC_ATTEND_CASES == 2 * N_SETTINGS, "tests_gpu.h counts them");
+
+typedef struct view { uint32_t first_key, first_page, n_pages, per, chunks; } view;
+
+/* What a row sees, and how its pages fall into chunks. */
+static view view_of(const setting *s, uint32_t row)
+{
+    const uint32_t pos = s->pos + row;
+    view v = { .first_key = s->window && pos + 1 > s->window ? pos + 1 - s->window : 0 };
+    v.first_page = v.first_key / 64;
+    v.n_pages = pos / 64 - v.first_page + 1;
+    v.per = ceil_div(v.n_pages, s->chunks);
+    v.chunks = ceil_div(v.n_pages, v.per);
+    return v;
+}
+
+static double kv_value(const void *pool, int half, size_t at)
+{
+    if (half) return (double)goss_f16_to_f32(((const uint16_t *)pool)[at]);
+    return (double)((const float *)pool)[at];
+}
+
+/* Random pages; what a row must not see is NaN. */
+static void *make_pool(gc *g, const setting *s, const gc_step *st, int half, uint32_t n_pages, size_t *n_bytes)
+{
+    const size_t n = (size_t)n_pages * s->kv * 128 * s->hd;
+    *n_bytes = n * (half ? 2 : 4);
+    uint8_t *pool = gc_alloc(g, *n_bytes);
+    if (!pool) return NULL;
+    memset(pool, 0xff, *n_bytes);
+    const uint32_t last = s->pos + s->rows - 1, first = view_of(s, 0).first_key;
+    for (uint32_t key = first; key <= last; key++)
+        for (uint32_t h = 0; h < s->kv; h++)
+            for (uint32_t d = 0; d < 2 * s->hd; d++) {
+                const size_t at = gc_kv_at(gc_step_page(st, 0, key / 64), s->kv, h, d >= s->hd, s->hd, key % 64, d % s->hd);
+                const float f = gc_randf(g);
+                const uint16_t h16 = goss_f32_to_f16(f);
+                if (half) memcpy(pool + 2 * at, &h16, 2);
+                else memcpy(pool + 4 * at, &f, 4);
+            }
+    return pool;
+}
+
+/* One head of one row over one chunk. The kernel's own maximum differs from the true one by rounding: that scales
+ * its sums, so the bounds hold it (delta). */
+static void want_chunk(const setting *s, const gc_step *st, const float *q, const void *pool, int half, uint32_t row, uint32_t head,
+                       uint32_t chunk, double scale, gc_buffer *part, gc_buffer *stat, double *e)
+{
+    const view v = view_of(s, row);
+    const uint32_t pos = s->pos + row, begin = (v.first_page + chunk * v.per) * 64, end = begin + v.per * 64 < pos + 1 ? begin + v.per * 64 : pos + 1,
+                   from = begin > v.first_key ? begin : v.first_key, kvh = head / (s->heads / s->kv);
+    const size_t out = ((size_t)row * s->chunks + chunk) * s->heads + head;
+    const float *qh = q + (size_t)row * (s->heads + 2 * s->kv) * s->hd + head * s->hd;
+    double top = -1e300, delta = 0, sum = 0, spread = 0;
+    for (uint32_t key = from; key < end; key++) {
+        double dot = 0, mag = 0;
+        for (uint32_t d = 0; d < s->hd; d++) {
+            const double t = scale * (double)qh[d] * kv_value(pool, half, gc_kv_at(gc_step_page(st, row, key / 64), s->kv, kvh, 0, s->hd, key % 64, d));
+            dot += t;
+            mag += fabs(t);
+        }
+        e[key - from] = dot;
+        top = fmax(top, dot);
+        delta = fmax(delta, gc_sum_bound(mag, s->hd));
+    }
+    for (uint32_t key = from; key < end; key++) {
+        const double x = top - e[key - from];
+        e[key - from] = exp(-x);
+        sum += e[key - from];
+        spread += e[key - from] * x;
+    }
+    const double n = end - from, relative = 2 * delta + GC_U * (16 + 2 * sqrt(n) + v.n_pages) + 4 * GC_U * spread / sum;
+    gc_put(stat, out * 2, top, delta);
+    gc_put(stat, out * 2 + 1, sum, 2 * relative * sum);
+    for (uint32_t d = 0; d < s->hd; d++) {
+        double a = 0, all = 0;
+        for (uint32_t key = from; key < end; key++) {
+            const double t = e[key - from] * kv_value(pool, half, gc_kv_at(gc_step_page(st, row, key / 64), s->kv, kvh, 1, s->hd, key % 64, d));
+            a += t;
+            all += fabs(t);
+        }
+        gc_put(part, out * s->hd + d, a, 2 * relative * all + 8 * GC_U * all + 1e-36);
+    }
+}
+
+int gc_make_attend(gc *g, gc_case *c, int i)
+{
+    const setting *s = &settings[i / 2];
+    const int half = i & 1;
+    if (half && !(g->limits->features & GOSS_GPU_F16)) return 1;
+    const uint32_t per_kv = s->heads / s->kv, wg = per_kv > 2 ? 128 : 64, last = s->pos + s->rows - 1, n_pages = last / 64 + 1, stride = (s->heads + 2 * s->kv) * s->hd;
+    const float scale = 1 / sqrtf((float)s->hd);
+    const gc_step st = gc_step_make(g, s->rows, s->pos, 8, s->chunks, n_pages);
+    size_t n_pool;
+    const void *pool = make_pool(g, s, &st, half, n_pages, &n_pool);
+    const float *q = gc_floats(g, (size_t)s->rows * stride, 4);
+    uint32_t most = 1;
+    for (uint32_t r = 0; r < s->rows; r++) if (view_of(s, r).chunks > most) most = view_of(s, r).chunks;
+    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale) };
+    gc_begin(c, "attend.wgsl", s->kv, most, s->rows);
+    goss_buf_printf(&c->defines, "%s HEADS=%u HD=%u WG=%u HP=%u AP=%u", half ? "KVT=f16 HALF" : "KVT=f32", per_kv, s->hd, wg,
+                    ceil_div(per_kv * 64, wg), ceil_div(per_kv * s->hd / 4, wg));
+    goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos, s->heads, s->kv, s->hd, s->window);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, st.w, st.n_words * 4);
+    gc_in(c, q, (size_t)s->rows * stride * 4);
+    gc_in(c, pool, n_pool);
+    const size_t parts = (size_t)s->rows * s->chunks * s->heads;
+    gc_buffer *part = gc_out(g, c, GC_FLOAT, parts * s->hd), *stat = gc_out(g, c, GC_FLOAT, parts * 2);
+    double *e = gc_alloc(g, ((size_t)last + 1) * sizeof *e);
+    for (uint32_t r = 0; r < s->rows && !g->broken; r++)
+        for (uint32_t h = 0; h < s->heads; h++)
+            for (uint32_t k = 0; k < view_of(s, r).chunks; k++)
+                want_chunk(s, &st, q, pool, half, r, h, k, (double)scale, part, stat, e);
+    return 0;
+}
+
+int gc_make_merge(gc *g, gc_case *c, int i)
+{
+    const setting *s = &settings[i / 2];
+    const uint32_t sinks = i & 1 ? 6 : GOSS_GPU_NONE, n_pages = (s->pos + s->rows - 1) / 64 + 1;
+    const gc_step st = gc_step_make(g, s->rows, s->pos, 8, s->chunks, n_pages);
+    const size_t parts = (size_t)s->rows * s->chunks * s->heads;
+    const float *small = gc_floats(g, s->heads + 6, 4), *part = gc_floats(g, parts * s->hd, 3);
+    float *stat = gc_floats(g, parts * 2, 5);
+    if (g->broken) return 0;
+    for (size_t k = 0; k < parts; k++) stat[2 * k + 1] = 1 + fabsf(stat[2 * k + 1]);
+    const uint32_t p[] = { s->heads, s->hd, s->window, sinks };
+    gc_begin(c, "merge.wgsl", s->heads, s->rows, 1);
+    goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u heads of %u, window %u", s->rows, s->pos, s->heads, s->hd, s->window);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, st.w, st.n_words * 4);
+    gc_in(c, small, (s->heads + 6) * 4);
+    gc_in(c, part, parts * s->hd * 4);
+    gc_in(c, stat, parts * 8);
+    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)s->rows * s->heads * s->hd);
+    for (uint32_t r = 0; r < s->rows; r++)
+        for (uint32_t h = 0; h < s->heads; h++) {
+            const uint32_t chunks = view_of(s, r).chunks;
+            const double sink = sinks == GOSS_GPU_NONE ? -3e38 : (double)small[sinks + h];
+            double top = sink, total, farthest = 0;
+            const size_t at = (size_t)r * s->chunks * s->heads + h;
+            for (uint32_t k = 0; k < chunks; k++) top = fmax(top, (double)stat[(at + k * s->heads) * 2]);
+            total = sinks == GOSS_GPU_NONE ? 0 : exp(sink - top);
+            for (uint32_t k = 0; k < chunks; k++) {
+                const double x = top - (double)stat[(at + k * s->heads) * 2];
+                total += (double)stat[(at + k * s->heads) * 2 + 1] * exp(-x);
+                farthest = fmax(farthest, x);
+            }
+            for (uint32_t d = 0; d < s->hd; d++) {
+                double sum = 0, all = 0;
+                for (uint32_t k = 0; k < chunks; k++) {
+                    const double t = (double)part[(at + k * s->heads) * s->hd + d] * exp((double)stat[(at + k * s->heads) * 2] - top);
+                    sum += t;
+                    all += fabs(t);
+                }
+                gc_put(y, ((size_t)r * s->heads + h) * s->hd + d, sum / total, GC_U * 2 * (16 + 4 * farthest + 2 * sqrt(chunks)) * all / total + 1e-36);
+            }
+        }
+    return 0;
+}

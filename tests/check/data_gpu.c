@@ -1,0 +1,314 @@
+/* data_gpu.c - what the cases of check_gpu.h are made of: random numbers, matrices in the GPU's layouts with their
+ * meaning (the reference of weights.inc.wgsl), the words of a step. */
+#include "tests_gpu.h"
+#include "../../src/base/mem.h"
+#include "../../src/format/quant.h"
+#include "../../src/gpu/gpu_state.h"
+#include <math.h>
+#include <string.h>
+
+uint32_t gc_rand(gc *g)
+{
+    g->rng ^= g->rng << 13; g->rng ^= g->rng >> 7; g->rng ^= g->rng << 17;
+    return (uint32_t)(g->rng >> 32);
+}
+
+int gc_below(gc *g, int n) { return (int)(gc_rand(g) % (uint32_t)n); }
+
+float gc_randf(gc *g)
+{
+    const uint32_t r = gc_rand(g) & 63;
+    const float u = (float)(int32_t)gc_rand(g) * (1.0f / 2147483648.0f);
+    return r == 0 ? 0.0f : r == 1 ? u * 1e-30f : r == 2 ? u * 1e-41f : r == 3 ? u * 16.0f : u;
+}
+
+void *gc_alloc(gc *g, size_t n)
+{
+    void *p = g->n_blocks < (int)(sizeof g->blocks / sizeof *g->blocks) ? goss_mem_alloc(n ? n : 4) : NULL;
+    if (p) g->blocks[g->n_blocks++] = p;
+    else g->broken = 1;
+    return p;
+}
+
+float *gc_floats(gc *g, size_t n, float scale)
+{
+    float *f = gc_alloc(g, n * sizeof *f);
+    for (size_t i = 0; f && i < n; i++) f[i] = scale * gc_randf(g);
+    return f;
+}
+
+/* ---- buffers ------------------------------------------------------------------------------------------------ */
+gc_buffer *gc_in(gc_case *c, const void *data, size_t n_bytes)
+{
+    gc_buffer *b = &c->buffer[c->n_buffers++];
+    *b = (gc_buffer){ .use = 'r', .n = (n_bytes + 3) & ~(size_t)3, .data = (void *)(uintptr_t)data };
+    return b;
+}
+
+void gc_params(gc *g, gc_case *c, const void *words, size_t n_bytes)
+{
+    uint8_t *p = gc_alloc(g, 256);
+    if (p) memcpy(p, words, n_bytes);
+    c->buffer[c->n_buffers++] = (gc_buffer){ .use = 'u', .n = 256, .data = p };
+}
+
+gc_buffer *gc_out(gc *g, gc_case *c, int type, size_t n)
+{
+    gc_buffer *b = &c->buffer[c->n_buffers++];
+    const size_t size = type == GC_HALF ? 2 : 4, bytes = (n * size + 3) & ~(size_t)3;
+    *b = (gc_buffer){ .use = 'w', .type = type, .n = bytes, .data = gc_alloc(g, bytes) };
+    b->want = gc_alloc(g, bytes / size * sizeof *b->want);
+    b->bound = gc_alloc(g, bytes / size * sizeof *b->bound);
+    if (b->data) memset(b->data, 0xff, bytes);           /* a NaN in floats and halves */
+    for (size_t i = 0; b->bound && i < bytes / size; i++) b->bound[i] = GC_UNTOUCHED;
+    return b;
+}
+
+void gc_put(gc_buffer *b, size_t i, double want, double bound)
+{
+    b->want[i] = want;
+    b->bound[i] = bound;
+}
+
+double gc_sum_bound(double magnitude, double n) { return GC_U * (8 + 2 * sqrt(n)) * magnitude + 1e-36 * n; }
+double gc_half_bound(double v) { return fabs(v) * 4.8828125e-4 + 3e-8; }
+
+/* ---- matrices ------------------------------------------------------------------------------------------------ */
+static void random_words(gc *g, void *p, size_t n)
+{
+    uint32_t *w = p;
+    for (size_t i = 0; i < n / 4; i++) w[i] = gc_rand(g);
+}
+
+static uint16_t random_half(gc *g, int nasty)
+{
+    const float s = nasty ? (gc_below(g, 3) ? 6e-8f : 1000.0f) : 0.05f * (float)(1 + gc_below(g, 40));
+    return goss_f32_to_f16(gc_below(g, 2) ? s : -s);
+}
+
+/* Plain types: values, not bits, or half of them would be huge. */
+static void random_plain(gc *g, const gc_matrix *m)
+{
+    const size_t n = (size_t)m->n_rows * m->n_in;
+    for (size_t i = 0; i < n; i++) {
+        const float f = gc_randf(g);
+        const uint16_t h = m->layout == GOSS_LAYOUT_F16 ? goss_f32_to_f16(f) : goss_f32_to_bf16(f);
+        if (m->layout == GOSS_LAYOUT_F32) memcpy(m->q + 4 * i, &f, 4);
+        else memcpy(m->q + 2 * i, &h, 2);
+    }
+}
+
+gc_matrix gc_matrix_make(gc *g, int layout, uint32_t n_in, uint32_t n_rows, int nasty)
+{
+    gc_matrix m = { .layout = layout, .n_in = n_in, .n_rows = n_rows, .n_units = n_in / 8,
+                    .scale_words = goss_layout_scales(layout, n_in) };
+    m.n_q = (size_t)(goss_layout_q_bytes(layout, n_in) * n_rows);
+    m.n_s = (size_t)(goss_layout_s_bytes(layout, n_in) * n_rows);
+    m.q = gc_alloc(g, m.n_q);
+    m.s = gc_alloc(g, m.n_s ? m.n_s : 16);
+    if (!m.q || !m.s) return m;
+    if (layout >= GOSS_LAYOUT_F16) { random_plain(g, &m); m.n_s = 16; return m; }
+    random_words(g, m.q, m.n_q);
+    for (size_t i = 0; i < m.n_s && layout == GOSS_LAYOUT_MX4; i++)
+        m.s[i] = (uint8_t)(nasty && !gc_below(g, 4) ? 2 + gc_below(g, 20) : 118 + gc_below(g, 12));
+    for (size_t i = 0; i < m.n_s / 2 && layout == GOSS_LAYOUT_Q8; i++) {
+        const uint16_t h = random_half(g, nasty);
+        memcpy(m.s + 2 * i, &h, 2);
+    }
+    for (size_t i = 0; i < m.n_s / 4 && layout == GOSS_LAYOUT_I8; i++) {
+        const float f = goss_f16_to_f32(random_half(g, nasty)) * (i & 1 ? (float)gc_below(g, 3) : 1);
+        memcpy(m.s + 4 * i, &f, 4);
+    }
+    return m;
+}
+
+static uint32_t word_at(const uint8_t *p, size_t i)
+{
+    uint32_t w;
+    memcpy(&w, p + 4 * i, 4);
+    return w;
+}
+
+static double float_at(const uint8_t *p, size_t i)
+{
+    float f;
+    memcpy(&f, p + 4 * i, 4);
+    return (double)f;
+}
+
+static double half_at(const uint8_t *p, size_t i)
+{
+    uint16_t h;
+    memcpy(&h, p + 2 * i, 2);
+    return (double)goss_f16_to_f32(h);
+}
+
+/* layout.h's drawing in numbers: value times scale, and the minimum apart. */
+static double parts_of(const gc_matrix *m, uint32_t row, uint32_t i, double *minimum)
+{
+    static const double fp4[16] = { 0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6 };
+    const size_t at = (size_t)row * m->n_in + i, s = (size_t)row * m->scale_words, unit = (size_t)row * m->n_units + i / 8;
+    uint16_t b;
+    *minimum = 0;
+    switch (m->layout) {
+    case GOSS_LAYOUT_MX4: {
+        const uint32_t nibble = word_at(m->q, unit) >> 4 * ((i % 8) / 2 + 4 * (i & 1)) & 15;
+        return ldexp(fp4[nibble], (int)m->s[s * 4 + i / 32] - 127);
+    }
+    case GOSS_LAYOUT_Q8: return half_at(m->s, s * 2 + i / 32) * (double)(int8_t)m->q[at];
+    case GOSS_LAYOUT_I8:
+        *minimum = float_at(m->s, (s + i / 16) * 2 + 1);
+        return float_at(m->s, (s + i / 16) * 2) * (double)(int8_t)m->q[at];
+    case GOSS_LAYOUT_F16: return half_at(m->q, at);
+    case GOSS_LAYOUT_BF16:
+        memcpy(&b, m->q + 2 * at, 2);
+        return (double)goss_bf16_to_f32(b);
+    default: return float_at(m->q, at);
+    }
+}
+
+double gc_weight(const gc_matrix *m, uint32_t row, uint32_t i)
+{
+    double minimum;
+    const double v = parts_of(m, row, i, &minimum);
+    return v + minimum;
+}
+
+double gc_dot(const gc_matrix *m, uint32_t row, const float *x, double *magnitude)
+{
+    double sum = 0, all = 0, minimum;
+    for (uint32_t i = 0; i < m->n_in; i++) {
+        const double v = parts_of(m, row, i, &minimum), f = (double)x[i];
+        sum += (v + minimum) * f;
+        all += (fabs(v) + fabs(minimum)) * fabs(f);
+    }
+    *magnitude = all;
+    return sum;
+}
+
+void gc_matrix_in(gc_case *c, const gc_matrix *m)
+{
+    gc_in(c, m->q, m->n_q);
+    gc_in(c, m->s, m->n_s);
+}
+
+/* ---- defines ------------------------------------------------------------------------------------------------- */
+void gc_layout_defines(gc_case *c, int layout)
+{
+    const goss_layout_info *l = goss_layout_get(layout);
+    goss_buf_printf(&c->defines, " %s WQ=%s WS=%s ", l->define, l->wq, l->ws);
+}
+
+/* As stage_gpu.c chooses for a software adapter and for a GPU. */
+gc_tuning gc_tuning_of(const gc *g, int tuning)
+{
+    gc_tuning t = { tuning ? 128 : 64, tuning ? 32 : 4, { 4, tuning ? 4 : 2, 2 } };
+    if (g->subgroup > (int)t.lanes) t.lanes = (uint32_t)g->subgroup;
+    return t;
+}
+
+void gc_reduce_defines(gc *g, gc_case *c, uint32_t wg, uint32_t lanes, uint32_t values)
+{
+    static goss_gpu_state s;
+    s.subgroup = g->subgroup;
+    goss_gpu_reduce_defines(&s, &c->defines, wg, lanes, values);
+}
+
+/* ---- steps --------------------------------------------------------------------------------------------------- */
+gc_step gc_step_make(gc *g, uint32_t n_rows, uint32_t pos, uint32_t rope_dim, uint32_t chunks, uint32_t pages_there)
+{
+    enum { SAMPLER = 16 + 2 * 8 };
+    gc_step s = { .n_rows = n_rows, .pos = pos, .rope_dim = rope_dim };
+    const uint32_t rows = GOSS_STEP_HEADER, list = rows + n_rows * GOSS_ROW_WORDS, table = list + n_rows + n_rows * rope_dim;
+    s.rope = list + n_rows;
+    s.n_pages = (pos + n_rows - 1) / 64 + 1;
+    s.sampler = table + s.n_pages;
+    s.n_words = s.sampler + SAMPLER;
+    uint32_t *w = s.w = gc_alloc(g, s.n_words * 4);
+    if (!w) return s;
+    w[0] = n_rows; w[GOSS_STEP_ROWS] = rows; w[GOSS_STEP_LIST] = list; w[GOSS_STEP_ROPE] = s.rope; w[GOSS_STEP_CHUNKS] = chunks;
+    for (uint32_t i = 0; i < n_rows; i++) {
+        uint32_t *r = w + rows + i * GOSS_ROW_WORDS;
+        r[1] = pos + i;
+        r[3] = r[4] = table;
+        r[5] = i;
+        r[6] = s.sampler;
+        r[7] = GOSS_GPU_NONE;
+        w[list + i] = i;
+        for (uint32_t k = 0; k < rope_dim; k++) {
+            const float f = 1.35f * gc_randf(g) / 16;
+            memcpy(w + s.rope + i * rope_dim + k, &f, 4);
+        }
+    }
+    for (uint32_t g16 = 0; g16 * 16 < n_rows; g16++)
+        w[GOSS_STEP_GROUPS + g16] = n_rows - g16 * 16 < 16 ? n_rows - g16 * 16 : 16;
+    for (uint32_t i = 0; i < s.n_pages; i++)               /* every second sequence of pages runs backwards */
+        w[table + i] = pos & 1 ? pages_there - 1 - i : i;
+    return s;
+}
+
+uint32_t gc_step_page(const gc_step *s, uint32_t row, uint32_t index)
+{
+    return s->w[s->w[s->w[GOSS_STEP_ROWS] + row * GOSS_ROW_WORDS + 3] + index];
+}
+
+double gc_weight_size(const gc_matrix *m, uint32_t row, uint32_t i)
+{
+    double minimum;
+    const double v = parts_of(m, row, i, &minimum);
+    return fabs(v) + fabs(minimum);
+}
+
+/* ---- what several kernels end with ---------------------------------------------------------------------------- */
+static double rope_word(const gc_step *s, uint32_t row, uint32_t i)
+{
+    return float_at((const uint8_t *)(s->w + s->rope + row * s->rope_dim), i);
+}
+
+void gc_finish_pair(const gc_step *s, uint32_t row, uint32_t o, uint32_t n_head, uint32_t n_kv, uint32_t hd, uint32_t rope,
+                    uint32_t adjacent, double v[2], double bound[2], uint32_t at[2])
+{
+    const uint32_t head = o / hd, j = o % hd, i = j / 2, half = rope / 2;
+    at[0] = o;
+    at[1] = o + 1;
+    if (head >= n_head + n_kv || j >= rope) return;
+    const double c = rope_word(s, row, i), n = rope_word(s, row, half + i), a = v[0], b = v[1], all = fabs(a * c) + fabs(b * n),
+                 other = fabs(b * c) + fabs(a * n), ba = bound[0], bb = bound[1];
+    v[0] = a * c - b * n;
+    v[1] = b * c + a * n;
+    bound[0] = ba * fabs(c) + bb * fabs(n) + 4 * GC_U * all + 1e-36;
+    bound[1] = bb * fabs(c) + ba * fabs(n) + 4 * GC_U * other + 1e-36;
+    at[0] = head * hd + (adjacent ? j : i);
+    at[1] = head * hd + (adjacent ? j + 1 : i + half);
+}
+
+size_t gc_kv_at(uint32_t page, uint32_t n_kv, uint32_t head, uint32_t is_v, uint32_t hd, uint32_t position, uint32_t d)
+{
+    const size_t base = ((size_t)(page * n_kv + head) * 2 + is_v) * 64 * hd;
+    return base + (is_v ? position * hd + d : d / 4 * 256 + position * 4 + d % 4);
+}
+
+void gc_put_kv(gc_buffer *pages, const gc_step *s, uint32_t row, uint32_t at, uint32_t n_head, uint32_t n_kv, uint32_t hd,
+               double v, double bound)
+{
+    if (at < n_head * hd) return;
+    const uint32_t k = at - n_head * hd, is_v = k >= n_kv * hd, i = k - is_v * n_kv * hd, pos = s->pos + row;
+    gc_put(pages, gc_kv_at(gc_step_page(s, row, pos / 64), n_kv, i / hd, is_v, hd, pos % 64, i % hd), v,
+           bound + (pages->type == GC_HALF ? gc_half_bound(v) : 0));
+}
+
+/* exp is good to 3 + 2 |x| ulp; the derivative of g * sigmoid(alpha g) is below 1.11. */
+double gc_swiglu(double gate, double up, double alpha, double limit, double bg, double bu, double *bound)
+{
+    const double g = fmin(gate, limit), u = fmin(fmax(up, -limit), limit), s = g / (1 + exp(-alpha * g));
+    *bound = 1.2 * bg * (fabs(u) + 1) + fabs(s) * (bu + 2 * GC_U * (fabs(u) + 1)) +
+             2 * GC_U * (12 + 2 * alpha * fabs(g)) * fabs(s) * (fabs(u) + 1) + 1e-30;
+    return s * (u + 1);
+}
+
+double gc_silu(double gate, double up, double bg, double bu, double *bound)
+{
+    const double s = gate / (1 + exp(-gate));
+    *bound = 1.2 * bg * fabs(up) + fabs(s) * bu + 2 * GC_U * (12 + 2 * fabs(gate)) * fabs(s * up) + 1e-30;
+    return s * up;
+}

@@ -1,0 +1,255 @@
+/* moe_gpu.c - the experts' kernels for few rows, and how entries are sorted for many: route, moe_up, moe_down, group. */
+#include "tests_gpu.h"
+#include "../../src/base/fmt.h"
+#include <math.h>
+#include <string.h>
+
+static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+static uint32_t bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
+static float as_float(uint32_t u) { union { uint32_t u; float f; } v = { u }; return v.f; }
+
+/* ---- route --------------------------------------------------------------------------------------------------- */
+/* The choice follows the device's own logits exactly: those have their bounds, and equal ones the lower number first. */
+static void settle_route(gc *g, gc_case *c, void *const *out)
+{
+    const uint32_t rows = c->keep[0], e = c->keep[1], k = c->keep[2], *slots = c->kept[0];
+    const float *logits = out[5];
+    (void)g;
+    for (uint32_t r = 0; r < rows; r++) {
+        const float *l = logits + (size_t)r * e;
+        uint32_t chosen[32];
+        double total = 0;
+        for (uint32_t i = 0; i < k; i++) {
+            chosen[i] = e;
+            for (uint32_t x = 0; x < e; x++) {
+                int taken = 0;
+                for (uint32_t j = 0; j < i; j++) taken |= chosen[j] == x;
+                if (!taken && (chosen[i] == e || l[x] > l[chosen[i]])) chosen[i] = x;
+            }
+            total += exp((double)l[chosen[i]] - (double)l[chosen[0]]);
+        }
+        for (uint32_t i = 0; i < k; i++) {
+            const double x = (double)l[chosen[0]] - (double)l[chosen[i]], w = exp(-x) / total;
+            const float got = as_float(((const uint32_t *)out[6])[(r * k + i) * 2 + 1]);
+            gc_put(&c->buffer[6], (r * k + i) * 2, slots[c->keep[3] * e + chosen[i]], 0);
+            gc_put(&c->buffer[6], (r * k + i) * 2 + 1, 0, GC_ANY);
+            if (!(fabs((double)got - w) <= GC_U * (24 + 4 * x) * w + 1e-36)) gc_fail(g, "a weight is not the softmax's");
+        }
+    }
+}
+
+int gc_make_route(gc *g, gc_case *c, int i)
+{
+    static const struct { uint32_t n, e, k; } sizes[] = { { 64, 8, 2 }, { 256, 32, 4 }, { 260, 5, 1 }, { 128, 128, 4 }, { 2880, 32, 4 }, { 2880, 128, 4 } };
+    const uint32_t n = sizes[i / 2 % 6].n, e = sizes[i / 2 % 6].e, k = sizes[i / 2 % 6].k, rows = 1 + (uint32_t)gc_below(g, 6), layer = (uint32_t)(i % 3);
+    const uint32_t threads = i & 1 && g->limits->max_invocations >= 1024 ? 1024 : 256;
+    const gc_tuning t = gc_tuning_of(g, i & 1);
+    const uint32_t groups = threads / t.lanes, each = ceil_div(e, groups) > 4 ? 4 : ceil_div(e, groups);
+    const uint32_t gain = 4, router = gain + n, bias = router + n * e, n_small = bias + (e + 3) / 4 * 4;
+    float *small = gc_floats(g, n_small, 1);
+    const float *x = gc_floats(g, (size_t)rows * n, 3), eps = 1e-5f;
+    uint32_t *slots = gc_alloc(g, 3 * e * 4);
+    if (g->broken) return 0;
+    for (uint32_t s = 0; s < 3 * e; s++) slots[s] = s * 7 % (e + 3);
+    if (e > 4) {                                           /* experts 1 and 4 are the same: equal logits */
+        memcpy(small + router + 4 * n, small + router + n, n * 4);
+        small[bias + 4] = small[bias + 1] = i % 4 == 2 ? 3000.0f : 1.0f;
+    }
+    const uint32_t p[] = { n, bits(eps), gain, router, bias, e, k, layer, 0 };
+    gc_begin(c, "route.wgsl", rows, 1, 1);
+    goss_buf_printf(&c->defines, "EP=%u ", each);
+    gc_reduce_defines(g, c, threads, t.lanes, each);
+    goss_fmt(c->what, sizeof c->what, "%u rows of %u, %u of %u experts", rows, n, k, e);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, small, n_small * 4);
+    gc_in(c, x, (size_t)rows * n * 4);
+    gc_in(c, slots, 3 * e * 4);
+    gc_buffer *xn = gc_out(g, c, GC_FLOAT, (size_t)rows * n), *logits = gc_out(g, c, GC_FLOAT, (size_t)rows * e);
+    gc_out(g, c, GC_WORD, (size_t)rows * k * 2);
+    double *want = gc_alloc(g, n * sizeof *want), relative;
+    for (uint32_t r = 0; r < rows && want; r++) {
+        gc_norm_row(x + (size_t)r * n, small + gain, n, eps, want, &relative);
+        for (uint32_t j = 0; j < n; j++) gc_put(xn, (size_t)r * n + j, want[j], fabs(want[j]) * relative + 1e-35);
+        for (uint32_t a = 0; a < e; a++) {
+            double sum = (double)small[bias + a], all = fabs(sum);
+            for (uint32_t j = 0; j < n; j++) {
+                const double v = want[j] * (double)small[router + a * n + j];
+                sum += v;
+                all += fabs(v);
+            }
+            gc_put(logits, (size_t)r * e + a, sum, gc_sum_bound(all, n) + relative * all);
+        }
+    }
+    c->keep[0] = rows; c->keep[1] = e; c->keep[2] = k; c->keep[3] = layer;
+    c->kept[0] = slots;
+    c->settle = settle_route;
+    return 0;
+}
+
+/* ---- moe_up and moe_down ------------------------------------------------------------------------------------- */
+typedef struct experts {
+    int layout, tuning;
+    uint32_t n_in, n_out, rows, top_k, n_expert, first, n, bias, inverse; /* slots [first, first + n) are in this piece */
+    uint32_t *route, *slots;
+    float *small;
+    gc_matrix m;
+} experts;
+
+/* Slots are a permutation of the experts; entries of other pieces and (NONE) of no slot at all are left alone. */
+static experts experts_make(gc *g, int i, int down, int split)
+{
+    static const uint32_t ins[] = { 32, 64, 96, 288 }, outs[] = { 2, 8, 34, 130 };
+    const int large = i >= 4 * GOSS_N_LAYOUTS;
+    experts e = { .layout = large ? GOSS_LAYOUT_MX4 : i % GOSS_N_LAYOUTS, .tuning = i / GOSS_N_LAYOUTS % 2, .n_in = large ? 2880 : ins[gc_below(g, 4)],
+                  .n_out = large ? down ? 2880 : 640 : outs[gc_below(g, 4)], .rows = large ? 1 : 1 + (uint32_t)gc_below(g, 4),
+                  .top_k = large ? 4 : 1 + (uint32_t)gc_below(g, 4), .n_expert = large ? 4 : 4 + (uint32_t)gc_below(g, 3) };
+    e.first = split ? 1 : 0;
+    e.n = split ? e.n_expert - 2 : e.n_expert;
+    e.bias = 4;
+    e.inverse = e.n_expert * 2;
+    e.m = gc_matrix_make(g, e.layout, e.n_in, e.n * e.n_out, 0);
+    e.small = gc_floats(g, e.bias + (size_t)e.n_expert * e.n_out, 1);
+    e.route = gc_alloc(g, (size_t)e.rows * e.top_k * 8);
+    e.slots = gc_alloc(g, (size_t)e.n_expert * 3 * 4);
+    if (g->broken) return e;
+    for (uint32_t s = 0; s < 3 * e.n_expert; s++) e.slots[s] = (s * 5 + 1) % e.n_expert;
+    for (uint32_t r = 0; r < e.rows * e.top_k; r++) {
+        e.route[2 * r] = (r / e.top_k + r % e.top_k) % e.n_expert;
+        e.route[2 * r + 1] = bits((float)(1 + gc_below(g, 99)) / 100);
+    }
+    return e;
+}
+
+static void experts_in(gc *g, gc_case *c, const experts *e, const uint32_t *p, size_t n_p, const float *x, size_t n_x)
+{
+    goss_fmt(c->what, sizeof c->what, "%u rows, %u of %u experts, %u -> %u", e->rows, e->top_k, e->n_expert, e->n_in, e->n_out);
+    gc_params(g, c, p, n_p);
+    gc_in(c, e->route, (size_t)e->rows * e->top_k * 8);
+    gc_matrix_in(c, &e->m);
+    gc_in(c, e->small, (e->bias + (size_t)e->n_expert * e->n_out) * 4);
+    gc_in(c, x, n_x * 4);
+}
+
+static int is_here(const experts *e, uint32_t entry)
+{
+    return e->route[2 * entry] >= e->first && e->route[2 * entry] < e->first + e->n;
+}
+
+/* One output of an entry's expert, bias included, and its bound. */
+static double expert_dot(const experts *e, uint32_t entry, uint32_t o, const float *x, double *bound)
+{
+    const uint32_t slot = e->route[2 * entry];
+    const double extra = (double)e->small[e->bias + (size_t)e->slots[e->inverse + slot] * e->n_out + o];
+    double mag;
+    const double v = gc_dot(&e->m, (slot - e->first) * e->n_out + o, x, &mag) + extra;
+    *bound = gc_sum_bound(mag + fabs(extra), e->n_in);
+    return v;
+}
+
+int gc_make_moe_up(gc *g, gc_case *c, int i)
+{
+    const experts e = experts_make(g, i, 0, i % 4 == 1);
+    const gc_tuning t = gc_tuning_of(g, e.tuning);
+    const float *x = gc_floats(g, (size_t)e.rows * e.n_in, 1);
+    const uint32_t n_ff = e.n_out / 2, p[] = { e.m.n_units, e.m.scale_words, n_ff, e.top_k, e.first, e.n, e.bias, e.inverse, bits(1.702f), bits(7) };
+    gc_begin(c, "moe_up.wgsl", ceil_div(e.n_out, t.wg / t.lanes * t.nr[0]), e.rows * e.top_k, 1);
+    gc_layout_defines(c, e.layout);
+    goss_buf_printf(&c->defines, "NR=%u ", t.nr[0]);
+    gc_reduce_defines(g, c, t.wg, t.lanes, t.nr[0]);
+    experts_in(g, c, &e, p, sizeof p, x, (size_t)e.rows * e.n_in);
+    gc_buffer *h = gc_out(g, c, GC_FLOAT, (size_t)e.rows * e.top_k * n_ff);
+    gc_in(c, e.slots, (size_t)e.n_expert * 12);
+    for (uint32_t r = 0; r < e.rows * e.top_k && !g->broken; r++)
+        for (uint32_t o = 0; o < n_ff && is_here(&e, r); o++) {
+            double bg, bu, bound;
+            const float *row = x + (size_t)(r / e.top_k) * e.n_in;
+            const double gate = expert_dot(&e, r, 2 * o, row, &bg), up = expert_dot(&e, r, 2 * o + 1, row, &bu);
+            const double v = gc_swiglu(gate, up, (double)1.702f, 7, bg, bu, &bound);
+            gc_put(h, (size_t)r * n_ff + o, v, bound);
+        }
+    return 0;
+}
+
+int gc_make_moe_down(gc *g, gc_case *c, int i)
+{
+    const int split = i & 1;
+    const experts e = experts_make(g, i, 1, split);
+    const gc_tuning t = gc_tuning_of(g, e.tuning);
+    const float *h = gc_floats(g, (size_t)e.rows * e.top_k * e.n_in, 1);
+    const uint32_t p[] = { e.m.n_units, e.m.scale_words, e.n_out, e.top_k, e.first, e.n, e.bias, e.inverse };
+    gc_begin(c, "moe_down.wgsl", ceil_div(e.n_out, t.nr[0]), e.rows, 1);
+    gc_layout_defines(c, e.layout);
+    goss_buf_printf(&c->defines, "NR=%u %s", t.nr[0], split ? "SPLIT " : "");
+    gc_reduce_defines(g, c, e.top_k * t.lanes, t.lanes, t.nr[0]);
+    experts_in(g, c, &e, p, sizeof p, h, (size_t)e.rows * e.top_k * e.n_in);
+    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)e.rows * e.n_out * (split ? e.top_k : 1));
+    gc_in(c, e.slots, (size_t)e.n_expert * 12);
+    if (!split) memcpy(y->data, gc_floats(g, (size_t)e.rows * e.n_out, 5), y->n);
+    for (uint32_t r = 0; r < e.rows && !g->broken; r++)
+        for (uint32_t o = 0; o < e.n_out; o++) {
+            double sum = split ? 0 : (double)((float *)y->data)[r * e.n_out + o], all = fabs(sum), bound = 0;
+            for (uint32_t k = 0; k < e.top_k; k++) {
+                const uint32_t entry = r * e.top_k + k;
+                double b;
+                if (split && !is_here(&e, entry)) continue;
+                const double v = expert_dot(&e, entry, o, h + (size_t)entry * e.n_in, &b), w = (double)as_float(e.route[2 * entry + 1]);
+                if (split) { gc_put(y, (size_t)entry * e.n_out + o, v, b); continue; }
+                sum += w * v;
+                all += fabs(w * v);
+                bound += w * b;
+            }
+            if (!split) gc_put(y, (size_t)r * e.n_out + o, sum, bound + GC_U * (4 + 2 * e.top_k) * all);
+        }
+    return 0;
+}
+
+/* ---- group --------------------------------------------------------------------------------------------------- */
+/* Tiles in order of slots, cut at 64; inside an expert entries may stand in any order, each once. */
+static void settle_group(gc *g, gc_case *c, void *const *out)
+{
+    const uint32_t n = c->keep[0], n_slots = c->keep[1], list = c->keep[2], *route = c->kept[0], *expert = c->kept[1], *info = out[4];
+    uint8_t *seen = c->kept[2];
+    gc_buffer *b = &c->buffer[4];
+    uint32_t at = 0, tile = 0;
+    memset(seen, 0, n);
+    for (uint32_t s = 0; s < n_slots; s++) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < n; i++) count += route[2 * i] == s;
+        for (uint32_t done = 0; done < count; done += 64, tile++) {
+            gc_put(b, 4 + 4 * tile, s, 0);
+            gc_put(b, 5 + 4 * tile, at + done, 0);
+            gc_put(b, 6 + 4 * tile, count - done < 64 ? count - done : 64, 0);
+            gc_put(b, 7 + 4 * tile, expert[s], 0);
+        }
+        for (uint32_t i = 0; i < count; i++, at++) {
+            const uint32_t entry = info[list + at];
+            gc_put(b, list + at, entry, 0);
+            if (entry >= n || seen[entry]++ || route[2 * entry] != s) { gc_fail(g, "an entry stands with the wrong expert, or twice"); return; }
+        }
+    }
+    gc_put(b, 0, tile, 0);
+}
+
+int gc_make_group(gc *g, gc_case *c, int i)
+{
+    static const uint32_t counts[] = { 4, 32, 128, 256, 1 }, rows[] = { 1, 17, 64, 200, 512 };
+    const uint32_t n_slots = counts[i % 5], n_rows = rows[i / 5 % 5], k = n_slots < 4 ? n_slots : 4, n = n_rows * k,
+                   list = 4 + 4 * (n / 64 + (n_slots < n ? n_slots : n)), inverse = n_slots;
+    const gc_step s = gc_step_make(g, n_rows, 0, 8, 1, 2 + n_rows / 64);
+    uint32_t *route = gc_alloc(g, (size_t)n * 8), *slots = gc_alloc(g, (size_t)n_slots * 8);
+    if (g->broken) return 0;
+    for (uint32_t e = 0; e < n; e++) route[2 * e] = (uint32_t)(i & 1 ? gc_below(g, (int)n_slots) : (gc_below(g, 3) ? 0 : gc_below(g, (int)n_slots)));
+    for (uint32_t e = 0; e < 2 * n_slots; e++) slots[e] = gc_rand(g) % 1000;
+    const uint32_t p[] = { k, n_slots, list, inverse };
+    gc_begin(c, "group.wgsl", 1, 1, 1);
+    goss_fmt(c->what, sizeof c->what, "%u rows, %u of %u", n_rows, k, n_slots);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, s.w, s.n_words * 4);
+    gc_in(c, route, (size_t)n * 8);
+    gc_in(c, slots, (size_t)n_slots * 8);
+    gc_out(g, c, GC_WORD, list + n);
+    c->keep[0] = n; c->keep[1] = n_slots; c->keep[2] = list;
+    c->kept[0] = route; c->kept[1] = slots + inverse; c->kept[2] = gc_alloc(g, n);
+    c->settle = settle_group;
+    return 0;
+}

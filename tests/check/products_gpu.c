@@ -1,0 +1,242 @@
+/* products_gpu.c - the kernels that multiply a matrix by rows: matvec (few rows) and matmul (many, in tiles). */
+#include "tests_gpu.h"
+#include "../../src/base/fmt.h"
+#include <math.h>
+#include <string.h>
+
+static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+static uint32_t bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
+
+/* ---- matvec -------------------------------------------------------------------------------------------------- */
+enum { STORE, ADD, ADD_BARE, SILU, QKV32, QKV16, N_KINDS, N_BATCHES = 3,
+       N_SMALL = N_KINDS * GOSS_N_LAYOUTS * N_BATCHES * 2 };
+static const struct { const char *words, *bindings; } kinds[N_KINDS] = {
+    { "STORE", "urrrrrw" }, { "ADD", "urrrrrw" }, { "ADD", "urrrrrw" }, { "PAIRS", "urrrrrw" },
+    { "QKV PAIRS KVT=f32", "urrrrrww" }, { "QKV PAIRS KVT=f16 HALF", "urrrrrww" } };
+typedef struct shape { uint32_t heads, kv, hd, rope, adjacent; } shape;
+typedef struct product { int kind, layout, batch, tuning; uint32_t n_in, n_out, rows; shape s; } product;
+
+/* The 20b model's products: q, k, v; the o projection; part of the head; and demo-sized ones. */
+static const product real[] = {
+    { QKV32, GOSS_LAYOUT_Q8, 0, 1, 2880, 5120, 1, { 64, 8, 64, 64, 0 } }, { QKV16, GOSS_LAYOUT_Q8, 1, 1, 2880, 5120, 3, { 64, 8, 64, 64, 0 } },
+    { ADD, GOSS_LAYOUT_Q8, 0, 1, 4096, 2880, 1, { 0 } }, { ADD, GOSS_LAYOUT_Q8, 2, 1, 4096, 2880, 8, { 0 } },
+    { STORE, GOSS_LAYOUT_Q8, 0, 1, 2880, 20001, 1, { 0 } }, { STORE, GOSS_LAYOUT_Q8, 0, 0, 2880, 4001, 1, { 0 } },
+    { QKV32, GOSS_LAYOUT_Q8, 2, 0, 2880, 5120, 2, { 64, 8, 64, 64, 0 } } };
+_Static_assert(GC_MATVEC_CASES == N_SMALL + (int)(sizeof real / sizeof *real), "tests_gpu.h counts them");
+
+/* Small cases visit every combination; 77 has no factor in common with their number, so that the first few differ
+ * in everything. */
+static product small_product(gc *g, int i)
+{
+    static const uint32_t blocks[] = { 32, 64, 96, 288, 544 }, outs[] = { 1, 7, 16, 37, 64, 130 };
+    static const shape shapes[] = { { 2, 1, 16, 16, 0 }, { 4, 2, 8, 8, 1 }, { 3, 1, 32, 24, 0 } };
+    static const uint32_t most[N_BATCHES] = { 1, 4, 16 };
+    const int k = i * 77 % N_SMALL;
+    product p = { .kind = k % N_KINDS, .layout = k / N_KINDS % GOSS_N_LAYOUTS, .batch = k / (N_KINDS * GOSS_N_LAYOUTS) % N_BATCHES,
+                  .tuning = k / (N_KINDS * GOSS_N_LAYOUTS * N_BATCHES), .s = shapes[gc_below(g, 3)] };
+    p.n_in = blocks[gc_below(g, 5)];
+    p.n_out = outs[gc_below(g, 6)];
+    if (p.kind == SILU) p.n_out = (p.n_out + 1) / 2 * 2;
+    if (p.kind >= QKV32) p.n_out = (p.s.heads + 2 * p.s.kv) * p.s.hd;
+    p.rows = p.batch ? 1 + (uint32_t)gc_below(g, (int)most[p.batch]) : 1 + (uint32_t)gc_below(g, 3);
+    if (gc_below(g, 5) == 0) p.rows = most[p.batch] + 1;
+    return p;
+}
+
+static void want_matvec(gc *g, const product *p, const gc_matrix *m, const gc_step *s, const float *x, const float *small,
+                        uint32_t bias, uint32_t first, uint32_t stride, gc_buffer *y, gc_buffer *pages)
+{
+    const double n = p->n_in;
+    (void)g;
+    for (uint32_t r = 0; r < p->rows; r++)
+        for (uint32_t o = 0; o < p->n_out; o += 2) {
+            double v[2] = { 0 }, b[2] = { 0 }, mag;
+            uint32_t at[2] = { first + o, first + o + 1 };
+            for (uint32_t k = 0; k < 2 && o + k < p->n_out; k++) {
+                v[k] = gc_dot(m, o + k, x + (size_t)r * p->n_in, &mag);
+                const double extra = bias == GOSS_GPU_NONE ? 0 : (double)small[bias + o + k];
+                v[k] += extra;
+                b[k] = gc_sum_bound(mag + fabs(extra), n);
+                if (p->kind != ADD && p->kind != ADD_BARE) continue;
+                const double old = (double)((const float *)y->data)[(size_t)r * stride + first + o + k];
+                v[k] += old;
+                b[k] += GC_U * 2 * (fabs(v[k]) + fabs(old));
+            }
+            if (p->kind == SILU) {
+                double bound;
+                const double h = gc_silu(v[0], v[1], b[0], b[1], &bound);
+                gc_put(y, (size_t)r * stride + (first + o) / 2, h, bound);
+                continue;
+            }
+            if (p->kind >= QKV32) gc_finish_pair(s, r, o, p->s.heads, p->s.kv, p->s.hd, p->s.rope, p->s.adjacent, v, b, at);
+            for (uint32_t k = 0; k < 2 && o + k < p->n_out; k++) {
+                gc_put(y, (size_t)r * stride + at[k], v[k], b[k]);
+                if (pages) gc_put_kv(pages, s, r, at[k], p->s.heads, p->s.kv, p->s.hd, v[k], b[k]);
+            }
+        }
+}
+
+int gc_make_matvec(gc *g, gc_case *c, int i)
+{
+    static const uint32_t batches[N_BATCHES] = { 1, 4, 16 };
+    const product p = i < N_SMALL ? small_product(g, i) : real[i - N_SMALL];
+    if (p.kind == QKV16 && !(g->limits->features & GOSS_GPU_F16)) return 1;
+    const gc_tuning t = gc_tuning_of(g, p.tuning);
+    const uint32_t nr = p.tuning && p.n_out < 32768 ? 2 : t.nr[p.batch], batch = batches[p.batch], qkv = p.kind >= QKV32,
+                   bias = p.kind == ADD || (qkv && i & 1) ? 4 : GOSS_GPU_NONE, first = p.kind == STORE && i & 1 ? 6 : 0,
+                   stride = qkv ? p.n_out : p.kind == SILU ? p.n_out / 2 : p.n_out + first, pos = (uint32_t)gc_below(g, 140),
+                   n_pages = (pos + p.rows - 1) / 64 + 2;
+    const gc_step s = gc_step_make(g, p.rows, pos, p.s.rope, 1, n_pages);
+    const gc_matrix m = gc_matrix_make(g, p.layout, p.n_in, p.n_out, i < N_SMALL && i % 6 == 5);
+    const float *small = gc_floats(g, p.n_out + 4, 1), *x = gc_floats(g, (size_t)p.rows * p.n_in, 1);
+    const uint32_t words[] = { m.n_units, m.scale_words, first, p.n_out, stride, bias, 0, p.s.heads, p.s.kv, p.s.hd, p.s.rope,
+                               p.s.adjacent, pos & 1 };
+    gc_begin(c, "matvec.wgsl", ceil_div(p.n_out, t.wg / t.lanes * nr), 1, ceil_div(p.rows, batch));
+    goss_buf_str(&c->defines, kinds[p.kind].words);
+    gc_layout_defines(c, p.layout);
+    goss_buf_printf(&c->defines, "B=%u NR=%u ", batch, nr);
+    gc_reduce_defines(g, c, t.wg, t.lanes, batch * nr);
+    goss_fmt(c->what, sizeof c->what, "%u rows, %u -> %u", p.rows, p.n_in, p.n_out);
+    gc_params(g, c, words, sizeof words);
+    gc_in(c, s.w, s.n_words * 4);
+    gc_matrix_in(c, &m);
+    gc_in(c, small, (p.n_out + 4) * 4);
+    gc_in(c, x, (size_t)p.rows * p.n_in * 4);
+    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)p.rows * stride), *pages = NULL;
+    if (p.kind == ADD || p.kind == ADD_BARE) memcpy(y->data, gc_floats(g, (size_t)p.rows * stride, 5), y->n);
+    if (qkv) pages = gc_out(g, c, p.kind == QKV16 ? GC_HALF : GC_FLOAT, (size_t)n_pages * p.s.kv * 128 * p.s.hd);
+    if (!g->broken) want_matvec(g, &p, &m, &s, x, small, bias, first, stride, y, pages);
+    return 0;
+}
+
+/* ---- matmul -------------------------------------------------------------------------------------------------- */
+enum { M_STORE, M_ADD, M_SILU, M_UP, M_DOWN, M_KINDS, M_SMALL = M_KINDS * GOSS_N_LAYOUTS * 2 };
+static const char *const m_words[] = { "DENSE STORE", "DENSE ADD", "DENSE SILU", "EXPERT UP", "EXPERT DOWN" };
+typedef struct tiles { int kind, layout, packed; uint32_t n_in, n_out, rows, top_k, experts; } tiles;
+static const tiles m_real[] = {
+    { M_STORE, GOSS_LAYOUT_Q8, 1, 2880, 640, 65, 1, 1 }, { M_ADD, GOSS_LAYOUT_Q8, 1, 4096, 320, 64, 1, 1 }, { M_STORE, GOSS_LAYOUT_Q8, 0, 2880, 320, 66, 1, 1 },
+    { M_UP, GOSS_LAYOUT_MX4, 1, 2880, 640, 20, 4, 8 }, { M_DOWN, GOSS_LAYOUT_MX4, 1, 2880, 384, 20, 4, 8 }, { M_DOWN, GOSS_LAYOUT_MX4, 0, 2880, 256, 20, 4, 8 } };
+_Static_assert(GC_MATMUL_CASES == M_SMALL + (int)(sizeof m_real / sizeof *m_real), "tests_gpu.h counts them");
+
+static tiles small_tiles(gc *g, int i)
+{
+    static const uint32_t ins[] = { 32, 64, 96, 288 }, outs[] = { 2, 64, 66, 128, 130, 260 }, rows[] = { 1, 17, 63, 64, 65, 100 };
+    const int k = i * 37 % M_SMALL;
+    tiles t = { k % M_KINDS, k / M_KINDS % GOSS_N_LAYOUTS, k / (M_KINDS * GOSS_N_LAYOUTS), ins[gc_below(g, 4)], outs[gc_below(g, 6)],
+                rows[gc_below(g, 6)], 1, 1 };
+    if (t.kind < M_UP) return t;
+    t.experts = 1 + (uint32_t)gc_below(g, 6);
+    t.top_k = 1 + (uint32_t)gc_below(g, t.experts > 4 ? 4 : (int)t.experts);
+    return t;
+}
+
+/* Rows as bytes with a scale for each 32, as quantize leaves them; values[] is what they mean. */
+static void pack_rows(gc *g, const tiles *t, uint32_t n, int8_t *q, float *scale, float *values)
+{
+    static const uint8_t inside[8] = { 0, 2, 16, 18, 1, 3, 17, 19 };
+    for (uint32_t b = 0; b < n * (t->n_in / 32); b++) {
+        scale[b] = gc_below(g, 9) ? fabsf(gc_randf(g)) / 127 : 0;
+        for (uint32_t e = 0; e < 32; e++) {
+            const int8_t v = (int8_t)(gc_below(g, 6) ? gc_below(g, 255) - 127 : gc_below(g, 2) ? 127 : -127);
+            q[b * 32 + (t->layout == GOSS_LAYOUT_MX4 ? e / 8 * 4 + inside[e % 8] : e)] = v;
+            values[b * 32 + e] = (float)v * scale[b];
+        }
+    }
+}
+
+/* The step's words for dense tiles; for experts group's words (see group.wgsl) over random choices. */
+static uint32_t *make_info(gc *g, const tiles *t, uint32_t *n_words, uint32_t *list, uint32_t *n_tiles, uint32_t *expert_of)
+{
+    const uint32_t n = t->rows * t->top_k;
+    uint32_t at = 0, tile = 0;
+    if (t->kind < M_UP) {
+        const gc_step s = gc_step_make(g, t->rows, 0, 8, 1, 2);
+        *n_words = (uint32_t)s.n_words;
+        *n_tiles = ceil_div(t->rows, 64);
+        return s.w;
+    }
+    *list = 4 + 4 * (n / 64 + t->experts);
+    *n_words = *list + n;
+    uint32_t *w = gc_alloc(g, *n_words * 4);
+    for (uint32_t e = 0; e < n; e++) expert_of[e] = (uint32_t)gc_below(g, (int)t->experts);
+    for (uint32_t x = 0; x < t->experts; x++) {
+        const uint32_t begin = at;
+        for (uint32_t e = n; e--;)
+            if (expert_of[e] == x) w[*list + at++] = e;
+        for (uint32_t done = begin; done < at; done += 64, tile++) {
+            const uint32_t words[4] = { x, done, at - done < 64 ? at - done : 64, t->experts - 1 - x };
+            memcpy(w + 4 + 4 * tile, words, sizeof words);
+        }
+    }
+    w[0] = tile;
+    *n_tiles = tile + 1;                                   /* as the engine: more than there may be */
+    return w;
+}
+
+static void want_matmul(const tiles *t, const gc_matrix *m, const float *x, const float *small, uint32_t bias,
+                        const uint32_t *expert_of, uint32_t slot0, uint32_t n_slots, gc_buffer *y, uint32_t stride)
+{
+    const int expert = t->kind >= M_UP;
+    const uint32_t n = expert ? t->rows * t->top_k : t->rows;
+    for (uint32_t e = 0; e < n; e++) {
+        const uint32_t slot = expert ? expert_of[e] : 0, row = t->kind == M_UP ? e / t->top_k : e;
+        if (expert && (slot < slot0 || slot >= slot0 + n_slots)) continue;
+        const uint32_t from = bias == GOSS_GPU_NONE ? bias : bias + (expert ? (t->experts - 1 - slot) * t->n_out : 0);
+        for (uint32_t o = 0; o < t->n_out; o += 2) {
+            double v[2], b[2], mag, bound;
+            for (uint32_t k = 0; k < 2; k++) {
+                v[k] = gc_dot(m, (expert ? slot - slot0 : 0) * t->n_out + o + k, x + (size_t)row * t->n_in, &mag);
+                const double extra = from == GOSS_GPU_NONE ? 0 : (double)small[from + o + k];
+                v[k] += extra;
+                b[k] = gc_sum_bound(mag + fabs(extra), t->n_in);
+                if (t->kind != M_ADD) continue;
+                const double old = (double)((const float *)y->data)[(size_t)e * stride + o + k];
+                v[k] += old;
+                b[k] += 2 * GC_U * (fabs(v[k]) + fabs(old));
+            }
+            if (t->kind == M_UP || t->kind == M_SILU) {
+                const double h = t->kind == M_UP ? gc_swiglu(v[0], v[1], (double)1.702f, 7, b[0], b[1], &bound)
+                                                 : gc_silu(v[0], v[1], b[0], b[1], &bound);
+                gc_put(y, (size_t)e * stride + o / 2, h, bound);
+            } else {
+                gc_put(y, (size_t)e * stride + o, v[0], b[0]);
+                gc_put(y, (size_t)e * stride + o + 1, v[1], b[1]);
+            }
+        }
+    }
+}
+
+int gc_make_matmul(gc *g, gc_case *c, int i)
+{
+    const tiles t = i < M_SMALL ? small_tiles(g, i) : m_real[i - M_SMALL];
+    const int packable = t.layout == GOSS_LAYOUT_MX4 || t.layout == GOSS_LAYOUT_Q8, expert = t.kind >= M_UP;
+    if (t.packed && (!packable || !(g->limits->features & GOSS_GPU_DOT4))) return 1;
+    const uint32_t nj = expert ? 8 : 4, nt = 16 * nj, entries = t.rows * t.top_k, x_rows = t.kind == M_DOWN ? entries : t.rows,
+                   slot0 = expert && t.experts > 2 ? 1 : 0, n_slots = t.experts - slot0, bias = t.kind == M_SILU ? GOSS_GPU_NONE : 2,
+                   stride = t.kind == M_UP || t.kind == M_SILU ? t.n_out / 2 : t.n_out;
+    uint32_t n_words, list = 0, n_tiles, *expert_of = gc_alloc(g, entries * 4);
+    uint32_t *info = make_info(g, &t, &n_words, &list, &n_tiles, expert_of);
+    const gc_matrix m = gc_matrix_make(g, t.layout, t.n_in, n_slots * t.n_out, 0);
+    const float *small = gc_floats(g, 2 + (size_t)t.experts * t.n_out, 1);
+    float *x = gc_floats(g, (size_t)x_rows * t.n_in, 1), *scale = gc_alloc(g, (size_t)x_rows * t.n_in / 8);
+    int8_t *q = gc_alloc(g, (size_t)x_rows * t.n_in);
+    if (g->broken) return 0;
+    if (t.packed) pack_rows(g, &t, x_rows, q, scale, x);
+    const uint32_t p[] = { m.n_units, m.scale_words, t.n_out, 0, stride, bias, t.top_k, list, slot0, n_slots, bits(1.702f), bits(7) };
+    gc_begin(c, "matmul.wgsl", ceil_div(t.n_out, nt), n_tiles, 1);
+    goss_buf_printf(&c->defines, "%s %s", m_words[t.kind], t.packed ? "DOT4" : "");
+    gc_layout_defines(c, t.layout);
+    goss_buf_printf(&c->defines, "NJ=%u NT=%u ACC=%u TB=%u", nj, nt, 4 * nj, nt * (t.packed ? 3u : 5u));
+    goss_fmt(c->what, sizeof c->what, "%u rows, %u -> %u, %u of %u experts", t.rows, t.n_in, t.n_out, t.top_k, t.experts);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, info, n_words * 4);
+    gc_matrix_in(c, &m);
+    gc_in(c, small, (2 + (size_t)t.experts * t.n_out) * 4);
+    if (t.packed) gc_in(c, q, (size_t)x_rows * t.n_in);
+    else gc_in(c, x, (size_t)x_rows * t.n_in * 4);
+    gc_in(c, scale, t.packed ? (size_t)x_rows * t.n_in / 8 : 16);
+    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)entries * stride);
+    if (t.kind == M_ADD) memcpy(y->data, gc_floats(g, (size_t)entries * stride, 5), y->n);
+    if (!g->broken) want_matmul(&t, &m, x, small, bias, expert_of, slot0, n_slots, y, stride);
+    return 0;
+}

@@ -1,0 +1,336 @@
+/* rows_gpu.c - the kernels that take rows as they are: probe, embed, norm, quantize, repack, qkv_rows, moe_sum. */
+#include "check_gpu.h"
+#include "tests_gpu.h"
+#include "../../src/base/fmt.h"
+#include "../../src/format/quant.h"
+#include <math.h>
+#include <string.h>
+
+void gc_begin(gc_case *c, const char *file, uint32_t x, uint32_t y, uint32_t z)
+{
+    goss_fmt(c->file, sizeof c->file, "%s", file);
+    c->grid[0] = x;
+    c->grid[1] = y;
+    c->grid[2] = z;
+}
+
+/* ---- probe --------------------------------------------------------------------------------------------------- */
+static void settle_probe(gc *g, gc_case *c, void *const *out)
+{
+    const uint32_t *w = out[0], size = w[3];
+    gc_buffer *b = &c->buffer[0];
+    g->found_subgroup = g->subgroup && size >= 4 && size <= 128 && !(size & (size - 1)) ? (int)size : 0;
+    g->found_half = w[2] == 1;
+    gc_put(b, 2, w[2] == 1, 0);
+    gc_put(b, 3, g->subgroup ? size : 0, 0);
+    for (uint32_t i = 0; i < 64 && g->subgroup; i++) {     /* the engine does without subgroups of another order */
+        gc_put(b, 4 + i, i % (size ? size : 1), 0);
+        gc_put(b, 68 + i, i - i % (size ? size : 1), 0);
+    }
+}
+
+int gc_make_probe(gc *g, gc_case *c, int i)
+{
+    const uint32_t input[2] = { 0x00010200u, 0x83ff7bffu };
+    (void)i;
+    gc_begin(c, "probe.wgsl", 1, 1, 1);
+    g->subgroup = (g->limits->features & GOSS_GPU_SUBGROUPS) != 0;
+    gc_buffer *b = gc_out(g, c, GC_WORD, 256);
+    memcpy(b->data, input, sizeof input);
+    c->settle = settle_probe;
+    return 0;
+}
+
+/* ---- embed --------------------------------------------------------------------------------------------------- */
+/* A table cut in two of which this is one piece; tokens from the step and from the history. */
+int gc_make_embed(gc *g, gc_case *c, int i)
+{
+    static const uint32_t lengths[] = { 64, 288, 544, 2880 };
+    const int layout = i % GOSS_N_LAYOUTS;
+    const uint32_t n_in = lengths[i / GOSS_N_LAYOUTS % 4], rows = 1 + (uint32_t)gc_below(g, 7), first = i & 1 ? 9 : 0, n = 11,
+                   stride = 50, pos = (uint32_t)gc_below(g, 20);
+    const gc_matrix m = gc_matrix_make(g, layout, n_in, n, i % 5 == 4);
+    const gc_step s = gc_step_make(g, rows, pos, 8, 1, 2);
+    const uint32_t p[] = { n_in / 8, m.scale_words, first, n, stride };
+    gc_begin(c, "embed.wgsl", (n_in / 8 + 63) / 64, rows, 1);
+    gc_layout_defines(c, layout);
+    goss_fmt(c->what, sizeof c->what, "%u of %u", rows, n_in);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, s.w, s.n_words * 4);
+    gc_matrix_in(c, &m);
+    gc_buffer *x = gc_out(g, c, GC_FLOAT, (size_t)rows * n_in), *history = gc_out(g, c, GC_WORD, 2 * stride);
+    memset(history->data, 0, history->n);
+    for (uint32_t r = 0; r < rows; r++) {
+        uint32_t *row = s.w + s.w[GOSS_STEP_ROWS] + r * GOSS_ROW_WORDS;
+        const uint32_t token = (uint32_t)gc_below(g, 20), slot = r & 1, place = slot * stride + pos + r;
+        const int sampled = gc_below(g, 3) == 0;
+        row[0] = sampled ? 0xffffffffu : token;
+        row[2] = slot;
+        if (sampled) ((uint32_t *)history->data)[place] = token;
+        if (token < first || token >= first + n) continue;
+        gc_put(history, place, token, 0);
+        for (uint32_t k = 0; k < n_in; k++) {
+            const double w = gc_weight(&m, token - first, k);
+            gc_put(x, (size_t)r * n_in + k, w, layout == GOSS_LAYOUT_I8 ? 4 * GC_U * gc_weight_size(&m, token - first, k) + 1e-36 : 1e-36);
+        }
+    }
+    return 0;
+}
+
+/* ---- norm ---------------------------------------------------------------------------------------------------- */
+/* The mean of squares has a sum's error, of which the root takes half; inverseSqrt 2 ulp, three products. */
+double gc_norm_row(const float *x, const float *gain, uint32_t n, float eps, double *y, double *relative)
+{
+    double sum = 0;
+    for (uint32_t k = 0; k < n; k++) sum += (double)x[k] * (double)x[k];
+    const double scale = 1 / sqrt(sum / n + (double)eps);
+    for (uint32_t k = 0; k < n; k++) y[k] = (double)x[k] * scale * (double)gain[k];
+    *relative = GC_U * (16 + sqrt((double)n));
+    return scale;
+}
+
+int gc_make_norm(gc *g, gc_case *c, int i)
+{
+    static const uint32_t lengths[] = { 64, 256, 260, 2880, 8 };
+    const uint32_t n = lengths[i % 5], rows = 1 + (uint32_t)gc_below(g, 20), list = i & 1, first = list ? rows / 2 : 0,
+                   gain = 12, wants = list ? rows - first : rows;
+    const float eps = 1e-5f;
+    const gc_step s = gc_step_make(g, rows, 3, 8, 1, 2);
+    for (uint32_t r = 0; r < rows; r++) s.w[s.w[GOSS_STEP_LIST] + r] = rows - 1 - r;
+    const float *small = gc_floats(g, gain + n + 8, 2), *x = gc_floats(g, (size_t)rows * n, i % 3 == 2 ? 1e-3f : 10);
+    uint32_t p[] = { n, 0, gain, list, first };
+    memcpy(p + 1, &eps, 4);
+    gc_begin(c, "norm.wgsl", wants, 1, 1);
+    gc_reduce_defines(g, c, 256, 256, 1);
+    goss_fmt(c->what, sizeof c->what, "%u of %u", wants, n);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, s.w, s.n_words * 4);
+    gc_in(c, small, (gain + n + 8) * 4);
+    gc_in(c, x, (size_t)rows * n * 4);
+    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)wants * n);
+    double *want = gc_alloc(g, n * sizeof *want), relative;
+    for (uint32_t r = 0; r < wants && want; r++) {
+        const uint32_t row = list ? rows - 1 - (first + r) : r;
+        gc_norm_row(x + (size_t)row * n, small + gain, n, eps, want, &relative);
+        for (uint32_t k = 0; k < n; k++) gc_put(y, (size_t)r * n + k, want[k], fabs(want[k]) * relative + 1e-35);
+    }
+    return 0;
+}
+
+/* ---- moe_sum ------------------------------------------------------------------------------------------------- */
+int gc_make_moe_sum(gc *g, gc_case *c, int i)
+{
+    static const uint32_t lengths[] = { 64, 65, 256, 2880 };
+    const uint32_t n = lengths[i % 4], rows = 1 + (uint32_t)gc_below(g, 5), k = 1 + (uint32_t)(i % 5);
+    uint32_t *route = gc_alloc(g, (size_t)rows * k * 8);
+    const float *y = gc_floats(g, (size_t)rows * k * n, 3), *x = gc_floats(g, (size_t)rows * n, 5);
+    const uint32_t p[] = { n, k };
+    gc_begin(c, "moe_sum.wgsl", (n + 63) / 64, rows, 1);
+    goss_fmt(c->what, sizeof c->what, "%u x %u of %u", rows, k, n);
+    for (uint32_t r = 0; r < rows * k; r++) {
+        const float w = (float)gc_below(g, 1000) / 1000;
+        memcpy(route + 2 * r + 1, &w, 4);
+    }
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, route, (size_t)rows * k * 8);
+    gc_in(c, y, (size_t)rows * k * n * 4);
+    gc_buffer *out = gc_out(g, c, GC_FLOAT, (size_t)rows * n);
+    memcpy(out->data, x, (size_t)rows * n * 4);
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t j = 0; j < n; j++) {
+            double sum = (double)x[r * n + j], all = fabs(sum);
+            for (uint32_t e = 0; e < k; e++) {
+                float w;
+                memcpy(&w, route + 2 * (r * k + e) + 1, 4);
+                const double v = (double)w * (double)y[(size_t)(r * k + e) * n + j];
+                sum += v;
+                all += fabs(v);
+            }
+            gc_put(out, (size_t)r * n + j, sum, GC_U * (4 + 2 * k) * all + 1e-36);
+        }
+    return 0;
+}
+
+/* ---- quantize ------------------------------------------------------------------------------------------------ */
+/* Where element e of a block of 32 goes, as a byte: in order, or for MX4 as matmul.wgsl takes its nibbles apart. */
+static uint32_t byte_of(uint32_t e, int mx4)
+{
+    static const uint8_t inside[8] = { 0, 2, 16, 18, 1, 3, 17, 19 };
+    return mx4 ? e / 8 * 4 + inside[e % 8] : e;
+}
+
+/* An element on the edge between two bytes may go either way; the scale is one division. */
+static void settle_quantize(gc *g, gc_case *c, void *const *out)
+{
+    const float *x = c->kept[0];
+    const uint32_t n = c->keep[0];
+    gc_buffer *q = &c->buffer[3];
+    for (uint32_t b = 0; b < n; b++) {
+        double top = 0;
+        for (uint32_t k = 0; k < 32; k++) top = fmax(top, fabs((double)x[b * 32 + k]));
+        const int zero = top < 1e-30;
+        gc_put(&c->buffer[4], b, zero ? 0 : top / 127, zero ? 0 : 4 * GC_U * top / 127);
+        for (uint32_t k = 0; k < 32; k++) {
+            const double v = zero ? 0 : (double)x[b * 32 + k] * 127 / top;
+            const int8_t got = ((const int8_t *)out[3])[b * 32 + byte_of(k, (int)c->keep[1])];
+            if (fabs(v - (double)got) > 0.5 + 1e-4) gc_fail(g, "a byte is not the nearest");
+        }
+        for (uint32_t k = 0; k < 8; k++) gc_put(q, b * 8 + k, 0, GC_ANY);
+    }
+}
+
+int gc_make_quantize(gc *g, gc_case *c, int i)
+{
+    static const uint32_t blocks[] = { 1, 3, 90, 64 };
+    const uint32_t per_row = blocks[i / 2 % 4], rows = 1 + (uint32_t)gc_below(g, 30), times = 1 + (uint32_t)gc_below(g, 4),
+                   n = per_row * rows * times, grid_x = 2, spare = 3;
+    if (!(g->limits->features & GOSS_GPU_DOT4)) return 1;
+    const gc_step s = gc_step_make(g, rows, 0, 8, 1, 2);
+    float *x = gc_floats(g, (size_t)n * 32, 4);
+    for (uint32_t b = 0; b < n; b++) {
+        const int kind = gc_below(g, 8);
+        for (uint32_t k = 0; k < 32 && kind < 2; k++) x[b * 32 + k] *= kind ? 1e-35f : 0;
+    }
+    const uint32_t p[] = { per_row, times, grid_x };
+    gc_begin(c, "quantize.wgsl", grid_x, (n + 64 * grid_x - 1) / (64 * grid_x), 1);
+    if (i & 1) goss_buf_str(&c->defines, "MX4");
+    goss_fmt(c->what, sizeof c->what, "%u blocks", n);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, s.w, s.n_words * 4);
+    gc_in(c, x, (size_t)n * 128);
+    gc_out(g, c, GC_WORD, (size_t)(n + spare) * 8);
+    gc_out(g, c, GC_FLOAT, n + spare);
+    c->kept[0] = x;
+    c->keep[0] = n;
+    c->keep[1] = i & 1;
+    c->settle = settle_quantize;
+    return 0;
+}
+
+/* ---- repack -------------------------------------------------------------------------------------------------- */
+static const struct { int type; const char *defines; } raw_types[] = {
+    { GOSS_MXFP4, "MX4" }, { GOSS_Q8_0, "Q8" }, { GOSS_F16, "PLAIN UNIT_WORDS=4" }, { GOSS_BF16, "PLAIN UNIT_WORDS=4" },
+    { GOSS_F32, "PLAIN UNIT_WORDS=8" },
+    { GOSS_Q4_0, "I8 LEGACY BLOCK_BYTES=18 HAS_MIN=0 HAS_FIFTH=0 IS_IQ4=0 BIAS=8" },
+    { GOSS_Q4_1, "I8 LEGACY BLOCK_BYTES=20 HAS_MIN=1 HAS_FIFTH=0 IS_IQ4=0 BIAS=0" },
+    { GOSS_Q5_0, "I8 LEGACY BLOCK_BYTES=22 HAS_MIN=0 HAS_FIFTH=1 IS_IQ4=0 BIAS=16" },
+    { GOSS_Q5_1, "I8 LEGACY BLOCK_BYTES=24 HAS_MIN=1 HAS_FIFTH=1 IS_IQ4=0 BIAS=0" },
+    { GOSS_IQ4_NL, "I8 LEGACY BLOCK_BYTES=18 HAS_MIN=0 HAS_FIFTH=0 IS_IQ4=1 BIAS=0" },
+    { GOSS_IQ4_XS, "I8 IQ4_XS" }, { GOSS_Q2_K, "I8 Q2_K" }, { GOSS_Q3_K, "I8 Q3_K" },
+    { GOSS_Q4_K, "I8 Q45_K BLOCK_BYTES=144" }, { GOSS_Q5_K, "I8 Q45_K BLOCK_BYTES=176" }, { GOSS_Q6_K, "I8 Q6_K" },
+};
+enum { N_RAW = sizeof raw_types / sizeof *raw_types };
+
+/* Random bytes, with halves that are numbers where a block keeps its scales. */
+static void raw_blocks(gc *g, int type, uint8_t *w, size_t n_blocks)
+{
+    const int bytes = goss_type_get(type)->bytes;
+    const int at = type == GOSS_Q2_K ? 80 : type == GOSS_Q3_K ? 108 : type == GOSS_Q6_K ? 208 : 0;
+    const int two = type == GOSS_Q4_1 || type == GOSS_Q5_1 || type == GOSS_Q4_K || type == GOSS_Q5_K || type == GOSS_Q2_K;
+    for (size_t b = 0; b < n_blocks; b++, w += bytes) {
+        for (int i = 0; i < bytes; i++) w[i] = (uint8_t)gc_rand(g);
+        if (type == GOSS_MXFP4) { w[0] = (uint8_t)(gc_below(g, 8) ? 110 + gc_below(g, 30) : gc_below(g, 3)); continue; }
+        if (type == GOSS_F32 || type == GOSS_BF16) { w[bytes - 1] = (uint8_t)(0x3e | (gc_rand(g) & 0x80)); continue; }
+        for (int k = 0; k <= two; k++) {
+            const uint16_t h = goss_f32_to_f16(gc_below(g, 5) ? gc_randf(g) : 1e-6f * gc_randf(g));
+            memcpy(w + at + 2 * k, &h, 2);
+        }
+    }
+}
+
+/* repack.wgsl's dst_row. */
+static uint32_t place_of(const uint32_t *p, uint32_t local)
+{
+    const uint32_t r = local + p[9], j = r % p[5], half = p[6] / 2;
+    if (p[4] == 2) return p[3] + 2 * r;
+    if (p[4] == 1 && j < p[6]) return p[3] + r - j + (j < half ? 2 * j : 2 * (j - half) + 1);
+    return p[3] + r;
+}
+
+/* Every weight that came out means what the block says; rows between are as they were. */
+static void settle_repack(gc *g, gc_case *c, void *const *out)
+{
+    const uint32_t *p = c->kept[1];
+    const int type = (int)c->keep[0];
+    gc_matrix m = { .layout = goss_layout_of(type), .n_in = c->keep[1], .n_units = p[7], .scale_words = p[8], .q = out[2], .s = out[3] };
+    const size_t q_words = (size_t)goss_layout_q_bytes(m.layout, m.n_in) / 4, s_words = (size_t)goss_layout_s_bytes(m.layout, m.n_in) / 4;
+    float *row = c->kept[2];
+    for (uint32_t r = 0; r < p[0]; r++) {
+        const uint32_t to = place_of(p, r);
+        goss_to_float(type, (const uint8_t *)c->kept[0] + (size_t)r * p[1], row, m.n_in);
+        for (uint32_t k = 0; k < m.n_in; k++) {
+            const double w = gc_weight(&m, to, k), size = m.layout == GOSS_LAYOUT_I8 ? gc_weight_size(&m, to, k) : 0;
+            if (!(fabs(w - (double)row[k]) <= 2 * GC_U * size)) { gc_fail(g, "a weight changed"); return; }
+        }
+        for (size_t k = 0; k < q_words; k++) gc_put(&c->buffer[2], to * q_words + k, 0, GC_ANY);
+        for (size_t k = 0; k < s_words; k++) gc_put(&c->buffer[3], to * s_words + k, 0, GC_ANY);
+    }
+    g->n_compared += (uint64_t)p[0] * m.n_in;
+}
+
+int gc_make_repack(gc *g, gc_case *c, int i)
+{
+    const int type = raw_types[i % N_RAW].type, layout = goss_layout_of(type), block = goss_type_get(type)->block;
+    const uint32_t mode = (uint32_t)(i / N_RAW % 3), hd = 16, rope = i & 1 ? 16 : 12,
+                   n_in = (uint32_t)(block == 256 ? 256 * (1 + gc_below(g, 3)) : i / N_RAW > 2 ? 2880 : 32 * (1 + gc_below(g, 9))),
+                   rows = mode == 1 ? 2 * hd : 1 + (uint32_t)gc_below(g, 9), source = mode == 1 ? hd : (uint32_t)gc_below(g, 4),
+                   row0 = mode == 2 ? (uint32_t)gc_below(g, 2) - 2 * source : 3, all = 2 * rows + 2 * hd + 8;
+    const uint32_t row_bytes = (uint32_t)goss_type_row_bytes(type, n_in), scale_words = goss_layout_scales(layout, n_in);
+    const uint32_t per_row = layout == GOSS_LAYOUT_I8 ? n_in / 32 : layout <= GOSS_LAYOUT_Q8 ? scale_words : n_in / 8,
+                   groups = (rows * per_row + 63) / 64, grid_x = groups > 2 ? 2 : groups;
+    const size_t n_raw = ((size_t)rows * row_bytes + 3) / 4 * 4;
+    uint8_t *raw = gc_alloc(g, n_raw);
+    uint32_t *p = gc_alloc(g, 44);
+    if (!raw || !p) return 0;
+    raw_blocks(g, type, raw, (size_t)rows * n_in / (size_t)block);
+    const uint32_t words[] = { rows, row_bytes, per_row, row0, mode, hd, rope, n_in / 8, scale_words, source, grid_x };
+    memcpy(p, words, sizeof words);
+    gc_begin(c, "repack.wgsl", grid_x, (groups + grid_x - 1) / grid_x, 1);
+    goss_buf_str(&c->defines, raw_types[i % N_RAW].defines);
+    goss_fmt(c->what, sizeof c->what, "%s, %u of %u, mode %u", goss_type_get(type)->name, rows, n_in, mode);
+    gc_params(g, c, words, sizeof words);
+    gc_in(c, raw, n_raw);
+    gc_out(g, c, GC_WORD, (size_t)goss_layout_q_bytes(layout, n_in) / 4 * all);
+    gc_out(g, c, GC_WORD, scale_words ? (size_t)goss_layout_s_bytes(layout, n_in) / 4 * all : 4);
+    c->kept[0] = raw;
+    c->kept[1] = p;
+    c->kept[2] = gc_alloc(g, (size_t)n_in * 4);
+    c->keep[0] = (uint32_t)type;
+    c->keep[1] = n_in;
+    c->settle = settle_repack;
+    return 0;
+}
+
+/* ---- qkv_rows ------------------------------------------------------------------------------------------------ */
+int gc_make_qkv_rows(gc *g, gc_case *c, int i)
+{
+    static const struct { uint32_t heads, kv, hd, rope; } shapes[] = { { 4, 2, 16, 16 }, { 3, 1, 32, 24 }, { 8, 8, 8, 8 }, { 64, 8, 64, 64 } };
+    const int half = i & 1;
+    if (half && !(g->limits->features & GOSS_GPU_F16)) return 1;
+    const uint32_t h = shapes[i / 4 % 4].heads, kv = shapes[i / 4 % 4].kv, hd = shapes[i / 4 % 4].hd, rope = shapes[i / 4 % 4].rope,
+                   adjacent = (uint32_t)(i / 2 & 1), rows = 1 + (uint32_t)gc_below(g, 20), stride = (h + 2 * kv) * hd,
+                   pos = (uint32_t)gc_below(g, 150), pages = (pos + rows - 1) / 64 + 2;
+    const gc_step s = gc_step_make(g, rows, pos, rope, 1, pages);
+    const float *in = gc_floats(g, (size_t)rows * stride, 8);
+    const uint32_t p[] = { stride, h, kv, hd, rope, adjacent, pos & 1 };
+    gc_begin(c, "qkv_rows.wgsl", h + 2 * kv, rows, 1);
+    goss_buf_str(&c->defines, half ? "KVT=f16 HALF" : "KVT=f32");
+    goss_fmt(c->what, sizeof c->what, "%u rows of %u + %u heads of %u from %u", rows, h, kv, hd, pos);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, s.w, s.n_words * 4);
+    gc_buffer *x = gc_out(g, c, GC_FLOAT, (size_t)rows * stride), *pool = gc_out(g, c, half ? GC_HALF : GC_FLOAT, (size_t)pages * kv * 128 * hd);
+    memcpy(x->data, in, x->n);
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t o = 0; o < stride; o += 2) {
+            double v[2], b[2] = { 1e-44, 1e-44 };
+            uint32_t at[2];
+            v[0] = (double)in[r * stride + o];
+            v[1] = (double)in[r * stride + o + 1];
+            gc_finish_pair(&s, r, o, h, kv, hd, rope, adjacent, v, b, at);
+            for (int k = 0; k < 2; k++) {
+                gc_put(x, (size_t)r * stride + at[k], v[k], b[k]);
+                gc_put_kv(pool, &s, r, at[k], h, kv, hd, v[k], b[k]);
+            }
+        }
+    return 0;
+}

@@ -1,0 +1,5 @@
+#!/bin/sh
+# quick: gossamer-check for the GPU: every WGSL kernel at small sizes, with WebGPU's default limits and with all that the adapter has
+set -u
+make -s -j"$JOBS" check-bin || exit 1
+timeout 300 "$V"/gossamer-check --gpu

@@ -1,0 +1,8 @@
+#!/bin/sh
+# full: gossamer-check for the GPU: every variant, and the real 20b layers' shapes
+set -u
+make -s -j"$JOBS" check-bin || exit 1
+bad=0
+timeout 900 "$V"/gossamer-check --gpu --full --level default || bad=1
+timeout 900 "$V"/gossamer-check --gpu --full --level adapter || bad=1
+exit $bad
