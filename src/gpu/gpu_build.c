@@ -180,6 +180,8 @@ static int build_activations(goss_gpu_state *s, goss_error *err)
         { &s->xq, rows * widest, "bytes of activations" },
         { &s->xq_scale, rows * widest / 8, "their scales" },
         { &s->tiles, goss_gpu_tiles_words(s) * 4, "tiles of experts" },
+        { &s->packed_x, few * goss_layout_packed_bytes(wide), "packed activations" },
+        { &s->packed_h, few * k * goss_layout_packed_bytes((uint64_t)hp->n_ff), "packed hidden" },
     };
     int r = 0;
     for (size_t i = 0; i < sizeof list / sizeof list[0] && !r; i++)
@@ -203,7 +205,7 @@ int goss_gpu_build(goss_gpu_state *s, goss_error *err)
 {
     const goss_model *m = s->base.model;
     s->n_groups_max = (int)goss_gpu_ceil_div((uint32_t)s->config.max_rows, GOSS_GPU_FEW);
-    const uint64_t slots = 64 + (uint64_t)m->hp.n_layer * (24 + 6 * GOSS_MAX_PIECES) +
+    const uint64_t slots = 64 + (uint64_t)m->hp.n_layer * (32 + 7 * GOSS_MAX_PIECES) +
                            (uint64_t)s->n_groups_max * (3 + GOSS_MAX_PIECES) + GOSS_MAX_PIECES;
     const uint32_t loader[64] = { 0 };
     goss_gpu_params(s, loader, sizeof loader);         /* slot 0 */

@@ -36,15 +36,21 @@ int goss_gpu_plain(goss_gpu_state *s, goss_call *c, const char *file, const char
     return make_group(s, c, buffers, (int)strlen(bindings) - 1, err);
 }
 
-/* matvec for 1, 4 and 16 rows at once. */
-static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, const goss_matrix *m, int piece,
-                  const uint32_t *params, size_t n_params, const int *buffers, goss_error *err)
+/* Whether products with this matrix take packed activations in steps of few rows. */
+static int packs(const goss_gpu_state *s, const goss_matrix *m)
 {
-    static const uint32_t batch[GOSS_BATCHES] = { 1, 4, 16 };
+    return s->packed && m->n_in % 32 == 0 && (m->layout == GOSS_LAYOUT_MX4 || m->layout == GOSS_LAYOUT_Q8);
+}
+
+/* matvec for 1, 4 and 8 rows at once; buffers[4] is x. */
+static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, int packed, const goss_matrix *m,
+                  int piece, const uint32_t *params, size_t n_params, const int *buffers, goss_error *err)
+{
+    static const uint32_t batch[GOSS_BATCHES] = { 1, 4, GOSS_GPU_BATCH };
     const int qkv = !strncmp(kind, "QKV", 3);
     for (int i = 0; i < GOSS_BATCHES; i++) {
         goss_buf d = GOSS_BUF(1024);
-        goss_buf_printf(&d, "%s", kind);
+        goss_buf_printf(&d, "%s%s", packed ? "PACKED " : "", kind);
         goss_gpu_layout_defines(&d, m->layout);
         const uint32_t nr =
             m->n_out < 32768 && !goss_gpu_get_limits(s->gpu)->is_cpu ? 2 : s->nr[i]; /* enough workgroups */
@@ -61,10 +67,12 @@ static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, const goss_
     return make_group(s, c, buffers, qkv ? 7 : 6, err);
 }
 
-static int norm_call(goss_gpu_state *s, goss_call *c, uint32_t gain, int small, int list, goss_error *err)
+/* packed: to s->packed_x instead of s->xn. */
+static int norm_call(goss_gpu_state *s, goss_call *c, int packed, uint32_t gain, int small, int list, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
     goss_buf d = GOSS_BUF(512);
+    goss_buf_printf(&d, "%s", packed ? "PACKED " : "");
     goss_gpu_reduce_defines(s, &d, 256, 256, 1);
     int r = 0;
     for (int g = 0; g < (list ? s->n_groups_max : 1) && !r; g++) {
@@ -73,13 +81,13 @@ static int norm_call(goss_gpu_state *s, goss_call *c, uint32_t gain, int small, 
         if (g) goss_gpu_params(s, p, sizeof p);
         else
             r = goss_gpu_plain(s, c, "norm.wgsl", "urrrw", goss_buf_cstr(&d), p, sizeof p,
-                      (const int[]){ s->step, small, s->x, s->xn }, err);
+                               (const int[]){ s->step, small, s->x, packed ? s->packed_x : s->xn }, err);
     }
     goss_buf_free(&d);
     return r;
 }
 
-static int qkv_call(goss_gpu_state *s, goss_gpu_layer *l, int i, uint32_t first, goss_error *err)
+static int qkv_call(goss_gpu_state *s, goss_gpu_layer *l, int packed, int i, uint32_t first, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
     const goss_matrix *m = &l->qkv[i];
@@ -97,35 +105,159 @@ static int qkv_call(goss_gpu_state *s, goss_gpu_layer *l, int i, uint32_t first,
                            (uint32_t)hp->rope_dim,
                            hp->rope_half ? 0u : 1u,
                            (uint32_t)l->cls };
-    return matvec(s, &l->c_qkv[i], s->f16 ? "QKV PAIRS KVT=f16 HALF" : "QKV PAIRS KVT=f32", m, 0, p, sizeof p,
-                  (const int[]){ s->step, m->piece[0].q, m->piece[0].s, l->small, s->xn, s->qkv, l->kv }, err);
+    return matvec(s, &l->c_qkv[i], s->f16 ? "QKV PAIRS KVT=f16 HALF" : "QKV PAIRS KVT=f32", packed, m, 0, p, sizeof p,
+                  (const int[]){ s->step, m->piece[0].q, m->piece[0].s, l->small, packed ? s->packed_x : s->xn,
+                                 s->qkv, l->kv },
+                  err);
+}
+
+/* How attend divides its work: see the kernel's head. */
+static void attend_defines(const goss_gpu_state *s, goss_buf *d, uint32_t heads, uint32_t hd)
+{
+    const goss_gpu_limits *lim = goss_gpu_get_limits(s->gpu);
+    const uint32_t outs = heads * hd / 4, most = lim->is_cpu ? 128 : lim->max_invocations < 512 ? 256 : 512;
+    uint32_t wg = 64, kg = 1;
+    while (wg * 2 <= most && wg * 2 <= heads * 64) wg *= 2;
+    while (kg * 2 * outs <= wg && kg < 16) kg *= 2;
+    const int waves = s->subgroup && 64 % s->subgroup == 0 && heads * 64 % wg == 0;
+    goss_buf_printf(d, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d VS=%u",
+                    s->f16 ? "KVT=f16 HALF" : "KVT=f32", waves ? " WAVES" : "", heads, hd, wg,
+                    goss_gpu_ceil_div(heads * 64, wg), goss_gpu_ceil_div(outs, wg), kg, kg > 1,
+                    64 / kg < 8 ? 64 / kg : 8);
+    if (waves) goss_buf_printf(d, " SG=%d", s->subgroup);
+}
+
+static int merge_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, int packed, goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    const uint32_t window = l->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0, hd = (uint32_t)hp->head_dim;
+    const uint32_t p[] = { (uint32_t)hp->n_head, hd, window, l->sinks };
+    goss_buf d = GOSS_BUF(128);
+    goss_buf_printf(&d, "%s WG=64 HEADS_CHUNKS=%u", packed ? "PACKED" : "", goss_gpu_ceil_div(256, hd) * GOSS_GPU_CHUNKS);
+    const int r = goss_gpu_plain(s, c, "merge.wgsl", "urrrrw", goss_buf_cstr(&d), p, sizeof p,
+                                 (const int[]){ s->step, l->small, s->part, s->stat, packed ? s->packed_x : s->att }, err);
+    c->grid[0] = goss_gpu_ceil_div((uint32_t)hp->n_head * hd / 4, 64);
+    goss_buf_free(&d);
+    return r;
 }
 
 static int attention_calls(goss_gpu_state *s, goss_gpu_layer *l, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    const uint32_t heads = (uint32_t)(hp->n_head / hp->n_head_kv),
-                   stride = (uint32_t)((hp->n_head + 2 * hp->n_head_kv) * hp->head_dim);
-    const uint32_t window = l->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0;
+    const uint32_t heads = (uint32_t)(hp->n_head / hp->n_head_kv), hd = (uint32_t)hp->head_dim,
+                   window = l->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0;
+    const int packed = packs(s, &l->wo);
     goss_buf d = GOSS_BUF(512);
-    const uint32_t wg = heads > 2 ? 128 : 64, hd = (uint32_t)hp->head_dim;
-    goss_buf_printf(&d, "%s HEADS=%u HD=%u WG=%u HP=%u AP=%u", s->f16 ? "KVT=f16 HALF" : "KVT=f32", heads, hd,
-                    wg, goss_gpu_ceil_div(heads * 64, wg), goss_gpu_ceil_div(heads * hd / 4, wg));
-    const uint32_t pa[] = { (uint32_t)hp->n_head,   (uint32_t)hp->n_head_kv,
-                            (uint32_t)hp->head_dim, window,
-                            (uint32_t)l->cls,       stride,
-                            goss_gpu_bits(hp->attn_scale) };
+    attend_defines(s, &d, heads, hd);
+    const uint32_t pa[] = { (uint32_t)hp->n_head, (uint32_t)hp->n_head_kv, hd, window, (uint32_t)l->cls,
+                            (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd, goss_gpu_bits(hp->attn_scale) };
     int r = goss_gpu_plain(s, &l->c_attend, "attend.wgsl", "urrrww", goss_buf_cstr(&d), pa, sizeof pa,
-                  (const int[]){ s->step, s->qkv, l->kv, s->part, s->stat }, err);
+                           (const int[]){ s->step, s->qkv, l->kv, s->part, s->stat }, err);
     goss_buf_free(&d);
-    const uint32_t pm[] = { (uint32_t)hp->n_head, (uint32_t)hp->head_dim, window, l->sinks };
-    if (!r)
-        r = goss_gpu_plain(s, &l->c_merge, "merge.wgsl", "urrrrw", "", pm, sizeof pm,
-                  (const int[]){ s->step, l->small, s->part, s->stat, s->att }, err);
+    if (!r) r = merge_call(s, &l->t_merge, l, 0, err);
+    if (!r) r = merge_call(s, &l->c_merge, l, packed, err);
     const uint32_t po[] = { l->wo.n_units, l->wo.scale_words, 0, l->wo.n_out, (uint32_t)hp->n_embd, l->bo, 0 };
     if (!r)
-        r = matvec(s, &l->c_wo, "ADD", &l->wo, 0, po, sizeof po,
-                   (const int[]){ s->step, l->wo.piece[0].q, l->wo.piece[0].s, l->small, s->att, s->x }, err);
+        r = matvec(s, &l->c_wo, "ADD", packed, &l->wo, 0, po, sizeof po,
+                   (const int[]){ s->step, l->wo.piece[0].q, l->wo.piece[0].s, l->small,
+                                  packed ? s->packed_x : s->att, s->x },
+                   err);
+    return r;
+}
+
+static int route_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, int layer, int packed, goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    const goss_gpu_limits *lim = goss_gpu_get_limits(s->gpu);
+    const uint32_t n_embd = (uint32_t)hp->n_embd, e = (uint32_t)hp->n_expert;
+    const uint32_t threads = lim->max_invocations >= 1024 && !lim->is_cpu ? 1024 : 256, groups = threads / s->lanes,
+                   each = goss_gpu_ceil_div(e, groups) > 4 ? 4 : goss_gpu_ceil_div(e, groups);
+    goss_buf d = GOSS_BUF(512);
+    goss_buf_printf(&d, "EP=%u %s", each, packed ? "PACKED " : "");
+    if (n_embd * 4 + threads * 16 <= lim->max_workgroup_bytes) goss_buf_printf(&d, "STAGED=%u ", n_embd / 4);
+    goss_gpu_reduce_defines(s, &d, threads, s->lanes, each);
+    const uint32_t p[] = { n_embd, goss_gpu_bits(hp->rms_eps), l->ffn_norm, l->router, l->router_b, e,
+                           (uint32_t)hp->n_expert_used, (uint32_t)layer, 0 };
+    const int r = goss_gpu_plain(s, c, "route.wgsl", "urrrwww", goss_buf_cstr(&d), p, sizeof p,
+                                 (const int[]){ l->small, s->x, s->slots, packed ? s->packed_x : s->xn, s->rlogits,
+                                                s->route }, err);
+    goss_buf_free(&d);
+    return r;
+}
+
+/* Experts on packed activations. One row: down makes the weighted sum itself; else a pair's result goes to s->ysplit. */
+static int packed_up(goss_gpu_state *s, goss_gpu_layer *l, int i, const uint32_t *p, size_t n_params, goss_error *err)
+{
+    goss_call *c = &l->c_up[i];
+    const goss_matrix *m = &l->up;
+    int r = 0;
+    for (int many = 0; many < 2 && !r; many++) {
+        const uint32_t b = many ? 2 : 1, groups = s->wg_up / s->lanes, nr = 64 / groups;
+        goss_buf d = GOSS_BUF(512);
+        goss_buf_printf(&d, "PACKED B=%u NR=%u OUT=%u ", b, nr, 32 * b);
+        if (many) goss_buf_printf(&d, "MANY MATES=%u ", GOSS_GPU_FEW * p[3]);
+        goss_gpu_layout_defines(&d, m->layout);
+        goss_gpu_reduce_defines(s, &d, s->wg_up, s->lanes, nr * b);
+        r = goss_gpu_kernel(s, "experts_up.wgsl", "urrrrrwr", goss_buf_cstr(&d), err);
+        c->kernel[many] = c->kernel[GOSS_BATCHES - 1] = r;
+        r = r < 0 ? r : 0;
+        goss_buf_free(&d);
+    }
+    if (r) return r;
+    c->params = goss_gpu_params(s, p, n_params);
+    c->grid[0] = 2 * p[2] / 64;
+    return make_group(s, c, (const int[]){ s->route, m->piece[i].q, m->piece[i].s, l->small, s->packed_x, s->packed_h,
+                                           s->slots }, 7, err);
+}
+
+static int packed_down(goss_gpu_state *s, goss_gpu_layer *l, int i, int many, const uint32_t *p, size_t n_params,
+                       goss_error *err)
+{
+    goss_call *c = many ? &l->c_down_many[i] : &l->c_down[i];
+    const goss_matrix *m = &l->down;
+    const uint32_t b = many ? 2 : 1, wg = many ? s->wg : p[3] * s->lanes, nr = s->nr[0];
+    goss_buf d = GOSS_BUF(512);
+    goss_buf_printf(&d, "PACKED B=%u NR=%u ", b, nr);
+    if (many) goss_buf_printf(&d, "MANY MATES=%u ", GOSS_GPU_FEW * p[3]);
+    goss_gpu_layout_defines(&d, m->layout);
+    goss_gpu_reduce_defines(s, &d, wg, s->lanes, nr * b);
+    const int r = goss_gpu_plain(s, c, "experts_down.wgsl", "urrrrrwr", goss_buf_cstr(&d), p, n_params,
+                                 (const int[]){ s->route, m->piece[i].q, m->piece[i].s, l->small, s->packed_h,
+                                                many ? s->ysplit : s->x, s->slots },
+                                 err);
+    goss_buf_free(&d);
+    c->grid[0] = goss_gpu_ceil_div(p[2], many ? wg / s->lanes * nr : nr);
+    return r;
+}
+
+static int float_up(goss_gpu_state *s, goss_gpu_layer *l, int i, const uint32_t *p, size_t n_params, goss_error *err)
+{
+    goss_buf d = GOSS_BUF(512);
+    goss_gpu_layout_defines(&d, l->up.layout);
+    goss_buf_printf(&d, "NR=%u ", s->nr[0]);
+    goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, s->nr[0]);
+    const int r = goss_gpu_plain(s, &l->c_up[i], "moe_up.wgsl", "urrrrrwr", goss_buf_cstr(&d), p, n_params,
+                                 (const int[]){ s->route, l->up.piece[i].q, l->up.piece[i].s, l->small, s->xn, s->h,
+                                                s->slots },
+                                 err);
+    goss_buf_free(&d);
+    l->c_up[i].grid[0] = goss_gpu_ceil_div(2 * p[2], s->wg / s->lanes * s->nr[0]);
+    return r;
+}
+
+static int float_down(goss_gpu_state *s, goss_gpu_layer *l, int i, const uint32_t *p, size_t n_params, goss_error *err)
+{
+    const int split = l->down.n_pieces > 1;
+    goss_buf d = GOSS_BUF(512);
+    goss_gpu_layout_defines(&d, l->down.layout);
+    goss_buf_printf(&d, "NR=%u %s", s->nr[0], split ? "SPLIT " : "");
+    goss_gpu_reduce_defines(s, &d, p[3] * s->lanes, s->lanes, s->nr[0]);
+    const int r = goss_gpu_plain(s, &l->c_down[i], "moe_down.wgsl", "urrrrrwr", goss_buf_cstr(&d), p, n_params,
+                                 (const int[]){ s->route, l->down.piece[i].q, l->down.piece[i].s, l->small, s->h,
+                                                split ? s->ysplit : s->x, s->slots },
+                                 err);
+    goss_buf_free(&d);
+    l->c_down[i].grid[0] = goss_gpu_ceil_div(p[2], s->nr[0]);
     return r;
 }
 
@@ -133,81 +265,51 @@ static int expert_calls(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_er
 {
     const goss_hparams *hp = &s->base.model->hp;
     const uint32_t n_embd = (uint32_t)hp->n_embd, n_ff = (uint32_t)hp->n_ff, k = (uint32_t)hp->n_expert_used,
-                   e = (uint32_t)hp->n_expert;
-    const uint32_t inverse = (uint32_t)(s->base.model->hp.n_layer) * e + (uint32_t)layer * e;
-    goss_buf d = GOSS_BUF(512);
-    const uint32_t most = goss_gpu_get_limits(s->gpu)->max_invocations,
-                   threads = most >= 1024 && !goss_gpu_get_limits(s->gpu)->is_cpu ? 1024 : 256;
-    const uint32_t groups = threads / s->lanes, each = goss_gpu_ceil_div(e, groups) > 4 ? 4 : goss_gpu_ceil_div(e, groups);
-    goss_buf_printf(&d, "EP=%u ", each);
-    goss_gpu_reduce_defines(s, &d, threads, s->lanes, each);
-    const uint32_t pr[] = { n_embd, goss_gpu_bits(hp->rms_eps), l->ffn_norm, l->router, l->router_b, e, k, (uint32_t)layer, 0 };
-    int r = goss_gpu_plain(s, &l->c_route, "route.wgsl", "urrrwww", goss_buf_cstr(&d), pr, sizeof pr,
-                  (const int[]){ l->small, s->x, s->slots, s->xn, s->rlogits, s->route }, err);
+                   e = (uint32_t)hp->n_expert, inverse = (uint32_t)hp->n_layer * e + (uint32_t)layer * e;
+    l->packed = packs(s, &l->up) && packs(s, &l->down) && n_ff % 32 == 0;
+    int r = route_call(s, &l->t_route, l, layer, 0, err);
+    if (!r) r = route_call(s, &l->c_route, l, layer, l->packed, err);
     for (int i = 0; i < l->up.n_pieces && !r; i++) {
-        goss_buf_clear(&d);
-        goss_gpu_layout_defines(&d, l->up.layout);
-        goss_buf_printf(&d, "NR=%u ", s->nr[0]);
-        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, s->nr[0]);
-        const uint32_t p[] = { l->up.n_units,
-                               l->up.scale_words,
-                               n_ff,
-                               k,
-                               l->up.piece[i].first / (2 * n_ff),
-                               l->up.piece[i].n / (2 * n_ff),
-                               l->up_b,
-                               inverse,
-                               goss_gpu_bits(hp->swiglu_alpha),
+        const uint32_t p[] = { l->up.n_units, l->up.scale_words, n_ff, k, l->up.piece[i].first / (2 * n_ff),
+                               l->up.piece[i].n / (2 * n_ff), l->up_b, inverse, goss_gpu_bits(hp->swiglu_alpha),
                                goss_gpu_bits(hp->swiglu_limit) };
-        r = goss_gpu_plain(s, &l->c_up[i], "moe_up.wgsl", "urrrrrwr", goss_buf_cstr(&d), p, sizeof p,
-                  (const int[]){ s->route, l->up.piece[i].q, l->up.piece[i].s, l->small, s->xn, s->h, s->slots }, err);
-        l->c_up[i].grid[0] = goss_gpu_ceil_div(2 * n_ff, s->wg / s->lanes * s->nr[0]);
-        l->c_up[i].bytes =
-            2 * n_ff *
-            (goss_layout_q_bytes(l->up.layout, n_embd) + goss_layout_s_bytes(l->up.layout, n_embd));
+        r = l->packed ? packed_up(s, l, i, p, sizeof p, err) : float_up(s, l, i, p, sizeof p, err);
+        l->c_up[i].bytes = 2 * n_ff * (goss_layout_q_bytes(l->up.layout, n_embd) + goss_layout_s_bytes(l->up.layout, n_embd));
     }
-    const int split = l->down.n_pieces > 1;
     for (int i = 0; i < l->down.n_pieces && !r; i++) {
-        goss_buf_clear(&d);
-        goss_gpu_layout_defines(&d, l->down.layout);
-        goss_buf_printf(&d, "NR=%u %s", s->nr[0], split ? "SPLIT " : "");
-        goss_gpu_reduce_defines(s, &d, k * s->lanes, s->lanes, s->nr[0]);
-        const uint32_t p[] = { l->down.n_units,
-                               l->down.scale_words,
-                               n_embd,
-                               k,
-                               l->down.piece[i].first / n_embd,
-                               l->down.piece[i].n / n_embd,
-                               l->down_b,
-                               inverse };
-        r = goss_gpu_plain(s, &l->c_down[i], "moe_down.wgsl", "urrrrrwr", goss_buf_cstr(&d), p, sizeof p,
-                  (const int[]){ s->route, l->down.piece[i].q, l->down.piece[i].s, l->small, s->h,
-                                 split ? s->ysplit : s->x, s->slots },
-                  err);
-        l->c_down[i].grid[0] = goss_gpu_ceil_div(n_embd, s->nr[0]);
-        l->c_down[i].bytes =
-            k * (uint64_t)n_embd *
-            (goss_layout_q_bytes(l->down.layout, n_ff) + goss_layout_s_bytes(l->down.layout, n_ff));
+        const uint32_t p[] = { l->down.n_units, l->down.scale_words, n_embd, k, l->down.piece[i].first / n_embd,
+                               l->down.piece[i].n / n_embd, l->down_b, inverse };
+        if (!l->packed) r = float_down(s, l, i, p, sizeof p, err);
+        else {
+            if (l->down.n_pieces == 1) r = packed_down(s, l, i, 0, p, sizeof p, err);
+            if (!r) r = packed_down(s, l, i, 1, p, sizeof p, err);
+        }
+        l->c_down[i].bytes = k * (uint64_t)n_embd *
+                             (goss_layout_q_bytes(l->down.layout, n_ff) + goss_layout_s_bytes(l->down.layout, n_ff));
+        l->c_down_many[i].bytes = l->c_down[i].bytes / k;
     }
-    goss_buf_free(&d);
     const uint32_t ps[] = { n_embd, k };
-    if (!r && split)
+    if (!r)
         r = goss_gpu_plain(s, &l->c_sum, "moe_sum.wgsl", "urrw", "", ps, sizeof ps,
-                  (const int[]){ s->route, s->ysplit, s->x }, err);
+                           (const int[]){ s->route, s->ysplit, s->x }, err);
     return r;
 }
 
 static int ffn_calls(goss_gpu_state *s, goss_gpu_layer *l, goss_error *err)
 {
     const uint32_t n_embd = (uint32_t)s->base.model->hp.n_embd, n_ff = (uint32_t)s->base.model->hp.n_ff;
-    int r = norm_call(s, &l->c_ffn_norm, l->ffn_norm, l->small, 0, err);
+    const int packed = packs(s, &l->up);
+    int r = norm_call(s, &l->t_ffn_norm, 0, l->ffn_norm, l->small, 0, err);
+    if (!r) r = norm_call(s, &l->c_ffn_norm, packed, l->ffn_norm, l->small, 0, err);
     const uint32_t pu[] = { l->up.n_units, l->up.scale_words, 0, l->up.n_out, n_ff, NONE, 0 };
     if (!r)
-        r = matvec(s, &l->c_up[0], "PAIRS", &l->up, 0, pu, sizeof pu,
-                   (const int[]){ s->step, l->up.piece[0].q, l->up.piece[0].s, l->small, s->xn, s->h }, err);
+        r = matvec(s, &l->c_up[0], "PAIRS", packed, &l->up, 0, pu, sizeof pu,
+                   (const int[]){ s->step, l->up.piece[0].q, l->up.piece[0].s, l->small,
+                                  packed ? s->packed_x : s->xn, s->h },
+                   err);
     const uint32_t pd[] = { l->down.n_units, l->down.scale_words, 0, l->down.n_out, n_embd, NONE, 0 };
     if (!r)
-        r = matvec(s, &l->c_down[0], "ADD", &l->down, 0, pd, sizeof pd,
+        r = matvec(s, &l->c_down[0], "ADD", 0, &l->down, 0, pd, sizeof pd,
                    (const int[]){ s->step, l->down.piece[0].q, l->down.piece[0].s, l->small, s->h, s->x },
                    err);
     return r;
@@ -219,8 +321,11 @@ int goss_gpu_few_layer(goss_gpu_state *s, int layer, goss_error *err)
     goss_gpu_layer *l = &s->layers[layer];
     const uint32_t nq = (uint32_t)(hp->n_head * hp->head_dim), nkv = (uint32_t)(hp->n_head_kv * hp->head_dim);
     const uint32_t first[3] = { 0, nq, nq + nkv };
-    int r = norm_call(s, &l->c_norm, l->attn_norm, l->small, 0, err);
-    for (int i = 0; i < l->n_qkv && !r; i++) r = qkv_call(s, l, i, first[i], err);
+    int packed = 1;
+    for (int i = 0; i < l->n_qkv; i++) packed &= packs(s, &l->qkv[i]);
+    int r = norm_call(s, &l->t_norm, 0, l->attn_norm, l->small, 0, err);
+    if (!r) r = norm_call(s, &l->c_norm, packed, l->attn_norm, l->small, 0, err);
+    for (int i = 0; i < l->n_qkv && !r; i++) r = qkv_call(s, l, packed, i, first[i], err);
     if (!r) r = attention_calls(s, l, err);
     return r ? r : hp->n_expert ? expert_calls(s, l, layer, err) : ffn_calls(s, l, err);
 }
@@ -247,7 +352,8 @@ int goss_gpu_few_head(goss_gpu_state *s, goss_error *err)
     const goss_matrix *m = s->tied ? &s->tok : &s->out;
     const uint32_t vocab = (uint32_t)s->base.model->hp.n_vocab, chunks = goss_gpu_ceil_div(vocab, GOSS_CHUNK_TOKENS),
                    groups = (uint32_t)s->n_groups_max;
-    int r = norm_call(s, &s->c_head_norm, 0, s->out_small, 1, err);
+    const int packed = packs(s, m);
+    int r = norm_call(s, &s->c_head_norm, packed, 0, s->out_small, 1, err);
     for (int i = 0; i < m->n_pieces && !r; i++)
         for (uint32_t g = 0; g < groups && !r; g++) {
             const uint32_t p[] = { m->n_units, m->scale_words, m->piece[i].first,   m->piece[i].n,
@@ -255,8 +361,9 @@ int goss_gpu_few_head(goss_gpu_state *s, goss_error *err)
             if (g) goss_gpu_params(s, p, sizeof p);
             else
                 r = matvec(
-                    s, &s->c_head[i], "STORE", m, i, p, sizeof p,
-                    (const int[]){ s->step, m->piece[i].q, m->piece[i].s, s->out_small, s->xn, s->logits },
+                    s, &s->c_head[i], "STORE", packed, m, i, p, sizeof p,
+                    (const int[]){ s->step, m->piece[i].q, m->piece[i].s, s->out_small,
+                                   packed ? s->packed_x : s->xn, s->logits },
                     err);
         }
     for (uint32_t g = 0; g < groups && !r; g++) {

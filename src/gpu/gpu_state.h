@@ -8,7 +8,7 @@
 #include "../base/buf.h"
 #include "../model/stage.h"
 
-enum { GOSS_MAX_KERNELS = 160, GOSS_MAX_PIECES = 40, GOSS_TICKETS = 4, GOSS_BATCHES = 3 /* 1, 4, 16 rows at once */ };
+enum { GOSS_MAX_KERNELS = 160, GOSS_MAX_PIECES = 40, GOSS_TICKETS = 4, GOSS_BATCHES = 3 /* 1, 4, GOSS_GPU_BATCH rows at once */ };
 
 typedef struct goss_kernel {
     char key[320], name[32];
@@ -22,7 +22,7 @@ typedef struct goss_matrix {
     uint32_t n_in, n_out, n_units, scale_words;       /* n_out: all rows */
     struct goss_piece { int q, s; uint32_t first, n; } piece[GOSS_MAX_PIECES];
 } goss_matrix;
-/* One dispatch that a step makes, all but its grid. kernel[i]: for 1, 4, 16 rows at once (kernels without
+/* One dispatch that a step makes, all but its grid. kernel[i]: for 1, 4, 8 rows at once (kernels without
  * batches: [0]).
  * bytes: of weights that it reads, `times` over; times 0: for each y of the grid. */
 typedef struct goss_call {
@@ -44,8 +44,9 @@ typedef struct goss_gpu_layer {
     goss_matrix qkv[3], wo, up, down;                  /* up: gate and up interleaved, of all slots */
     int n_qkv, n_slots;
     goss_call c_norm, c_qkv[3], c_attend, c_merge, c_wo, c_route, c_up[GOSS_MAX_PIECES],
-        c_down[GOSS_MAX_PIECES], c_sum, c_ffn_norm;
-    goss_call t_rows, t_group, t_sum;                  /* steps of many rows: gpu_tiles.c */
+        c_down[GOSS_MAX_PIECES], c_down_many[GOSS_MAX_PIECES], c_sum, c_ffn_norm;
+    int packed;                                        /* experts on packed activations in steps of few rows */
+    goss_call t_norm, t_merge, t_route, t_ffn_norm, t_rows, t_group, t_sum; /* steps of many rows: gpu_tiles.c */
     goss_tile_call t_qkv[3], t_wo, t_up[GOSS_MAX_PIECES], t_down[GOSS_MAX_PIECES];
 } goss_gpu_layer;
 
@@ -80,10 +81,10 @@ typedef struct goss_gpu_state {
     uint64_t max_binding;
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;
-    uint32_t wg, lanes, nr[GOSS_BATCHES];                            /* matvec: threads, threads a row, rows a group */
+    uint32_t wg, wg_up, lanes, nr[GOSS_BATCHES];       /* matvec: threads (experts_up), threads a row, rows a group */
     /* buffers */
     int step, params, x, xn, qkv, att, part, stat, h, ysplit, rlogits, route, slots, logits, xs, chunk, pick, exp2,
-        history, mask_buf, dummy, staging, staging_back, query_buf, query_back, kv_temp, tap_back, xq, xq_scale, tiles;
+        history, mask_buf, dummy, staging, staging_back, query_buf, query_back, kv_temp, tap_back, xq, xq_scale, tiles, packed_x, packed_h;
     uint8_t *param_bytes; uint32_t n_params, cap_params; /* slots of 256 bytes */
     goss_matrix tok, out; int tied;
     goss_gpu_layer *layers; int out_small;

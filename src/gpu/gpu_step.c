@@ -82,7 +82,7 @@ int goss_gpu_flush(goss_gpu_state *s)
 /* Which variant serves n rows, and how often. */
 static int batch_of(int n, uint32_t *times)
 {
-    *times = n <= GOSS_GPU_FEW ? 1 : (uint32_t)(n + GOSS_GPU_FEW - 1) / GOSS_GPU_FEW;
+    *times = n <= GOSS_GPU_BATCH ? 1 : (uint32_t)(n + GOSS_GPU_BATCH - 1) / GOSS_GPU_BATCH;
     return n == 1 ? 0 : n <= 4 ? 1 : 2;
 }
 
@@ -240,8 +240,9 @@ int goss_gpu_do_attn_in(goss_backend *b, goss_step *step, int layer)
     goss_gpu_state *s = of(b);
     const goss_gpu_layer *l = &s->layers[layer];
     const goss_hparams *hp = &b->model->hp;
-    goss_gpu_record(s, &l->c_norm, 0, 0, (uint32_t)step->n_rows, 1, 1);
-    if (step->n_rows > GOSS_GPU_FEW) goss_gpu_tiles_qkv(s, l, (uint32_t)step->n_rows);
+    const int many = step->n_rows > GOSS_GPU_FEW;
+    goss_gpu_record(s, many ? &l->t_norm : &l->c_norm, 0, 0, (uint32_t)step->n_rows, 1, 1);
+    if (many) goss_gpu_tiles_qkv(s, l, (uint32_t)step->n_rows);
     else for (int i = 0; i < l->n_qkv; i++) matvec(s, &l->c_qkv[i], step->n_rows, 0);
     return show(s, GOSS_STAGE_ATTN_IN, layer, s->qkv, step->n_rows, (hp->n_head + 2 * hp->n_head_kv) * hp->head_dim);
 }
@@ -267,7 +268,10 @@ int goss_gpu_do_attend(goss_backend *b, goss_step *step, int layer)
     const goss_gpu_layer *l = &s->layers[layer];
     const goss_hparams *hp = &b->model->hp;
     goss_gpu_record(s, &l->c_attend, 0, 0, (uint32_t)hp->n_head_kv, chunks_of(s, step, l->cls), (uint32_t)step->n_rows);
-    goss_gpu_record(s, &l->c_merge, 0, 0, (uint32_t)hp->n_head, (uint32_t)step->n_rows, 1);
+    goss_gpu_record(s, step->n_rows > GOSS_GPU_FEW || s->tap ? &l->t_merge : &l->c_merge, 0, 0, l->c_merge.grid[0],
+                    (uint32_t)step->n_rows, 1);
+    if (s->tap && step->n_rows <= GOSS_GPU_FEW)        /* floats for whoever looks on, and what the next stage reads */
+        goss_gpu_record(s, &l->c_merge, 0, 0, l->c_merge.grid[0], (uint32_t)step->n_rows, 1);
     return show(s, GOSS_STAGE_ATTEND, layer, s->att, step->n_rows, hp->n_head * hp->head_dim);
 }
 
@@ -282,7 +286,8 @@ int goss_gpu_do_attn_out(goss_backend *b, goss_step *step, int layer)
 int goss_gpu_do_route(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
-    goss_gpu_record(s, &s->layers[layer].c_route, 0, 0, (uint32_t)step->n_rows, 1, 1);
+    const goss_gpu_layer *l = &s->layers[layer];
+    goss_gpu_record(s, step->n_rows > GOSS_GPU_FEW ? &l->t_route : &l->c_route, 0, 0, (uint32_t)step->n_rows, 1, 1);
     return show(s, GOSS_STAGE_ROUTE, layer, s->rlogits, step->n_rows, b->model->hp.n_expert);
 }
 
@@ -295,9 +300,13 @@ int goss_gpu_do_experts(goss_backend *b, goss_step *step, int layer)
         goss_gpu_tiles_experts(s, l, rows);
         return show(s, GOSS_STAGE_EXPERTS, layer, s->x, step->n_rows, b->model->hp.n_embd);
     }
-    for (int i = 0; i < l->up.n_pieces; i++) goss_gpu_record(s, &l->c_up[i], 0, 0, l->c_up[i].grid[0], rows * k, 1);
-    for (int i = 0; i < l->down.n_pieces; i++) goss_gpu_record(s, &l->c_down[i], 0, 0, l->c_down[i].grid[0], rows, 1);
-    if (l->down.n_pieces > 1) goss_gpu_record(s, &l->c_sum, 0, 0, ((uint32_t)b->model->hp.n_embd + 63) / 64, rows, 1);
+    const int pairs = (l->packed && rows > 1) || l->down.n_pieces > 1;  /* down leaves what moe_sum ends */
+    for (int i = 0; i < l->up.n_pieces; i++)
+        goss_gpu_record(s, &l->c_up[i], rows > 1, 0, l->c_up[i].grid[0], rows * k, 1);
+    for (int i = 0; i < l->down.n_pieces; i++)
+        if (l->packed && pairs) goss_gpu_record(s, &l->c_down_many[i], 0, 0, l->c_down_many[i].grid[0], rows * k, 1);
+        else goss_gpu_record(s, &l->c_down[i], 0, 0, l->c_down[i].grid[0], rows, 1);
+    if (pairs) goss_gpu_record(s, &l->c_sum, 0, 0, ((uint32_t)b->model->hp.n_embd + 63) / 64, rows, 1);
     return show(s, GOSS_STAGE_EXPERTS, layer, s->x, step->n_rows, b->model->hp.n_embd);
 }
 
@@ -305,7 +314,7 @@ int goss_gpu_do_ffn(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
     const goss_gpu_layer *l = &s->layers[layer];
-    goss_gpu_record(s, &l->c_ffn_norm, 0, 0, (uint32_t)step->n_rows, 1, 1);
+    goss_gpu_record(s, step->n_rows > GOSS_GPU_FEW ? &l->t_ffn_norm : &l->c_ffn_norm, 0, 0, (uint32_t)step->n_rows, 1, 1);
     if (step->n_rows > GOSS_GPU_FEW) goss_gpu_tiles_ffn(s, l, (uint32_t)step->n_rows);
     else {
         matvec(s, &l->c_up[0], step->n_rows, 0);

@@ -33,6 +33,11 @@
  * q | k | v); att (rows, n_head * head_dim); h (rows * top_k, n_ff) after SwiGLU; logits (16, n_vocab).
  * route (rows, top_k) of (slot, weight bits).
  *
+ * Packed activations (steps of few rows, where the device multiplies packed bytes): a row of n values in nb = n / 32 blocks
+ * is 4 nb vectors of four words, then the blocks' scales as floats, padded to whole vectors:
+ *   | high bytes of elements 0..15 of every block | of 16..31 | low bytes of 0..15 | of 16..31 | scales |
+ *   value = scale * (256 * high + low), both signed
+ *
  * The step buffer, 32-bit words; words 0 to 3 of a step are the device's own, the host writes the rest:
  *   0 number of rows        2 start of row words    3 start of the list of rows that want logits   4 start
  *   of the RoPE table
@@ -58,6 +63,7 @@ typedef enum goss_layout {
 } goss_layout;
 enum {
     GOSS_GPU_FEW = 16 /* rows of a decode step, at most */,
+    GOSS_GPU_BATCH = 8 /* of them at once in a product, at most */,
     GOSS_GPU_CHUNKS = 64 /* of a row's keys then */,
     GOSS_STEP_ROWS = 2,
     GOSS_STEP_LIST = 3,
@@ -79,4 +85,5 @@ int goss_layout_of(int type);                              /* of a GGUF type, -1
 uint32_t goss_layout_scales(int layout, uint32_t n_in);    /* entries of ws a row (words; pairs of floats for I8) */
 uint64_t goss_layout_q_bytes(int layout, uint32_t n_in);   /* bytes of wq a row */
 uint64_t goss_layout_s_bytes(int layout, uint32_t n_in);   /* bytes of ws a row */
+uint64_t goss_layout_packed_bytes(uint64_t n);             /* of a row of n packed activations */
 #endif

@@ -36,6 +36,7 @@ static void choose(goss_gpu_state *s)
     s->wg = l->is_cpu ? 64 : 128;
     s->lanes = l->is_cpu ? 4 : 32;
     if (s->subgroup > (int)s->lanes) s->lanes = (uint32_t)s->subgroup;
+    s->wg_up = l->is_cpu ? 64 : 256;
     s->nr[0] = 4;
     s->nr[1] = l->is_cpu ? 2 : 4;
     s->nr[2] = 2;

@@ -1,9 +1,8 @@
-// attend - attention of rows over a chunk of their keys, all query heads of one KV head together, one page
-// of 64 keys at a time.
-// Grid: (n_kv, chunks, rows). Chunk c of a row holds pages [c * per, (c + 1) * per) of those it can see,
-// where per depends on the
-// row's own position only. Leaves part[row][chunk][head] = (head_dim sums of p * v), and stat = (max, sum of
-// p): merge ends it.
+// attend - attention of rows over a chunk of their keys, all query heads of one KV head together, one page of 64 keys at
+// a time. Grid: (n_kv, chunks, rows). Chunk c of a row holds pages [c * per, (c + 1) * per) of those it can see, where per
+// depends on the row's own position only. Leaves part[row][chunk][head] = (head_dim sums of p * v), and stat = (max, sum
+// of p): merge ends it.
+// Scores: a thread has one key and $HP heads. Sums: a thread has $AP vectors of four dims and every $KG-th part of the keys.
 struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
@@ -15,15 +14,20 @@ struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride:
 
 const HEADS = $HEADSu;                               // query heads of one KV head
 const D4 = $HDu / 4u;
-const TP = $WGu / HEADS;                             // threads a head in the softmax
-// $HP heads a thread scores, $AP vec4 sums it keeps
-var<workgroup> qs: array<vec4<f32>, HEADS * D4>;
+const OUTS = HEADS * D4;
+const KEYS = 64u / $KGu;                             // of a page, that a thread sums
+#if WAVES
+const NP = 64u / $SGu;                               // subgroups that have a head's keys
+#else
+const NP = $WGu / HEADS;                             // threads that have
+#endif
+var<workgroup> qs: array<vec4<f32>, OUTS>;
 var<workgroup> scores: array<f32, HEADS * 64u>;
-var<workgroup> part_max: array<f32, $WGu>;
-var<workgroup> part_sum: array<f32, $WGu>;
-var<workgroup> run_max: array<f32, HEADS>;
-var<workgroup> run_sum: array<f32, HEADS>;
-var<workgroup> rescale: array<f32, HEADS>;
+var<workgroup> part_max: array<f32, HEADS * NP>;
+var<workgroup> part_sum: array<f32, HEADS * NP>;
+#if KG_MANY
+var<workgroup> rest: array<vec4<f32>, OUTS * ($KGu - 1u)>;
+#endif
 
 @compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
@@ -39,73 +43,99 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let begin = first_page + group.y * per;
     let end = min(begin + per, first_page + n_pages);
 
-    for (var i = t; i < HEADS * D4; i += $WGu) { qs[i] = q[(row * p.stride) / 4u + (kvh * HEADS) * D4 + i] * p.scale; }
-    if (t < HEADS) { run_max[t] = -3.0e38; run_sum[t] = 0.0; }
+    for (var i = t; i < OUTS; i += $WGu) { qs[i] = q[(row * p.stride) / 4u + kvh * OUTS + i] * p.scale; }
 #for a AP
+    let o$a = (t + $au * $WGu) % OUTS;
+    let h$a = o$a / D4;
     var acc$a = vec4<f32>();
+    var max$a = -3.0e38;                              // of the head, and its sum, as far as it went
+    var sum$a = 0.0;
 #end
+#if WAVES
+#for h HP
+    var top$h = -3.0e38;
+#end
+#else
+    var run = -3.0e38;
+#endif
     workgroupBarrier();
     for (var page = begin; page < end; page++) {
         let base = (row_page(row, p.cls, page) * p.n_kv + kvh) * 2u * 64u * D4;
         let key = t % 64u;
         let visible = page * 64u + key <= pos && page * 64u + key >= first_key;
 #for h HP
+        let head$h = min(t / 64u + $hu * ($WGu / 64u), HEADS - 1u);
         var s$h = 0.0;
 #end
         if (visible) {
-            for (var d = 0u; d < D4; d += 2u) {
-                let k = vec4<f32>(kv[base + d * 64u + key]);
-                let k2 = vec4<f32>(kv[base + d * 64u + 64u + key]);
+            for (var d = 0u; d < D4; d += 4u) {
+#for j 4
+                let k$j = vec4<f32>(kv[base + (d + $ju) * 64u + key]);
+#end
 #for h HP
-                s$h += dot(k, qs[min(t / 64u + $hu * ($WGu / 64u), HEADS - 1u) * D4 + d]);
-                s$h += dot(k2, qs[min(t / 64u + $hu * ($WGu / 64u), HEADS - 1u) * D4 + d + 1u]);
+                s$h += (dot(k0, qs[head$h * D4 + d]) + dot(k1, qs[head$h * D4 + d + 1u]))
+                     + (dot(k2, qs[head$h * D4 + d + 2u]) + dot(k3, qs[head$h * D4 + d + 3u]));
 #end
             }
         }
+#if WAVES
 #for h HP
-        if (t / 64u + $hu * ($WGu / 64u) < HEADS) { scores[(t / 64u + $hu * ($WGu / 64u)) * 64u + key] = select(-3.0e38, s$h, visible); }
+        s$h = select(-3.0e38, s$h, visible);
+        let m$h = subgroupMax(s$h);
+        if (t % $SGu == 0u) { part_max[($hu * $WGu + t) / $SGu] = m$h; }
 #end
         workgroupBarrier();
-        let head = t / TP;
-        var m = -3.0e38;
-        if (head < HEADS) { for (var i = t % TP; i < 64u; i += TP) { m = max(m, scores[head * 64u + i]); } }
-        part_max[t] = m;
+#for h HP
+        for (var i = 0u; i < NP; i++) { top$h = max(top$h, part_max[head$h * NP + i]); }
+        let e$h = select(0.0, exp(s$h - top$h), visible);
+        let sub$h = subgroupAdd(e$h);
+        scores[head$h * 64u + key] = e$h;
+        if (t % $SGu == 0u) { part_sum[($hu * $WGu + t) / $SGu] = sub$h; }
+#end
         workgroupBarrier();
+#else
+#for h HP
+        if (t / 64u + $hu * ($WGu / 64u) < HEADS) { scores[head$h * 64u + key] = select(-3.0e38, s$h, visible); }
+#end
+        workgroupBarrier();
+        let head = min(t / NP, HEADS - 1u);
+        var m = -3.0e38;
+        for (var i = t % NP; i < 64u; i += NP) { m = max(m, scores[head * 64u + i]); }
+        if (t / NP < HEADS) { part_max[t] = m; }
+        workgroupBarrier();
+        for (var i = 0u; i < NP; i++) { m = max(m, part_max[head * NP + i]); }
+        run = max(run, m);
         var sum = 0.0;
-        if (head < HEADS) {
-            m = run_max[head];
-            for (var i = 0u; i < TP; i++) { m = max(m, part_max[head * TP + i]); }
-            for (var i = t % TP; i < 64u; i += TP) {
+        if (t / NP < HEADS) {
+            for (var i = t % NP; i < 64u; i += NP) {
                 let v = scores[head * 64u + i];
-                let e = select(0.0, exp(v - m), v > -2.0e38);
+                let e = select(0.0, exp(v - run), v > -2.0e38);
                 scores[head * 64u + i] = e;
                 sum += e;
             }
-        }
-        part_sum[t] = sum;
-        workgroupBarrier();
-        if (head < HEADS && t % TP == 0u) {
-            var total = 0.0;
-            for (var i = 0u; i < TP; i++) { total += part_sum[t + i]; }
-            let f = exp(run_max[head] - m);
-            rescale[head] = f;
-            run_sum[head] = run_sum[head] * f + total;
-            run_max[head] = m;
+            part_sum[t] = sum;
         }
         workgroupBarrier();
+#endif
 #for a AP
-        if (t + $au * $WGu < HEADS * D4) {
-            let h = (t + $au * $WGu) / D4;
-            let vbase = base + 64u * D4 + t % D4;       // D4 divides the workgroup
-            acc$a *= rescale[h];
+        {
+            var top = max$a;
+            var sum = 0.0;
+            for (var i = 0u; i < NP; i++) { top = max(top, part_max[h$a * NP + i]); sum += part_sum[h$a * NP + i]; }
+            let f = exp(max$a - top);
+            max$a = top;
+            sum$a = fma(sum$a, f, sum);
+            acc$a *= f;
+            let vbase = base + 64u * D4 + o$a % D4;
+            let first = (t / OUTS) % $KGu * KEYS;
             // a key that is not visible has weight 0, but its bytes may be anything
-            for (var k = 0u; k < 64u; k += 8u) {
-#for j 8
-                let e$j = scores[h * 64u + k + $ju];
+            for (var k = first; k < first + KEYS; k += $VSu) {
+#for j VS
+                let w$j = scores[h$a * 64u + k + $ju];
                 let v$j = vec4<f32>(kv[vbase + (k + $ju) * D4]);
 #end
-#for j 8
-                acc$a += e$j * select(vec4<f32>(), v$j, e$j > 0.0);
+#for j VS
+                acc$a = fma(vec4<f32>(w$j), select(vec4<f32>(), v$j, w$j > 0.0), acc$a);
 #end
             }
         }
@@ -113,8 +143,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
     }
     let out = (row * step[5] + group.y) * p.n_head + kvh * HEADS;
+#if KG_MANY
+    if (t >= OUTS && t < OUTS * $KGu) { rest[t - OUTS] = acc0; }
+    workgroupBarrier();
+    for (var i = 0u; i < $KGu - 1u; i++) { acc0 += rest[i * OUTS + o0]; }
+#endif
 #for a AP
-    if (t + $au * $WGu < HEADS * D4) { part[out * D4 + t + $au * $WGu] = acc$a; }
+    if (t + $au * $WGu < OUTS) {
+        part[out * D4 + o$a] = acc$a;
+        if (o$a % D4 == 0u) { stat[out + h$a] = vec2<f32>(max$a, sum$a); }
+    }
 #end
-    if (t < HEADS) { stat[out + t] = vec2<f32>(run_max[t], run_sum[t]); }
 }

@@ -1,4 +1,5 @@
 // matvec - y = W x for a few rows ($B at most at once), weights decoded once for all of them, sums in f32.
+// PACKED: x are packed activations (layout.h), products of a block of 32 are exact integers.
 // A group of $LANES threads makes $NR consecutive output rows. Grid: (n_out / ($GROUPS * $NR), 1, rows /
 // $B); n_out may be
 // cut anywhere (first, n): pieces of a split matrix. What happens to a sum depends on the variant:
@@ -12,15 +13,25 @@ struct P { n_units: u32, scale_words: u32, first: u32, n: u32, stride: u32, bias
            n_head: u32, n_kv: u32, head_dim: u32, rope_dim: u32, adjacent: u32, cls: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> wq: array<$WQ>;
 @group(0) @binding(3) var<storage, read> ws: array<$WS>;
 @group(0) @binding(4) var<storage, read> small: array<f32>;
+#if PACKED
+@group(0) @binding(2) var<storage, read> wq: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read> x: array<vec4<u32>>;
+#else
+@group(0) @binding(2) var<storage, read> wq: array<$WQ>;
 @group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
+#endif
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 #if QKV
 @group(0) @binding(7) var<storage, read_write> kv: array<$KVT>;
 #endif
+#if PACKED
+#include halves.inc.wgsl
+#include packed.inc.wgsl
+#else
 #include weights.inc.wgsl
+#endif
 #include step.inc.wgsl
 #include reduce.inc.wgsl
 
@@ -71,18 +82,43 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let lane = t % $LANES;
     let first = (group.x * $GROUPS + t / $LANES) * $NRu;
 #for b B
-    let at$b = min(base + $bu, rows - 1u) * p.n_units;
+    let row$b = min(base + $bu, rows - 1u);
 #for r NR
     var acc$b_$r = 0.0;
 #end
 #end
+#if PACKED
+    let n = p.n_units / 4u;
+    for (var u = lane; u < n; u += $LANES) {
+#for r NR
+        let r$r = min(first + $ru, p.n - 1u);
+#if MX4
+        let w$r = wq[r$r * n + u];
+#else
+        let w$r = wq[(r$r * n + u) * 2u];
+        let v$r = wq[(r$r * n + u) * 2u + 1u];
+#endif
+        let s$r = block_scale(r$r, u);
+#end
+#for b B
+        let x$b = x_block(row$b, u, n);
+#for r NR
+#if MX4
+        acc$b_$r = fma(product(bytes_of(w$r), x$b), s$r * x$b.s, acc$b_$r);
+#else
+        acc$b_$r = fma(product(Bytes32(w$r, v$r), x$b), s$r * x$b.s, acc$b_$r);
+#endif
+#end
+#end
+    }
+#else
     for (var u = lane; u < p.n_units; u += $LANES) {
 #for r NR
         let w$r = unit(min(first + $ru, p.n - 1u), u);
 #end
 #for b B
-        let x$b = x[(at$b + u) * 2u];
-        let y$b = x[(at$b + u) * 2u + 1u];
+        let x$b = x[(row$b * p.n_units + u) * 2u];
+        let y$b = x[(row$b * p.n_units + u) * 2u + 1u];
 #if I8
         let s$b = dot(vec4<f32>(1.0), x$b) + dot(vec4<f32>(1.0), y$b);
 #endif
@@ -95,6 +131,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #end
 #end
     }
+#endif
 #for b B
 #for r NR
     reduce($bu * $NRu + $ru, acc$b_$r, t);

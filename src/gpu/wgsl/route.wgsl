@@ -1,13 +1,17 @@
 // route - norm, router, top-k and softmax over the chosen, for one row a workgroup. Grid: (rows).
-// xn[row] is the normalised input of the experts; logits[row][e]; route[row][k] = (slot of the expert or
-// NONE, weight bits),
-// in falling order of logits, the lower expert first among equals.
+// The normalised input of the experts goes to y[row], as floats or PACKED; logits[row][e]; route[row][k] = (slot of the
+// expert or NONE, weight bits), in falling order of logits, the lower expert first among equals.
 struct P { n: u32, eps: f32, gain: u32, router: u32, bias: u32, n_expert: u32, top_k: u32, layer: u32, fallback: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> small: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> slots: array<u32>;
-@group(0) @binding(4) var<storage, read_write> xn: array<vec4<f32>>;
+#if PACKED
+@group(0) @binding(4) var<storage, read_write> y: array<u32>;
+#include pack.inc.wgsl
+#else
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+#endif
 @group(0) @binding(5) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(6) var<storage, read_write> route: array<vec2<u32>>;
 #include reduce.inc.wgsl
@@ -15,13 +19,24 @@ struct P { n: u32, eps: f32, gain: u32, router: u32, bias: u32, n_expert: u32, t
 var<workgroup> r: array<f32, 256>;
 var<workgroup> chosen: array<u32, 32>;
 var<workgroup> sums: array<f32, $WG>;
+#if STAGED
+var<workgroup> xs: array<vec4<f32>, $STAGED>;        // the normalised row
+#endif
 
 @compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
     let row = group.x;
     var s = 0.0;
     let n4 = p.n / 4u;                                // every vector starts at a multiple of 4
-    for (var i = t; i < n4; i += $WG) { let v = x[row * n4 + i]; s += dot(v, v); }
+    for (var i = t; i < n4; i += $WGu) { let v = x[row * n4 + i]; s += dot(v, v); }
+#if SUBGROUPS
+    s = subgroupAdd(s);
+    if (t % $SGu == 0u) { sums[t / $SGu] = s; }
+    workgroupBarrier();
+    s = 0.0;
+    for (var i = 0u; i < $WGu / $SGu; i++) { s += sums[i]; }
+    let scale = inverseSqrt(s / f32(p.n) + p.eps);
+#else
     sums[t] = s;
     workgroupBarrier();
     for (var w = $WGu / 2u; w > 0u; w >>= 1u) {
@@ -29,16 +44,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
     }
     let scale = inverseSqrt(sums[0] / f32(p.n) + p.eps);
-    for (var i = t; i < n4; i += $WG) { xn[row * n4 + i] = x[row * n4 + i] * scale * small[p.gain / 4u + i]; }
+#endif
+    for (var first = 0u; first < n4; first += $WGu) {
+        let i = first + t;
+        let v = x[row * n4 + min(i, n4 - 1u)] * scale * small[p.gain / 4u + min(i, n4 - 1u)];
+#if STAGED
+        if (i < n4) { xs[i] = v; }
+#endif
+#if PACKED
+        pack(row, n4 / 8u, i, i < n4, v, t);
+#else
+        if (i < n4) { y[row * n4 + i] = v; }
+#endif
+    }
+    workgroupBarrier();
     for (var first = 0u; first < p.n_expert; first += $GROUPSu * $EPu) {
         let e0 = first + (t / $LANES) * $EPu;
 #for k EP
         var acc$k = 0.0;
+        let w$k = p.router / 4u + min(e0 + $ku, p.n_expert - 1u) * n4;
 #end
         for (var i = t % $LANES; i < n4; i += $LANES) {
+#if STAGED
+            let v = xs[i];
+#else
             let v = x[row * n4 + i] * scale * small[p.gain / 4u + i];
+#endif
 #for k EP
-            acc$k += dot(small[p.router / 4u + min(e0 + $ku, p.n_expert - 1u) * n4 + i], v);
+            acc$k += dot(small[w$k + i], v);
 #end
         }
 #for k EP
@@ -53,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
-    for (var e = t; e < p.n_expert; e += $WG) {
+    for (var e = t; e < p.n_expert; e += $WGu) {
         var rank = 0u;
         for (var j = 0u; j < p.n_expert; j++) { rank += u32(r[j] > r[e] || (r[j] == r[e] && j < e)); }
         if (rank < p.top_k) { chosen[rank] = e; }

@@ -2,16 +2,7 @@
 // Needs bindings wq and ws. A weight is s * value + m; units of one row are u = 0 .. n_in / 8 - 1.
 struct Unit { a: vec4<f32>, b: vec4<f32>, s: f32, m: f32 }
 
-fn half_exact(h: u32) -> f32 {                       // also where the device flushes subnormal halves to zero
-    let e = (h >> 10u) & 31u;
-    let v = select(bitcast<f32>(((e + 112u) << 23u) | ((h & 1023u) << 13u)), f32(h & 1023u) * 5.9604644775390625e-8, e == 0u);
-    return select(v, -v, (h & 0x8000u) != 0u);
-}
-#if HALF_OK
-fn halves(w: u32) -> vec2<f32> { return unpack2x16float(w); }
-#else
-fn halves(w: u32) -> vec2<f32> { return vec2<f32>(half_exact(w & 0xffffu), half_exact(w >> 16u)); }
-#endif
+#include halves.inc.wgsl
 
 // Four signed bytes as floats: the byte becomes the low mantissa bits of 2^23 + 128 + value.
 fn bytes4(w: u32) -> vec4<f32> {

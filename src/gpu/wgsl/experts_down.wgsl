@@ -1,0 +1,98 @@
+// experts_down - down of the chosen experts on packed activations, and biases.
+// One row: a workgroup has one group of threads for each choice; all make the same $NR rows, then the results meet in
+//   workgroup memory: y[o] += sum over k, in the order of the choice, of weight_k * (W_k[o] . h_k + b_k[o]). Grid: (n_out / $NR).
+// MANY: pairs of the same expert together, $B at a time; y[row * top_k + k][o] gets the unweighted result, and moe_sum ends
+//   it with the same arithmetic. Grid: (n_out / ($GROUPS * $NR), rows * top_k). Experts of other pieces are left alone.
+struct P { n_units: u32, scale_words: u32, n_out: u32, top_k: u32, first: u32, n: u32, bias: u32, inverse: u32 }
+@group(0) @binding(0) var<uniform> p: P;
+@group(0) @binding(1) var<storage, read> route: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read> wq: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> ws: array<u32>;
+@group(0) @binding(4) var<storage, read> small: array<f32>;
+@group(0) @binding(5) var<storage, read> x: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(7) var<storage, read> slots: array<u32>;
+#include halves.inc.wgsl
+#include packed.inc.wgsl
+#include reduce.inc.wgsl
+#if MANY
+#include mates.inc.wgsl
+#endif
+
+@compute @workgroup_size($WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let n = p.n_units / 4u;
+#if MANY
+    let slot = route[group.y].x;
+    if (slot < p.first || slot >= p.first + p.n) { return; }
+    let first = (group.x * $GROUPSu + t / $LANES) * $NRu;
+    let bias = p.bias + slots[p.inverse + slot] * p.n_out;
+    let n_mates = find_mates(group.y, slot, grid.y, t);
+    for (var mate = 0u; mate < n_mates; mate += $Bu) {
+#for b B
+        let pair$b = mates[min(mate + $bu, n_mates - 1u)];
+#end
+#else
+    let first = group.x * $NRu;
+    let pair0 = t / $LANES;
+    let slot = min(route[pair0].x, p.n - 1u);
+    {
+#endif
+#for r NR
+        let row$r = (slot - p.first) * p.n_out + min(first + $ru, p.n_out - 1u);
+#end
+#for b B
+#for r NR
+        var acc$b_$r = 0.0;
+#end
+#end
+        for (var u = t % $LANES; u < n; u += $LANES) {
+#for r NR
+#if MX4
+            let w$r = wq[row$r * n + u];
+#else
+            let w$r = wq[(row$r * n + u) * 2u];
+            let v$r = wq[(row$r * n + u) * 2u + 1u];
+#endif
+            let s$r = block_scale(row$r, u);
+#end
+#for b B
+            let x$b = x_block(pair$b, u, n);
+#end
+#for r NR
+#if MX4
+            let d$r = bytes_of(w$r);
+#else
+            let d$r = Bytes32(w$r, v$r);
+#endif
+#for b B
+            acc$b_$r = fma(product(d$r, x$b), s$r * x$b.s, acc$b_$r);
+#end
+#end
+        }
+#for b B
+#for r NR
+        reduce($bu * $NRu + $ru, acc$b_$r, t);
+#end
+#end
+        reduce_end(t);
+#if MANY
+        for (var i = t; i < $GROUPSu * $VALUESu; i += $WGu) {
+            let b = (i % $VALUESu) / $NRu;
+            let o = (group.x * $GROUPSu + i / $VALUESu) * $NRu + i % $NRu;
+            if (mate + b < n_mates && o < p.n_out) { y[mates[mate + b] * p.n_out + o] = totals[i] + small[bias + o]; }
+        }
+        workgroupBarrier();
+    }
+#else
+    }
+    if (t < $NRu && first + t < p.n_out) {
+        var v = 0.0;
+        for (var i = 0u; i < p.top_k; i++) {
+            let one = route[i];
+            v = fma(bitcast<f32>(one.y), totals[i * $NRu + t] + small[p.bias + slots[p.inverse + one.x] * p.n_out + first + t], v);
+        }
+        y[first + t] += v;
+    }
+#endif
+}

@@ -1,0 +1,93 @@
+// experts_up - gate and up of the chosen experts on packed activations, biases and the clamped SwiGLU, packed again.
+// Rows 2i and 2i + 1 of an expert's matrix are gate i and up i. A workgroup makes 64 of them, a block of 32 outputs.
+// Grid: (2 * n_ff / 64, rows * top_k). y[row * top_k + k]; experts of other pieces are left alone.
+// MANY: pairs of the same expert together, $B at a time.
+struct P { n_units: u32, scale_words: u32, n_ff: u32, top_k: u32, first: u32, n: u32, bias: u32, inverse: u32, alpha: f32, limit: f32 }
+@group(0) @binding(0) var<uniform> p: P;
+@group(0) @binding(1) var<storage, read> route: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read> wq: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> ws: array<u32>;
+@group(0) @binding(4) var<storage, read> small: array<f32>;
+@group(0) @binding(5) var<storage, read> x: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read_write> y: array<u32>;
+@group(0) @binding(7) var<storage, read> slots: array<u32>;
+#include halves.inc.wgsl
+#include packed.inc.wgsl
+#include reduce.inc.wgsl
+#include pack.inc.wgsl
+#if MANY
+#include mates.inc.wgsl
+#endif
+var<workgroup> out: array<f32, $OUT>;                // 32 for each of $B pairs
+
+@compute @workgroup_size($WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let slot = route[group.y].x;
+    if (slot < p.first || slot >= p.first + p.n) { return; }
+    let n = p.n_units / 4u;
+    let matrix = (slot - p.first) * 2u * p.n_ff + group.x * 64u + (t / $LANES) * $NRu;
+    let bias = p.bias + slots[p.inverse + slot] * 2u * p.n_ff + group.x * 64u;
+#if MANY
+    let n_mates = find_mates(group.y, slot, grid.y, t);
+    for (var mate = 0u; mate < n_mates; mate += $Bu) {
+#for b B
+        let pair$b = mates[min(mate + $bu, n_mates - 1u)];
+#end
+        let n_pairs = min($Bu, n_mates - mate);
+#else
+    {
+        let pair0 = group.y;
+        let n_pairs = 1u;
+#endif
+#for b B
+#for r NR
+        var acc$b_$r = 0.0;
+#end
+#end
+        for (var u = t % $LANES; u < n; u += $LANES) {
+#for r NR
+#if MX4
+            let w$r = wq[(matrix + $ru) * n + u];
+#else
+            let w$r = wq[((matrix + $ru) * n + u) * 2u];
+            let v$r = wq[((matrix + $ru) * n + u) * 2u + 1u];
+#endif
+            let s$r = block_scale(matrix + $ru, u);
+#end
+#for b B
+            let x$b = x_block(pair$b / p.top_k, u, n);
+#end
+#for r NR
+#if MX4
+            let d$r = bytes_of(w$r);
+#else
+            let d$r = Bytes32(w$r, v$r);
+#endif
+#for b B
+            acc$b_$r = fma(product(d$r, x$b), s$r * x$b.s, acc$b_$r);
+#end
+#end
+        }
+#for b B
+#for r NR
+        reduce($bu * $NRu + $ru, acc$b_$r, t);
+#end
+#end
+        reduce_end(t);
+        if (t < 32u * $Bu) {
+            let r = (t % 32u) * 2u;
+            let at = (r / $NRu) * $VALUESu + (t / 32u) * $NRu + r % $NRu;
+            let g = min(totals[at] + small[bias + r], p.limit);
+            let up = clamp(totals[at + 1u] + small[bias + r + 1u], -p.limit, p.limit);
+            out[t] = g / (1.0 + exp(-p.alpha * g)) * (up + 1.0);
+        }
+        workgroupBarrier();
+        let b = min(t / 8u, $Bu - 1u);
+        let o = b * 32u + (t % 8u) * 4u;
+        var pair = pair0;
+#if MANY
+        pair = mates[min(mate + b, n_mates - 1u)];
+#endif
+        pack(pair, p.n_ff / 32u, group.x * 8u + t % 8u, t < 8u * n_pairs, vec4<f32>(out[o], out[o + 1u], out[o + 2u], out[o + 3u]), t);
+    }
+}

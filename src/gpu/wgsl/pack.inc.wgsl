@@ -1,0 +1,27 @@
+// pack.inc.wgsl - makes packed activations (layout.h) in y: 16 bits in two signed bytes, a scale for each 32.
+var<workgroup> pack_top: array<f32, $WG>;
+
+fn pack_bytes(v: vec4<i32>) -> u32 {
+    let i = vec4<u32>(v) & vec4<u32>(255u);
+    return i.x | (i.y << 8u) | (i.z << 16u) | (i.w << 24u);
+}
+// All threads of a workgroup call it together. Thread t has elements 4 i .. 4 i + 3 of a row of n blocks, if `there`;
+// i % 8 == t % 8, so that eight neighbours have a block.
+fn pack(row: u32, n: u32, i: u32, there: bool, v: vec4<f32>, t: u32) {
+    let m = abs(v);
+    pack_top[t] = max(max(m.x, m.y), max(m.z, m.w));
+    workgroupBarrier();
+    if (there) {
+        let g = t - t % 8u;
+        let top = max(max(max(pack_top[g], pack_top[g + 1u]), max(pack_top[g + 2u], pack_top[g + 3u])),
+                      max(max(pack_top[g + 4u], pack_top[g + 5u]), max(pack_top[g + 6u], pack_top[g + 7u])));
+        let q = vec4<i32>(round(v * select(0.0, 32512.0 / top, top >= 1e-30)));
+        let hi = (q + vec4<i32>(128)) >> vec4<u32>(8u);
+        let at = row * (16u * n + 4u * ((n + 3u) / 4u));
+        let place = at + (((i % 8u) / 4u) * n + i / 8u) * 4u + i % 4u;
+        y[place] = pack_bytes(hi);
+        y[place + 8u * n] = pack_bytes(q - hi * 256);
+        if (i % 8u == 0u) { y[at + 16u * n + i / 8u] = bitcast<u32>(select(0.0, top / 32512.0, top >= 1e-30)); }
+    }
+    workgroupBarrier();
+}
