@@ -6,18 +6,31 @@
 #include <string.h>
 
 static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-static uint32_t bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
+static uint32_t bits(float f)
+{
+    union {
+        float f;
+        uint32_t u;
+    } v = { f };
+    return v.u;
+}
 
-typedef struct setting { uint32_t heads, kv, hd, window, pos, rows, chunks; } setting;
+typedef struct setting {
+    uint32_t heads, kv, hd, window, pos, rows, chunks;
+} setting;
 /* Depths on the edges of pages and windows, and past 4,096; the demo's heads and the real models'. */
-static const setting settings[] = {
-    { 4, 2, 16, 0, 0, 1, 64 }, { 4, 2, 16, 0, 63, 2, 64 }, { 4, 2, 32, 48, 64, 3, 64 }, { 3, 1, 8, 128, 127, 2, 64 },
-    { 2, 2, 64, 0, 700, 1, 64 }, { 8, 1, 64, 128, 300, 2, 64 }, { 12, 2, 24, 16, 15, 20, 1 }, { 4, 2, 32, 0, 100, 17, 1 },
-    { 64, 8, 64, 128, 4200, 1, 64 }, { 64, 8, 64, 0, 4200, 1, 64 }, { 64, 8, 64, 0, 130, 20, 1 }, { 2, 1, 256, 0, 70, 1, 64 } };
+static const setting settings[] = { { 4, 2, 16, 0, 0, 1, 64 },       { 4, 2, 16, 0, 63, 2, 64 },
+                                    { 4, 2, 32, 48, 64, 3, 64 },     { 3, 1, 8, 128, 127, 2, 64 },
+                                    { 2, 2, 64, 0, 700, 1, 64 },     { 8, 1, 64, 128, 300, 2, 64 },
+                                    { 12, 2, 24, 16, 15, 20, 1 },    { 4, 2, 32, 0, 100, 17, 1 },
+                                    { 64, 8, 64, 128, 4200, 1, 64 }, { 64, 8, 64, 0, 4200, 1, 64 },
+                                    { 64, 8, 64, 0, 130, 20, 1 },    { 2, 1, 256, 0, 70, 1, 64 } };
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
 _Static_assert(GC_ATTEND_CASES == 2 * N_SETTINGS, "tests_gpu.h counts them");
 
-typedef struct view { uint32_t first_key, first_page, n_pages, per, chunks; } view;
+typedef struct view {
+    uint32_t first_key, first_page, n_pages, per, chunks;
+} view;
 
 /* What a row sees, and how its pages fall into chunks. */
 static view view_of(const setting *s, uint32_t row)
@@ -38,7 +51,8 @@ static double kv_value(const void *pool, int half, size_t at)
 }
 
 /* Random pages; what a row must not see is NaN. */
-static void *make_pool(gc *g, const setting *s, const gc_step *st, int half, uint32_t n_pages, size_t *n_bytes)
+static void *make_pool(gc *g, const setting *s, const gc_step *st, int half, uint32_t n_pages,
+                       size_t *n_bytes)
 {
     const size_t n = (size_t)n_pages * s->kv * 128 * s->hd;
     *n_bytes = n * (half ? 2 : 4);
@@ -49,7 +63,8 @@ static void *make_pool(gc *g, const setting *s, const gc_step *st, int half, uin
     for (uint32_t key = first; key <= last; key++)
         for (uint32_t h = 0; h < s->kv; h++)
             for (uint32_t d = 0; d < 2 * s->hd; d++) {
-                const size_t at = gc_kv_at(gc_step_page(st, 0, key / 64), s->kv, h, d >= s->hd, s->hd, key % 64, d % s->hd);
+                const size_t at =
+                    gc_kv_at(gc_step_page(st, 0, key / 64), s->kv, h, d >= s->hd, s->hd, key % 64, d % s->hd);
                 const float f = gc_randf(g);
                 const uint16_t h16 = goss_f32_to_f16(f);
                 if (half) memcpy(pool + 2 * at, &h16, 2);
@@ -60,11 +75,13 @@ static void *make_pool(gc *g, const setting *s, const gc_step *st, int half, uin
 
 /* One head of one row over one chunk. The kernel's own maximum differs from the true one by rounding: that scales
  * its sums, so the bounds hold it (delta). */
-static void want_chunk(const setting *s, const gc_step *st, const float *q, const void *pool, int half, uint32_t row, uint32_t head,
-                       uint32_t chunk, double scale, gc_buffer *part, gc_buffer *stat, double *e)
+static void want_chunk(const setting *s, const gc_step *st, const float *q, const void *pool, int half,
+                       uint32_t row, uint32_t head, uint32_t chunk, double scale, gc_buffer *part,
+                       gc_buffer *stat, double *e)
 {
     const view v = view_of(s, row);
-    const uint32_t pos = s->pos + row, begin = (v.first_page + chunk * v.per) * 64, end = begin + v.per * 64 < pos + 1 ? begin + v.per * 64 : pos + 1,
+    const uint32_t pos = s->pos + row, begin = (v.first_page + chunk * v.per) * 64,
+                   end = begin + v.per * 64 < pos + 1 ? begin + v.per * 64 : pos + 1,
                    from = begin > v.first_key ? begin : v.first_key, kvh = head / (s->heads / s->kv);
     const size_t out = ((size_t)row * s->chunks + chunk) * s->heads + head;
     const float *qh = q + (size_t)row * (s->heads + 2 * s->kv) * s->hd + head * s->hd;
@@ -72,7 +89,10 @@ static void want_chunk(const setting *s, const gc_step *st, const float *q, cons
     for (uint32_t key = from; key < end; key++) {
         double dot = 0, mag = 0;
         for (uint32_t d = 0; d < s->hd; d++) {
-            const double t = scale * (double)qh[d] * kv_value(pool, half, gc_kv_at(gc_step_page(st, row, key / 64), s->kv, kvh, 0, s->hd, key % 64, d));
+            const double t =
+                scale * (double)qh[d] *
+                kv_value(pool, half,
+                         gc_kv_at(gc_step_page(st, row, key / 64), s->kv, kvh, 0, s->hd, key % 64, d));
             dot += t;
             mag += fabs(t);
         }
@@ -86,13 +106,16 @@ static void want_chunk(const setting *s, const gc_step *st, const float *q, cons
         sum += e[key - from];
         spread += e[key - from] * x;
     }
-    const double n = end - from, relative = 2 * delta + GC_U * (16 + 2 * sqrt(n) + v.n_pages) + 4 * GC_U * spread / sum;
+    const double n = end - from,
+                 relative = 2 * delta + GC_U * (16 + 2 * sqrt(n) + v.n_pages) + 4 * GC_U * spread / sum;
     gc_put(stat, out * 2, top, delta);
     gc_put(stat, out * 2 + 1, sum, 2 * relative * sum);
     for (uint32_t d = 0; d < s->hd; d++) {
         double a = 0, all = 0;
         for (uint32_t key = from; key < end; key++) {
-            const double t = e[key - from] * kv_value(pool, half, gc_kv_at(gc_step_page(st, row, key / 64), s->kv, kvh, 1, s->hd, key % 64, d));
+            const double t = e[key - from] * kv_value(pool, half,
+                                                      gc_kv_at(gc_step_page(st, row, key / 64), s->kv, kvh, 1,
+                                                               s->hd, key % 64, d));
             a += t;
             all += fabs(t);
         }
@@ -105,19 +128,22 @@ int gc_make_attend(gc *g, gc_case *c, int i)
     const setting *s = &settings[i / 2];
     const int half = i & 1;
     if (half && !(g->limits->features & GOSS_GPU_F16)) return 1;
-    const uint32_t per_kv = s->heads / s->kv, wg = per_kv > 2 ? 128 : 64, last = s->pos + s->rows - 1, n_pages = last / 64 + 1, stride = (s->heads + 2 * s->kv) * s->hd;
+    const uint32_t per_kv = s->heads / s->kv, wg = per_kv > 2 ? 128 : 64, last = s->pos + s->rows - 1,
+                   n_pages = last / 64 + 1, stride = (s->heads + 2 * s->kv) * s->hd;
     const float scale = 1 / sqrtf((float)s->hd);
     const gc_step st = gc_step_make(g, s->rows, s->pos, 8, s->chunks, n_pages);
     size_t n_pool;
     const void *pool = make_pool(g, s, &st, half, n_pages, &n_pool);
     const float *q = gc_floats(g, (size_t)s->rows * stride, 4);
     uint32_t most = 1;
-    for (uint32_t r = 0; r < s->rows; r++) if (view_of(s, r).chunks > most) most = view_of(s, r).chunks;
+    for (uint32_t r = 0; r < s->rows; r++)
+        if (view_of(s, r).chunks > most) most = view_of(s, r).chunks;
     const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale) };
     gc_begin(c, "attend.wgsl", s->kv, most, s->rows);
-    goss_buf_printf(&c->defines, "%s HEADS=%u HD=%u WG=%u HP=%u AP=%u", half ? "KVT=f16 HALF" : "KVT=f32", per_kv, s->hd, wg,
-                    ceil_div(per_kv * 64, wg), ceil_div(per_kv * s->hd / 4, wg));
-    goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos, s->heads, s->kv, s->hd, s->window);
+    goss_buf_printf(&c->defines, "%s HEADS=%u HD=%u WG=%u HP=%u AP=%u", half ? "KVT=f16 HALF" : "KVT=f32",
+                    per_kv, s->hd, wg, ceil_div(per_kv * 64, wg), ceil_div(per_kv * s->hd / 4, wg));
+    goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos,
+             s->heads, s->kv, s->hd, s->window);
     gc_params(g, c, p, sizeof p);
     gc_in(c, st.w, st.n_words * 4);
     gc_in(c, q, (size_t)s->rows * stride * 4);
@@ -144,7 +170,8 @@ int gc_make_merge(gc *g, gc_case *c, int i)
     for (size_t k = 0; k < parts; k++) stat[2 * k + 1] = 1 + fabsf(stat[2 * k + 1]);
     const uint32_t p[] = { s->heads, s->hd, s->window, sinks };
     gc_begin(c, "merge.wgsl", s->heads, s->rows, 1);
-    goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u heads of %u, window %u", s->rows, s->pos, s->heads, s->hd, s->window);
+    goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u heads of %u, window %u", s->rows, s->pos, s->heads,
+             s->hd, s->window);
     gc_params(g, c, p, sizeof p);
     gc_in(c, st.w, st.n_words * 4);
     gc_in(c, small, (s->heads + 6) * 4);
@@ -167,11 +194,13 @@ int gc_make_merge(gc *g, gc_case *c, int i)
             for (uint32_t d = 0; d < s->hd; d++) {
                 double sum = 0, all = 0;
                 for (uint32_t k = 0; k < chunks; k++) {
-                    const double t = (double)part[(at + k * s->heads) * s->hd + d] * exp((double)stat[(at + k * s->heads) * 2] - top);
+                    const double t = (double)part[(at + k * s->heads) * s->hd + d] *
+                                     exp((double)stat[(at + k * s->heads) * 2] - top);
                     sum += t;
                     all += fabs(t);
                 }
-                gc_put(y, ((size_t)r * s->heads + h) * s->hd + d, sum / total, GC_U * 2 * (16 + 4 * farthest + 2 * sqrt(chunks)) * all / total + 1e-36);
+                gc_put(y, ((size_t)r * s->heads + h) * s->hd + d, sum / total,
+                       GC_U * 2 * (16 + 4 * farthest + 2 * sqrt(chunks)) * all / total + 1e-36);
             }
         }
     return 0;

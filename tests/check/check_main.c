@@ -145,7 +145,8 @@ static int parse(options *o, int argc, char **argv)
         else if (v && !strcmp(argv[i], "--seed")) { o->seed = strtoull(v, NULL, 0); i++; }
         else {
             fprintf(stderr, "usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list]\n"
-                            "       gossamer-check --gpu [--full] [--level default|adapter] [--test NAME] [--seed N] [--gpu-mask LIST]\n");
+                            "       gossamer-check --gpu [--full] [--level default|adapter] [--test NAME] [--seed N] "
+                            "[--gpu-mask LIST]\n");
             return 2;
         }
     }

@@ -9,7 +9,9 @@
 
 uint32_t gc_rand(gc *g)
 {
-    g->rng ^= g->rng << 13; g->rng ^= g->rng >> 7; g->rng ^= g->rng << 17;
+    g->rng ^= g->rng << 13;
+    g->rng ^= g->rng >> 7;
+    g->rng ^= g->rng << 17;
     return (uint32_t)(g->rng >> 32);
 }
 
@@ -59,7 +61,7 @@ gc_buffer *gc_out(gc *g, gc_case *c, int type, size_t n)
     *b = (gc_buffer){ .use = 'w', .type = type, .n = bytes, .data = gc_alloc(g, bytes) };
     b->want = gc_alloc(g, bytes / size * sizeof *b->want);
     b->bound = gc_alloc(g, bytes / size * sizeof *b->bound);
-    if (b->data) memset(b->data, 0xff, bytes);           /* a NaN in floats and halves */
+    if (b->data) memset(b->data, 0xff, bytes); /* a NaN in floats and halves */
     for (size_t i = 0; b->bound && i < bytes / size; i++) b->bound[i] = GC_UNTOUCHED;
     return b;
 }
@@ -100,14 +102,21 @@ static void random_plain(gc *g, const gc_matrix *m)
 
 gc_matrix gc_matrix_make(gc *g, int layout, uint32_t n_in, uint32_t n_rows, int nasty)
 {
-    gc_matrix m = { .layout = layout, .n_in = n_in, .n_rows = n_rows, .n_units = n_in / 8,
+    gc_matrix m = { .layout = layout,
+                    .n_in = n_in,
+                    .n_rows = n_rows,
+                    .n_units = n_in / 8,
                     .scale_words = goss_layout_scales(layout, n_in) };
     m.n_q = (size_t)(goss_layout_q_bytes(layout, n_in) * n_rows);
     m.n_s = (size_t)(goss_layout_s_bytes(layout, n_in) * n_rows);
     m.q = gc_alloc(g, m.n_q);
     m.s = gc_alloc(g, m.n_s ? m.n_s : 16);
     if (!m.q || !m.s) return m;
-    if (layout >= GOSS_LAYOUT_F16) { random_plain(g, &m); m.n_s = 16; return m; }
+    if (layout >= GOSS_LAYOUT_F16) {
+        random_plain(g, &m);
+        m.n_s = 16;
+        return m;
+    }
     random_words(g, m.q, m.n_q);
     for (size_t i = 0; i < m.n_s && layout == GOSS_LAYOUT_MX4; i++)
         m.s[i] = (uint8_t)(nasty && !gc_below(g, 4) ? 2 + gc_below(g, 20) : 118 + gc_below(g, 12));
@@ -147,7 +156,8 @@ static double half_at(const uint8_t *p, size_t i)
 static double parts_of(const gc_matrix *m, uint32_t row, uint32_t i, double *minimum)
 {
     static const double fp4[16] = { 0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6 };
-    const size_t at = (size_t)row * m->n_in + i, s = (size_t)row * m->scale_words, unit = (size_t)row * m->n_units + i / 8;
+    const size_t at = (size_t)row * m->n_in + i, s = (size_t)row * m->scale_words,
+                 unit = (size_t)row * m->n_units + i / 8;
     uint16_t b;
     *minimum = 0;
     switch (m->layout) {
@@ -160,9 +170,7 @@ static double parts_of(const gc_matrix *m, uint32_t row, uint32_t i, double *min
         *minimum = float_at(m->s, (s + i / 16) * 2 + 1);
         return float_at(m->s, (s + i / 16) * 2) * (double)(int8_t)m->q[at];
     case GOSS_LAYOUT_F16: return half_at(m->q, at);
-    case GOSS_LAYOUT_BF16:
-        memcpy(&b, m->q + 2 * at, 2);
-        return (double)goss_bf16_to_f32(b);
+    case GOSS_LAYOUT_BF16: memcpy(&b, m->q + 2 * at, 2); return (double)goss_bf16_to_f32(b);
     default: return float_at(m->q, at);
     }
 }
@@ -215,18 +223,24 @@ void gc_reduce_defines(gc *g, gc_case *c, uint32_t wg, uint32_t lanes, uint32_t 
 }
 
 /* ---- steps --------------------------------------------------------------------------------------------------- */
-gc_step gc_step_make(gc *g, uint32_t n_rows, uint32_t pos, uint32_t rope_dim, uint32_t chunks, uint32_t pages_there)
+gc_step gc_step_make(gc *g, uint32_t n_rows, uint32_t pos, uint32_t rope_dim, uint32_t chunks,
+                     uint32_t pages_there)
 {
     enum { SAMPLER = 16 + 2 * 8 };
     gc_step s = { .n_rows = n_rows, .pos = pos, .rope_dim = rope_dim };
-    const uint32_t rows = GOSS_STEP_HEADER, list = rows + n_rows * GOSS_ROW_WORDS, table = list + n_rows + n_rows * rope_dim;
+    const uint32_t rows = GOSS_STEP_HEADER, list = rows + n_rows * GOSS_ROW_WORDS,
+                   table = list + n_rows + n_rows * rope_dim;
     s.rope = list + n_rows;
     s.n_pages = (pos + n_rows - 1) / 64 + 1;
     s.sampler = table + s.n_pages;
     s.n_words = s.sampler + SAMPLER;
     uint32_t *w = s.w = gc_alloc(g, s.n_words * 4);
     if (!w) return s;
-    w[0] = n_rows; w[GOSS_STEP_ROWS] = rows; w[GOSS_STEP_LIST] = list; w[GOSS_STEP_ROPE] = s.rope; w[GOSS_STEP_CHUNKS] = chunks;
+    w[0] = n_rows;
+    w[GOSS_STEP_ROWS] = rows;
+    w[GOSS_STEP_LIST] = list;
+    w[GOSS_STEP_ROPE] = s.rope;
+    w[GOSS_STEP_CHUNKS] = chunks;
     for (uint32_t i = 0; i < n_rows; i++) {
         uint32_t *r = w + rows + i * GOSS_ROW_WORDS;
         r[1] = pos + i;
@@ -242,7 +256,7 @@ gc_step gc_step_make(gc *g, uint32_t n_rows, uint32_t pos, uint32_t rope_dim, ui
     }
     for (uint32_t g16 = 0; g16 * 16 < n_rows; g16++)
         w[GOSS_STEP_GROUPS + g16] = n_rows - g16 * 16 < 16 ? n_rows - g16 * 16 : 16;
-    for (uint32_t i = 0; i < s.n_pages; i++)               /* every second sequence of pages runs backwards */
+    for (uint32_t i = 0; i < s.n_pages; i++) /* every second sequence of pages runs backwards */
         w[table + i] = pos & 1 ? pages_there - 1 - i : i;
     return s;
 }
@@ -265,15 +279,16 @@ static double rope_word(const gc_step *s, uint32_t row, uint32_t i)
     return float_at((const uint8_t *)(s->w + s->rope + row * s->rope_dim), i);
 }
 
-void gc_finish_pair(const gc_step *s, uint32_t row, uint32_t o, uint32_t n_head, uint32_t n_kv, uint32_t hd, uint32_t rope,
-                    uint32_t adjacent, double v[2], double bound[2], uint32_t at[2])
+void gc_finish_pair(const gc_step *s, uint32_t row, uint32_t o, uint32_t n_head, uint32_t n_kv, uint32_t hd,
+                    uint32_t rope, uint32_t adjacent, double v[2], double bound[2], uint32_t at[2])
 {
     const uint32_t head = o / hd, j = o % hd, i = j / 2, half = rope / 2;
     at[0] = o;
     at[1] = o + 1;
     if (head >= n_head + n_kv || j >= rope) return;
-    const double c = rope_word(s, row, i), n = rope_word(s, row, half + i), a = v[0], b = v[1], all = fabs(a * c) + fabs(b * n),
-                 other = fabs(b * c) + fabs(a * n), ba = bound[0], bb = bound[1];
+    const double c = rope_word(s, row, i), n = rope_word(s, row, half + i), a = v[0], b = v[1],
+                 all = fabs(a * c) + fabs(b * n), other = fabs(b * c) + fabs(a * n), ba = bound[0],
+                 bb = bound[1];
     v[0] = a * c - b * n;
     v[1] = b * c + a * n;
     bound[0] = ba * fabs(c) + bb * fabs(n) + 4 * GC_U * all + 1e-36;
@@ -282,14 +297,15 @@ void gc_finish_pair(const gc_step *s, uint32_t row, uint32_t o, uint32_t n_head,
     at[1] = head * hd + (adjacent ? j + 1 : i + half);
 }
 
-size_t gc_kv_at(uint32_t page, uint32_t n_kv, uint32_t head, uint32_t is_v, uint32_t hd, uint32_t position, uint32_t d)
+size_t gc_kv_at(uint32_t page, uint32_t n_kv, uint32_t head, uint32_t is_v, uint32_t hd, uint32_t position,
+                uint32_t d)
 {
     const size_t base = ((size_t)(page * n_kv + head) * 2 + is_v) * 64 * hd;
     return base + (is_v ? position * hd + d : d / 4 * 256 + position * 4 + d % 4);
 }
 
-void gc_put_kv(gc_buffer *pages, const gc_step *s, uint32_t row, uint32_t at, uint32_t n_head, uint32_t n_kv, uint32_t hd,
-               double v, double bound)
+void gc_put_kv(gc_buffer *pages, const gc_step *s, uint32_t row, uint32_t at, uint32_t n_head, uint32_t n_kv,
+               uint32_t hd, double v, double bound)
 {
     if (at < n_head * hd) return;
     const uint32_t k = at - n_head * hd, is_v = k >= n_kv * hd, i = k - is_v * n_kv * hd, pos = s->pos + row;

@@ -3,15 +3,24 @@
 
 /* The demo's and edge sizes come first; the real layers' shapes are the last of each. */
 const gc_test gc_tests[] = {
-    { "probe", 1, 1, gc_make_probe },           { "repack", 64, 48, gc_make_repack },
-    { "embed", 24, 12, gc_make_embed },         { "norm", 10, 10, gc_make_norm },
-    { "quantize", 16, 8, gc_make_quantize },    { "qkv_rows", 16, 8, gc_make_qkv_rows },
-    { "moe_sum", 8, 4, gc_make_moe_sum },       { "group", 25, 10, gc_make_group },
-    { "route", 12, 8, gc_make_route },          { "moe_up", 28, 6, gc_make_moe_up },
-    { "moe_down", 28, 6, gc_make_moe_down },   { "matvec", GC_MATVEC_CASES, 12, gc_make_matvec },
-    { "matmul", GC_MATMUL_CASES, 6, gc_make_matmul },       { "attend", GC_ATTEND_CASES, 16, gc_make_attend },
-    { "merge", GC_ATTEND_CASES, 16, gc_make_merge },         { "sample_scan", 20, 18, gc_make_scan },
-    { "sample_pick", 20, 18, gc_make_pick },    { 0 },
+    { "probe", 1, 1, gc_make_probe },
+    { "repack", 64, 48, gc_make_repack },
+    { "embed", 24, 12, gc_make_embed },
+    { "norm", 10, 10, gc_make_norm },
+    { "quantize", 16, 8, gc_make_quantize },
+    { "qkv_rows", 16, 8, gc_make_qkv_rows },
+    { "moe_sum", 8, 4, gc_make_moe_sum },
+    { "group", 25, 10, gc_make_group },
+    { "route", 12, 8, gc_make_route },
+    { "moe_up", 28, 6, gc_make_moe_up },
+    { "moe_down", 28, 6, gc_make_moe_down },
+    { "matvec", GC_MATVEC_CASES, 12, gc_make_matvec },
+    { "matmul", GC_MATMUL_CASES, 6, gc_make_matmul },
+    { "attend", GC_ATTEND_CASES, 16, gc_make_attend },
+    { "merge", GC_ATTEND_CASES, 16, gc_make_merge },
+    { "sample_scan", 20, 18, gc_make_scan },
+    { "sample_pick", 20, 18, gc_make_pick },
+    { 0 },
 };
 
 const gc_mutant gc_mutants[] = {

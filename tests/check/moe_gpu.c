@@ -1,15 +1,31 @@
-/* moe_gpu.c - the experts' kernels for few rows, and how entries are sorted for many: route, moe_up, moe_down, group. */
+/* moe_gpu.c - the experts' kernels for few rows, and how entries are sorted for many: route, moe_up, moe_down,
+ * group. */
 #include "tests_gpu.h"
 #include "../../src/base/fmt.h"
 #include <math.h>
 #include <string.h>
 
 static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-static uint32_t bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
-static float as_float(uint32_t u) { union { uint32_t u; float f; } v = { u }; return v.f; }
+static uint32_t bits(float f)
+{
+    union {
+        float f;
+        uint32_t u;
+    } v = { f };
+    return v.u;
+}
+static float as_float(uint32_t u)
+{
+    union {
+        uint32_t u;
+        float f;
+    } v = { u };
+    return v.f;
+}
 
 /* ---- route --------------------------------------------------------------------------------------------------- */
-/* The choice follows the device's own logits exactly: those have their bounds, and equal ones the lower number first. */
+/* The choice follows the device's own logits exactly: those have their bounds, and of equal ones the lower number
+ * comes first. */
 static void settle_route(gc *g, gc_case *c, void *const *out)
 {
     const uint32_t rows = c->keep[0], e = c->keep[1], k = c->keep[2], *slots = c->kept[0];
@@ -33,15 +49,20 @@ static void settle_route(gc *g, gc_case *c, void *const *out)
             const float got = as_float(((const uint32_t *)out[6])[(r * k + i) * 2 + 1]);
             gc_put(&c->buffer[6], (r * k + i) * 2, slots[c->keep[3] * e + chosen[i]], 0);
             gc_put(&c->buffer[6], (r * k + i) * 2 + 1, 0, GC_ANY);
-            if (!(fabs((double)got - w) <= GC_U * (24 + 4 * x) * w + 1e-36)) gc_fail(g, "a weight is not the softmax's");
+            if (!(fabs((double)got - w) <= GC_U * (24 + 4 * x) * w + 1e-36))
+                gc_fail(g, "a weight is not the softmax's");
         }
     }
 }
 
 int gc_make_route(gc *g, gc_case *c, int i)
 {
-    static const struct { uint32_t n, e, k; } sizes[] = { { 64, 8, 2 }, { 256, 32, 4 }, { 260, 5, 1 }, { 128, 128, 4 }, { 2880, 32, 4 }, { 2880, 128, 4 } };
-    const uint32_t n = sizes[i / 2 % 6].n, e = sizes[i / 2 % 6].e, k = sizes[i / 2 % 6].k, rows = 1 + (uint32_t)gc_below(g, 6), layer = (uint32_t)(i % 3);
+    static const struct {
+        uint32_t n, e, k;
+    } sizes[] = { { 64, 8, 2 },    { 256, 32, 4 },  { 260, 5, 1 },
+                  { 128, 128, 4 }, { 2880, 32, 4 }, { 2880, 128, 4 } };
+    const uint32_t n = sizes[i / 2 % 6].n, e = sizes[i / 2 % 6].e, k = sizes[i / 2 % 6].k,
+                   rows = 1 + (uint32_t)gc_below(g, 6), layer = (uint32_t)(i % 3);
     const uint32_t threads = i & 1 && g->limits->max_invocations >= 1024 ? 1024 : 256;
     const gc_tuning t = gc_tuning_of(g, i & 1);
     const uint32_t groups = threads / t.lanes, each = ceil_div(e, groups) > 4 ? 4 : ceil_div(e, groups);
@@ -51,7 +72,7 @@ int gc_make_route(gc *g, gc_case *c, int i)
     uint32_t *slots = gc_alloc(g, 3 * e * 4);
     if (g->broken) return 0;
     for (uint32_t s = 0; s < 3 * e; s++) slots[s] = s * 7 % (e + 3);
-    if (e > 4) {                                           /* experts 1 and 4 are the same: equal logits */
+    if (e > 4) { /* experts 1 and 4 are the same: equal logits */
         memcpy(small + router + 4 * n, small + router + n, n * 4);
         small[bias + 4] = small[bias + 1] = i % 4 == 2 ? 3000.0f : 1.0f;
     }
@@ -64,12 +85,14 @@ int gc_make_route(gc *g, gc_case *c, int i)
     gc_in(c, small, n_small * 4);
     gc_in(c, x, (size_t)rows * n * 4);
     gc_in(c, slots, 3 * e * 4);
-    gc_buffer *xn = gc_out(g, c, GC_FLOAT, (size_t)rows * n), *logits = gc_out(g, c, GC_FLOAT, (size_t)rows * e);
+    gc_buffer *xn = gc_out(g, c, GC_FLOAT, (size_t)rows * n),
+              *logits = gc_out(g, c, GC_FLOAT, (size_t)rows * e);
     gc_out(g, c, GC_WORD, (size_t)rows * k * 2);
     double *want = gc_alloc(g, n * sizeof *want), relative;
     for (uint32_t r = 0; r < rows && want; r++) {
         gc_norm_row(x + (size_t)r * n, small + gain, n, eps, want, &relative);
-        for (uint32_t j = 0; j < n; j++) gc_put(xn, (size_t)r * n + j, want[j], fabs(want[j]) * relative + 1e-35);
+        for (uint32_t j = 0; j < n; j++)
+            gc_put(xn, (size_t)r * n + j, want[j], fabs(want[j]) * relative + 1e-35);
         for (uint32_t a = 0; a < e; a++) {
             double sum = (double)small[bias + a], all = fabs(sum);
             for (uint32_t j = 0; j < n; j++) {
@@ -80,7 +103,10 @@ int gc_make_route(gc *g, gc_case *c, int i)
             gc_put(logits, (size_t)r * e + a, sum, gc_sum_bound(all, n) + relative * all);
         }
     }
-    c->keep[0] = rows; c->keep[1] = e; c->keep[2] = k; c->keep[3] = layer;
+    c->keep[0] = rows;
+    c->keep[1] = e;
+    c->keep[2] = k;
+    c->keep[3] = layer;
     c->kept[0] = slots;
     c->settle = settle_route;
     return 0;
@@ -89,7 +115,8 @@ int gc_make_route(gc *g, gc_case *c, int i)
 /* ---- moe_up and moe_down ------------------------------------------------------------------------------------- */
 typedef struct experts {
     int layout, tuning;
-    uint32_t n_in, n_out, rows, top_k, n_expert, first, n, bias, inverse; /* slots [first, first + n) are in this piece */
+    uint32_t n_in, n_out, rows, top_k, n_expert, first, n, bias,
+        inverse; /* slots [first, first + n) are in this piece */
     uint32_t *route, *slots;
     float *small;
     gc_matrix m;
@@ -100,9 +127,13 @@ static experts experts_make(gc *g, int i, int down, int split)
 {
     static const uint32_t ins[] = { 32, 64, 96, 288 }, outs[] = { 2, 8, 34, 130 };
     const int large = i >= 4 * GOSS_N_LAYOUTS;
-    experts e = { .layout = large ? GOSS_LAYOUT_MX4 : i % GOSS_N_LAYOUTS, .tuning = i / GOSS_N_LAYOUTS % 2, .n_in = large ? 2880 : ins[gc_below(g, 4)],
-                  .n_out = large ? down ? 2880 : 640 : outs[gc_below(g, 4)], .rows = large ? 1 : 1 + (uint32_t)gc_below(g, 4),
-                  .top_k = large ? 4 : 1 + (uint32_t)gc_below(g, 4), .n_expert = large ? 4 : 4 + (uint32_t)gc_below(g, 3) };
+    experts e = { .layout = large ? GOSS_LAYOUT_MX4 : i % GOSS_N_LAYOUTS,
+                  .tuning = i / GOSS_N_LAYOUTS % 2,
+                  .n_in = large ? 2880 : ins[gc_below(g, 4)],
+                  .n_out = large ? down ? 2880 : 640 : outs[gc_below(g, 4)],
+                  .rows = large ? 1 : 1 + (uint32_t)gc_below(g, 4),
+                  .top_k = large ? 4 : 1 + (uint32_t)gc_below(g, 4),
+                  .n_expert = large ? 4 : 4 + (uint32_t)gc_below(g, 3) };
     e.first = split ? 1 : 0;
     e.n = split ? e.n_expert - 2 : e.n_expert;
     e.bias = 4;
@@ -120,9 +151,11 @@ static experts experts_make(gc *g, int i, int down, int split)
     return e;
 }
 
-static void experts_in(gc *g, gc_case *c, const experts *e, const uint32_t *p, size_t n_p, const float *x, size_t n_x)
+static void experts_in(gc *g, gc_case *c, const experts *e, const uint32_t *p, size_t n_p, const float *x,
+                       size_t n_x)
 {
-    goss_fmt(c->what, sizeof c->what, "%u rows, %u of %u experts, %u -> %u", e->rows, e->top_k, e->n_expert, e->n_in, e->n_out);
+    goss_fmt(c->what, sizeof c->what, "%u rows, %u of %u experts, %u -> %u", e->rows, e->top_k, e->n_expert,
+             e->n_in, e->n_out);
     gc_params(g, c, p, n_p);
     gc_in(c, e->route, (size_t)e->rows * e->top_k * 8);
     gc_matrix_in(c, &e->m);
@@ -151,7 +184,9 @@ int gc_make_moe_up(gc *g, gc_case *c, int i)
     const experts e = experts_make(g, i, 0, i % 4 == 1);
     const gc_tuning t = gc_tuning_of(g, e.tuning);
     const float *x = gc_floats(g, (size_t)e.rows * e.n_in, 1);
-    const uint32_t n_ff = e.n_out / 2, p[] = { e.m.n_units, e.m.scale_words, n_ff, e.top_k, e.first, e.n, e.bias, e.inverse, bits(1.702f), bits(7) };
+    const uint32_t n_ff = e.n_out / 2,
+                   p[] = { e.m.n_units, e.m.scale_words, n_ff,      e.top_k,      e.first,
+                           e.n,         e.bias,          e.inverse, bits(1.702f), bits(7) };
     gc_begin(c, "moe_up.wgsl", ceil_div(e.n_out, t.wg / t.lanes * t.nr[0]), e.rows * e.top_k, 1);
     gc_layout_defines(c, e.layout);
     goss_buf_printf(&c->defines, "NR=%u ", t.nr[0]);
@@ -163,7 +198,8 @@ int gc_make_moe_up(gc *g, gc_case *c, int i)
         for (uint32_t o = 0; o < n_ff && is_here(&e, r); o++) {
             double bg, bu, bound;
             const float *row = x + (size_t)(r / e.top_k) * e.n_in;
-            const double gate = expert_dot(&e, r, 2 * o, row, &bg), up = expert_dot(&e, r, 2 * o + 1, row, &bu);
+            const double gate = expert_dot(&e, r, 2 * o, row, &bg),
+                         up = expert_dot(&e, r, 2 * o + 1, row, &bu);
             const double v = gc_swiglu(gate, up, (double)1.702f, 7, bg, bu, &bound);
             gc_put(h, (size_t)r * n_ff + o, v, bound);
         }
@@ -192,8 +228,12 @@ int gc_make_moe_down(gc *g, gc_case *c, int i)
                 const uint32_t entry = r * e.top_k + k;
                 double b;
                 if (split && !is_here(&e, entry)) continue;
-                const double v = expert_dot(&e, entry, o, h + (size_t)entry * e.n_in, &b), w = (double)as_float(e.route[2 * entry + 1]);
-                if (split) { gc_put(y, (size_t)entry * e.n_out + o, v, b); continue; }
+                const double v = expert_dot(&e, entry, o, h + (size_t)entry * e.n_in, &b),
+                             w = (double)as_float(e.route[2 * entry + 1]);
+                if (split) {
+                    gc_put(y, (size_t)entry * e.n_out + o, v, b);
+                    continue;
+                }
                 sum += w * v;
                 all += fabs(w * v);
                 bound += w * b;
@@ -207,7 +247,8 @@ int gc_make_moe_down(gc *g, gc_case *c, int i)
 /* Tiles in order of slots, cut at 64; inside an expert entries may stand in any order, each once. */
 static void settle_group(gc *g, gc_case *c, void *const *out)
 {
-    const uint32_t n = c->keep[0], n_slots = c->keep[1], list = c->keep[2], *route = c->kept[0], *expert = c->kept[1], *info = out[4];
+    const uint32_t n = c->keep[0], n_slots = c->keep[1], list = c->keep[2], *route = c->kept[0],
+                   *expert = c->kept[1], *info = out[4];
     uint8_t *seen = c->kept[2];
     gc_buffer *b = &c->buffer[4];
     uint32_t at = 0, tile = 0;
@@ -224,7 +265,10 @@ static void settle_group(gc *g, gc_case *c, void *const *out)
         for (uint32_t i = 0; i < count; i++, at++) {
             const uint32_t entry = info[list + at];
             gc_put(b, list + at, entry, 0);
-            if (entry >= n || seen[entry]++ || route[2 * entry] != s) { gc_fail(g, "an entry stands with the wrong expert, or twice"); return; }
+            if (entry >= n || seen[entry]++ || route[2 * entry] != s) {
+                gc_fail(g, "an entry stands with the wrong expert, or twice");
+                return;
+            }
         }
     }
     gc_put(b, 0, tile, 0);
@@ -233,12 +277,14 @@ static void settle_group(gc *g, gc_case *c, void *const *out)
 int gc_make_group(gc *g, gc_case *c, int i)
 {
     static const uint32_t counts[] = { 4, 32, 128, 256, 1 }, rows[] = { 1, 17, 64, 200, 512 };
-    const uint32_t n_slots = counts[i % 5], n_rows = rows[i / 5 % 5], k = n_slots < 4 ? n_slots : 4, n = n_rows * k,
-                   list = 4 + 4 * (n / 64 + (n_slots < n ? n_slots : n)), inverse = n_slots;
+    const uint32_t n_slots = counts[i % 5], n_rows = rows[i / 5 % 5], k = n_slots < 4 ? n_slots : 4,
+                   n = n_rows * k, list = 4 + 4 * (n / 64 + (n_slots < n ? n_slots : n)), inverse = n_slots;
     const gc_step s = gc_step_make(g, n_rows, 0, 8, 1, 2 + n_rows / 64);
     uint32_t *route = gc_alloc(g, (size_t)n * 8), *slots = gc_alloc(g, (size_t)n_slots * 8);
     if (g->broken) return 0;
-    for (uint32_t e = 0; e < n; e++) route[2 * e] = (uint32_t)(i & 1 ? gc_below(g, (int)n_slots) : (gc_below(g, 3) ? 0 : gc_below(g, (int)n_slots)));
+    for (uint32_t e = 0; e < n; e++)
+        route[2 * e] =
+            (uint32_t)(i & 1 ? gc_below(g, (int)n_slots) : (gc_below(g, 3) ? 0 : gc_below(g, (int)n_slots)));
     for (uint32_t e = 0; e < 2 * n_slots; e++) slots[e] = gc_rand(g) % 1000;
     const uint32_t p[] = { k, n_slots, list, inverse };
     gc_begin(c, "group.wgsl", 1, 1, 1);
@@ -248,8 +294,12 @@ int gc_make_group(gc *g, gc_case *c, int i)
     gc_in(c, route, (size_t)n * 8);
     gc_in(c, slots, (size_t)n_slots * 8);
     gc_out(g, c, GC_WORD, list + n);
-    c->keep[0] = n; c->keep[1] = n_slots; c->keep[2] = list;
-    c->kept[0] = route; c->kept[1] = slots + inverse; c->kept[2] = gc_alloc(g, n);
+    c->keep[0] = n;
+    c->keep[1] = n_slots;
+    c->keep[2] = list;
+    c->kept[0] = route;
+    c->kept[1] = slots + inverse;
+    c->kept[2] = gc_alloc(g, n);
     c->settle = settle_group;
     return 0;
 }

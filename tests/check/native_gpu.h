@@ -2,6 +2,10 @@
 #ifndef NATIVE_GPU_H
 #define NATIVE_GPU_H
 #include <stdint.h>
-typedef struct check_gpu_options { const char *level, *test, *mask; int full; uint64_t seed; } check_gpu_options;
-int check_gpu_main(const check_gpu_options *o);    /* exit status */
+typedef struct check_gpu_options {
+    const char *level, *test, *mask;
+    int full;
+    uint64_t seed;
+} check_gpu_options;
+int check_gpu_main(const check_gpu_options *o); /* exit status */
 #endif

@@ -5,23 +5,52 @@
 #include <string.h>
 
 static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-static uint32_t bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
+static uint32_t bits(float f)
+{
+    union {
+        float f;
+        uint32_t u;
+    } v = { f };
+    return v.u;
+}
 
 /* ---- matvec -------------------------------------------------------------------------------------------------- */
-enum { STORE, ADD, ADD_BARE, SILU, QKV32, QKV16, N_KINDS, N_BATCHES = 3,
-       N_SMALL = N_KINDS * GOSS_N_LAYOUTS * N_BATCHES * 2 };
-static const struct { const char *words, *bindings; } kinds[N_KINDS] = {
-    { "STORE", "urrrrrw" }, { "ADD", "urrrrrw" }, { "ADD", "urrrrrw" }, { "PAIRS", "urrrrrw" },
-    { "QKV PAIRS KVT=f32", "urrrrrww" }, { "QKV PAIRS KVT=f16 HALF", "urrrrrww" } };
-typedef struct shape { uint32_t heads, kv, hd, rope, adjacent; } shape;
-typedef struct product { int kind, layout, batch, tuning; uint32_t n_in, n_out, rows; shape s; } product;
+enum {
+    STORE,
+    ADD,
+    ADD_BARE,
+    SILU,
+    QKV32,
+    QKV16,
+    N_KINDS,
+    N_BATCHES = 3,
+    N_SMALL = N_KINDS * GOSS_N_LAYOUTS * N_BATCHES * 2
+};
+static const struct {
+    const char *words, *bindings;
+} kinds[N_KINDS] = { { "STORE", "urrrrrw" },
+                     { "ADD", "urrrrrw" },
+                     { "ADD", "urrrrrw" },
+                     { "PAIRS", "urrrrrw" },
+                     { "QKV PAIRS KVT=f32", "urrrrrww" },
+                     { "QKV PAIRS KVT=f16 HALF", "urrrrrww" } };
+typedef struct shape {
+    uint32_t heads, kv, hd, rope, adjacent;
+} shape;
+typedef struct product {
+    int kind, layout, batch, tuning;
+    uint32_t n_in, n_out, rows;
+    shape s;
+} product;
 
 /* The 20b model's products: q, k, v; the o projection; part of the head; and demo-sized ones. */
-static const product real[] = {
-    { QKV32, GOSS_LAYOUT_Q8, 0, 1, 2880, 5120, 1, { 64, 8, 64, 64, 0 } }, { QKV16, GOSS_LAYOUT_Q8, 1, 1, 2880, 5120, 3, { 64, 8, 64, 64, 0 } },
-    { ADD, GOSS_LAYOUT_Q8, 0, 1, 4096, 2880, 1, { 0 } }, { ADD, GOSS_LAYOUT_Q8, 2, 1, 4096, 2880, 8, { 0 } },
-    { STORE, GOSS_LAYOUT_Q8, 0, 1, 2880, 20001, 1, { 0 } }, { STORE, GOSS_LAYOUT_Q8, 0, 0, 2880, 4001, 1, { 0 } },
-    { QKV32, GOSS_LAYOUT_Q8, 2, 0, 2880, 5120, 2, { 64, 8, 64, 64, 0 } } };
+static const product real[] = { { QKV32, GOSS_LAYOUT_Q8, 0, 1, 2880, 5120, 1, { 64, 8, 64, 64, 0 } },
+                                { QKV16, GOSS_LAYOUT_Q8, 1, 1, 2880, 5120, 3, { 64, 8, 64, 64, 0 } },
+                                { ADD, GOSS_LAYOUT_Q8, 0, 1, 4096, 2880, 1, { 0 } },
+                                { ADD, GOSS_LAYOUT_Q8, 2, 1, 4096, 2880, 8, { 0 } },
+                                { STORE, GOSS_LAYOUT_Q8, 0, 1, 2880, 20001, 1, { 0 } },
+                                { STORE, GOSS_LAYOUT_Q8, 0, 0, 2880, 4001, 1, { 0 } },
+                                { QKV32, GOSS_LAYOUT_Q8, 2, 0, 2880, 5120, 2, { 64, 8, 64, 64, 0 } } };
 _Static_assert(GC_MATVEC_CASES == N_SMALL + (int)(sizeof real / sizeof *real), "tests_gpu.h counts them");
 
 /* Small cases visit every combination; 77 has no factor in common with their number, so that the first few differ
@@ -32,8 +61,11 @@ static product small_product(gc *g, int i)
     static const shape shapes[] = { { 2, 1, 16, 16, 0 }, { 4, 2, 8, 8, 1 }, { 3, 1, 32, 24, 0 } };
     static const uint32_t most[N_BATCHES] = { 1, 4, 16 };
     const int k = i * 77 % N_SMALL;
-    product p = { .kind = k % N_KINDS, .layout = k / N_KINDS % GOSS_N_LAYOUTS, .batch = k / (N_KINDS * GOSS_N_LAYOUTS) % N_BATCHES,
-                  .tuning = k / (N_KINDS * GOSS_N_LAYOUTS * N_BATCHES), .s = shapes[gc_below(g, 3)] };
+    product p = { .kind = k % N_KINDS,
+                  .layout = k / N_KINDS % GOSS_N_LAYOUTS,
+                  .batch = k / (N_KINDS * GOSS_N_LAYOUTS) % N_BATCHES,
+                  .tuning = k / (N_KINDS * GOSS_N_LAYOUTS * N_BATCHES),
+                  .s = shapes[gc_below(g, 3)] };
     p.n_in = blocks[gc_below(g, 5)];
     p.n_out = outs[gc_below(g, 6)];
     if (p.kind == SILU) p.n_out = (p.n_out + 1) / 2 * 2;
@@ -43,8 +75,9 @@ static product small_product(gc *g, int i)
     return p;
 }
 
-static void want_matvec(gc *g, const product *p, const gc_matrix *m, const gc_step *s, const float *x, const float *small,
-                        uint32_t bias, uint32_t first, uint32_t stride, gc_buffer *y, gc_buffer *pages)
+static void want_matvec(gc *g, const product *p, const gc_matrix *m, const gc_step *s, const float *x,
+                        const float *small, uint32_t bias, uint32_t first, uint32_t stride, gc_buffer *y,
+                        gc_buffer *pages)
 {
     const double n = p->n_in;
     (void)g;
@@ -68,7 +101,8 @@ static void want_matvec(gc *g, const product *p, const gc_matrix *m, const gc_st
                 gc_put(y, (size_t)r * stride + (first + o) / 2, h, bound);
                 continue;
             }
-            if (p->kind >= QKV32) gc_finish_pair(s, r, o, p->s.heads, p->s.kv, p->s.hd, p->s.rope, p->s.adjacent, v, b, at);
+            if (p->kind >= QKV32)
+                gc_finish_pair(s, r, o, p->s.heads, p->s.kv, p->s.hd, p->s.rope, p->s.adjacent, v, b, at);
             for (uint32_t k = 0; k < 2 && o + k < p->n_out; k++) {
                 gc_put(y, (size_t)r * stride + at[k], v[k], b[k]);
                 if (pages) gc_put_kv(pages, s, r, at[k], p->s.heads, p->s.kv, p->s.hd, v[k], b[k]);
@@ -82,15 +116,18 @@ int gc_make_matvec(gc *g, gc_case *c, int i)
     const product p = i < N_SMALL ? small_product(g, i) : real[i - N_SMALL];
     if (p.kind == QKV16 && !(g->limits->features & GOSS_GPU_F16)) return 1;
     const gc_tuning t = gc_tuning_of(g, p.tuning);
-    const uint32_t nr = p.tuning && p.n_out < 32768 ? 2 : t.nr[p.batch], batch = batches[p.batch], qkv = p.kind >= QKV32,
-                   bias = p.kind == ADD || (qkv && i & 1) ? 4 : GOSS_GPU_NONE, first = p.kind == STORE && i & 1 ? 6 : 0,
-                   stride = qkv ? p.n_out : p.kind == SILU ? p.n_out / 2 : p.n_out + first, pos = (uint32_t)gc_below(g, 140),
-                   n_pages = (pos + p.rows - 1) / 64 + 2;
+    const uint32_t nr = p.tuning && p.n_out < 32768 ? 2 : t.nr[p.batch], batch = batches[p.batch],
+                   qkv = p.kind >= QKV32, bias = p.kind == ADD || (qkv && i & 1) ? 4 : GOSS_GPU_NONE,
+                   first = p.kind == STORE && i & 1 ? 6 : 0,
+                   stride = qkv              ? p.n_out
+                            : p.kind == SILU ? p.n_out / 2
+                                             : p.n_out + first,
+                   pos = (uint32_t)gc_below(g, 140), n_pages = (pos + p.rows - 1) / 64 + 2;
     const gc_step s = gc_step_make(g, p.rows, pos, p.s.rope, 1, n_pages);
     const gc_matrix m = gc_matrix_make(g, p.layout, p.n_in, p.n_out, i < N_SMALL && i % 6 == 5);
     const float *small = gc_floats(g, p.n_out + 4, 1), *x = gc_floats(g, (size_t)p.rows * p.n_in, 1);
-    const uint32_t words[] = { m.n_units, m.scale_words, first, p.n_out, stride, bias, 0, p.s.heads, p.s.kv, p.s.hd, p.s.rope,
-                               p.s.adjacent, pos & 1 };
+    const uint32_t words[] = { m.n_units, m.scale_words, first,  p.n_out,  stride,       bias,   0,
+                               p.s.heads, p.s.kv,        p.s.hd, p.s.rope, p.s.adjacent, pos & 1 };
     gc_begin(c, "matvec.wgsl", ceil_div(p.n_out, t.wg / t.lanes * nr), 1, ceil_div(p.rows, batch));
     goss_buf_str(&c->defines, kinds[p.kind].words);
     gc_layout_defines(c, p.layout);
@@ -104,7 +141,8 @@ int gc_make_matvec(gc *g, gc_case *c, int i)
     gc_in(c, x, (size_t)p.rows * p.n_in * 4);
     gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)p.rows * stride), *pages = NULL;
     if (p.kind == ADD || p.kind == ADD_BARE) memcpy(y->data, gc_floats(g, (size_t)p.rows * stride, 5), y->n);
-    if (qkv) pages = gc_out(g, c, p.kind == QKV16 ? GC_HALF : GC_FLOAT, (size_t)n_pages * p.s.kv * 128 * p.s.hd);
+    if (qkv)
+        pages = gc_out(g, c, p.kind == QKV16 ? GC_HALF : GC_FLOAT, (size_t)n_pages * p.s.kv * 128 * p.s.hd);
     if (!g->broken) want_matvec(g, &p, &m, &s, x, small, bias, first, stride, y, pages);
     return 0;
 }
@@ -112,18 +150,30 @@ int gc_make_matvec(gc *g, gc_case *c, int i)
 /* ---- matmul -------------------------------------------------------------------------------------------------- */
 enum { M_STORE, M_ADD, M_SILU, M_UP, M_DOWN, M_KINDS, M_SMALL = M_KINDS * GOSS_N_LAYOUTS * 2 };
 static const char *const m_words[] = { "DENSE STORE", "DENSE ADD", "DENSE SILU", "EXPERT UP", "EXPERT DOWN" };
-typedef struct tiles { int kind, layout, packed; uint32_t n_in, n_out, rows, top_k, experts; } tiles;
+typedef struct tiles {
+    int kind, layout, packed;
+    uint32_t n_in, n_out, rows, top_k, experts;
+} tiles;
 static const tiles m_real[] = {
-    { M_STORE, GOSS_LAYOUT_Q8, 1, 2880, 640, 65, 1, 1 }, { M_ADD, GOSS_LAYOUT_Q8, 1, 4096, 320, 64, 1, 1 }, { M_STORE, GOSS_LAYOUT_Q8, 0, 2880, 320, 66, 1, 1 },
-    { M_UP, GOSS_LAYOUT_MX4, 1, 2880, 640, 20, 4, 8 }, { M_DOWN, GOSS_LAYOUT_MX4, 1, 2880, 384, 20, 4, 8 }, { M_DOWN, GOSS_LAYOUT_MX4, 0, 2880, 256, 20, 4, 8 } };
+    { M_STORE, GOSS_LAYOUT_Q8, 1, 2880, 640, 65, 1, 1 }, { M_ADD, GOSS_LAYOUT_Q8, 1, 4096, 320, 64, 1, 1 },
+    { M_STORE, GOSS_LAYOUT_Q8, 0, 2880, 320, 66, 1, 1 }, { M_UP, GOSS_LAYOUT_MX4, 1, 2880, 640, 20, 4, 8 },
+    { M_DOWN, GOSS_LAYOUT_MX4, 1, 2880, 384, 20, 4, 8 }, { M_DOWN, GOSS_LAYOUT_MX4, 0, 2880, 256, 20, 4, 8 }
+};
 _Static_assert(GC_MATMUL_CASES == M_SMALL + (int)(sizeof m_real / sizeof *m_real), "tests_gpu.h counts them");
 
 static tiles small_tiles(gc *g, int i)
 {
-    static const uint32_t ins[] = { 32, 64, 96, 288 }, outs[] = { 2, 64, 66, 128, 130, 260 }, rows[] = { 1, 17, 63, 64, 65, 100 };
+    static const uint32_t ins[] = { 32, 64, 96, 288 }, outs[] = { 2, 64, 66, 128, 130, 260 },
+                          rows[] = { 1, 17, 63, 64, 65, 100 };
     const int k = i * 37 % M_SMALL;
-    tiles t = { k % M_KINDS, k / M_KINDS % GOSS_N_LAYOUTS, k / (M_KINDS * GOSS_N_LAYOUTS), ins[gc_below(g, 4)], outs[gc_below(g, 6)],
-                rows[gc_below(g, 6)], 1, 1 };
+    tiles t = { k % M_KINDS,
+                k / M_KINDS % GOSS_N_LAYOUTS,
+                k / (M_KINDS * GOSS_N_LAYOUTS),
+                ins[gc_below(g, 4)],
+                outs[gc_below(g, 6)],
+                rows[gc_below(g, 6)],
+                1,
+                1 };
     if (t.kind < M_UP) return t;
     t.experts = 1 + (uint32_t)gc_below(g, 6);
     t.top_k = 1 + (uint32_t)gc_below(g, t.experts > 4 ? 4 : (int)t.experts);
@@ -145,7 +195,8 @@ static void pack_rows(gc *g, const tiles *t, uint32_t n, int8_t *q, float *scale
 }
 
 /* The step's words for dense tiles; for experts group's words (see group.wgsl) over random choices. */
-static uint32_t *make_info(gc *g, const tiles *t, uint32_t *n_words, uint32_t *list, uint32_t *n_tiles, uint32_t *expert_of)
+static uint32_t *make_info(gc *g, const tiles *t, uint32_t *n_words, uint32_t *list, uint32_t *n_tiles,
+                           uint32_t *expert_of)
 {
     const uint32_t n = t->rows * t->top_k;
     uint32_t at = 0, tile = 0;
@@ -169,23 +220,26 @@ static uint32_t *make_info(gc *g, const tiles *t, uint32_t *n_words, uint32_t *l
         }
     }
     w[0] = tile;
-    *n_tiles = tile + 1;                                   /* as the engine: more than there may be */
+    *n_tiles = tile + 1; /* as the engine: more than there may be */
     return w;
 }
 
 static void want_matmul(const tiles *t, const gc_matrix *m, const float *x, const float *small, uint32_t bias,
-                        const uint32_t *expert_of, uint32_t slot0, uint32_t n_slots, gc_buffer *y, uint32_t stride)
+                        const uint32_t *expert_of, uint32_t slot0, uint32_t n_slots, gc_buffer *y,
+                        uint32_t stride)
 {
     const int expert = t->kind >= M_UP;
     const uint32_t n = expert ? t->rows * t->top_k : t->rows;
     for (uint32_t e = 0; e < n; e++) {
         const uint32_t slot = expert ? expert_of[e] : 0, row = t->kind == M_UP ? e / t->top_k : e;
         if (expert && (slot < slot0 || slot >= slot0 + n_slots)) continue;
-        const uint32_t from = bias == GOSS_GPU_NONE ? bias : bias + (expert ? (t->experts - 1 - slot) * t->n_out : 0);
+        const uint32_t from =
+            bias == GOSS_GPU_NONE ? bias : bias + (expert ? (t->experts - 1 - slot) * t->n_out : 0);
         for (uint32_t o = 0; o < t->n_out; o += 2) {
             double v[2], b[2], mag, bound;
             for (uint32_t k = 0; k < 2; k++) {
-                v[k] = gc_dot(m, (expert ? slot - slot0 : 0) * t->n_out + o + k, x + (size_t)row * t->n_in, &mag);
+                v[k] = gc_dot(m, (expert ? slot - slot0 : 0) * t->n_out + o + k, x + (size_t)row * t->n_in,
+                              &mag);
                 const double extra = from == GOSS_GPU_NONE ? 0 : (double)small[from + o + k];
                 v[k] += extra;
                 b[k] = gc_sum_bound(mag + fabs(extra), t->n_in);
@@ -195,8 +249,9 @@ static void want_matmul(const tiles *t, const gc_matrix *m, const float *x, cons
                 b[k] += 2 * GC_U * (fabs(v[k]) + fabs(old));
             }
             if (t->kind == M_UP || t->kind == M_SILU) {
-                const double h = t->kind == M_UP ? gc_swiglu(v[0], v[1], (double)1.702f, 7, b[0], b[1], &bound)
-                                                 : gc_silu(v[0], v[1], b[0], b[1], &bound);
+                const double h = t->kind == M_UP
+                                     ? gc_swiglu(v[0], v[1], (double)1.702f, 7, b[0], b[1], &bound)
+                                     : gc_silu(v[0], v[1], b[0], b[1], &bound);
                 gc_put(y, (size_t)e * stride + o / 2, h, bound);
             } else {
                 gc_put(y, (size_t)e * stride + o, v[0], b[0]);
@@ -211,8 +266,9 @@ int gc_make_matmul(gc *g, gc_case *c, int i)
     const tiles t = i < M_SMALL ? small_tiles(g, i) : m_real[i - M_SMALL];
     const int packable = t.layout == GOSS_LAYOUT_MX4 || t.layout == GOSS_LAYOUT_Q8, expert = t.kind >= M_UP;
     if (t.packed && (!packable || !(g->limits->features & GOSS_GPU_DOT4))) return 1;
-    const uint32_t nj = expert ? 8 : 4, nt = 16 * nj, entries = t.rows * t.top_k, x_rows = t.kind == M_DOWN ? entries : t.rows,
-                   slot0 = expert && t.experts > 2 ? 1 : 0, n_slots = t.experts - slot0, bias = t.kind == M_SILU ? GOSS_GPU_NONE : 2,
+    const uint32_t nj = expert ? 8 : 4, nt = 16 * nj, entries = t.rows * t.top_k,
+                   x_rows = t.kind == M_DOWN ? entries : t.rows, slot0 = expert && t.experts > 2 ? 1 : 0,
+                   n_slots = t.experts - slot0, bias = t.kind == M_SILU ? GOSS_GPU_NONE : 2,
                    stride = t.kind == M_UP || t.kind == M_SILU ? t.n_out / 2 : t.n_out;
     uint32_t n_words, list = 0, n_tiles, *expert_of = gc_alloc(g, entries * 4);
     uint32_t *info = make_info(g, &t, &n_words, &list, &n_tiles, expert_of);
@@ -222,12 +278,14 @@ int gc_make_matmul(gc *g, gc_case *c, int i)
     int8_t *q = gc_alloc(g, (size_t)x_rows * t.n_in);
     if (g->broken) return 0;
     if (t.packed) pack_rows(g, &t, x_rows, q, scale, x);
-    const uint32_t p[] = { m.n_units, m.scale_words, t.n_out, 0, stride, bias, t.top_k, list, slot0, n_slots, bits(1.702f), bits(7) };
+    const uint32_t p[] = { m.n_units, m.scale_words, t.n_out, 0,       stride,       bias,
+                           t.top_k,   list,          slot0,   n_slots, bits(1.702f), bits(7) };
     gc_begin(c, "matmul.wgsl", ceil_div(t.n_out, nt), n_tiles, 1);
     goss_buf_printf(&c->defines, "%s %s", m_words[t.kind], t.packed ? "DOT4" : "");
     gc_layout_defines(c, t.layout);
     goss_buf_printf(&c->defines, "NJ=%u NT=%u ACC=%u TB=%u", nj, nt, 4 * nj, nt * (t.packed ? 3u : 5u));
-    goss_fmt(c->what, sizeof c->what, "%u rows, %u -> %u, %u of %u experts", t.rows, t.n_in, t.n_out, t.top_k, t.experts);
+    goss_fmt(c->what, sizeof c->what, "%u rows, %u -> %u, %u of %u experts", t.rows, t.n_in, t.n_out, t.top_k,
+             t.experts);
     gc_params(g, c, p, sizeof p);
     gc_in(c, info, n_words * 4);
     gc_matrix_in(c, &m);

@@ -23,7 +23,8 @@ static void settle_probe(gc *g, gc_case *c, void *const *out)
     g->found_half = w[2] == 1;
     gc_put(b, 2, w[2] == 1, 0);
     gc_put(b, 3, g->subgroup ? size : 0, 0);
-    for (uint32_t i = 0; i < 64 && g->subgroup; i++) {     /* the engine does without subgroups of another order */
+    for (uint32_t i = 0; i < 64 && g->subgroup;
+         i++) { /* the engine does without subgroups of another order */
         gc_put(b, 4 + i, i % (size ? size : 1), 0);
         gc_put(b, 68 + i, i - i % (size ? size : 1), 0);
     }
@@ -47,8 +48,8 @@ int gc_make_embed(gc *g, gc_case *c, int i)
 {
     static const uint32_t lengths[] = { 64, 288, 544, 2880 };
     const int layout = i % GOSS_N_LAYOUTS;
-    const uint32_t n_in = lengths[i / GOSS_N_LAYOUTS % 4], rows = 1 + (uint32_t)gc_below(g, 7), first = i & 1 ? 9 : 0, n = 11,
-                   stride = 50, pos = (uint32_t)gc_below(g, 20);
+    const uint32_t n_in = lengths[i / GOSS_N_LAYOUTS % 4], rows = 1 + (uint32_t)gc_below(g, 7),
+                   first = i & 1 ? 9 : 0, n = 11, stride = 50, pos = (uint32_t)gc_below(g, 20);
     const gc_matrix m = gc_matrix_make(g, layout, n_in, n, i % 5 == 4);
     const gc_step s = gc_step_make(g, rows, pos, 8, 1, 2);
     const uint32_t p[] = { n_in / 8, m.scale_words, first, n, stride };
@@ -71,7 +72,9 @@ int gc_make_embed(gc *g, gc_case *c, int i)
         gc_put(history, place, token, 0);
         for (uint32_t k = 0; k < n_in; k++) {
             const double w = gc_weight(&m, token - first, k);
-            gc_put(x, (size_t)r * n_in + k, w, layout == GOSS_LAYOUT_I8 ? 4 * GC_U * gc_weight_size(&m, token - first, k) + 1e-36 : 1e-36);
+            gc_put(x, (size_t)r * n_in + k, w,
+                   layout == GOSS_LAYOUT_I8 ? 4 * GC_U * gc_weight_size(&m, token - first, k) + 1e-36
+                                            : 1e-36);
         }
     }
     return 0;
@@ -92,12 +95,13 @@ double gc_norm_row(const float *x, const float *gain, uint32_t n, float eps, dou
 int gc_make_norm(gc *g, gc_case *c, int i)
 {
     static const uint32_t lengths[] = { 64, 256, 260, 2880, 8 };
-    const uint32_t n = lengths[i % 5], rows = 1 + (uint32_t)gc_below(g, 20), list = i & 1, first = list ? rows / 2 : 0,
-                   gain = 12, wants = list ? rows - first : rows;
+    const uint32_t n = lengths[i % 5], rows = 1 + (uint32_t)gc_below(g, 20), list = i & 1,
+                   first = list ? rows / 2 : 0, gain = 12, wants = list ? rows - first : rows;
     const float eps = 1e-5f;
     const gc_step s = gc_step_make(g, rows, 3, 8, 1, 2);
     for (uint32_t r = 0; r < rows; r++) s.w[s.w[GOSS_STEP_LIST] + r] = rows - 1 - r;
-    const float *small = gc_floats(g, gain + n + 8, 2), *x = gc_floats(g, (size_t)rows * n, i % 3 == 2 ? 1e-3f : 10);
+    const float *small = gc_floats(g, gain + n + 8, 2),
+                *x = gc_floats(g, (size_t)rows * n, i % 3 == 2 ? 1e-3f : 10);
     uint32_t p[] = { n, 0, gain, list, first };
     memcpy(p + 1, &eps, 4);
     gc_begin(c, "norm.wgsl", wants, 1, 1);
@@ -112,7 +116,8 @@ int gc_make_norm(gc *g, gc_case *c, int i)
     for (uint32_t r = 0; r < wants && want; r++) {
         const uint32_t row = list ? rows - 1 - (first + r) : r;
         gc_norm_row(x + (size_t)row * n, small + gain, n, eps, want, &relative);
-        for (uint32_t k = 0; k < n; k++) gc_put(y, (size_t)r * n + k, want[k], fabs(want[k]) * relative + 1e-35);
+        for (uint32_t k = 0; k < n; k++)
+            gc_put(y, (size_t)r * n + k, want[k], fabs(want[k]) * relative + 1e-35);
     }
     return 0;
 }
@@ -182,8 +187,8 @@ static void settle_quantize(gc *g, gc_case *c, void *const *out)
 int gc_make_quantize(gc *g, gc_case *c, int i)
 {
     static const uint32_t blocks[] = { 1, 3, 90, 64 };
-    const uint32_t per_row = blocks[i / 2 % 4], rows = 1 + (uint32_t)gc_below(g, 30), times = 1 + (uint32_t)gc_below(g, 4),
-                   n = per_row * rows * times, grid_x = 2, spare = 3;
+    const uint32_t per_row = blocks[i / 2 % 4], rows = 1 + (uint32_t)gc_below(g, 30),
+                   times = 1 + (uint32_t)gc_below(g, 4), n = per_row * rows * times, grid_x = 2, spare = 3;
     if (!(g->limits->features & GOSS_GPU_DOT4)) return 1;
     const gc_step s = gc_step_make(g, rows, 0, 8, 1, 2);
     float *x = gc_floats(g, (size_t)n * 32, 4);
@@ -208,16 +213,26 @@ int gc_make_quantize(gc *g, gc_case *c, int i)
 }
 
 /* ---- repack -------------------------------------------------------------------------------------------------- */
-static const struct { int type; const char *defines; } raw_types[] = {
-    { GOSS_MXFP4, "MX4" }, { GOSS_Q8_0, "Q8" }, { GOSS_F16, "PLAIN UNIT_WORDS=4" }, { GOSS_BF16, "PLAIN UNIT_WORDS=4" },
+static const struct {
+    int type;
+    const char *defines;
+} raw_types[] = {
+    { GOSS_MXFP4, "MX4" },
+    { GOSS_Q8_0, "Q8" },
+    { GOSS_F16, "PLAIN UNIT_WORDS=4" },
+    { GOSS_BF16, "PLAIN UNIT_WORDS=4" },
     { GOSS_F32, "PLAIN UNIT_WORDS=8" },
     { GOSS_Q4_0, "I8 LEGACY BLOCK_BYTES=18 HAS_MIN=0 HAS_FIFTH=0 IS_IQ4=0 BIAS=8" },
     { GOSS_Q4_1, "I8 LEGACY BLOCK_BYTES=20 HAS_MIN=1 HAS_FIFTH=0 IS_IQ4=0 BIAS=0" },
     { GOSS_Q5_0, "I8 LEGACY BLOCK_BYTES=22 HAS_MIN=0 HAS_FIFTH=1 IS_IQ4=0 BIAS=16" },
     { GOSS_Q5_1, "I8 LEGACY BLOCK_BYTES=24 HAS_MIN=1 HAS_FIFTH=1 IS_IQ4=0 BIAS=0" },
     { GOSS_IQ4_NL, "I8 LEGACY BLOCK_BYTES=18 HAS_MIN=0 HAS_FIFTH=0 IS_IQ4=1 BIAS=0" },
-    { GOSS_IQ4_XS, "I8 IQ4_XS" }, { GOSS_Q2_K, "I8 Q2_K" }, { GOSS_Q3_K, "I8 Q3_K" },
-    { GOSS_Q4_K, "I8 Q45_K BLOCK_BYTES=144" }, { GOSS_Q5_K, "I8 Q45_K BLOCK_BYTES=176" }, { GOSS_Q6_K, "I8 Q6_K" },
+    { GOSS_IQ4_XS, "I8 IQ4_XS" },
+    { GOSS_Q2_K, "I8 Q2_K" },
+    { GOSS_Q3_K, "I8 Q3_K" },
+    { GOSS_Q4_K, "I8 Q45_K BLOCK_BYTES=144" },
+    { GOSS_Q5_K, "I8 Q45_K BLOCK_BYTES=176" },
+    { GOSS_Q6_K, "I8 Q6_K" },
 };
 enum { N_RAW = sizeof raw_types / sizeof *raw_types };
 
@@ -226,11 +241,18 @@ static void raw_blocks(gc *g, int type, uint8_t *w, size_t n_blocks)
 {
     const int bytes = goss_type_get(type)->bytes;
     const int at = type == GOSS_Q2_K ? 80 : type == GOSS_Q3_K ? 108 : type == GOSS_Q6_K ? 208 : 0;
-    const int two = type == GOSS_Q4_1 || type == GOSS_Q5_1 || type == GOSS_Q4_K || type == GOSS_Q5_K || type == GOSS_Q2_K;
+    const int two =
+        type == GOSS_Q4_1 || type == GOSS_Q5_1 || type == GOSS_Q4_K || type == GOSS_Q5_K || type == GOSS_Q2_K;
     for (size_t b = 0; b < n_blocks; b++, w += bytes) {
         for (int i = 0; i < bytes; i++) w[i] = (uint8_t)gc_rand(g);
-        if (type == GOSS_MXFP4) { w[0] = (uint8_t)(gc_below(g, 8) ? 110 + gc_below(g, 30) : gc_below(g, 3)); continue; }
-        if (type == GOSS_F32 || type == GOSS_BF16) { w[bytes - 1] = (uint8_t)(0x3e | (gc_rand(g) & 0x80)); continue; }
+        if (type == GOSS_MXFP4) {
+            w[0] = (uint8_t)(gc_below(g, 8) ? 110 + gc_below(g, 30) : gc_below(g, 3));
+            continue;
+        }
+        if (type == GOSS_F32 || type == GOSS_BF16) {
+            w[bytes - 1] = (uint8_t)(0x3e | (gc_rand(g) & 0x80));
+            continue;
+        }
         for (int k = 0; k <= two; k++) {
             const uint16_t h = goss_f32_to_f16(gc_below(g, 5) ? gc_randf(g) : 1e-6f * gc_randf(g));
             memcpy(w + at + 2 * k, &h, 2);
@@ -252,15 +274,25 @@ static void settle_repack(gc *g, gc_case *c, void *const *out)
 {
     const uint32_t *p = c->kept[1];
     const int type = (int)c->keep[0];
-    gc_matrix m = { .layout = goss_layout_of(type), .n_in = c->keep[1], .n_units = p[7], .scale_words = p[8], .q = out[2], .s = out[3] };
-    const size_t q_words = (size_t)goss_layout_q_bytes(m.layout, m.n_in) / 4, s_words = (size_t)goss_layout_s_bytes(m.layout, m.n_in) / 4;
+    gc_matrix m = { .layout = goss_layout_of(type),
+                    .n_in = c->keep[1],
+                    .n_units = p[7],
+                    .scale_words = p[8],
+                    .q = out[2],
+                    .s = out[3] };
+    const size_t q_words = (size_t)goss_layout_q_bytes(m.layout, m.n_in) / 4,
+                 s_words = (size_t)goss_layout_s_bytes(m.layout, m.n_in) / 4;
     float *row = c->kept[2];
     for (uint32_t r = 0; r < p[0]; r++) {
         const uint32_t to = place_of(p, r);
         goss_to_float(type, (const uint8_t *)c->kept[0] + (size_t)r * p[1], row, m.n_in);
         for (uint32_t k = 0; k < m.n_in; k++) {
-            const double w = gc_weight(&m, to, k), size = m.layout == GOSS_LAYOUT_I8 ? gc_weight_size(&m, to, k) : 0;
-            if (!(fabs(w - (double)row[k]) <= 2 * GC_U * size)) { gc_fail(g, "a weight changed"); return; }
+            const double w = gc_weight(&m, to, k),
+                         size = m.layout == GOSS_LAYOUT_I8 ? gc_weight_size(&m, to, k) : 0;
+            if (!(fabs(w - (double)row[k]) <= 2 * GC_U * size)) {
+                gc_fail(g, "a weight changed");
+                return;
+            }
         }
         for (size_t k = 0; k < q_words; k++) gc_put(&c->buffer[2], to * q_words + k, 0, GC_ANY);
         for (size_t k = 0; k < s_words; k++) gc_put(&c->buffer[3], to * s_words + k, 0, GC_ANY);
@@ -270,20 +302,28 @@ static void settle_repack(gc *g, gc_case *c, void *const *out)
 
 int gc_make_repack(gc *g, gc_case *c, int i)
 {
-    const int type = raw_types[i % N_RAW].type, layout = goss_layout_of(type), block = goss_type_get(type)->block;
+    const int type = raw_types[i % N_RAW].type, layout = goss_layout_of(type),
+              block = goss_type_get(type)->block;
     const uint32_t mode = (uint32_t)(i / N_RAW % 3), hd = 16, rope = i & 1 ? 16 : 12,
-                   n_in = (uint32_t)(block == 256 ? 256 * (1 + gc_below(g, 3)) : i / N_RAW > 2 ? 2880 : 32 * (1 + gc_below(g, 9))),
-                   rows = mode == 1 ? 2 * hd : 1 + (uint32_t)gc_below(g, 9), source = mode == 1 ? hd : (uint32_t)gc_below(g, 4),
+                   n_in = (uint32_t)(block == 256    ? 256 * (1 + gc_below(g, 3))
+                                     : i / N_RAW > 2 ? 2880
+                                                     : 32 * (1 + gc_below(g, 9))),
+                   rows = mode == 1 ? 2 * hd : 1 + (uint32_t)gc_below(g, 9),
+                   source = mode == 1 ? hd : (uint32_t)gc_below(g, 4),
                    row0 = mode == 2 ? (uint32_t)gc_below(g, 2) - 2 * source : 3, all = 2 * rows + 2 * hd + 8;
-    const uint32_t row_bytes = (uint32_t)goss_type_row_bytes(type, n_in), scale_words = goss_layout_scales(layout, n_in);
-    const uint32_t per_row = layout == GOSS_LAYOUT_I8 ? n_in / 32 : layout <= GOSS_LAYOUT_Q8 ? scale_words : n_in / 8,
+    const uint32_t row_bytes = (uint32_t)goss_type_row_bytes(type, n_in),
+                   scale_words = goss_layout_scales(layout, n_in);
+    const uint32_t per_row = layout == GOSS_LAYOUT_I8   ? n_in / 32
+                             : layout <= GOSS_LAYOUT_Q8 ? scale_words
+                                                        : n_in / 8,
                    groups = (rows * per_row + 63) / 64, grid_x = groups > 2 ? 2 : groups;
     const size_t n_raw = ((size_t)rows * row_bytes + 3) / 4 * 4;
     uint8_t *raw = gc_alloc(g, n_raw);
     uint32_t *p = gc_alloc(g, 44);
     if (!raw || !p) return 0;
     raw_blocks(g, type, raw, (size_t)rows * n_in / (size_t)block);
-    const uint32_t words[] = { rows, row_bytes, per_row, row0, mode, hd, rope, n_in / 8, scale_words, source, grid_x };
+    const uint32_t words[] = { rows, row_bytes, per_row,     row0,   mode,  hd,
+                               rope, n_in / 8,  scale_words, source, grid_x };
     memcpy(p, words, sizeof words);
     gc_begin(c, "repack.wgsl", grid_x, (groups + grid_x - 1) / grid_x, 1);
     goss_buf_str(&c->defines, raw_types[i % N_RAW].defines);
@@ -304,11 +344,14 @@ int gc_make_repack(gc *g, gc_case *c, int i)
 /* ---- qkv_rows ------------------------------------------------------------------------------------------------ */
 int gc_make_qkv_rows(gc *g, gc_case *c, int i)
 {
-    static const struct { uint32_t heads, kv, hd, rope; } shapes[] = { { 4, 2, 16, 16 }, { 3, 1, 32, 24 }, { 8, 8, 8, 8 }, { 64, 8, 64, 64 } };
+    static const struct {
+        uint32_t heads, kv, hd, rope;
+    } shapes[] = { { 4, 2, 16, 16 }, { 3, 1, 32, 24 }, { 8, 8, 8, 8 }, { 64, 8, 64, 64 } };
     const int half = i & 1;
     if (half && !(g->limits->features & GOSS_GPU_F16)) return 1;
-    const uint32_t h = shapes[i / 4 % 4].heads, kv = shapes[i / 4 % 4].kv, hd = shapes[i / 4 % 4].hd, rope = shapes[i / 4 % 4].rope,
-                   adjacent = (uint32_t)(i / 2 & 1), rows = 1 + (uint32_t)gc_below(g, 20), stride = (h + 2 * kv) * hd,
+    const uint32_t h = shapes[i / 4 % 4].heads, kv = shapes[i / 4 % 4].kv, hd = shapes[i / 4 % 4].hd,
+                   rope = shapes[i / 4 % 4].rope, adjacent = (uint32_t)(i / 2 & 1),
+                   rows = 1 + (uint32_t)gc_below(g, 20), stride = (h + 2 * kv) * hd,
                    pos = (uint32_t)gc_below(g, 150), pages = (pos + rows - 1) / 64 + 2;
     const gc_step s = gc_step_make(g, rows, pos, rope, 1, pages);
     const float *in = gc_floats(g, (size_t)rows * stride, 8);
@@ -318,7 +361,8 @@ int gc_make_qkv_rows(gc *g, gc_case *c, int i)
     goss_fmt(c->what, sizeof c->what, "%u rows of %u + %u heads of %u from %u", rows, h, kv, hd, pos);
     gc_params(g, c, p, sizeof p);
     gc_in(c, s.w, s.n_words * 4);
-    gc_buffer *x = gc_out(g, c, GC_FLOAT, (size_t)rows * stride), *pool = gc_out(g, c, half ? GC_HALF : GC_FLOAT, (size_t)pages * kv * 128 * hd);
+    gc_buffer *x = gc_out(g, c, GC_FLOAT, (size_t)rows * stride),
+              *pool = gc_out(g, c, half ? GC_HALF : GC_FLOAT, (size_t)pages * kv * 128 * hd);
     memcpy(x->data, in, x->n);
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t o = 0; o < stride; o += 2) {

@@ -55,8 +55,8 @@ void gc_fail(gc *g, const char *why)
 {
     char line[900];
     if (g->broken++ || g->quiet) return;
-    goss_fmt(line, sizeof line, "  gpu %s %s: %s (case %d: %s; %s; seed %llu)", g->level, gc_tests[g->test].name, why, g->i,
-             g->c.what, g->key, (unsigned long long)g->seed);
+    goss_fmt(line, sizeof line, "  gpu %s %s: %s (case %d: %s; %s; seed %llu)", g->level,
+             gc_tests[g->test].name, why, g->i, g->c.what, g->key, (unsigned long long)g->seed);
     gc_say(g, line);
 }
 
@@ -78,8 +78,9 @@ static void next(gc *g, int skipped)
         else {
             char line[300];
             g->missed++;
-            goss_fmt(line, sizeof line, "  gpu %s: the mutant \"%s\" of %s passed: the checker is blind to it", g->level,
-                     m->to, m->test);
+            goss_fmt(line, sizeof line,
+                     "  gpu %s: the mutant \"%s\" of %s passed: the checker is blind to it", g->level, m->to,
+                     m->test);
             gc_say(g, line);
         }
         g->mutant++;
@@ -90,7 +91,7 @@ static void next(gc *g, int skipped)
         g->i++;
     }
     clear_case(g);
-    if (!g->test && !g->in_mutants) {                  /* the probe is the first test */
+    if (!g->test && !g->in_mutants) { /* the probe is the first test */
         g->subgroup = g->found_subgroup;
         g->half_ok = g->found_half && !g->exact_halves;
     }
@@ -155,7 +156,8 @@ static int fill(gc *g, int run, int k)
 {
     const gc_buffer *b = &g->c.buffer[k];
     const size_t size = size_of(b, run), offset = offset_of(b, run);
-    const int id = goss_gpu_buffer(g->gpu, size, b->use == 'u' ? GOSS_GPU_UNIFORM | GOSS_GPU_COPY_DST : RW, g->c.file);
+    const int id =
+        goss_gpu_buffer(g->gpu, size, b->use == 'u' ? GOSS_GPU_UNIFORM | GOSS_GPU_COPY_DST : RW, g->c.file);
     if (id <= 0) return id;
     g->ids[run][k] = id;
     if (run) {
@@ -185,9 +187,16 @@ static int submit(gc *g)
         }
         g->group[run] = goss_gpu_group(g->gpu, g->pipeline, b, c->n_buffers);
         if (g->group[run] < 0) return g->group[run];
-        const uint32_t pass[] = { GOSS_GPU_OP_PASS, GOSS_GPU_NONE, GOSS_GPU_OP_DISPATCH, (uint32_t)g->pipeline,
-                                  (uint32_t)g->group[run], dynamic ? run ? 256 : 0 : GOSS_GPU_NONE,
-                                  c->grid[0], c->grid[1], c->grid[2], GOSS_GPU_OP_END };
+        const uint32_t pass[] = { GOSS_GPU_OP_PASS,
+                                  GOSS_GPU_NONE,
+                                  GOSS_GPU_OP_DISPATCH,
+                                  (uint32_t)g->pipeline,
+                                  (uint32_t)g->group[run],
+                                  dynamic ? run ? 256 : 0 : GOSS_GPU_NONE,
+                                  c->grid[0],
+                                  c->grid[1],
+                                  c->grid[2],
+                                  GOSS_GPU_OP_END };
         memcpy(w + n, pass, sizeof pass);
         n += sizeof pass / 4;
     }
@@ -201,7 +210,9 @@ static int submit(gc *g)
         for (int k = 0; k < c->n_buffers; k++) {
             if (c->buffer[k].use != 'w') continue;
             const uint32_t words = (uint32_t)size_of(&c->buffer[k], run) / 4;
-            const uint32_t copy[] = { GOSS_GPU_OP_COPY, (uint32_t)g->ids[run][k], 0, (uint32_t)g->back, at, words };
+            const uint32_t copy[] = {
+                GOSS_GPU_OP_COPY, (uint32_t)g->ids[run][k], 0, (uint32_t)g->back, at, words
+            };
             memcpy(w + n, copy, sizeof copy);
             n += 6;
             at += words;
@@ -215,8 +226,8 @@ static int submit(gc *g)
 static void wrong(gc *g, int run, int k, size_t i, const char *what, double got, double want)
 {
     char why[200];
-    goss_fmt(why, sizeof why, "buffer %d%s, element %llu %s: got %.9g, should be %.9g", k, run ? " (oversized)" : "",
-             (unsigned long long)i, what, got, want);
+    goss_fmt(why, sizeof why, "buffer %d%s, element %llu %s: got %.9g, should be %.9g", k,
+             run ? " (oversized)" : "", (unsigned long long)i, what, got, want);
     gc_fail(g, why);
 }
 
@@ -289,14 +300,15 @@ static int seek(gc *g)
 {
     for (; !g->in_mutants && gc_tests[g->test].name; g->test++, g->i = 0) {
         const gc_test *t = &gc_tests[g->test];
-        if (g->i < (g->full ? t->n : t->n_quick) && (!g->only || !strcmp(g->only, t->name) || !strcmp(t->name, "probe")))
+        if (g->i < (g->full ? t->n : t->n_quick) &&
+            (!g->only || !strcmp(g->only, t->name) || !strcmp(t->name, "probe")))
             return 1;
     }
     g->in_mutants = g->quiet = 1;
     for (; gc_mutants[g->mutant].test; g->mutant++) {
         const gc_mutant *m = &gc_mutants[g->mutant];
         if (g->only && strcmp(g->only, m->test)) continue;
-        for (g->test = 0; strcmp(gc_tests[g->test].name, m->test); g->test++) { }
+        for (g->test = 0; strcmp(gc_tests[g->test].name, m->test); g->test++) {}
         g->i = m->i;
         return 1;
     }
@@ -310,12 +322,19 @@ static void make(gc *g)
     char bindings[GC_BUFFERS + 1] = "";
     begin_random(g);
     const int skip = gc_tests[g->test].make(g, c, g->i);
-    if (skip || g->broken) { next(g, skip); return; }
-    goss_fmt(g->key, sizeof g->key, "%s %s%s%s", c->file, g->half_ok ? "HALF_OK " : "", g->subgroup ? "SUBGROUPS " : "",
-             goss_buf_cstr(&c->defines));
+    if (skip || g->broken) {
+        next(g, skip);
+        return;
+    }
+    goss_fmt(g->key, sizeof g->key, "%s %s%s%s", c->file, g->half_ok ? "HALF_OK " : "",
+             g->subgroup ? "SUBGROUPS " : "", goss_buf_cstr(&c->defines));
     for (int k = 0; k < c->n_buffers; k++) bindings[k] = c->buffer[k].use;
     g->pipeline = compile(g, bindings);
-    if (g->pipeline < 0) { fail_gpu(g, "the kernel was refused", g->pipeline); next(g, 0); return; }
+    if (g->pipeline < 0) {
+        fail_gpu(g, "the kernel was refused", g->pipeline);
+        next(g, 0);
+        return;
+    }
     g->phase = COMPILE;
 }
 
@@ -323,10 +342,16 @@ static void await_pipeline(gc *g)
 {
     goss_error e = { 0 };
     int r = goss_gpu_pipeline_ready(g->gpu, g->pipeline, &e);
-    if (r == GOSS_EAGAIN) { goss_gpu_poll(g->gpu, 1); return; }
+    if (r == GOSS_EAGAIN) {
+        goss_gpu_poll(g->gpu, 1);
+        return;
+    }
     if (r) gc_fail(g, e.text);
     else if ((r = submit(g)) < 0) fail_gpu(g, "the device refused", r);
-    if (r) { next(g, 0); return; }
+    if (r) {
+        next(g, 0);
+        return;
+    }
     g->phase = READ;
 }
 
@@ -335,12 +360,19 @@ static void await_result(gc *g)
     const uint64_t n = g->c.keep[15] * 4ull;
     uint8_t *back = goss_mem_alloc((size_t)n);
     goss_error e = { 0 };
-    if (!back) { gc_fail(g, "no memory"); next(g, 0); return; }
+    if (!back) {
+        gc_fail(g, "no memory");
+        next(g, 0);
+        return;
+    }
     int r = goss_gpu_read_poll(g->gpu, g->back, back, n);
     if (r == GOSS_EAGAIN) {
         r = goss_gpu_poll(g->gpu, 200);
         goss_mem_free(back);
-        if (r) { fail_gpu(g, "the device was lost", r); next(g, 0); }
+        if (r) {
+            fail_gpu(g, "the device was lost", r);
+            next(g, 0);
+        }
         return;
     }
     if (r) fail_gpu(g, "reading back failed", r);

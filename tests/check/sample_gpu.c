@@ -11,13 +11,21 @@ typedef struct sampling {
     goss_sampler s;
     uint32_t vocab, chunks, rows, pos, stride, n_pages;
     gc_step st;
-    float *logits;                         /* (rows, vocab) */
-    uint32_t *mask;                        /* NULL: everything */
-    int32_t *history;                      /* (stride): the sequence */
-    int32_t *xs; uint32_t *chunk;          /* what scan makes */
+    float *logits;    /* (rows, vocab) */
+    uint32_t *mask;   /* NULL: everything */
+    int32_t *history; /* (stride): the sequence */
+    int32_t *xs;
+    uint32_t *chunk; /* what scan makes */
 } sampling;
 
-static uint32_t bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
+static uint32_t bits(float f)
+{
+    union {
+        float f;
+        uint32_t u;
+    } v = { f };
+    return v.u;
+}
 
 static goss_params params_of(int i)
 {
@@ -29,12 +37,36 @@ static goss_params params_of(int i)
     case 0: p.temperature = 0; break;
     case 1: p.temperature = 2; break;
     case 2: p.top_k = 5; break;
-    case 3: p.top_p = 0.5f; p.temperature = 2; break;
-    case 4: p.min_p = 0.2f; p.temperature = 2; break;
-    case 5: p.top_k = 40; p.top_p = 0.9f; p.min_p = 0.02f; p.temperature = 1.5f; break;
-    case 6: p.repeat_penalty = 1.3f; p.presence_penalty = 0.5f; p.frequency_penalty = 0.2f; p.temperature = 2; break;
-    case 7: p.bias = bias; p.n_bias = 3; p.temperature = 2; break;
-    default: p.temperature = 0; p.repeat_penalty = 2; p.repeat_last_n = 4; break;
+    case 3:
+        p.top_p = 0.5f;
+        p.temperature = 2;
+        break;
+    case 4:
+        p.min_p = 0.2f;
+        p.temperature = 2;
+        break;
+    case 5:
+        p.top_k = 40;
+        p.top_p = 0.9f;
+        p.min_p = 0.02f;
+        p.temperature = 1.5f;
+        break;
+    case 6:
+        p.repeat_penalty = 1.3f;
+        p.presence_penalty = 0.5f;
+        p.frequency_penalty = 0.2f;
+        p.temperature = 2;
+        break;
+    case 7:
+        p.bias = bias;
+        p.n_bias = 3;
+        p.temperature = 2;
+        break;
+    default:
+        p.temperature = 0;
+        p.repeat_penalty = 2;
+        p.repeat_last_n = 4;
+        break;
     }
     return p;
 }
@@ -43,8 +75,18 @@ static void put_sampler(const sampling *a)
 {
     uint32_t *w = a->st.w + a->st.sampler;
     const goss_sampler *p = &a->s;
-    const uint32_t words[12] = { bits(p->scale), bits(p->scale_pos), bits(p->scale_neg), (uint32_t)p->presence, (uint32_t)p->frequency,
-                                 (uint32_t)p->greedy, (uint32_t)p->last_n, (uint32_t)p->n_probs, (uint32_t)p->n_bias, p->top_k, p->top_p14, p->min_p_d };
+    const uint32_t words[12] = { bits(p->scale),
+                                 bits(p->scale_pos),
+                                 bits(p->scale_neg),
+                                 (uint32_t)p->presence,
+                                 (uint32_t)p->frequency,
+                                 (uint32_t)p->greedy,
+                                 (uint32_t)p->last_n,
+                                 (uint32_t)p->n_probs,
+                                 (uint32_t)p->n_bias,
+                                 p->top_k,
+                                 p->top_p14,
+                                 p->min_p_d };
     memcpy(w, words, sizeof words);
     for (int i = 0; i < p->n_bias; i++) {
         w[16 + 2 * i] = (uint32_t)p->bias_token[i];
@@ -63,11 +105,14 @@ static int32_t fixed_point(const sampling *a, float l, uint32_t i, uint32_t n)
 {
     const goss_sampler *p = &a->s;
     uint32_t count = 0;
-    for (uint32_t k = p->last_n && (uint32_t)p->last_n < n ? n - (uint32_t)p->last_n : 0; k < n && p->last_n; k++) count += a->history[k] == (int32_t)i;
+    for (uint32_t k = p->last_n && (uint32_t)p->last_n < n ? n - (uint32_t)p->last_n : 0; k < n && p->last_n;
+         k++)
+        count += a->history[k] == (int32_t)i;
     const float f = l * (count ? l > 0 ? p->scale_pos : p->scale_neg : p->scale);
     int64_t x = f != f ? -BEST : (int64_t)rint(fmin(fmax((double)f, -BEST), BEST)), bias = 0;
     if (count) x -= p->presence + (int64_t)count * p->frequency;
-    for (int b = 0; b < p->n_bias; b++) if (p->bias_token[b] == (int32_t)i) bias = p->bias[b];
+    for (int b = 0; b < p->n_bias; b++)
+        if (p->bias_token[b] == (int32_t)i) bias = p->bias[b];
     x += bias;
     x = x < -BEST ? -BEST : x > BEST ? BEST : x;
     return a->mask && !(a->mask[i / 32] >> i % 32 & 1) ? FORBIDDEN : (int32_t)x;
@@ -90,16 +135,26 @@ static void scan_chunk(sampling *a, uint32_t row, uint32_t k)
     w[1] = 0;
     for (uint32_t i = 0; i < n; i++) {
         x[i] = fixed_point(a, l[i], first + i, a->pos + row + 1);
-        if (x[i] > best) { best = x[i]; w[1] = first + i; }
+        if (x[i] > best) {
+            best = x[i];
+            w[1] = first + i;
+        }
         top = fmax(top, (double)l[i]);
     }
-    for (uint32_t i = 0; i < n; i++) { e += exp((double)l[i] - top); el += exp((double)l[i] - top) * (double)l[i]; }
-    w[0] = (uint32_t)best; w[2] = bits((float)top); w[3] = bits((float)e); w[4] = bits((float)el);
+    for (uint32_t i = 0; i < n; i++) {
+        e += exp((double)l[i] - top);
+        el += exp((double)l[i] - top) * (double)l[i];
+    }
+    w[0] = (uint32_t)best;
+    w[2] = bits((float)top);
+    w[3] = bits((float)e);
+    w[4] = bits((float)el);
     static uint8_t taken[1024];
     memset(taken, 0, sizeof taken);
     for (int p = 0; p < a->s.n_probs; p++) {
         uint32_t at = n;
-        for (uint32_t i = 0; i < n; i++) if (!taken[i] && (at == n || key_of(l[i]) > key_of(l[at]))) at = i;
+        for (uint32_t i = 0; i < n; i++)
+            if (!taken[i] && (at == n || key_of(l[i]) > key_of(l[at]))) at = i;
         w[8 + 2 * p] = at < n ? key_of(l[at]) : 0;
         w[9 + 2 * p] = at < n ? first + at : 0;
         if (at < n) taken[at] = 1;
@@ -110,7 +165,9 @@ static sampling sampling_make(gc *g, int i)
 {
     static const uint32_t vocabs[] = { 1024, 1000, 2500, 4096, 31, 201088 };
     goss_error err;
-    sampling a = { .vocab = vocabs[i / 18 == 1 ? 5 : i % 5], .rows = 1 + (uint32_t)gc_below(g, 3), .pos = (uint32_t)gc_below(g, 60) };
+    sampling a = { .vocab = vocabs[i / 18 == 1 ? 5 : i % 5],
+                   .rows = 1 + (uint32_t)gc_below(g, 3),
+                   .pos = (uint32_t)gc_below(g, 60) };
     const goss_params p = params_of(i);
     goss_sampler_init(&a.s, &p, &err);
     while (a.s.n_bias && a.s.bias_token[a.s.n_bias - 1] >= (int32_t)a.vocab) a.s.n_bias--;
@@ -121,19 +178,22 @@ static sampling sampling_make(gc *g, int i)
     a.st = gc_step_make(g, a.rows, a.pos, 8, 1, a.n_pages);
     a.logits = gc_floats(g, (size_t)a.rows * a.vocab, 6);
     if (i % 4 == 3) a.mask = gc_alloc(g, (a.vocab + 31) / 32 * 4);
-    for (uint32_t k = 0; a.mask && k < a.vocab; k++) if (gc_below(g, 3)) a.mask[k / 32] |= 1u << k % 32;
+    for (uint32_t k = 0; a.mask && k < a.vocab; k++)
+        if (gc_below(g, 3)) a.mask[k / 32] |= 1u << k % 32;
     a.history = gc_alloc(g, a.stride * 4);
     a.xs = gc_alloc(g, (size_t)a.rows * a.vocab * 4);
     a.chunk = gc_alloc(g, (size_t)a.rows * a.chunks * GOSS_CHUNK_WORDS * 4);
     if (g->broken) return a;
     for (uint32_t k = 0; k < a.stride; k++) a.history[k] = gc_below(g, a.vocab < 40 ? (int)a.vocab : 40);
-    for (uint32_t r = 0; r < a.rows; r++) {                /* two equal best ones, in different chunks where there are */
+    for (uint32_t r = 0; r < a.rows; r++) { /* two equal best ones, in different chunks where there are */
         float *l = a.logits + (size_t)r * a.vocab;
-        for (uint32_t k = 0; k < a.vocab; k++) if (l[k] > 12) l[k] = 12 - l[k] / 100;
+        for (uint32_t k = 0; k < a.vocab; k++)
+            if (l[k] > 12) l[k] = 12 - l[k] / 100;
         l[a.vocab - 1 - r] = l[a.vocab / 2] = 13;
     }
     put_sampler(&a);
-    for (uint32_t r = 0; r < a.rows; r++) for (uint32_t k = 0; k < a.chunks; k++) scan_chunk(&a, r, k);
+    for (uint32_t r = 0; r < a.rows; r++)
+        for (uint32_t k = 0; k < a.chunks; k++) scan_chunk(&a, r, k);
     return a;
 }
 
@@ -141,7 +201,8 @@ static void begin(gc *g, gc_case *c, const char *file, const sampling *a, uint32
 {
     const uint32_t p[] = { a->vocab, a->stride, 0, a->chunks };
     gc_begin(c, file, x, y, 1);
-    goss_fmt(c->what, sizeof c->what, "%u rows of %u from %u%s", a->rows, a->vocab, a->pos, a->mask ? ", masked" : "");
+    goss_fmt(c->what, sizeof c->what, "%u rows of %u from %u%s", a->rows, a->vocab, a->pos,
+             a->mask ? ", masked" : "");
     gc_params(g, c, p, sizeof p);
     gc_in(c, a->st.w, a->st.n_words * 4);
     gc_in(c, a->logits, (size_t)a->rows * a->vocab * 4);
@@ -155,7 +216,8 @@ int gc_make_scan(gc *g, gc_case *c, int i)
     begin(g, c, "sample_scan.wgsl", &a, a.chunks, a.rows);
     gc_in(c, a.history, a.stride * 4);
     gc_in(c, a.mask ? a.mask : no_mask, a.mask ? (a.vocab + 31) / 32 * 4 : 16);
-    gc_buffer *xs = gc_out(g, c, GC_WORD, (size_t)a.rows * a.vocab), *chunk = gc_out(g, c, GC_WORD, (size_t)a.rows * a.chunks * GOSS_CHUNK_WORDS);
+    gc_buffer *xs = gc_out(g, c, GC_WORD, (size_t)a.rows * a.vocab),
+              *chunk = gc_out(g, c, GC_WORD, (size_t)a.rows * a.chunks * GOSS_CHUNK_WORDS);
     for (size_t k = 0; k < (size_t)a.rows * a.vocab; k++) gc_put(xs, k, (uint32_t)a.xs[k], 0);
     for (uint32_t k = 0; k < a.rows * a.chunks; k++) {
         const uint32_t *w = a.chunk + (size_t)k * GOSS_CHUNK_WORDS;
@@ -165,7 +227,8 @@ int gc_make_scan(gc *g, gc_case *c, int i)
         /* sums of floats read as words: 1e-4 of them is 839 (of 2^23) or twice that; their sign is the same */
         gc_put(chunk, at + 3, w[3], 400);
         gc_put(chunk, at + 4, w[4], 4000);
-        for (uint32_t j = 0; j < 2 * (uint32_t)a.s.n_probs; j++) gc_put(chunk, at + 8 + j, w[8 + j], j / 2 < n_here ? 0 : GC_ANY);
+        for (uint32_t j = 0; j < 2 * (uint32_t)a.s.n_probs; j++)
+            gc_put(chunk, at + 8 + j, w[8 + j], j / 2 < n_here ? 0 : GC_ANY);
     }
     return 0;
 }
@@ -178,18 +241,21 @@ int gc_make_pick(gc *g, gc_case *c, int i)
     begin(g, c, "sample_pick.wgsl", &a, a.rows, 1);
     gc_in(c, a.xs, (size_t)a.rows * a.vocab * 4);
     gc_in(c, goss_sample_exp2(), 4096 * 4);
-    gc_buffer *chunk = gc_out(g, c, GC_WORD, (size_t)a.rows * a.chunks * GOSS_CHUNK_WORDS), *history = gc_out(g, c, GC_WORD, a.stride),
+    gc_buffer *chunk = gc_out(g, c, GC_WORD, (size_t)a.rows * a.chunks * GOSS_CHUNK_WORDS),
+              *history = gc_out(g, c, GC_WORD, a.stride),
               *pick = gc_out(g, c, GC_WORD, (size_t)(a.rows + 1) * GOSS_PICK_WORDS);
     memcpy(chunk->data, a.chunk, chunk->n);
     memcpy(history->data, a.history, history->n);
-    for (size_t k = 0; k < (size_t)a.rows * a.chunks * GOSS_CHUNK_WORDS; k++)   /* keys are struck out as they are taken */
+    for (size_t k = 0; k < (size_t)a.rows * a.chunks * GOSS_CHUNK_WORDS;
+         k++) /* keys are struck out as they are taken */
         if (k % GOSS_CHUNK_WORDS >= 8) gc_put(chunk, k, 0, GC_ANY);
     for (uint32_t r = 0; r < a.rows; r++) {
         goss_pick want;
         const size_t at = (size_t)r * GOSS_PICK_WORDS;
-        goss_sample(&a.s, a.logits + (size_t)r * a.vocab, (int)a.vocab, a.mask, a.history, (int)(a.pos + r + 1), scratch, &want);
+        goss_sample(&a.s, a.logits + (size_t)r * a.vocab, (int)a.vocab, a.mask, a.history,
+                    (int)(a.pos + r + 1), scratch, &want);
         gc_put(pick, at, (uint32_t)want.token, 0);
-        gc_put(pick, at + 1, bits(want.logprob), 4000);    /* words of floats: relative 2.4e-4 to 4.8e-4 */
+        gc_put(pick, at + 1, bits(want.logprob), 4000); /* words of floats: relative 2.4e-4 to 4.8e-4 */
         gc_put(pick, at + 2, bits(want.entropy), 40000);
         gc_put(pick, at + 3, (uint32_t)a.s.n_probs, 0);
         for (int k = 0; k < want.n_top; k++) {

@@ -23,16 +23,17 @@ int gc_make_scan(gc *g, gc_case *c, int i);
 int gc_make_pick(gc *g, gc_case *c, int i);
 
 void gc_begin(gc_case *c, const char *file, uint32_t x, uint32_t y, uint32_t z);
-double gc_weight_size(const gc_matrix *m, uint32_t row, uint32_t i);   /* |scale value| + |minimum| */
+double gc_weight_size(const gc_matrix *m, uint32_t row, uint32_t i); /* |scale value| + |minimum| */
 /* y (n) and the relative bound of every element; returns the factor. */
 double gc_norm_row(const float *x, const float *gain, uint32_t n, float eps, double *y, double *relative);
 /* Matrix rows o and o + 1 of q | k | v with their values and bounds: RoPE, and where they go in the usual order. */
-void gc_finish_pair(const gc_step *s, uint32_t row, uint32_t o, uint32_t n_head, uint32_t n_kv, uint32_t hd, uint32_t rope,
-                    uint32_t adjacent, double v[2], double bound[2], uint32_t at[2]);
+void gc_finish_pair(const gc_step *s, uint32_t row, uint32_t o, uint32_t n_head, uint32_t n_kv, uint32_t hd,
+                    uint32_t rope, uint32_t adjacent, double v[2], double bound[2], uint32_t at[2]);
 /* A value of q | k | v at its usual place, into the pages if it is k or v. */
-void gc_put_kv(gc_buffer *pages, const gc_step *s, uint32_t row, uint32_t at, uint32_t n_head, uint32_t n_kv, uint32_t hd,
-               double v, double bound);
-size_t gc_kv_at(uint32_t page, uint32_t n_kv, uint32_t head, uint32_t is_v, uint32_t hd, uint32_t position, uint32_t d);
+void gc_put_kv(gc_buffer *pages, const gc_step *s, uint32_t row, uint32_t at, uint32_t n_head, uint32_t n_kv,
+               uint32_t hd, double v, double bound);
+size_t gc_kv_at(uint32_t page, uint32_t n_kv, uint32_t head, uint32_t is_v, uint32_t hd, uint32_t position,
+                uint32_t d);
 /* Clamped SwiGLU of gate and up known within bg and bu; *bound of the result. */
 double gc_swiglu(double gate, double up, double alpha, double limit, double bg, double bu, double *bound);
 double gc_silu(double gate, double up, double bg, double bu, double *bound);
