@@ -119,7 +119,8 @@ double gc_weight(const gc_matrix *m, uint32_t row, uint32_t i);
 double gc_dot(const gc_matrix *m, uint32_t row, const float *x, double *magnitude);
 void gc_matrix_in(gc_case *c, const gc_matrix *m); /* adds wq and ws */
 
-/* "F16W WQ=vec4<u32> WS=u32 " and the like; threads and reductions as the engine has them (tuning 0: software, 1: GPU) */
+/* "F16W WQ=vec4<u32> WS=u32 " and the like; threads and reductions as the engine has them (tuning 0: software,
+ * 1: GPU) */
 void gc_layout_defines(gc_case *c, int layout);
 typedef struct gc_tuning {
     uint32_t wg, lanes, nr[3];

@@ -118,6 +118,10 @@ gc_matrix gc_matrix_make(gc *g, int layout, uint32_t n_in, uint32_t n_rows, int 
         return m;
     }
     random_words(g, m.q, m.n_q);
+    for (size_t i = 0; i < m.n_q && layout == GOSS_LAYOUT_MX4; i++) { /* no negative zeros */
+        if (m.q[i] >> 4 == 8) m.q[i] ^= 0x80;
+        if ((m.q[i] & 15) == 8) m.q[i] ^= 8;
+    }
     for (size_t i = 0; i < m.n_s && layout == GOSS_LAYOUT_MX4; i++)
         m.s[i] = (uint8_t)(nasty && !gc_below(g, 4) ? 2 + gc_below(g, 20) : 118 + gc_below(g, 12));
     for (size_t i = 0; i < m.n_s / 2 && layout == GOSS_LAYOUT_Q8; i++) {
@@ -162,7 +166,8 @@ static double parts_of(const gc_matrix *m, uint32_t row, uint32_t i, double *min
     *minimum = 0;
     switch (m->layout) {
     case GOSS_LAYOUT_MX4: {
-        const uint32_t nibble = word_at(m->q, unit) >> 4 * ((i % 8) / 2 + 4 * (i & 1)) & 15;
+        const uint32_t e = i % 8, place = e < 4 ? 2 * e : 2 * e - 7,
+                       nibble = word_at(m->q, unit) >> 4 * place & 15;
         return ldexp(fp4[nibble], (int)m->s[s * 4 + i / 32] - 127);
     }
     case GOSS_LAYOUT_Q8: return half_at(m->s, s * 2 + i / 32) * (double)(int8_t)m->q[at];

@@ -183,12 +183,11 @@ static tiles small_tiles(gc *g, int i)
 /* Rows as bytes with a scale for each 32, as quantize leaves them; values[] is what they mean. */
 static void pack_rows(gc *g, const tiles *t, uint32_t n, int8_t *q, float *scale, float *values)
 {
-    static const uint8_t inside[8] = { 0, 2, 16, 18, 1, 3, 17, 19 };
     for (uint32_t b = 0; b < n * (t->n_in / 32); b++) {
         scale[b] = gc_below(g, 9) ? fabsf(gc_randf(g)) / 127 : 0;
         for (uint32_t e = 0; e < 32; e++) {
             const int8_t v = (int8_t)(gc_below(g, 6) ? gc_below(g, 255) - 127 : gc_below(g, 2) ? 127 : -127);
-            q[b * 32 + (t->layout == GOSS_LAYOUT_MX4 ? e / 8 * 4 + inside[e % 8] : e)] = v;
+            q[b * 32 + e] = v;
             values[b * 32 + e] = (float)v * scale[b];
         }
     }

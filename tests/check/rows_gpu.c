@@ -157,13 +157,6 @@ int gc_make_moe_sum(gc *g, gc_case *c, int i)
 }
 
 /* ---- quantize ------------------------------------------------------------------------------------------------ */
-/* Where element e of a block of 32 goes, as a byte: in order, or for MX4 as matmul.wgsl takes its nibbles apart. */
-static uint32_t byte_of(uint32_t e, int mx4)
-{
-    static const uint8_t inside[8] = { 0, 2, 16, 18, 1, 3, 17, 19 };
-    return mx4 ? e / 8 * 4 + inside[e % 8] : e;
-}
-
 /* An element on the edge between two bytes may go either way; the scale is one division. */
 static void settle_quantize(gc *g, gc_case *c, void *const *out)
 {
@@ -177,7 +170,7 @@ static void settle_quantize(gc *g, gc_case *c, void *const *out)
         gc_put(&c->buffer[4], b, zero ? 0 : top / 127, zero ? 0 : 4 * GC_U * top / 127);
         for (uint32_t k = 0; k < 32; k++) {
             const double v = zero ? 0 : (double)x[b * 32 + k] * 127 / top;
-            const int8_t got = ((const int8_t *)out[3])[b * 32 + byte_of(k, (int)c->keep[1])];
+            const int8_t got = ((const int8_t *)out[3])[b * 32 + k];
             if (fabs(v - (double)got) > 0.5 + 1e-4) gc_fail(g, "a byte is not the nearest");
         }
         for (uint32_t k = 0; k < 8; k++) gc_put(q, b * 8 + k, 0, GC_ANY);
@@ -187,7 +180,7 @@ static void settle_quantize(gc *g, gc_case *c, void *const *out)
 int gc_make_quantize(gc *g, gc_case *c, int i)
 {
     static const uint32_t blocks[] = { 1, 3, 90, 64 };
-    const uint32_t per_row = blocks[i / 2 % 4], rows = 1 + (uint32_t)gc_below(g, 30),
+    const uint32_t per_row = blocks[i % 4], rows = 1 + (uint32_t)gc_below(g, 30),
                    times = 1 + (uint32_t)gc_below(g, 4), n = per_row * rows * times, grid_x = 2, spare = 3;
     if (!(g->limits->features & GOSS_GPU_DOT4)) return 1;
     const gc_step s = gc_step_make(g, rows, 0, 8, 1, 2);
@@ -198,7 +191,6 @@ int gc_make_quantize(gc *g, gc_case *c, int i)
     }
     const uint32_t p[] = { per_row, times, grid_x };
     gc_begin(c, "quantize.wgsl", grid_x, (n + 64 * grid_x - 1) / (64 * grid_x), 1);
-    if (i & 1) goss_buf_str(&c->defines, "MX4");
     goss_fmt(c->what, sizeof c->what, "%u blocks", n);
     gc_params(g, c, p, sizeof p);
     gc_in(c, s.w, s.n_words * 4);
@@ -207,7 +199,6 @@ int gc_make_quantize(gc *g, gc_case *c, int i)
     gc_out(g, c, GC_FLOAT, n + spare);
     c->kept[0] = x;
     c->keep[0] = n;
-    c->keep[1] = i & 1;
     c->settle = settle_quantize;
     return 0;
 }

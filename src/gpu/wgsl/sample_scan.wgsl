@@ -18,7 +18,8 @@ var<workgroup> counts: array<atomic<u32>, 1024>;    // then the keys: one array,
 var<workgroup> biases: array<atomic<i32>, 1024>;
 var<workgroup> best_x: array<i32, 256>;
 var<workgroup> best_i: array<u32, 256>;
-var<workgroup> sum_m: array<f32, 256>;                // the largest logit, then sums of e^(l - m): 16 KiB are full
+var<workgroup> sum_m: array<f32, 256>;
+var<workgroup> sum_e: array<f32, 256>;
 var<workgroup> sum_l: array<f32, 256>;
 
 fn fixed_point(l: f32, scale: f32) -> i32 {
@@ -76,7 +77,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
     }
     let top = sum_m[0];
-    workgroupBarrier();
     var e = 0.0;
     var el = 0.0;
     for (var i = t; i < n; i += 256u) {
@@ -85,10 +85,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         e += v;
         el += v * l;
     }
-    sum_m[t] = e; sum_l[t] = el;
+    sum_e[t] = e; sum_l[t] = el;
     workgroupBarrier();
     for (var w = 128u; w > 0u; w >>= 1u) {
-        if (t < w) { sum_m[t] += sum_m[t + w]; sum_l[t] += sum_l[t + w]; }
+        if (t < w) { sum_e[t] += sum_e[t + w]; sum_l[t] += sum_l[t + w]; }
         workgroupBarrier();
     }
     let out = (group.y * p.chunks + group.x) * 48u;
@@ -96,7 +96,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         chunk[out] = bitcast<u32>(best_x[0]);
         chunk[out + 1u] = best_i[0];
         chunk[out + 2u] = bitcast<u32>(top);
-        chunk[out + 3u] = bitcast<u32>(sum_m[0]);
+        chunk[out + 3u] = bitcast<u32>(sum_e[0]);
         chunk[out + 4u] = bitcast<u32>(sum_l[0]);
     }
     for (var k = 0u; k < sampler(row, 7u); k++) {    // the best left, the lowest token among equals, then it leaves
