@@ -107,6 +107,7 @@ async function load() {
   let options;
   try { options = engineOptions(params); } catch (e) { return showError(e.message); }
   app.status = "loading";
+  performance.mark("load");
   $("errors").replaceChildren();
   for (const name of ["load-rows", "infer-rows"]) resetPipe($(name));
   state = freshState(state);
@@ -127,6 +128,7 @@ async function load() {
 }
 
 function loaded() {
+  performance.mark("loaded");
   const m = app.model.info;
   setText($("chip-backend"), m.backend === "gpu" ? "WEBGPU" : `CPU · ${m.level}`);
   $("chip-backend").classList.toggle("cpu", m.backend !== "gpu");
@@ -256,6 +258,7 @@ async function start() {
   setText($("chip-backend"), app.llm.gpu ? "WEBGPU" : "CPU · wasm SIMD");
   setText($("chip-threads"), app.llm.isolated ? "" : "1 thread");
   document.body.dataset.ready = "1";
+  performance.mark("ready");
   const s = resolveSource(params.gguf, location.href);
   if (s.kind === "server" || (params.autostart && s.kind !== "none")) load();
 }
