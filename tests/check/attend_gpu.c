@@ -20,9 +20,9 @@ typedef struct setting {
 } setting;
 /* Depths on the edges of pages and windows, and past 4,096; the demo's heads and the real models'. */
 static const setting settings[] = { { 4, 2, 16, 0, 0, 1, 64 },       { 4, 2, 16, 0, 63, 2, 64 },
-                                    { 4, 2, 32, 48, 64, 3, 64 },     { 3, 1, 8, 128, 127, 2, 64 },
+                                    { 4, 2, 32, 48, 64, 3, 64 },     { 3, 1, 16, 128, 127, 2, 64 },
                                     { 2, 2, 64, 0, 700, 1, 64 },     { 8, 1, 64, 128, 300, 2, 64 },
-                                    { 12, 2, 24, 16, 15, 20, 1 },    { 4, 2, 32, 0, 100, 17, 1 },
+                                    { 12, 2, 48, 16, 15, 20, 1 },    { 4, 2, 32, 0, 100, 17, 1 },
                                     { 64, 8, 64, 128, 4200, 1, 64 }, { 64, 8, 64, 0, 4200, 1, 64 },
                                     { 64, 8, 64, 0, 130, 20, 1 },    { 2, 1, 256, 0, 70, 1, 64 } };
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
@@ -123,13 +123,29 @@ static void want_chunk(const setting *s, const gc_step *st, const float *q, cons
     }
 }
 
+/* As gpu_few.c's attend_defines, for a software adapter and for a GPU. */
+static void defines(gc *g, gc_case *c, int half, uint32_t heads, uint32_t hd, int software)
+{
+    const uint32_t outs = heads * hd / 4, most = software                           ? 128
+                                                 : g->limits->max_invocations < 512 ? 256
+                                                                                    : 512;
+    uint32_t wg = 64, kg = 1;
+    while (wg * 2 <= most && wg * 2 <= heads * 64) wg *= 2;
+    while (kg * 2 * outs <= wg && kg < 16) kg *= 2;
+    const int waves = g->subgroup && 64 % g->subgroup == 0 && heads * 64 % wg == 0;
+    goss_buf_printf(&c->defines, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d VS=%u",
+                    half ? "KVT=f16 HALF" : "KVT=f32", waves ? " WAVES" : "", heads, hd, wg,
+                    ceil_div(heads * 64, wg), ceil_div(outs, wg), kg, kg > 1, 64 / kg < 8 ? 64 / kg : 8);
+    if (waves) goss_buf_printf(&c->defines, " SG=%d", g->subgroup);
+}
+
 int gc_make_attend(gc *g, gc_case *c, int i)
 {
     const setting *s = &settings[i / 2];
     const int half = i & 1;
     if (half && !(g->limits->features & GOSS_GPU_F16)) return 1;
-    const uint32_t per_kv = s->heads / s->kv, wg = per_kv > 2 ? 128 : 64, last = s->pos + s->rows - 1,
-                   n_pages = last / 64 + 1, stride = (s->heads + 2 * s->kv) * s->hd;
+    const uint32_t per_kv = s->heads / s->kv, last = s->pos + s->rows - 1, n_pages = last / 64 + 1,
+                   stride = (s->heads + 2 * s->kv) * s->hd;
     const float scale = 1 / sqrtf((float)s->hd);
     const gc_step st = gc_step_make(g, s->rows, s->pos, 8, s->chunks, n_pages);
     size_t n_pool;
@@ -140,8 +156,7 @@ int gc_make_attend(gc *g, gc_case *c, int i)
         if (view_of(s, r).chunks > most) most = view_of(s, r).chunks;
     const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale) };
     gc_begin(c, "attend.wgsl", s->kv, most, s->rows);
-    goss_buf_printf(&c->defines, "%s HEADS=%u HD=%u WG=%u HP=%u AP=%u", half ? "KVT=f16 HALF" : "KVT=f32",
-                    per_kv, s->hd, wg, ceil_div(per_kv * 64, wg), ceil_div(per_kv * s->hd / 4, wg));
+    defines(g, c, half, per_kv, s->hd, i % 4 < 2);
     goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos,
              s->heads, s->kv, s->hd, s->window);
     gc_params(g, c, p, sizeof p);
@@ -160,7 +175,9 @@ int gc_make_attend(gc *g, gc_case *c, int i)
 
 int gc_make_merge(gc *g, gc_case *c, int i)
 {
-    const setting *s = &settings[i / 2];
+    const setting *s = &settings[i / 2 % N_SETTINGS];
+    const int packed = i / 2 >= N_SETTINGS;
+    if (packed && (s->heads * s->hd % 32 || !(g->limits->features & GOSS_GPU_DOT4))) return 1;
     const uint32_t sinks = i & 1 ? 6 : GOSS_GPU_NONE, n_pages = (s->pos + s->rows - 1) / 64 + 1;
     const gc_step st = gc_step_make(g, s->rows, s->pos, 8, s->chunks, n_pages);
     const size_t parts = (size_t)s->rows * s->chunks * s->heads;
@@ -169,7 +186,10 @@ int gc_make_merge(gc *g, gc_case *c, int i)
     if (g->broken) return 0;
     for (size_t k = 0; k < parts; k++) stat[2 * k + 1] = 1 + fabsf(stat[2 * k + 1]);
     const uint32_t p[] = { s->heads, s->hd, s->window, sinks };
-    gc_begin(c, "merge.wgsl", s->heads, s->rows, 1);
+    const uint32_t width = s->heads * s->hd;
+    gc_begin(c, "merge.wgsl", ceil_div(width / 4, 64), s->rows, 1);
+    goss_buf_printf(&c->defines, "%s WG=64 HEADS_CHUNKS=%u", packed ? "PACKED" : "",
+                    ceil_div(256, s->hd) * GOSS_GPU_CHUNKS);
     goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u heads of %u, window %u", s->rows, s->pos, s->heads,
              s->hd, s->window);
     gc_params(g, c, p, sizeof p);
@@ -177,7 +197,11 @@ int gc_make_merge(gc *g, gc_case *c, int i)
     gc_in(c, small, (s->heads + 6) * 4);
     gc_in(c, part, parts * s->hd * 4);
     gc_in(c, stat, parts * 8);
-    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)s->rows * s->heads * s->hd);
+    gc_buffer *y = packed ? NULL : gc_out(g, c, GC_FLOAT, (size_t)s->rows * width);
+    gc_packed_want *q = packed ? gc_packed_out(g, c, s->rows, width) : NULL;
+    if (g->broken) return 0;
+    if (packed) c->settle = gc_settle_packed;
+    if (packed) memset(q->there, 1, s->rows);
     for (uint32_t r = 0; r < s->rows; r++)
         for (uint32_t h = 0; h < s->heads; h++) {
             const uint32_t chunks = view_of(s, r).chunks;
@@ -199,8 +223,13 @@ int gc_make_merge(gc *g, gc_case *c, int i)
                     sum += t;
                     all += fabs(t);
                 }
-                gc_put(y, ((size_t)r * s->heads + h) * s->hd + d, sum / total,
-                       GC_U * 2 * (16 + 4 * farthest + 2 * sqrt(chunks)) * all / total + 1e-36);
+                const size_t to = ((size_t)r * s->heads + h) * s->hd + d;
+                const double bound = GC_U * 2 * (16 + 4 * farthest + 2 * sqrt(chunks)) * all / total + 1e-36;
+                if (y) gc_put(y, to, sum / total, bound);
+                else {
+                    q->want[to] = sum / total;
+                    q->bound[to] = bound;
+                }
             }
         }
     return 0;

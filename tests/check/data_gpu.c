@@ -333,3 +333,81 @@ double gc_silu(double gate, double up, double bg, double bu, double *bound)
     *bound = 1.2 * bg * fabs(up) + fabs(s) * bu + 2 * GC_U * (12 + 2 * fabs(gate)) * fabs(s * up) + 1e-30;
     return s * up;
 }
+
+/* ---- packed activations --------------------------------------------------------------------------------------- */
+static size_t packed_words(uint32_t n) { return (size_t)(n / 2 + 4 * ((n / 32 + 3) / 4)); }
+
+/* Where the high byte of element e lies in a packed row; its low byte is n bytes behind. */
+static size_t packed_at(uint32_t n, uint32_t e)
+{
+    return (size_t)((e % 32 / 16 * (n / 32) + e / 32) * 16 + e % 16);
+}
+
+uint32_t *gc_packed(gc *g, size_t n_rows, uint32_t n, float *values, size_t *n_bytes)
+{
+    const size_t words = packed_words(n);
+    *n_bytes = n_rows * words * 4;
+    uint32_t *all = gc_alloc(g, *n_bytes);
+    for (size_t r = 0; r < n_rows && all; r++)
+        for (uint32_t e = 0; e < n; e++) {
+            uint8_t *row = (uint8_t *)(all + r * words);
+            float *scale = (float *)(void *)(all + r * words + n / 2 + e / 32);
+            if (e % 32 == 0) *scale = gc_below(g, 9) ? ldexpf((float)(1 + gc_below(g, 200)), -23) : 0;
+            const int q = gc_below(g, 6)   ? gc_below(g, 65025) - 32512
+                          : gc_below(g, 2) ? 32512
+                                           : -32512,
+                      high = (q + 128) >> 8;
+            row[packed_at(n, e)] = (uint8_t)high;
+            row[packed_at(n, e) + n] = (uint8_t)(q - high * 256);
+            values[r * n + e] = (float)q * *scale; /* exact: 15 bits times 8 */
+        }
+    return all;
+}
+
+gc_packed_want *gc_packed_out(gc *g, gc_case *c, uint32_t n_rows, uint32_t n)
+{
+    gc_packed_want *p = gc_alloc(g, sizeof *p);
+    const int buffer = c->n_buffers;
+    gc_out(g, c, GC_WORD, packed_words(n) * (n_rows + 1));
+    if (!p) return NULL;
+    *p = (gc_packed_want){ .buffer = buffer, .n_rows = n_rows, .n = n };
+    p->want = gc_alloc(g, (size_t)n_rows * n * sizeof *p->want);
+    p->bound = gc_alloc(g, (size_t)n_rows * n * sizeof *p->bound);
+    p->there = gc_alloc(g, n_rows);
+    c->kept[3] = p;
+    return p;
+}
+
+/* A block's scale is its largest magnitude over 32,512; a value is the nearest multiple of the scale. */
+void gc_settle_packed(gc *g, gc_case *c, void *const *out)
+{
+    const gc_packed_want *p = c->kept[3];
+    const size_t words = packed_words(p->n);
+    for (uint32_t r = 0; r < p->n_rows; r++) {
+        const uint8_t *row = (const uint8_t *)out[p->buffer] + r * words * 4;
+        if (!p->there[r]) continue;
+        for (uint32_t b = 0; b < p->n / 32; b++) {
+            const double *want = p->want + (size_t)r * p->n + b * 32,
+                         *bound = p->bound + (size_t)r * p->n + b * 32;
+            const double scale = float_at(row, p->n / 2 + b);
+            double top = 0, slack = 0;
+            for (int k = 0; k < 32; k++) {
+                top = fmax(top, fabs(want[k]));
+                slack = fmax(slack, bound[k]);
+            }
+            if (!(fabs(scale - top / 32512) <= (slack + 8 * GC_U * top) / 32512 + 1e-34))
+                gc_fail(g, "a block's scale is wrong");
+            for (uint32_t k = 0; k < 32; k++) {
+                const size_t at = packed_at(p->n, b * 32 + k);
+                const double got = scale * (256 * (double)(int8_t)row[at] + (double)(int8_t)row[at + p->n]);
+                if (!(fabs(got - want[k]) <= bound[k] + 0.501 * scale + slack / 32512 + 1e-30)) {
+                    gc_fail(g, "a packed value is wrong");
+                    return;
+                }
+            }
+            gc_put(&c->buffer[p->buffer], r * words + p->n / 2 + b, 0, GC_ANY);
+        }
+        for (size_t w = 0; w < p->n / 2; w++) gc_put(&c->buffer[p->buffer], r * words + w, 0, GC_ANY);
+    }
+    g->n_compared += (uint64_t)p->n_rows * p->n;
+}

@@ -30,7 +30,7 @@ static void settle_route(gc *g, gc_case *c, void *const *out)
 {
     const uint32_t rows = c->keep[0], e = c->keep[1], k = c->keep[2], *slots = c->kept[0];
     const float *logits = out[5];
-    (void)g;
+    if (c->kept[3]) gc_settle_packed(g, c, out);
     for (uint32_t r = 0; r < rows; r++) {
         const float *l = logits + (size_t)r * e;
         uint32_t chosen[32];
@@ -65,6 +65,8 @@ int gc_make_route(gc *g, gc_case *c, int i)
                    rows = 1 + (uint32_t)gc_below(g, 6), layer = (uint32_t)(i % 3);
     const uint32_t threads = i & 1 && g->limits->max_invocations >= 1024 ? 1024 : 256;
     const gc_tuning t = gc_tuning_of(g, i & 1);
+    const int packed = i >= 12;
+    if (packed && (n % 32 || !(g->limits->features & GOSS_GPU_DOT4))) return 1;
     const uint32_t groups = threads / t.lanes, each = ceil_div(e, groups) > 4 ? 4 : ceil_div(e, groups);
     const uint32_t gain = 4, router = gain + n, bias = router + n * e, n_small = bias + (e + 3) / 4 * 4;
     float *small = gc_floats(g, n_small, 1);
@@ -78,21 +80,23 @@ int gc_make_route(gc *g, gc_case *c, int i)
     }
     const uint32_t p[] = { n, bits(eps), gain, router, bias, e, k, layer, 0 };
     gc_begin(c, "route.wgsl", rows, 1, 1);
-    goss_buf_printf(&c->defines, "EP=%u ", each);
+    goss_buf_printf(&c->defines, "EP=%u %s", each, packed ? "PACKED " : "");
+    if (n * 4 + threads * 16 <= g->limits->max_workgroup_bytes)
+        goss_buf_printf(&c->defines, "STAGED=%u ", n / 4);
     gc_reduce_defines(g, c, threads, t.lanes, each);
     goss_fmt(c->what, sizeof c->what, "%u rows of %u, %u of %u experts", rows, n, k, e);
     gc_params(g, c, p, sizeof p);
     gc_in(c, small, n_small * 4);
     gc_in(c, x, (size_t)rows * n * 4);
     gc_in(c, slots, 3 * e * 4);
-    gc_buffer *xn = gc_out(g, c, GC_FLOAT, (size_t)rows * n),
-              *logits = gc_out(g, c, GC_FLOAT, (size_t)rows * e);
+    gc_buffer *y = packed ? NULL : gc_out(g, c, GC_FLOAT, (size_t)rows * n);
+    gc_packed_want *q = packed ? gc_packed_out(g, c, rows, n) : NULL;
+    gc_buffer *logits = gc_out(g, c, GC_FLOAT, (size_t)rows * e);
     gc_out(g, c, GC_WORD, (size_t)rows * k * 2);
     double *want = gc_alloc(g, n * sizeof *want), relative;
-    for (uint32_t r = 0; r < rows && want; r++) {
+    for (uint32_t r = 0; r < rows && !g->broken; r++) {
         gc_norm_row(x + (size_t)r * n, small + gain, n, eps, want, &relative);
-        for (uint32_t j = 0; j < n; j++)
-            gc_put(xn, (size_t)r * n + j, want[j], fabs(want[j]) * relative + 1e-35);
+        gc_put_row(y, q, r, n, want, relative);
         for (uint32_t a = 0; a < e; a++) {
             double sum = (double)small[bias + a], all = fabs(sum);
             for (uint32_t j = 0; j < n; j++) {
@@ -151,7 +155,7 @@ static experts experts_make(gc *g, int i, int down, int split)
     return e;
 }
 
-static void experts_in(gc *g, gc_case *c, const experts *e, const uint32_t *p, size_t n_p, const float *x,
+static void experts_in(gc *g, gc_case *c, const experts *e, const uint32_t *p, size_t n_p, const void *x,
                        size_t n_x)
 {
     goss_fmt(c->what, sizeof c->what, "%u rows, %u of %u experts, %u -> %u", e->rows, e->top_k, e->n_expert,
@@ -240,6 +244,113 @@ int gc_make_moe_down(gc *g, gc_case *c, int i)
             }
             if (!split) gc_put(y, (size_t)r * e.n_out + o, sum, bound + GC_U * (4 + 2 * e.top_k) * all);
         }
+    return 0;
+}
+
+/* ---- experts_up and experts_down: the same on packed activations ----------------------------------------------- */
+/* Even cases: one row; odd ones: several, pairs of the same expert together, and a piece of the experts only. */
+static experts packed_experts(gc *g, int i, int down)
+{
+    static const uint32_t ins[] = { 32, 64, 160, 288 }, outs[] = { 64, 128, 192 }, rows[] = { 2, 3, 8, 16 };
+    const int large = i >= 8, many = i & 1;
+    experts e = { .layout = i & 2 && !large ? GOSS_LAYOUT_Q8 : GOSS_LAYOUT_MX4,
+                  .tuning = i / 4 % 2,
+                  .n_in = large ? 2880 : ins[gc_below(g, 4)],
+                  .n_out = large  ? down ? 2880 : 640
+                           : down ? 34 + 30 * (uint32_t)gc_below(g, 2)
+                                  : outs[gc_below(g, 3)],
+                  .rows = many ? large ? 4 : rows[gc_below(g, 4)] : 1,
+                  .top_k = large ? 4 : 1 + (uint32_t)gc_below(g, 4),
+                  .n_expert = large ? 6 : 4 + (uint32_t)gc_below(g, 3) };
+    e.first = many ? 1 : 0;
+    e.n = many ? e.n_expert - 2 : e.n_expert;
+    e.bias = 4;
+    e.inverse = e.n_expert * 2;
+    e.m = gc_matrix_make(g, e.layout, e.n_in, e.n * e.n_out, 0);
+    e.small = gc_floats(g, e.bias + (size_t)e.n_expert * e.n_out, 1);
+    e.route = gc_alloc(g, (size_t)e.rows * e.top_k * 8);
+    e.slots = gc_alloc(g, (size_t)e.n_expert * 3 * 4);
+    if (g->broken) return e;
+    for (uint32_t s = 0; s < 3 * e.n_expert; s++) e.slots[s] = (s * 5 + 1) % e.n_expert;
+    for (uint32_t r = 0; r < e.rows; r++)
+        for (uint32_t k = 0, first = (uint32_t)gc_below(g, (int)e.n_expert); k < e.top_k; k++) {
+            e.route[2 * (r * e.top_k + k)] = (first + k) % e.n_expert;
+            e.route[2 * (r * e.top_k + k) + 1] = bits((float)(1 + gc_below(g, 99)) / 100);
+        }
+    return e;
+}
+
+int gc_make_experts_up(gc *g, gc_case *c, int i)
+{
+    if (!(g->limits->features & GOSS_GPU_DOT4)) return 1;
+    const experts e = packed_experts(g, i, 0);
+    const gc_tuning t = gc_tuning_of(g, e.tuning);
+    const uint32_t many = i & 1, b = many ? 2 : 1, wg = e.tuning ? 256 : 64, nr = 64 / (wg / t.lanes),
+                   n_ff = e.n_out / 2, pairs = e.rows * e.top_k;
+    float *x = gc_alloc(g, (size_t)e.rows * e.n_in * 4);
+    size_t n_x = 0;
+    const void *bytes = x ? gc_packed(g, e.rows, e.n_in, x, &n_x) : NULL;
+    if (g->broken) return 0;
+    const uint32_t p[] = { e.m.n_units, e.m.scale_words, n_ff,      e.top_k,      e.first,
+                           e.n,         e.bias,          e.inverse, bits(1.702f), bits(7) };
+    gc_begin(c, "experts_up.wgsl", e.n_out / 64, pairs, 1);
+    goss_buf_printf(&c->defines, "PACKED B=%u NR=%u OUT=%u ", b, nr, 32 * b);
+    if (many) goss_buf_printf(&c->defines, "MANY MATES=%u ", GOSS_GPU_FEW * e.top_k);
+    gc_layout_defines(c, e.layout);
+    gc_reduce_defines(g, c, wg, t.lanes, nr * b);
+    experts_in(g, c, &e, p, sizeof p, bytes, n_x / 4);
+    gc_packed_want *q = gc_packed_out(g, c, pairs, n_ff);
+    gc_in(c, e.slots, (size_t)e.n_expert * 12);
+    c->settle = gc_settle_packed;
+    for (uint32_t r = 0; r < pairs && !g->broken; r++) {
+        q->there[r] = (uint8_t)is_here(&e, r);
+        for (uint32_t o = 0; o < n_ff && q->there[r]; o++) {
+            double bg, bu;
+            const float *row = x + (size_t)(r / e.top_k) * e.n_in;
+            const double gate = expert_dot(&e, r, 2 * o, row, &bg),
+                         up = expert_dot(&e, r, 2 * o + 1, row, &bu);
+            q->want[(size_t)r * n_ff + o] =
+                gc_swiglu(gate, up, (double)1.702f, 7, bg, bu, &q->bound[(size_t)r * n_ff + o]);
+        }
+    }
+    return 0;
+}
+
+int gc_make_experts_down(gc *g, gc_case *c, int i)
+{
+    if (!(g->limits->features & GOSS_GPU_DOT4)) return 1;
+    const experts e = packed_experts(g, i, 1);
+    const gc_tuning t = gc_tuning_of(g, e.tuning);
+    const uint32_t many = i & 1, b = many ? 2 : 1, wg = many ? t.wg : e.top_k * t.lanes, nr = t.nr[0],
+                   pairs = e.rows * e.top_k;
+    float *h = gc_alloc(g, (size_t)pairs * e.n_in * 4);
+    size_t n_h = 0;
+    const void *bytes = h ? gc_packed(g, pairs, e.n_in, h, &n_h) : NULL;
+    if (g->broken) return 0;
+    const uint32_t p[] = { e.m.n_units, e.m.scale_words, e.n_out, e.top_k, e.first, e.n, e.bias, e.inverse };
+    gc_begin(c, "experts_down.wgsl", ceil_div(e.n_out, many ? wg / t.lanes * nr : nr), many ? pairs : 1, 1);
+    goss_buf_printf(&c->defines, "PACKED B=%u NR=%u ", b, nr);
+    if (many) goss_buf_printf(&c->defines, "MANY MATES=%u ", GOSS_GPU_FEW * e.top_k);
+    gc_layout_defines(c, e.layout);
+    gc_reduce_defines(g, c, wg, t.lanes, nr * b);
+    experts_in(g, c, &e, p, sizeof p, bytes, n_h / 4);
+    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)e.n_out * (many ? pairs : 1));
+    gc_in(c, e.slots, (size_t)e.n_expert * 12);
+    if (!many) memcpy(y->data, gc_floats(g, e.n_out, 5), y->n);
+    for (uint32_t o = 0; o < e.n_out && !g->broken; o++) {
+        double sum = many ? 0 : (double)((float *)y->data)[o], all = fabs(sum), bound = 0;
+        for (uint32_t k = 0; k < pairs; k++) {
+            double each;
+            if (many && !is_here(&e, k)) continue;
+            const double v = expert_dot(&e, k, o, h + (size_t)k * e.n_in, &each),
+                         w = (double)as_float(e.route[2 * k + 1]);
+            if (many) gc_put(y, (size_t)k * e.n_out + o, v, each);
+            sum += w * v;
+            all += fabs(w * v);
+            bound += w * each;
+        }
+        if (!many) gc_put(y, o, sum, bound + GC_U * (4 + 2 * e.top_k) * all);
+    }
     return 0;
 }
 

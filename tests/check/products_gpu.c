@@ -24,7 +24,8 @@ enum {
     QKV16,
     N_KINDS,
     N_BATCHES = 3,
-    N_SMALL = N_KINDS * GOSS_N_LAYOUTS * N_BATCHES * 2
+    N_FORMS = GOSS_N_LAYOUTS + 2 /* MX4 and Q8 on packed activations */,
+    N_SMALL = N_KINDS * N_FORMS * N_BATCHES * 2
 };
 static const struct {
     const char *words, *bindings;
@@ -38,19 +39,26 @@ typedef struct shape {
     uint32_t heads, kv, hd, rope, adjacent;
 } shape;
 typedef struct product {
-    int kind, layout, batch, tuning;
+    int kind, layout, packed, batch, tuning;
     uint32_t n_in, n_out, rows;
     shape s;
 } product;
 
-/* The 20b model's products: q, k, v; the o projection; part of the head; and demo-sized ones. */
-static const product real[] = { { QKV32, GOSS_LAYOUT_Q8, 0, 1, 2880, 5120, 1, { 64, 8, 64, 64, 0 } },
-                                { QKV16, GOSS_LAYOUT_Q8, 1, 1, 2880, 5120, 3, { 64, 8, 64, 64, 0 } },
-                                { ADD, GOSS_LAYOUT_Q8, 0, 1, 4096, 2880, 1, { 0 } },
-                                { ADD, GOSS_LAYOUT_Q8, 2, 1, 4096, 2880, 8, { 0 } },
-                                { STORE, GOSS_LAYOUT_Q8, 0, 1, 2880, 20001, 1, { 0 } },
-                                { STORE, GOSS_LAYOUT_Q8, 0, 0, 2880, 4001, 1, { 0 } },
-                                { QKV32, GOSS_LAYOUT_Q8, 2, 0, 2880, 5120, 2, { 64, 8, 64, 64, 0 } } };
+/* The 20b model's products: q, k, v; the o projection; parts of the head. */
+#define QKV_20B          \
+    {                    \
+        64, 8, 64, 64, 0 \
+    }
+static const product real[] = { { QKV32, GOSS_LAYOUT_Q8, 1, 0, 1, 2880, 5120, 1, QKV_20B },
+                                { QKV16, GOSS_LAYOUT_Q8, 1, 1, 1, 2880, 5120, 3, QKV_20B },
+                                { QKV32, GOSS_LAYOUT_Q8, 0, 0, 1, 2880, 5120, 1, QKV_20B },
+                                { QKV32, GOSS_LAYOUT_Q8, 1, 2, 0, 2880, 5120, 2, QKV_20B },
+                                { ADD, GOSS_LAYOUT_Q8, 1, 0, 1, 4096, 2880, 1, { 0 } },
+                                { ADD, GOSS_LAYOUT_Q8, 1, 2, 1, 4096, 2880, 8, { 0 } },
+                                { ADD, GOSS_LAYOUT_Q8, 0, 0, 1, 4096, 2880, 1, { 0 } },
+                                { STORE, GOSS_LAYOUT_Q8, 1, 0, 1, 2880, 20001, 1, { 0 } },
+                                { STORE, GOSS_LAYOUT_Q8, 0, 0, 0, 2880, 4001, 1, { 0 } },
+                                { STORE, GOSS_LAYOUT_MX4, 1, 0, 1, 2880, 4001, 2, { 0 } } };
 _Static_assert(GC_MATVEC_CASES == N_SMALL + (int)(sizeof real / sizeof *real), "tests_gpu.h counts them");
 
 /* Small cases visit every combination; 77 has no factor in common with their number, so that the first few differ
@@ -59,12 +67,13 @@ static product small_product(gc *g, int i)
 {
     static const uint32_t blocks[] = { 32, 64, 96, 288, 544 }, outs[] = { 1, 7, 16, 37, 64, 130 };
     static const shape shapes[] = { { 2, 1, 16, 16, 0 }, { 4, 2, 8, 8, 1 }, { 3, 1, 32, 24, 0 } };
-    static const uint32_t most[N_BATCHES] = { 1, 4, 16 };
-    const int k = i * 77 % N_SMALL;
+    static const uint32_t most[N_BATCHES] = { 1, 4, GOSS_GPU_BATCH };
+    const int k = i * 77 % N_SMALL, form = k / N_KINDS % N_FORMS;
     product p = { .kind = k % N_KINDS,
-                  .layout = k / N_KINDS % GOSS_N_LAYOUTS,
-                  .batch = k / (N_KINDS * GOSS_N_LAYOUTS) % N_BATCHES,
-                  .tuning = k / (N_KINDS * GOSS_N_LAYOUTS * N_BATCHES),
+                  .layout = form % GOSS_N_LAYOUTS,
+                  .packed = form >= GOSS_N_LAYOUTS,
+                  .batch = k / (N_KINDS * N_FORMS) % N_BATCHES,
+                  .tuning = k / (N_KINDS * N_FORMS * N_BATCHES),
                   .s = shapes[gc_below(g, 3)] };
     p.n_in = blocks[gc_below(g, 5)];
     p.n_out = outs[gc_below(g, 6)];
@@ -112,9 +121,10 @@ static void want_matvec(gc *g, const product *p, const gc_matrix *m, const gc_st
 
 int gc_make_matvec(gc *g, gc_case *c, int i)
 {
-    static const uint32_t batches[N_BATCHES] = { 1, 4, 16 };
+    static const uint32_t batches[N_BATCHES] = { 1, 4, GOSS_GPU_BATCH };
     const product p = i < N_SMALL ? small_product(g, i) : real[i - N_SMALL];
     if (p.kind == QKV16 && !(g->limits->features & GOSS_GPU_F16)) return 1;
+    if (p.packed && !(g->limits->features & GOSS_GPU_DOT4)) return 1;
     const gc_tuning t = gc_tuning_of(g, p.tuning);
     const uint32_t nr = p.tuning && p.n_out < 32768 ? 2 : t.nr[p.batch], batch = batches[p.batch],
                    qkv = p.kind >= QKV32, bias = p.kind == ADD || (qkv && i & 1) ? 4 : GOSS_GPU_NONE,
@@ -125,20 +135,24 @@ int gc_make_matvec(gc *g, gc_case *c, int i)
                    pos = (uint32_t)gc_below(g, 140), n_pages = (pos + p.rows - 1) / 64 + 2;
     const gc_step s = gc_step_make(g, p.rows, pos, p.s.rope, 1, n_pages);
     const gc_matrix m = gc_matrix_make(g, p.layout, p.n_in, p.n_out, i < N_SMALL && i % 6 == 5);
-    const float *small = gc_floats(g, p.n_out + 4, 1), *x = gc_floats(g, (size_t)p.rows * p.n_in, 1);
+    const float *small = gc_floats(g, p.n_out + 4, 1);
+    float *x = gc_floats(g, (size_t)p.rows * p.n_in, 1);
+    size_t n_x = (size_t)p.rows * p.n_in * 4;
+    const void *bytes = p.packed && x ? (const void *)gc_packed(g, p.rows, p.n_in, x, &n_x) : x;
     const uint32_t words[] = { m.n_units, m.scale_words, first,  p.n_out,  stride,       bias,   0,
                                p.s.heads, p.s.kv,        p.s.hd, p.s.rope, p.s.adjacent, pos & 1 };
     gc_begin(c, "matvec.wgsl", ceil_div(p.n_out, t.wg / t.lanes * nr), 1, ceil_div(p.rows, batch));
-    goss_buf_str(&c->defines, kinds[p.kind].words);
+    goss_buf_printf(&c->defines, "%s%s", p.packed ? "PACKED " : "", kinds[p.kind].words);
     gc_layout_defines(c, p.layout);
     goss_buf_printf(&c->defines, "B=%u NR=%u ", batch, nr);
     gc_reduce_defines(g, c, t.wg, t.lanes, batch * nr);
-    goss_fmt(c->what, sizeof c->what, "%u rows, %u -> %u", p.rows, p.n_in, p.n_out);
+    goss_fmt(c->what, sizeof c->what, "%s%u rows, %u -> %u", p.packed ? "packed, " : "", p.rows, p.n_in,
+             p.n_out);
     gc_params(g, c, words, sizeof words);
     gc_in(c, s.w, s.n_words * 4);
     gc_matrix_in(c, &m);
     gc_in(c, small, (p.n_out + 4) * 4);
-    gc_in(c, x, (size_t)p.rows * p.n_in * 4);
+    gc_in(c, bytes, n_x);
     gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)p.rows * stride), *pages = NULL;
     if (p.kind == ADD || p.kind == ADD_BARE) memcpy(y->data, gc_floats(g, (size_t)p.rows * stride, 5), y->n);
     if (qkv)

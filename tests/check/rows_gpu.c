@@ -92,11 +92,26 @@ double gc_norm_row(const float *x, const float *gain, uint32_t n, float eps, dou
     return scale;
 }
 
+void gc_put_row(gc_buffer *y, gc_packed_want *q, uint32_t r, uint32_t n, const double *want, double relative)
+{
+    if (q) q->there[r] = 1;
+    for (uint32_t k = 0; k < n; k++) {
+        const double bound = fabs(want[k]) * relative + 1e-35;
+        if (y) gc_put(y, (size_t)r * n + k, want[k], bound);
+        else {
+            q->want[(size_t)r * n + k] = want[k];
+            q->bound[(size_t)r * n + k] = bound;
+        }
+    }
+}
+
 int gc_make_norm(gc *g, gc_case *c, int i)
 {
-    static const uint32_t lengths[] = { 64, 256, 260, 2880, 8 };
-    const uint32_t n = lengths[i % 5], rows = 1 + (uint32_t)gc_below(g, 20), list = i & 1,
-                   first = list ? rows / 2 : 0, gain = 12, wants = list ? rows - first : rows;
+    static const uint32_t lengths[] = { 64, 256, 260, 2880, 8, 1056 };
+    const uint32_t n = lengths[i % 6], rows = 1 + (uint32_t)gc_below(g, 20), list = i & 1,
+                   first = list ? rows / 2 : 0, gain = 12, wants = list ? rows - first : rows,
+                   packed = i >= 6;
+    if (packed && (n % 32 || !(g->limits->features & GOSS_GPU_DOT4))) return 1;
     const float eps = 1e-5f;
     const gc_step s = gc_step_make(g, rows, 3, 8, 1, 2);
     for (uint32_t r = 0; r < rows; r++) s.w[s.w[GOSS_STEP_LIST] + r] = rows - 1 - r;
@@ -105,19 +120,21 @@ int gc_make_norm(gc *g, gc_case *c, int i)
     uint32_t p[] = { n, 0, gain, list, first };
     memcpy(p + 1, &eps, 4);
     gc_begin(c, "norm.wgsl", wants, 1, 1);
+    if (packed) goss_buf_str(&c->defines, "PACKED ");
     gc_reduce_defines(g, c, 256, 256, 1);
     goss_fmt(c->what, sizeof c->what, "%u of %u", wants, n);
     gc_params(g, c, p, sizeof p);
     gc_in(c, s.w, s.n_words * 4);
     gc_in(c, small, (gain + n + 8) * 4);
     gc_in(c, x, (size_t)rows * n * 4);
-    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)wants * n);
     double *want = gc_alloc(g, n * sizeof *want), relative;
-    for (uint32_t r = 0; r < wants && want; r++) {
+    gc_buffer *y = packed ? NULL : gc_out(g, c, GC_FLOAT, (size_t)wants * n);
+    gc_packed_want *q = packed ? gc_packed_out(g, c, wants, n) : NULL;
+    if (packed) c->settle = gc_settle_packed;
+    for (uint32_t r = 0; r < wants && !g->broken; r++) {
         const uint32_t row = list ? rows - 1 - (first + r) : r;
         gc_norm_row(x + (size_t)row * n, small + gain, n, eps, want, &relative);
-        for (uint32_t k = 0; k < n; k++)
-            gc_put(y, (size_t)r * n + k, want[k], fabs(want[k]) * relative + 1e-35);
+        gc_put_row(y, q, r, n, want, relative);
     }
     return 0;
 }

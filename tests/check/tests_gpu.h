@@ -3,7 +3,7 @@
 #define TESTS_GPU_H
 #include "check_gpu.h"
 
-enum { GC_MATVEC_CASES = 223, GC_MATMUL_CASES = 66, GC_ATTEND_CASES = 24 };
+enum { GC_MATVEC_CASES = 298, GC_MATMUL_CASES = 66, GC_ATTEND_CASES = 24 };
 int gc_make_probe(gc *g, gc_case *c, int i);
 int gc_make_embed(gc *g, gc_case *c, int i);
 int gc_make_norm(gc *g, gc_case *c, int i);
@@ -14,6 +14,8 @@ int gc_make_moe_sum(gc *g, gc_case *c, int i);
 int gc_make_matvec(gc *g, gc_case *c, int i);
 int gc_make_matmul(gc *g, gc_case *c, int i);
 int gc_make_route(gc *g, gc_case *c, int i);
+int gc_make_experts_up(gc *g, gc_case *c, int i);
+int gc_make_experts_down(gc *g, gc_case *c, int i);
 int gc_make_moe_up(gc *g, gc_case *c, int i);
 int gc_make_moe_down(gc *g, gc_case *c, int i);
 int gc_make_group(gc *g, gc_case *c, int i);
@@ -37,4 +39,18 @@ size_t gc_kv_at(uint32_t page, uint32_t n_kv, uint32_t head, uint32_t is_v, uint
 /* Clamped SwiGLU of gate and up known within bg and bu; *bound of the result. */
 double gc_swiglu(double gate, double up, double alpha, double limit, double bg, double bu, double *bound);
 double gc_silu(double gate, double up, double bg, double bu, double *bound);
+
+/* Packed activations (layout.h): random rows with what they mean; and outputs that are packed, known by their values. */
+uint32_t *gc_packed(gc *g, size_t n_rows, uint32_t n, float *values, size_t *n_bytes);
+typedef struct gc_packed_want {
+    int buffer;
+    uint32_t n_rows, n;
+    double *want, *bound;
+    uint8_t *there; /* of each row: whether it is made */
+} gc_packed_want;
+/* Adds the buffer, with room for a row more; the case's kept[3] is the answer, for gc_settle_packed. */
+gc_packed_want *gc_packed_out(gc *g, gc_case *c, uint32_t n_rows, uint32_t n);
+/* A row of floats to y, or packed to q. */
+void gc_put_row(gc_buffer *y, gc_packed_want *q, uint32_t r, uint32_t n, const double *want, double relative);
+void gc_settle_packed(gc *g, gc_case *c, void *const *out);
 #endif
