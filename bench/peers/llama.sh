@@ -5,7 +5,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here"
 if [ ! -d node_modules/@node-llama-cpp/linux-x64 ]; then
-    npm ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    npm install --no-save --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 fi
 lib=$here/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64
 out=$here/../../build/peers

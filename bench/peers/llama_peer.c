@@ -45,11 +45,12 @@ static llama_token best(const float *logits, int n, float *gap)
     return b;
 }
 
-static void bench(struct llama_context *ctx, int n_vocab, int n_prompt, int n_decode, int repeats)
+static void bench(struct llama_context *ctx, int n_vocab, int n, int n_new, int repeats)
 {
     double pp[64], tg[64];
-    llama_token *ids = malloc(sizeof *ids * (size_t)(n_prompt + 1));
-    for (int r = -1; r < repeats; r++) {
+    llama_token *ids = malloc(sizeof *ids * (size_t)(n + 1));
+    for (int r = -1; r < repeats; r++) { /* the first is a short one, to warm up */
+        const int n_prompt = r < 0 && n > 32 ? 32 : n, n_decode = r < 0 && n_new > 4 ? 4 : n_new;
         llama_memory_clear(llama_get_memory(ctx), true);
         for (int i = 0; i < n_prompt; i++)
             ids[i] = (llama_token)((1000 + i * 7919LL) % (n_vocab < 199998 ? n_vocab * 3 / 4 : 199998));
@@ -69,7 +70,7 @@ static void bench(struct llama_context *ctx, int n_vocab, int n_prompt, int n_de
     qsort(tg, (size_t)repeats, sizeof *tg, compare);
     printf("{\"engine\":\"llama.cpp\",\"n_prompt\":%d,\"n_decode\":%d,\"prefill_tok_s\":%.2f,\"decode_tok_"
            "s\":%.2f,\"repeats\":%d}\n",
-           n_prompt, n_decode, pp[repeats / 2], tg[repeats / 2], repeats);
+           n, n_new, pp[repeats / 2], tg[repeats / 2], repeats);
     free(ids);
 }
 
