@@ -3,6 +3,7 @@
  *
  * Each (weight row, activation row) pair has one accumulator of eight floats, which takes the blocks in
  * order and is summed at the end.
+ * The next group's rows are asked for ahead: a row is short, and the processor's own prefetch stops at each page.
  * How many pairs run side by side depends on the call, the order within a pair never does: results are
  * bit-equal in any batch. */
 #ifndef GOSS_CPU_BODY_MATVEC_H
@@ -23,9 +24,11 @@ ALWAYS void dots_q(float *y, int64_t y_stride, const uint8_t *w, int64_t row_byt
     for (int r = 0; r < NR; r++)
         UNROLL
         for (int j = 0; j < NM; j++) { acc[r][j] = f8_set1(0.0f); low[r][j] = 0.0f; }
+    const int64_t block_bytes = row_bytes / nb;
     for (int b = 0; b < nb; b++) {
         UNROLL
         for (int r = 0; r < NR; r++) {
+            __builtin_prefetch(w + (r + NR) * row_bytes + b * block_bytes);
             const blk k = unpack(w + r * row_bytes, b);
             UNROLL
             for (int j = 0; j < NM; j++) {

@@ -43,6 +43,65 @@ static inline void e_store(float *p, e512 a) { memcpy(p, &a, 64); }
 static inline uint64_t e_signs(e512 a) { uint64_t m = 0; for (int k = 0; k < 64; k++) m |= (uint64_t)(a.b[k] < 0) << k; return m; }
 static inline e512 e_mask_sub8(e512 s, uint64_t m, e512 a, e512 b) { E(64, r.b[k] = (int8_t)((m >> k) & 1 ? a.b[k] - b.b[k] : s.b[k])); }
 static inline e512 e_abs8(e512 a) { E(64, r.u[k] = (uint8_t)(a.b[k] < 0 ? -a.b[k] : a.b[k])); }
+static inline e512 e_and(e512 a, e512 b) { E(64, r.b[k] = a.b[k] & b.b[k]); }
+static inline e512 e_srl16(e512 a, int n) { for (int k = 0; k < 64; k += 2) { uint16_t v; memcpy(&v, a.b + k, 2); v = (uint16_t)(v >> n); memcpy(a.b + k, &v, 2); } return a; }
+static inline e512 e_from128(__m128i a) { e512 r; memset(&r, 0x5a, sizeof r); memcpy(&r, &a, 16); return r; }
+static inline e512 e_from128f(__m128 a) { e512 r; memset(&r, 0x5a, sizeof r); memcpy(&r, &a, 16); return r; }
+static inline e512 e_insert128(e512 a, __m128i b, int at) { memcpy(a.b + 16 * at, &b, 16); return a; }
+static inline e512 e_unpack(e512 a, e512 b, int size, int hi)
+{
+    e512 r;
+    for (int l = 0; l < 64; l += 16)
+        for (int k = 0; k < 8 / size; k++) {
+            memcpy(r.b + l + 2 * k * size, a.b + l + 8 * hi + k * size, (size_t)size);
+            memcpy(r.b + l + (2 * k + 1) * size, b.b + l + 8 * hi + k * size, (size_t)size);
+        }
+    return r;
+}
+static inline e512 e_lanes(e512 a, e512 b, int at)
+{
+    e512 r;
+    for (int k = 0; k < 4; k++) memcpy(r.b + 16 * k, (k < 2 ? a : b).b + 16 * (at >> 2 * k & 3), 16);
+    return r;
+}
+static inline e512 e_maskz_load(unsigned m, const void *p)
+{
+    e512 r = e_zero();
+    for (int k = 0; k < 8; k++) if (m >> k & 1) memcpy(r.b + 8 * k, (const char *)p + 8 * k, 8);
+    return r;
+}
+static inline __m128 e_maskz_load4(unsigned m, const float *p)
+{
+    float f[4] = { 0 };
+    for (int k = 0; k < 4; k++) if (m >> k & 1) f[k] = p[k];
+    return _mm_loadu_ps(f);
+}
+static inline e512 e_setr(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l, int m, int n, int o, int p)
+{
+    const int v[16] = { a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p };
+    return e_load(v);
+}
+static inline e512 e_permute(e512 i, e512 a) { E(16, r.f[k] = a.f[i.i[k] & 15]); }
+static inline void e_store_i(void *p, e512 a) { memcpy(p, &a, 64); }
+#undef _mm512_unpacklo_epi32
+#undef _mm512_shuffle_i32x4
+#undef _mm512_setr_epi32
+#define _mm512_and_si512 e_and
+#define _mm512_srli_epi16 e_srl16
+#define _mm512_castsi128_si512 e_from128
+#define _mm512_castps128_ps512 e_from128f
+#undef _mm512_inserti32x4
+#define _mm512_inserti32x4 e_insert128
+#define _mm512_unpacklo_epi32(a, b) e_unpack(a, b, 4, 0)
+#define _mm512_unpackhi_epi32(a, b) e_unpack(a, b, 4, 1)
+#define _mm512_unpacklo_epi64(a, b) e_unpack(a, b, 8, 0)
+#define _mm512_unpackhi_epi64(a, b) e_unpack(a, b, 8, 1)
+#define _mm512_shuffle_i32x4 e_lanes
+#define _mm512_maskz_loadu_epi64 e_maskz_load
+#define _mm_maskz_loadu_ps e_maskz_load4
+#define _mm512_setr_epi32 e_setr
+#define _mm512_permutexvar_ps e_permute
+#define _mm512_storeu_si512 e_store_i
 #define _mm512_setzero_ps e_zero
 #define _mm512_setzero_si512 e_zero
 #define _mm512_loadu_si512 e_load
