@@ -78,62 +78,113 @@ static void K(rope)(float *x, const float *table, int n_heads, int head_dim, int
     }
 }
 
-/* Scores of the page's 64 keys, in halves of 32 so that unseen halves cost nothing. */
-ALWAYS void attn_scores(float s[GOSS_ATTN_KEYS], const float *q, const float *k, int head_dim, int half)
+enum { ATTN_RUN = 8 };
+/* Attention of NQ queries (1 or SIMD_ATTN_Q) side by side, which share every load of a key or value. Each has sums of its
+ * own in an order of its own: alone or not, its result is the same to the bit.
+ * Scores of 32 keys of the page. */
+ALWAYS void attn_scores(float s[][GOSS_ATTN_KEYS], const goss_attn_q *q, const float *k, int head_dim, int half,
+                        const int NQ)
 {
-    f8 a[4];
+    f8 a[SIMD_ATTN_Q][4];
     UNROLL
-    for (int j = 0; j < 4; j++) a[j] = f8_set1(0.0f);
+    for (int t = 0; t < NQ; t++)
+        UNROLL
+        for (int j = 0; j < 4; j++) a[t][j] = f8_set1(0.0f);
     for (int i = 0; i < head_dim; i++) {
-        const f8 qi = f8_set1(q[i]);
+        f8 x[SIMD_ATTN_Q];
         UNROLL
-        for (int j = 0; j < 4; j++) a[j] = f8_fma(qi, f8_load(k + i * GOSS_ATTN_KEYS + half * 32 + j * 8), a[j]);
+        for (int t = 0; t < NQ; t++) x[t] = f8_set1(q[t].q[i]);
+        UNROLL
+        for (int j = 0; j < 4; j++) {
+            const f8 kj = f8_once(f8_load(k + i * GOSS_ATTN_KEYS + half * 32 + j * 8));
+            UNROLL
+            for (int t = 0; t < NQ; t++) a[t][j] = f8_fma(x[t], kj, a[t][j]);
+        }
     }
     UNROLL
-    for (int j = 0; j < 4; j++) f8_store(s + half * 32 + j * 8, a[j]);
+    for (int t = 0; t < NQ; t++)
+        UNROLL
+        for (int j = 0; j < 4; j++) f8_store(s[t] + half * 32 + j * 8, a[t][j]);
 }
-/* acc = acc * c + sum of p[key] * v[key], 32 dimensions of it. */
-ALWAYS void attn_values(float *acc, const float *p, const float *v, int head_dim, int lo, int hi, float c)
+/* acc = acc * c + sum of p[key] * v[key], 32 dimensions of it from `at`. */
+ALWAYS void attn_values(const goss_attn_q *q, const float p[][GOSS_ATTN_KEYS], const float *c, const float *v,
+                        int head_dim, int at, const int NQ)
 {
-    f8 a[4];
+    f8 a[SIMD_ATTN_Q][4];
     UNROLL
-    for (int j = 0; j < 4; j++) a[j] = f8_mul(f8_load(acc + 8 * j), f8_set1(c));
-    for (int key = lo; key < hi; key++) {
-        const f8 pk = f8_set1(p[key]);
+    for (int t = 0; t < NQ; t++)
         UNROLL
-        for (int j = 0; j < 4; j++) a[j] = f8_fma(pk, f8_load(v + (int64_t)key * head_dim + 8 * j), a[j]);
+        for (int j = 0; j < 4; j++) a[t][j] = f8_mul(f8_load(q[t].acc + at + 8 * j), f8_set1(c[t]));
+    for (int key = q->lo; key < q->hi; key++) {
+        f8 x[SIMD_ATTN_Q];
+        UNROLL
+        for (int t = 0; t < NQ; t++) x[t] = f8_set1(p[t][key]);
+        UNROLL
+        for (int j = 0; j < 4; j++) {
+            const f8 vj = f8_once(f8_load(v + (int64_t)key * head_dim + at + 8 * j));
+            UNROLL
+            for (int t = 0; t < NQ; t++) a[t][j] = f8_fma(x[t], vj, a[t][j]);
+        }
     }
     UNROLL
-    for (int j = 0; j < 4; j++) f8_store(acc + 8 * j, a[j]);
+    for (int t = 0; t < NQ; t++)
+        UNROLL
+        for (int j = 0; j < 4; j++) f8_store(q[t].acc + at + 8 * j, a[t][j]);
+}
+/* Scores to exp(score - the new maximum); returns what the sums so far must be scaled by. */
+ALWAYS float attn_softmax(goss_attn_q *q, float s[GOSS_ATTN_KEYS], float scale)
+{
+    for (int i = 0; i < q->lo; i++) s[i] = -INFINITY;
+    for (int i = q->hi; i < GOSS_ATTN_KEYS; i++) s[i] = -INFINITY;
+    f8 most = f8_set1(q->m), sum = f8_set1(0.0f);
+    for (int i = 0; i < GOSS_ATTN_KEYS; i += 8) {
+        const f8 a = f8_mul(f8_load(s + i), f8_set1(scale));
+        f8_store(s + i, a);
+        most = f8_max(most, a);
+    }
+    const float top = f8_top(most);
+    for (int i = 0; i < GOSS_ATTN_KEYS; i += 8) {
+        const f8 e = f8_exp(f8_sub(f8_load(s + i), f8_set1(top)));
+        f8_store(s + i, e);
+        sum = f8_add(sum, e);
+    }
+    const float c = q->m == top ? 1.0f : expf(q->m - top);
+    q->l = q->l * c + f8_sum(sum);
+    q->m = top;
+    return c;
+}
+/* n queries (at most ATTN_RUN) that see the same keys: all take a part of the page before the next part is touched, since
+ * the page alone fills the first cache. */
+static void K(attn_run)(goss_attn_q *q, int n, const float *k, const float *v, int head_dim, float scale)
+{
+    float s[ATTN_RUN][GOSS_ATTN_KEYS], c[ATTN_RUN];
+    const int pairs = n / SIMD_ATTN_Q * SIMD_ATTN_Q;
+    for (int half = 0; half < 2; half++) {
+        if (q->lo >= half * 32 + 32 || q->hi <= half * 32) continue;
+        for (int t = 0; t < pairs; t += SIMD_ATTN_Q) attn_scores(s + t, q + t, k, head_dim, half, SIMD_ATTN_Q);
+        for (int t = pairs; t < n; t++) attn_scores(s + t, q + t, k, head_dim, half, 1);
+    }
+    for (int t = 0; t < n; t++) c[t] = attn_softmax(q + t, s[t], scale);
+    const float (*p)[GOSS_ATTN_KEYS] = (const float (*)[GOSS_ATTN_KEYS])s;
+    int i = 0;
+    for (; i + 32 <= head_dim; i += 32) {
+        for (int t = 0; t < pairs; t += SIMD_ATTN_Q) attn_values(q + t, p + t, c + t, v, head_dim, i, SIMD_ATTN_Q);
+        for (int t = pairs; t < n; t++) attn_values(q + t, p + t, c + t, v, head_dim, i, 1);
+    }
+    for (; i < head_dim; i++)
+        for (int t = 0; t < n; t++) {
+            float a = q[t].acc[i] * c[t];
+            for (int key = q->lo; key < q->hi; key++) a += s[t][key] * v[(int64_t)key * head_dim + i];
+            q[t].acc[i] = a;
+        }
 }
 
 static void K(attn)(goss_attn_q *qs, int n_q, const float *k, const float *v, int head_dim, float scale)
 {
-    for (goss_attn_q *q = qs; q < qs + n_q; q++) {
-        if (q->lo >= q->hi) continue;
-        float s[GOSS_ATTN_KEYS];
-        for (int half = 0; half < 2; half++)
-            if (q->lo < half * 32 + 32 && q->hi > half * 32) attn_scores(s, q->q, k, head_dim, half);
-        float top = q->m;
-        for (int i = q->lo; i < q->hi; i++) { s[i] *= scale; top = s[i] > top ? s[i] : top; }
-        for (int i = 0; i < q->lo; i++) s[i] = -INFINITY;
-        for (int i = q->hi; i < GOSS_ATTN_KEYS; i++) s[i] = -INFINITY;
-        f8 sum = f8_set1(0.0f);
-        for (int i = 0; i < GOSS_ATTN_KEYS; i += 8) {
-            const f8 e = f8_exp(f8_sub(f8_load(s + i), f8_set1(top)));
-            f8_store(s + i, e);
-            sum = f8_add(sum, e);
-        }
-        const float c = q->m == top ? 1.0f : expf(q->m - top);
-        q->l = q->l * c + f8_sum(sum);
-        q->m = top;
-        int i = 0;
-        for (; i + 32 <= head_dim; i += 32) attn_values(q->acc + i, s, v + i, head_dim, q->lo, q->hi, c);
-        for (; i < head_dim; i++) {
-            float a = q->acc[i] * c;
-            for (int key = q->lo; key < q->hi; key++) a += s[key] * v[(int64_t)key * head_dim + i];
-            q->acc[i] = a;
-        }
+    for (int i = 0, n; i < n_q; i += n) {
+        goss_attn_q *q = qs + i;
+        for (n = 1; n < ATTN_RUN && i + n < n_q && q[n].lo == q->lo && q[n].hi == q->hi;) n++;
+        if (q->lo < q->hi) K(attn_run)(q, n, k, v, head_dim, scale);
     }
 }
 

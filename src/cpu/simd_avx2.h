@@ -13,10 +13,12 @@
 typedef __m256 f8;
 typedef __m256i w8, b32, m16;
 enum { SIMD_TILE_FORM = 1 /* GOSS_TILE_SMALL */ };
+enum { SIMD_ATTN_Q = 2 };   /* queries that attention takes at once: 1 or 2 */
 
 ALWAYS f8 f8_set1(float a) { return _mm256_set1_ps(a); }
 ALWAYS f8 f8_set1_bits(uint32_t a) { return _mm256_castsi256_ps(_mm256_set1_epi32((int)a)); }
 ALWAYS f8 f8_halves(float lo, float hi) { return _mm256_set_m128(_mm_set1_ps(hi), _mm_set1_ps(lo)); }
+ALWAYS f8 f8_once(f8 a) { __asm__("" : "+x"(a)); return a; } /* loaded once, not again for each use */
 ALWAYS f8 f8_load(const float *p) { return _mm256_loadu_ps(p); }
 ALWAYS f8 f8_load_raw(const void *p) { return _mm256_castsi256_ps(_mm256_loadu_si256(p)); }
 ALWAYS f8 f8_load_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)); }

@@ -12,6 +12,7 @@ typedef struct f8 { float v[8]; } f8;
 typedef struct w8 { int32_t v[8]; } w8, m16;
 typedef struct b32 { int8_t v[32]; } b32;
 enum { SIMD_TILE_FORM = 0 /* GOSS_TILE_SIGNED */ };
+enum { SIMD_ATTN_Q = 1 };   /* queries that attention takes at once: 1 or 2 */
 #define EACH8(expr) for (int i = 0; i < 8; i++) r.v[i] = (expr); return r
 #define EACH32(expr) for (int i = 0; i < 32; i++) r.v[i] = (int8_t)(expr); return r
 
@@ -19,6 +20,7 @@ ALWAYS f8 f8_set1(float a) { f8 r; EACH8(a); }
 ALWAYS f8 f8_set1_bits(uint32_t a) { float f; memcpy(&f, &a, 4); return f8_set1(f); }
 ALWAYS f8 f8_halves(float lo, float hi) { f8 r; EACH8(i < 4 ? lo : hi); }
 ALWAYS f8 f8_load_raw(const void *p) { f8 r; memcpy(r.v, p, sizeof r.v); return r; }
+ALWAYS f8 f8_once(f8 a) { return a; } /* a value that is better kept than loaded again */
 ALWAYS f8 f8_load(const float *p) { return f8_load_raw(p); }
 ALWAYS float f16_value(const void *p) { uint16_t h; memcpy(&h, p, 2); return goss_f16_to_f32(h); }
 ALWAYS f8 f8_load_f16(const void *p) { f8 r; EACH8(f16_value((const uint8_t *)p + 2 * i)); }

@@ -12,10 +12,12 @@ typedef struct f8 { float32x4_t a, b; } f8;
 typedef struct w8 { int32x4_t a, b; } w8, m16;
 typedef struct b32 { int8x16_t a, b; } b32;
 enum { SIMD_TILE_FORM = 0 /* GOSS_TILE_SIGNED */ };
+enum { SIMD_ATTN_Q = 2 };   /* queries that attention takes at once: 1 or 2 */
 
 ALWAYS f8 f8_set1(float a) { return (f8){ vdupq_n_f32(a), vdupq_n_f32(a) }; }
 ALWAYS f8 f8_set1_bits(uint32_t a) { const float32x4_t v = vreinterpretq_f32_u32(vdupq_n_u32(a)); return (f8){ v, v }; }
 ALWAYS f8 f8_halves(float lo, float hi) { return (f8){ vdupq_n_f32(lo), vdupq_n_f32(hi) }; }
+ALWAYS f8 f8_once(f8 a) { return a; } /* a value that is better kept than loaded again */
 ALWAYS f8 f8_load(const float *p) { return (f8){ vld1q_f32(p), vld1q_f32(p + 4) }; }
 ALWAYS f8 f8_load_raw(const void *p)
 {

@@ -15,12 +15,14 @@ typedef struct f8 { v128_t a, b; } f8;
 typedef struct w8 { v128_t a, b; } w8, m16;
 typedef struct b32 { v128_t a, b; } b32;
 enum { SIMD_TILE_FORM = SIMD_FORM };
+enum { SIMD_ATTN_Q = 1 };   /* queries that attention takes at once: 1 or 2 */
 #define TWO(op) { op(a.a, b.a), op(a.b, b.b) }
 
 ALWAYS f8 f8_set1(float a) { const v128_t v = wasm_f32x4_splat(a); return (f8){ v, v }; }
 ALWAYS f8 f8_set1_bits(uint32_t a) { const v128_t v = wasm_u32x4_splat(a); return (f8){ v, v }; }
 ALWAYS f8 f8_halves(float lo, float hi) { return (f8){ wasm_f32x4_splat(lo), wasm_f32x4_splat(hi) }; }
 ALWAYS f8 f8_load_raw(const void *p) { const uint8_t *b = p; return (f8){ wasm_v128_load(b), wasm_v128_load(b + 16) }; }
+ALWAYS f8 f8_once(f8 a) { return a; } /* a value that is better kept than loaded again */
 ALWAYS f8 f8_load(const float *p) { return f8_load_raw(p); }
 /* Half to float on the bits: the exponent is moved by a float product, which also makes subnormals right;
  * infinities and NaN
