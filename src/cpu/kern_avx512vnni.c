@@ -43,8 +43,8 @@ ALWAYS __m512 four_scales(const uint8_t *row, int b, int last)
     const __m512 hi = _mm512_mask_blend_ps(0xf000, scale_e8(p[b2]), scale_e8(p[b3]));
     return _mm512_mask_blend_ps(0xff00, lo, hi);
 }
-/* The first halves (low nibbles) and second halves (high nibbles) of an activation row's blocks b..b+3, what the shift by
- * 12 adds to their products, and their scales; blocks past the last are 0. */
+/* The first halves (low nibbles) and second halves (high nibbles) of an activation row's blocks b..b+3, what the
+ * shift by 12 adds to their products, and their scales; blocks past the last are 0. */
 typedef struct four_acts { __m512i lo, hi, start; __m512 d; } four_acts;
 ALWAYS four_acts acts_at(const int8_t *q, const float *d, int64_t at, int n)
 {

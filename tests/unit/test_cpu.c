@@ -72,7 +72,9 @@ static void test_fork(run *r, const int32_t *ids, const float *alone, int n_voca
     free(got);
 }
 
-static void test_batches(const char *model, int kv_type, double tolerance)
+/* Prefill's kernels round otherwise than decoding's, so where two experts are nearly equal the router may take the
+ * other one: `ties` positions (of N with random ids) may lie beyond the tolerance for that, all others not. */
+static void test_batches(const char *model, int kv_type, double tolerance, int ties)
 {
     run_model m;
     run r, wide;
@@ -96,9 +98,14 @@ static void test_batches(const char *model, int kv_type, double tolerance)
     double w = 0;
     for (int i = 0; i < 5; i++) {
         CHECK_INT(run_all(&wide, ids, N, wides[i], 1, got), 0);
-        w = fmax(w, worst(one, got, N * n_vocab));
+        int beyond = 0;
+        for (size_t k = 0; k < N; k++) {
+            const double d = worst(one + k * n_vocab, got + k * n_vocab, n_vocab);
+            w = fmax(w, d);
+            beyond += d >= tolerance;
+        }
+        CHECK(beyond <= ties);
     }
-    CHECK(w < tolerance);
     printf("# %s, kv type %d: chunks differ from decoding by at most %.6f\n", model, kv_type, w);
     test_two_sequences(&r, ids, one, (int)n_vocab);
     test_fork(&r, ids, one, (int)n_vocab);
@@ -161,9 +168,9 @@ static void test_mask(void)
 int main(void)
 {
     test_mask();
-    test_batches("models/demo-gptoss-draft.gguf", GOSS_F16, 2.0);
-    test_batches("models/demo-llama-Q4_K_M.gguf", GOSS_Q8_0, 0.5);
-    test_batches("models/demo-llama-f16.gguf", GOSS_F32, 0.05);
+    test_batches("models/demo-gptoss-draft.gguf", GOSS_F16, 0.5, 2);
+    test_batches("models/demo-llama-Q4_K_M.gguf", GOSS_Q8_0, 0.5, 0);
+    test_batches("models/demo-llama-f16.gguf", GOSS_F32, 0.05, 0);
     test_kv_types("models/demo-llama-f16.gguf");
     return unit_done("cpu");
 }
