@@ -136,7 +136,10 @@ GOSS_API void goss_engine_info(const goss_engine *engine, goss_model_info *out);
 typedef struct goss_stats {
     uint64_t n_steps, n_rows, n_prompt_tokens, n_reused_tokens, n_generated_tokens, n_drafted, n_accepted;
     double prefill_ms, decode_ms;  /* time inside steps of that kind */
-    uint64_t kv_bytes_used, gpu_bytes, expert_hits, expert_misses, expert_evictions;
+    uint64_t kv_bytes_used, gpu_bytes;
+    /* experts that are paged: (layer, expert) wanted and there, absent, thrown out; steps that waited; bytes fetched */
+    uint64_t expert_hits, expert_misses, expert_evictions, expert_stalls, expert_bytes;
+    double expert_stall_ms;
     int n_sessions, n_active;
     double load_progress;          /* 0..1 */
 } goss_stats;

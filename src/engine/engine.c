@@ -203,6 +203,9 @@ void goss_engine_stats(const goss_engine *e, goss_stats *out)
     out->expert_hits = b.hits;
     out->expert_misses = b.misses;
     out->expert_evictions = b.evictions;
+    out->expert_stalls = b.stalls;
+    out->expert_stall_ms = b.stall_ms;
+    out->expert_bytes = b.fetched_bytes;
     if (e->state == GOSS_ENGINE_LOADING && b.progress > 0) out->load_progress = b.progress;
 }
 

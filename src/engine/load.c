@@ -262,6 +262,7 @@ static int open_backend(goss_engine *e, goss_error *err)
     const goss_backend_config c = {
         .model = &e->model, .sources = e->load.sources, .n_sources = e->load.n_files, .engine = &e->config,
         .max_rows = e->max_rows, .max_slots = e->max_sessions + 1, .max_kv = e->max_kv,
+        .gpu_memory = e->config.gpu_memory, .expert_cache = e->config.expert_cache,
         .n_pages = { e->plan.n_pages[0], e->plan.n_pages[1] }, .kv_type = kv_type, .report = report, .report_ctx = e,
     };
     if (e->load.kind == KIND_GPU) rc = goss_backend_open_gpu(&e->backend, &c, err);

@@ -127,9 +127,18 @@ static int build_layer(goss_gpu_state *s, int layer, goss_error *err)
     if (!r && l->n_qkv == 3) r = make_matrix(s, &l->qkv[1], lk, hp->n_embd, nkv, nkv, "attn_k", err);
     if (!r && l->n_qkv == 3) r = make_matrix(s, &l->qkv[2], lv, hp->n_embd, nkv, nkv, "attn_v", err);
     if (!r) r = make_matrix(s, &l->wo, goss_layout_of(t->wo.type), nq, hp->n_embd, hp->n_embd, "attn_output", err);
-    const int64_t e = hp->n_expert ? hp->n_expert : 1, ff2 = 2 * (int64_t)hp->n_ff;
-    l->n_slots = (int)e;
-    if (!r && goss_layout_of(t->gate.type) != goss_layout_of(t->up.type))
+    return r;
+}
+
+/* The matrices behind the attention, with as many slots as the layer has, and all of the layer's calls. */
+static int build_experts(goss_gpu_state *s, int layer, goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    const goss_layer *t = &s->base.model->layers[layer];
+    goss_gpu_layer *l = &s->layers[layer];
+    const int64_t e = l->n_slots, ff2 = 2 * (int64_t)hp->n_ff;
+    int r = 0;
+    if (goss_layout_of(t->gate.type) != goss_layout_of(t->up.type))
         r = goss_fail(err, GOSS_EUNSUPPORTED, -1,
                       "layer %d: gate and up have types that the GPU can't interleave; use --backend cpu",
                       layer);
@@ -183,20 +192,23 @@ static int build_activations(goss_gpu_state *s, goss_error *err)
         { &s->packed_x, few * goss_layout_packed_bytes(wide), "packed activations" },
         { &s->packed_h, few * k * goss_layout_packed_bytes((uint64_t)hp->n_ff), "packed hidden" },
     };
+    s->pages.n_words = (hp->n_expert + 31) / 32;
+    s->pages.n_report = 4 + ((hp->n_layer * s->pages.n_words + 3) & ~3);
+    const uint64_t back = rows * GOSS_PICK_WORDS * 4 + (uint64_t)s->pages.n_report * 4;
     int r = 0;
     for (size_t i = 0; i < sizeof list / sizeof list[0] && !r; i++)
         r = make_buffer(s, list[i].id, list[i].size, RW, list[i].label, err);
     for (int i = 0; i < GOSS_TICKETS && !r; i++) {
         goss_gpu_ticket *t = &s->tickets[i];
-        r = make_buffer(s, &t->back, rows * GOSS_PICK_WORDS * 4, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST,
+        r = make_buffer(s, &t->back, back, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST,
                         "picks back", err);
         t->list = goss_mem_array((size_t)rows, sizeof *t->list);
         t->want = goss_mem_array((size_t)rows, 1);
-        if (!t->list || !t->want) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for steps");
+        t->words = goss_mem_alloc((size_t)back);
+        if (!t->list || !t->want || !t->words) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for steps");
     }
     s->step_words = goss_mem_array(s->cap_step_words, 4);
-    s->back_words = goss_mem_array((size_t)rows * GOSS_PICK_WORDS, 4);
-    if (!s->step_words || !s->back_words) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for steps");
+    if (!s->step_words) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for steps");
     return r;
 }
 
@@ -208,7 +220,7 @@ int goss_gpu_build(goss_gpu_state *s, goss_error *err)
     const uint64_t slots = 64 + (uint64_t)m->hp.n_layer * (32 + 7 * GOSS_MAX_PIECES) +
                            (uint64_t)s->n_groups_max * (3 + GOSS_MAX_PIECES) + GOSS_MAX_PIECES;
     const uint32_t loader[64] = { 0 };
-    goss_gpu_params(s, loader, sizeof loader);         /* slot 0 */
+    for (int i = 0; i < GOSS_GPU_LANES; i++) goss_gpu_params(s, loader, sizeof loader);
     int r = make_buffer(s, &s->params, slots * 256, GOSS_GPU_UNIFORM | GOSS_GPU_COPY_DST, "parameters", err);
     if (!r) r = build_activations(s, err);
     s->layers = goss_mem_array((size_t)(m->hp.n_layer ? m->hp.n_layer : 1), sizeof *s->layers);
@@ -220,8 +232,10 @@ int goss_gpu_build(goss_gpu_state *s, goss_error *err)
     if (!r && !s->tied)
         r = make_matrix(s, &s->out, goss_layout_of(m->output.type), m->hp.n_embd, m->hp.n_vocab, 1, "output",
                         err);
-    if (!r) r = goss_gpu_few_embed(s, err);
     for (int i = 0; i < m->hp.n_layer && !r; i++) r = build_layer(s, i, err);
+    if (!r) r = goss_gpu_slots_plan(s, err);
+    if (!r) r = goss_gpu_few_embed(s, err);
+    for (int i = 0; i < m->hp.n_layer && !r; i++) r = build_experts(s, i, err);
     if (!r) r = goss_gpu_few_head(s, err);
     if (!r) r = goss_gpu_tiles_build(s, err);
     if (!r && s->n_params > slots) r = goss_fail(err, GOSS_ELIMIT, -1, "more GPU parameters than planned");

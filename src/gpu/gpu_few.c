@@ -12,6 +12,7 @@ static int make_group(goss_gpu_state *s, goss_call *c, const int *buffers, int n
 {
     goss_gpu_binding b[GOSS_GPU_MAX_BINDINGS] = { { s->params, 0, 0 } };
     for (int i = 0; i < n; i++) b[i + 1].buffer = buffers[i];
+    if (s->kernels[c->kernel[0]].marked) b[++n].buffer = s->pages.mark;
     c->group = goss_gpu_group(s->gpu, s->kernels[c->kernel[0]].pipeline, b, n + 1);
     goss_error why = { 0 };
     if (c->group > 0) return 0;
@@ -178,9 +179,9 @@ static int route_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, 
     goss_gpu_reduce_defines(s, &d, threads, s->lanes, each);
     const uint32_t p[] = { n_embd, goss_gpu_bits(hp->rms_eps), l->ffn_norm, l->router, l->router_b, e,
                            (uint32_t)hp->n_expert_used, (uint32_t)layer, 0 };
-    const int r = goss_gpu_plain(s, c, "route.wgsl", "urrrwww", goss_buf_cstr(&d), p, sizeof p,
+    const int r = goss_gpu_plain(s, c, "route.wgsl", s->pages.on ? "urrrwwww" : "urrrwww", goss_buf_cstr(&d), p, sizeof p,
                                  (const int[]){ l->small, s->x, s->slots, packed ? s->packed_x : s->xn, s->rlogits,
-                                                s->route }, err);
+                                                s->route, s->pages.mark }, err);
     goss_buf_free(&d);
     return r;
 }
@@ -247,7 +248,7 @@ static int float_up(goss_gpu_state *s, goss_gpu_layer *l, int i, const uint32_t 
 
 static int float_down(goss_gpu_state *s, goss_gpu_layer *l, int i, const uint32_t *p, size_t n_params, goss_error *err)
 {
-    const int split = l->down.n_pieces > 1;
+    const int split = l->down.n_pieces > 1 || s->pages.on;
     goss_buf d = GOSS_BUF(512);
     goss_gpu_layout_defines(&d, l->down.layout);
     goss_buf_printf(&d, "NR=%u %s", s->nr[0], split ? "SPLIT " : "");

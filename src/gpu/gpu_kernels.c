@@ -8,24 +8,56 @@
 #include "../base/mem.h"
 #include <string.h>
 
+/* While experts are paged, every kernel of a step but the router returns at once when the mark is set: it gets the mark
+ * as one more binding, and the test as the first statement of main. */
+static int is_marked(const goss_gpu_state *s, const char *file)
+{
+    return s->pages.on && strcmp(file, "route.wgsl") && strcmp(file, "repack.wgsl") && strcmp(file, "probe.wgsl");
+}
+
+static void add_mark(goss_buf *text, goss_buf *out, size_t binding)
+{
+    const char *code = goss_buf_cstr(text), *main = strstr(code, "fn main("), *body = main ? strchr(main, '{') : NULL;
+    if (!body) { out->failed = 1; return; }
+    goss_buf_append(out, code, (size_t)(body + 1 - code));
+    goss_buf_str(out, "\n    if (stop_mark[0] != 0u) { return; }");
+    goss_buf_str(out, body + 1);
+    goss_buf_printf(out, "\n@group(0) @binding(%u) var<storage, read> stop_mark: array<u32>;\n", (unsigned)binding);
+}
+
+static int make_pipeline(goss_gpu_state *s, goss_kernel *k, const char *file, const char *bindings, const char *defines,
+                         goss_error *err)
+{
+    goss_buf text = GOSS_BUF(1 << 20), marked = GOSS_BUF(1 << 20);
+    char all[GOSS_GPU_MAX_BINDINGS + 2];
+    goss_fmt(all, sizeof all, "%s%s", bindings, k->marked ? "r" : "");
+    int r = goss_shader_text(&text, file, defines, err);
+    if (!r && k->marked) add_mark(&text, &marked, strlen(bindings));
+    const goss_buf *from = k->marked ? &marked : &text;
+    if (!r && from->failed) r = goss_fail(err, GOSS_ENOMEM, -1, "no memory for kernel %s", file);
+    if (!r) {
+        r = goss_gpu_pipeline(s->gpu, k->key, (const char *)from->data, from->len, all, NULL, 0);
+        if (r < 0) goss_fail(err, r, -1, "kernel %s was refused", k->key);
+    }
+    goss_buf_free(&text);
+    goss_buf_free(&marked);
+    return r;
+}
+
 int goss_gpu_kernel(goss_gpu_state *s, const char *file, const char *bindings, const char *defines, goss_error *err)
 {
     char key[sizeof s->kernels[0].key];
-    goss_fmt(key, sizeof key, "%s %s%s%s", file, s->half_ok ? "HALF_OK " : "",
+    const int marked = is_marked(s, file);
+    goss_fmt(key, sizeof key, "%s %s%s%s%s", file, s->pages.on ? "PAGED " : "", s->half_ok ? "HALF_OK " : "",
              s->subgroup ? "SUBGROUPS " : "", defines);
     for (int i = 0; i < s->n_kernels; i++) if (!strcmp(s->kernels[i].key, key)) return i;
     if (s->n_kernels == GOSS_MAX_KERNELS) return goss_fail(err, GOSS_EFULL, -1, "too many kernel variants");
     goss_kernel *k = &s->kernels[s->n_kernels];
     memset(k, 0, sizeof *k);
+    k->marked = marked;
     goss_fmt(k->key, sizeof k->key, "%s", key);
     goss_fmt(k->name, sizeof k->name, "%.*s", (int)(strchr(file, '.') - file), file);
-    goss_buf text = GOSS_BUF(1 << 20);
-    int r = goss_shader_text(&text, file, key + strlen(file) + 1, err);
-    if (!r) {
-        r = goss_gpu_pipeline(s->gpu, key, (const char *)text.data, text.len, bindings, NULL, 0);
-        if (r < 0) goss_fail(err, r, -1, "kernel %s was refused", key);
-    }
-    goss_buf_free(&text);
+    const int r = make_pipeline(s, k, file, bindings, key + strlen(file) + 1, err);
     if (r < 0) return r;
     k->pipeline = r;
     return s->n_kernels++;

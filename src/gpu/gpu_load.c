@@ -1,16 +1,11 @@
-/* gpu_load.c - weights from their source to the device, a bounded piece at a time: raw blocks go to a
- * staging buffer and a kernel
- * repacks them (layout.h); vectors are put in order on the host, a layer at a time. Nothing waits here:
- * goss_gpu_load_some() does
- * what can be done and says GOSS_EAGAIN. */
+/* gpu_load.c - what is loaded, in which order: matrices through gpu_feed.c, vectors put in order on the host, a layer
+ * at a time. Nothing waits here: goss_gpu_load_some() does what can be done and says GOSS_EAGAIN. */
 #include "gpu_state.h"
 #include "../base/error.h"
 #include "../base/fmt.h"
 #include "../base/mem.h"
 #include "../base/os.h"
 #include <string.h>
-
-enum { STAGING = 8 << 20, FENCE_EVERY = 64 << 20, TAG_RAW = 1, TAG_STAGING = 2 };
 
 void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail,
                      uint64_t bytes, uint64_t total)
@@ -108,6 +103,7 @@ static int plan_layer(goss_gpu_state *s, int layer)
         first += (uint32_t)qkv[i]->ne[1];
     }
     if (!r) r = add_matrix(s, &t->wo, &l->wo, 0, 0);
+    if (s->pages.on) return r;                         /* experts come when they are asked for */
     if (!r) r = add_matrix(s, &t->gate, &l->up, GOSS_REPACK_PAIRS, 0);
     if (!r) r = add_matrix(s, &t->up, &l->up, GOSS_REPACK_PAIRS, 1);
     if (!r) r = add_matrix(s, &t->down, &l->down, 0, 0);
@@ -117,6 +113,10 @@ static int plan_layer(goss_gpu_state *s, int layer)
 /* Experts start where they belong: slot e of a layer is expert e. */
 static int write_slots(goss_gpu_state *s)
 {
+    if (s->pages.on) {
+        goss_gpu_slots_forget(s);
+        return goss_gpu_slots_write(s);
+    }
     const goss_hparams *hp = &s->base.model->hp;
     const uint32_t n = (uint32_t)(hp->n_layer * hp->n_expert);
     uint32_t *table = n ? goss_mem_array(n, 8) : NULL;
@@ -141,9 +141,7 @@ int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err)
         if (s->items[i].small_floats > s->small_cap) s->small_cap = s->items[i].small_floats;
     s->small_host = goss_mem_array(s->small_cap, 4);
     if (!r && !s->small_host) r = GOSS_ENOMEM;
-    if (!r)
-        r = s->staging = goss_gpu_buffer(s->gpu, STAGING,
-                                         GOSS_GPU_STORAGE | GOSS_GPU_COPY_DST | GOSS_GPU_COPY_SRC, "staging");
+    if (!r) r = goss_gpu_feed_open(s);
     return r < 0 ? goss_fail(err, r, -1, "no memory to load the weights with") : 0;
 }
 
@@ -172,7 +170,7 @@ static int raw_bytes(goss_gpu_state *s, const goss_tensor *t, const void **out)
             if (!s->raw) return GOSS_ENOMEM;
         }
         s->raw_state = 1;
-        const int r = src->read(src->ctx, t->offset, s->raw, (size_t)t->n_bytes, TAG_RAW);
+        const int r = src->read(src->ctx, t->offset, s->raw, (size_t)t->n_bytes, GOSS_TAG_RAW);
         if (r) s->raw_state = r < 0 ? r : 2;
     }
     if (s->raw_state < 0) return s->raw_state;
@@ -202,131 +200,6 @@ static int load_small(goss_gpu_state *s, const goss_load_item *it, goss_error *e
     return r ? goss_fail(err, r, -1, "%s has a type that is not supported", t->name) : 0;
 }
 
-/* ---- matrices ------------------------------------------------------------------------------------------ */
-static const char *repack_defines(int type)
-{
-    switch (type) {
-    case GOSS_MXFP4: return "MX4";
-    case GOSS_Q8_0: return "Q8";
-    case GOSS_F16: case GOSS_BF16: return "PLAIN UNIT_WORDS=4";
-    case GOSS_F32: return "PLAIN UNIT_WORDS=8";
-    case GOSS_Q4_0: return "I8 LEGACY BLOCK_BYTES=18 HAS_MIN=0 HAS_FIFTH=0 IS_IQ4=0 BIAS=8";
-    case GOSS_Q4_1: return "I8 LEGACY BLOCK_BYTES=20 HAS_MIN=1 HAS_FIFTH=0 IS_IQ4=0 BIAS=0";
-    case GOSS_Q5_0: return "I8 LEGACY BLOCK_BYTES=22 HAS_MIN=0 HAS_FIFTH=1 IS_IQ4=0 BIAS=16";
-    case GOSS_Q5_1: return "I8 LEGACY BLOCK_BYTES=24 HAS_MIN=1 HAS_FIFTH=1 IS_IQ4=0 BIAS=0";
-    case GOSS_IQ4_NL: return "I8 LEGACY BLOCK_BYTES=18 HAS_MIN=0 HAS_FIFTH=0 IS_IQ4=1 BIAS=0";
-    case GOSS_IQ4_XS: return "I8 IQ4_XS";
-    case GOSS_Q2_K: return "I8 Q2_K";
-    case GOSS_Q3_K: return "I8 Q3_K";
-    case GOSS_Q4_K: return "I8 Q45_K BLOCK_BYTES=144";
-    case GOSS_Q5_K: return "I8 Q45_K BLOCK_BYTES=176";
-    case GOSS_Q6_K: return "I8 Q6_K";
-    default: return NULL;
-    }
-}
-
-static uint32_t threads_a_row(const goss_matrix *m)
-{
-    switch (m->layout) {
-    case GOSS_LAYOUT_MX4: case GOSS_LAYOUT_Q8: return m->scale_words;
-    case GOSS_LAYOUT_I8: return m->n_in / 32;
-    default: return m->n_units;
-    }
-}
-
-/* Repacks n rows that lie in the staging buffer. */
-static int repack(goss_gpu_state *s, const goss_load_item *it, uint32_t n, uint64_t row_bytes, goss_error *err)
-{
-    const goss_matrix *m = it->matrix;
-    const int k = goss_gpu_kernel(s, "repack.wgsl", "urww", repack_defines(it->tensor->type), err);
-    if (k < 0) return k;
-    int r = goss_gpu_pipeline_ready(s->gpu, s->kernels[k].pipeline, err);
-    if (r) return r;
-    const uint32_t per_row = threads_a_row(m), groups = (n * per_row + 63) / 64, x = groups > 32768 ? 32768 : groups;
-    const uint32_t p[64] = { n,
-                             (uint32_t)row_bytes,
-                             per_row,
-                             it->row0,
-                             it->mode,
-                             (uint32_t)s->base.model->hp.head_dim,
-                             (uint32_t)s->base.model->hp.rope_dim,
-                             m->n_units,
-                             m->scale_words,
-                             it->source_first + it->done,
-                             x };
-    r = goss_gpu_write(s->gpu, s->params, 0, p, sizeof p);     /* slot 0 is the loader's */
-    const goss_gpu_binding b[] = { { s->params, 0, 0 },
-                                   { s->staging, 0, 0 },
-                                   { m->piece[it->piece].q, 0, 0 },
-                                   { m->piece[it->piece].s, 0, 0 } };
-    const int group = goss_gpu_group(s->gpu, s->kernels[k].pipeline, b, 4);
-    if (group < 0) return goss_fail(err, group, -1, "the GPU refused to repack %s", it->tensor->name);
-    const uint32_t w[] = { GOSS_GPU_OP_PASS,
-                           GOSS_GPU_NONE,
-                           GOSS_GPU_OP_DISPATCH,
-                           (uint32_t)s->kernels[k].pipeline,
-                           (uint32_t)group,
-                           0,
-                           x,
-                           (groups + x - 1) / x,
-                           1,
-                           GOSS_GPU_OP_END };
-    if (!r) r = goss_gpu_submit(s->gpu, w, sizeof w / 4);
-    goss_gpu_group_free(s->gpu, group);
-    return r ? goss_fail(err, r, -1, "the GPU failed to repack %s", it->tensor->name) : 0;
-}
-
-static int load_rows(goss_gpu_state *s, goss_load_item *it, goss_error *err)
-{
-    const goss_tensor *t = it->tensor;
-    const uint64_t row_bytes = goss_type_row_bytes(t->type, t->ne[0]);
-    uint32_t n = (uint32_t)(row_bytes > STAGING ? 0 : STAGING / row_bytes);
-    if (!n)
-        return goss_fail(err, GOSS_ELIMIT, -1, "%s: rows of %llu bytes are too long for the GPU loader",
-                         t->name, (unsigned long long)row_bytes);
-    if (n > it->n_rows - it->done) n = it->n_rows - it->done;
-    const uint64_t at = (it->source_first + it->done) * row_bytes, bytes = n * row_bytes;
-    goss_source mapped = { .name = t->name, .size = t->n_bytes, .map = t->data };
-    if (s->raw_state < 0) return goss_fail(err, s->raw_state, -1, "reading %s failed", t->name);
-    if (s->raw_state == 1) return GOSS_EAGAIN;
-    if (!s->raw_state) {
-        if (!t->data && t->shard >= s->config.n_sources)
-            return goss_fail(err, GOSS_EIO, -1, "%s has no source", t->name);
-        const int r = t->data ? goss_gpu_upload(s->gpu, s->staging, 0, &mapped, at, bytes, TAG_STAGING)
-                              : goss_gpu_upload(s->gpu, s->staging, 0, &s->config.sources[t->shard],
-                                                t->offset + at, bytes, TAG_STAGING);
-        if (r < 0) return goss_fail(err, r, -1, "sending %s to the GPU failed", t->name);
-        s->raw_state = r ? 2 : 1;
-        if (!r) return GOSS_EAGAIN;
-    }
-    const int r = repack(s, it, n, row_bytes, err);
-    if (r) return r;
-    s->raw_state = 0;
-    it->done += n;
-    s->bytes_done += bytes;
-    s->since_fence += bytes;
-    return 0;
-}
-
-/* Waits, without blocking, until the device has done what was sent: bounds what the driver keeps. */
-static int fence(goss_gpu_state *s, goss_error *err)
-{
-    uint32_t got[4];
-    if (!s->fence) {
-        const uint32_t w[] = { GOSS_GPU_OP_COPY, (uint32_t)s->staging, 0, (uint32_t)s->staging_back, 0, 4 };
-        int r = goss_gpu_submit(s->gpu, w, 6);
-        if (!r) r = goss_gpu_read(s->gpu, s->staging_back, 0, 16);
-        if (r) return goss_fail(err, r, -1, "the GPU stopped while weights were loaded");
-        s->fence = 1;
-    }
-    goss_gpu_poll(s->gpu, 5);
-    const int r = goss_gpu_read_poll(s->gpu, s->staging_back, got, 16);
-    if (r == GOSS_EAGAIN) return r;
-    s->fence = 0;
-    s->since_fence = 0;
-    return r ? goss_fail(err, r, -1, "the GPU stopped while weights were loaded") : 0;
-}
-
 static void progress(goss_gpu_state *s, int last)
 {
     const double now = goss_os_now_ms();
@@ -338,26 +211,28 @@ static void progress(goss_gpu_state *s, int last)
     goss_gpu_report(s, "weights_fetch", last ? "completed" : "progress", detail, s->bytes_done, s->bytes_total);
 }
 
-int goss_gpu_load_some(goss_gpu_state *s, goss_error *err)
+/* Sends the list on as far as it goes now. */
+static int load_items(goss_gpu_state *s, double until, goss_error *err)
 {
-    const double t0 = goss_os_now_ms();
-    while (s->item < s->n_items || s->since_fence) {
+    while (s->item < s->n_items) {
         goss_load_item *it = &s->items[s->item];
-        if (s->since_fence >= FENCE_EVERY || s->item == s->n_items) {
-            const int r = fence(s, err);
-            if (r) return r;
-            continue;
-        }
-        const int r = it->matrix ? load_rows(s, it, err) : load_small(s, it, err);
+        int r = goss_gpu_feed_pump(s, err);
+        if (!r) r = it->matrix ? goss_gpu_feed(s, it, err) : load_small(s, it, err);
         if (r) return r;
         if (!it->matrix || it->done == it->n_rows) s->item++;
         progress(s, 0);
-        if (goss_os_now_ms() - t0 > 30) return GOSS_EAGAIN;
+        if (goss_os_now_ms() > until) return GOSS_EAGAIN;
     }
+    return goss_gpu_feed_drain(s, err);
+}
+
+int goss_gpu_load_some(goss_gpu_state *s, goss_error *err)
+{
+    const int r = load_items(s, goss_os_now_ms() + 30, err);
+    if (r) return r;
     progress(s, 1);
-    goss_gpu_buffer_free(s->gpu, s->staging);
-    s->staging = 0;
     goss_mem_free(s->small_host); goss_mem_free(s->raw); goss_mem_free(s->items);
     s->small_host = NULL; s->raw = NULL; s->items = NULL;
-    return goss_gpu_write(s->gpu, s->params, 0, s->param_bytes, 256);
+    if (!s->pages.on) goss_gpu_feed_close(s);
+    return 0;
 }

@@ -1,6 +1,7 @@
 /* gpu_state.h - the gpu backend's state, shared by its files: gpu_kernels.c (pipelines), gpu_build.c
  * (buffers, matrices), gpu_few.c (calls for few rows), gpu_tiles.c (calls for many rows),
- * gpu_load.c (weights), gpu_step.c (recording a step), stage_gpu.c (the backend's table, submitting and polling). */
+ * gpu_load.c (which weights), gpu_feed.c (how they get there), gpu_step.c (recording a step), gpu_slots.c and gpu_pages.c
+ * (experts that don't fit), stage_gpu.c (the backend's table, submitting and polling). */
 #ifndef GOSS_GPU_STATE_H
 #define GOSS_GPU_STATE_H
 #include "gpu.h"
@@ -9,10 +10,16 @@
 #include "../model/stage.h"
 
 enum { GOSS_MAX_KERNELS = 160, GOSS_MAX_PIECES = 40, GOSS_TICKETS = 4, GOSS_BATCHES = 3 /* 1, 4, GOSS_GPU_BATCH rows at once */ };
+enum {
+    GOSS_GPU_LANES = 4,                                /* staging buffers; the first slots of `params` are theirs */
+    GOSS_GPU_STAGING = 8 << 20,
+    GOSS_GPU_FENCE = 64 << 20,                         /* bytes sent before the device is waited for */
+    GOSS_TAG_RAW = 1, GOSS_TAG_LANE = 16               /* of reads */
+};
 
 typedef struct goss_kernel {
     char key[320], name[32];
-    int pipeline;
+    int pipeline, marked;                              /* marked: its last binding is the mark (gpu_pages.c) */
     uint64_t calls;
     double us;
     uint64_t bytes;
@@ -59,7 +66,15 @@ typedef struct goss_load_item {
     int small; uint32_t small_floats;
 } goss_load_item;
 
+/* Rows of one tensor on their way through a staging buffer. state: FREE, READING, FULL of gpu_feed.c, or an error */
+typedef struct goss_gpu_lane { int buffer, state; goss_load_item item; uint32_t n; } goss_gpu_lane;
+
+enum { GOSS_TICKET_HELD, GOSS_TICKET_FLYING, GOSS_TICKET_SERVED, GOSS_TICKET_STALE, GOSS_TICKET_DONE };
 typedef struct goss_gpu_ticket {
+    /* paging only: where the step stands (gpu_pages.c), its order, the step to record again, what the host writes
+     * before it and which KV pages it copies first, the layer whose experts were counted last */
+    int state; uint64_t serial; const goss_step *kept; goss_buf writes, copies; int counted, reported, held;
+    uint32_t *words;                                   /* what came back */
     int busy, n_rows, n_list, n_samples, polled;
     int *list;                                         /* (max_rows) rows that want logits, in order */
     uint8_t *want;                                     /* (max_rows) */
@@ -67,6 +82,21 @@ typedef struct goss_gpu_ticket {
     int back, logits_back;                             /* read-back buffers */
     uint64_t logits_bytes;
 } goss_gpu_ticket;
+
+/* Experts that don't all fit (gpu_pages.c). Sets of experts are bits, n_words words a layer. */
+typedef struct goss_gpu_pages {
+    int on, n_words, n_report;                         /* n_report: words of a step's report: mark, 3 more, used sets */
+    int mark;                                          /* buffer: 0 mark, 1 quiet, at 4: used sets */
+    uint32_t *table;                                   /* (2, n_layer, n_expert): slot of expert, expert of slot */
+    uint64_t *stamp, clock, serial;                    /* (n_layer, n_expert) by slot: when it was last used */
+    uint8_t *dirty;                                    /* (n_layer): the table differs from the device's */
+    int layer, quiet, rounds;                          /* whose experts are wanted; the device's mark[1] */
+    uint32_t todo[8], now[8];                          /* experts not computed yet; those on their way */
+    goss_load_item *queue; int n_queue, at_queue;      /* what has to be fetched */
+    uint32_t *predicted; int from; float accuracy[8];  /* by distance in layers */
+    goss_buf copies; int copies_wait;                  /* KV copies before the next step; not made yet */
+    uint64_t hits, misses, evictions, stalls, fetched_bytes, predictions; double stall_ms, t_stall, t_report;
+} goss_gpu_pages;
 
 enum { GOSS_GPU_OPENING, GOSS_GPU_PROBING, GOSS_GPU_COMPILING, GOSS_GPU_LOADING, GOSS_GPU_USABLE };
 typedef struct goss_gpu_state {
@@ -84,7 +114,7 @@ typedef struct goss_gpu_state {
     uint32_t wg, wg_up, lanes, nr[GOSS_BATCHES];       /* matvec: threads (experts_up), threads a row, rows a group */
     /* buffers */
     int step, params, x, xn, qkv, att, part, stat, h, ysplit, rlogits, route, slots, logits, xs, chunk, pick, exp2,
-        history, mask_buf, dummy, staging, staging_back, query_buf, query_back, kv_temp, tap_back, xq, xq_scale, tiles, packed_x, packed_h;
+        history, mask_buf, dummy, staging_back, query_buf, query_back, kv_temp, tap_back, xq, xq_scale, tiles, packed_x, packed_h;
     uint8_t *param_bytes; uint32_t n_params, cap_params; /* slots of 256 bytes */
     goss_matrix tok, out; int tied;
     goss_gpu_layer *layers; int out_small;
@@ -98,12 +128,13 @@ typedef struct goss_gpu_state {
     float *small_host; uint32_t small_cap; void *raw; uint64_t raw_cap; int raw_state;
     int repack_group;
     double t_report;
+    goss_gpu_lane lane[GOSS_GPU_LANES];
+    goss_gpu_pages pages;
     /* the step being recorded */
     goss_step *current; goss_gpu_ticket *ticket;
     uint32_t *words; size_t n_words, cap_words; int in_pass;
     uint32_t *step_words; uint32_t n_step_words, cap_step_words;
     goss_gpu_ticket tickets[GOSS_TICKETS];
-    uint32_t *back_words;                              /* one ticket's picks on the host */
     float *tap_floats, *logits_floats; uint64_t tap_bytes, logits_cap;
     goss_tap_fn tap; void *tap_ctx;
     int profile, profiling; uint64_t profiled; uint32_t n_queries, query,  query_kernel[GOSS_GPU_MAX_QUERIES / 2];
@@ -149,6 +180,39 @@ int goss_gpu_load_some(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN until
 void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail,
                      uint64_t bytes, uint64_t total);
 
+/* gpu_feed.c. feed: begins to send the item's next rows (it->done counts them); GOSS_EAGAIN: no lane is free.
+ * pump: repacks what has arrived. drain: pumps; 0 when nothing is on its way and the device has done it all. */
+int goss_gpu_feed_open(goss_gpu_state *s);
+void goss_gpu_feed_close(goss_gpu_state *s);
+int goss_gpu_feed(goss_gpu_state *s, goss_load_item *it, goss_error *err);
+int goss_gpu_feed_pump(goss_gpu_state *s, goss_error *err);
+int goss_gpu_feed_drain(goss_gpu_state *s, goss_error *err);
+int goss_gpu_feed_idle(const goss_gpu_state *s);
+void goss_gpu_feed_done(goss_gpu_state *s, uint64_t tag, int status);
+
+/* gpu_slots.c. plan: after everything but the experts has its buffers, decides how many slots each layer has and
+ * whether experts are paged. fetch: gives an absent expert the slot of one that is not in `keep` and queues its bytes; 0:
+ * there is no such slot. pump: sends what is queued as far as it goes; 0 when all of it has arrived. */
+int goss_gpu_slots_plan(goss_gpu_state *s, goss_error *err);
+void goss_gpu_slots_close(goss_gpu_state *s);
+uint64_t goss_gpu_slot_bytes(const goss_model *m, int layer);
+int goss_gpu_slots_has(const goss_gpu_state *s, int layer, int e);
+void goss_gpu_slots_touch(goss_gpu_state *s, int layer, int e);
+int goss_gpu_slots_fetch(goss_gpu_state *s, int layer, int e, const uint32_t *keep);
+int goss_gpu_slots_pump(goss_gpu_state *s, goss_error *err);
+int goss_gpu_slots_write(goss_gpu_state *s);           /* changed tables to the device */
+void goss_gpu_slots_forget(goss_gpu_state *s);         /* nothing is there any more */
+
+/* gpu_pages.c, where paging is on */
+int goss_gpu_pages_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t, goss_error *err);
+int goss_gpu_pages_submit(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err);
+int goss_gpu_pages_advance(goss_gpu_state *s, goss_error *err); /* all tickets as far as they go; 0 or an error */
+void goss_gpu_pages_release(goss_gpu_state *s, goss_gpu_ticket *t);
+int goss_gpu_pages_write_step(goss_gpu_state *s, int buffer, uint64_t offset, const void *data, uint64_t n);
+void goss_gpu_pages_kv_copy(goss_gpu_state *s, int cls, int from, int to);
+int goss_gpu_pages_tapped(goss_gpu_state *s, goss_step *step, int layer); /* 1: the layer's products are made */
+void goss_gpu_pages_close(goss_gpu_state *s);
+
 /* gpu_profile.c: GPU time of every kernel by timestamps, each dispatch in a pass of its own while a step is
  * profiled. */
 void goss_gpu_profile_begin(goss_gpu_state *s);        /* decides whether this step is */
@@ -166,6 +230,13 @@ void goss_gpu_end_pass(goss_gpu_state *s);
 void goss_gpu_copy(goss_gpu_state *s, int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n);
 void goss_gpu_put(goss_gpu_state *s, const uint32_t *words, size_t n);
 int goss_gpu_flush(goss_gpu_state *s);                 /* submits what is recorded */
+/* The parts of a step that paging repeats on their own. */
+void goss_gpu_expert_products(goss_gpu_state *s, int layer, uint32_t rows);
+void goss_gpu_expert_sum(goss_gpu_state *s, int layer, uint32_t rows);
+int goss_gpu_step_write(goss_gpu_state *s, int buffer, uint64_t offset, const void *data, uint64_t n);
+void goss_gpu_clear(goss_gpu_state *s, int buffer, uint64_t offset, uint64_t n);
+void goss_gpu_copy_pages(goss_gpu_state *s, int cls, int from, int to); /* stage_gpu.c: records a KV copy */
+int goss_gpu_launch(goss_gpu_state *s, goss_gpu_ticket *t);    /* stage_gpu.c: ends and submits what is recorded */
 int goss_gpu_do_embed(goss_backend *b, goss_step *step);
 int goss_gpu_do_attn_in(goss_backend *b, goss_step *step, int layer);
 int goss_gpu_do_attend(goss_backend *b, goss_step *step, int layer);

@@ -45,6 +45,20 @@ void goss_gpu_copy(goss_gpu_state *s, int from, uint64_t from_offset, int to, ui
     goss_gpu_put(s, w, 6);
 }
 
+void goss_gpu_clear(goss_gpu_state *s, int buffer, uint64_t offset, uint64_t n)
+{
+    goss_gpu_end_pass(s);
+    const uint32_t w[] = { GOSS_GPU_OP_CLEAR, (uint32_t)buffer, (uint32_t)(offset / 4), (uint32_t)(n / 4) };
+    goss_gpu_put(s, w, 4);
+}
+
+/* What the host tells the device for one step. */
+int goss_gpu_step_write(goss_gpu_state *s, int buffer, uint64_t offset, const void *data, uint64_t n)
+{
+    return s->pages.on ? goss_gpu_pages_write_step(s, buffer, offset, data, n)
+                       : goss_gpu_write(s->gpu, buffer, offset, data, n);
+}
+
 void goss_gpu_record(goss_gpu_state *s, const goss_call *c, int batch, uint32_t slot, uint32_t x, uint32_t y,
                      uint32_t z)
 {
@@ -102,7 +116,7 @@ static int send_history(goss_gpu_state *s, const goss_seq *q, int pos)
     const size_t stride = (size_t)s->config.max_kv + 1;
     int from = pos - p->last_n + 1 > 0 ? pos - p->last_n + 1 : 0;
     if (from >= pos || !q->tokens) return 0;
-    return goss_gpu_write(s->gpu, s->history, ((uint64_t)q->slot * stride + (uint64_t)from) * 4,
+    return goss_gpu_step_write(s, s->history, ((uint64_t)q->slot * stride + (uint64_t)from) * 4,
                           q->tokens + from, (uint64_t)(pos - from) * 4);
 }
 
@@ -142,7 +156,7 @@ static uint32_t put_sequence(goss_gpu_state *s, uint32_t at, const goss_seq *q, 
     if (q->mask) {
         const uint32_t words = (uint32_t)(s->base.model->hp.n_vocab + 31) / 32;
         head[7] = (uint32_t)index * words;
-        goss_gpu_write(s->gpu, s->mask_buf, (uint64_t)index * words * 4, q->mask, words * 4ull);
+        goss_gpu_step_write(s, s->mask_buf, (uint64_t)index * words * 4, q->mask, words * 4ull);
     }
     return at;
 }
@@ -200,7 +214,7 @@ int goss_gpu_step_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t, 
         }
     }
     s->n_step_words = at;
-    const int r = goss_gpu_write(s->gpu, s->step, 0, w, at * 4ull);
+    const int r = goss_gpu_step_write(s, s->step, 0, w, at * 4ull);
     return r ? goss_fail(err, r, -1, "the GPU refused a step") : 0;
 }
 
@@ -291,22 +305,40 @@ int goss_gpu_do_route(goss_backend *b, goss_step *step, int layer)
     return show(s, GOSS_STAGE_ROUTE, layer, s->rlogits, step->n_rows, b->model->hp.n_expert);
 }
 
-int goss_gpu_do_experts(goss_backend *b, goss_step *step, int layer)
+/* Does down leave its results apart, for moe_sum to end? Many rows, several rows packed, several pieces, paging. */
+static int leaves_sum(const goss_gpu_state *s, const goss_gpu_layer *l, uint32_t rows)
 {
-    goss_gpu_state *s = of(b);
+    return rows > GOSS_GPU_FEW || (l->packed && rows > 1) || l->down.n_pieces > 1 || s->pages.on;
+}
+
+void goss_gpu_expert_products(goss_gpu_state *s, int layer, uint32_t rows)
+{
     const goss_gpu_layer *l = &s->layers[layer];
-    const uint32_t rows = (uint32_t)step->n_rows, k = (uint32_t)b->model->hp.n_expert_used;
-    if (step->n_rows > GOSS_GPU_FEW) {
-        goss_gpu_tiles_experts(s, l, rows);
-        return show(s, GOSS_STAGE_EXPERTS, layer, s->x, step->n_rows, b->model->hp.n_embd);
-    }
-    const int pairs = (l->packed && rows > 1) || l->down.n_pieces > 1;  /* down leaves what moe_sum ends */
+    const uint32_t k = (uint32_t)s->base.model->hp.n_expert_used;
+    if (rows > GOSS_GPU_FEW) { goss_gpu_tiles_experts(s, l, rows); return; }
     for (int i = 0; i < l->up.n_pieces; i++)
         goss_gpu_record(s, &l->c_up[i], rows > 1, 0, l->c_up[i].grid[0], rows * k, 1);
     for (int i = 0; i < l->down.n_pieces; i++)
-        if (l->packed && pairs) goss_gpu_record(s, &l->c_down_many[i], 0, 0, l->c_down_many[i].grid[0], rows * k, 1);
+        if (l->packed && leaves_sum(s, l, rows))
+            goss_gpu_record(s, &l->c_down_many[i], 0, 0, l->c_down_many[i].grid[0], rows * k, 1);
         else goss_gpu_record(s, &l->c_down[i], 0, 0, l->c_down[i].grid[0], rows, 1);
-    if (pairs) goss_gpu_record(s, &l->c_sum, 0, 0, ((uint32_t)b->model->hp.n_embd + 63) / 64, rows, 1);
+}
+
+void goss_gpu_expert_sum(goss_gpu_state *s, int layer, uint32_t rows)
+{
+    const goss_gpu_layer *l = &s->layers[layer];
+    if (leaves_sum(s, l, rows))
+        goss_gpu_record(s, rows > GOSS_GPU_FEW ? &l->t_sum : &l->c_sum, 0, 0,
+                        ((uint32_t)s->base.model->hp.n_embd + 63) / 64, rows, 1);
+}
+
+int goss_gpu_do_experts(goss_backend *b, goss_step *step, int layer)
+{
+    goss_gpu_state *s = of(b);
+    const int made = s->pages.on && s->tap ? goss_gpu_pages_tapped(s, step, layer) : 0;
+    if (made < 0) return made;
+    if (!made) goss_gpu_expert_products(s, layer, (uint32_t)step->n_rows);
+    goss_gpu_expert_sum(s, layer, (uint32_t)step->n_rows);
     return show(s, GOSS_STAGE_EXPERTS, layer, s->x, step->n_rows, b->model->hp.n_embd);
 }
 

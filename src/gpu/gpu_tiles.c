@@ -173,7 +173,6 @@ void goss_gpu_tiles_experts(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t
     for (int i = 0; i < l->up.n_pieces; i++) product(s, &l->t_up[i], tiles);
     quantize(s, &l->t_down[0], rows);
     for (int i = 0; i < l->down.n_pieces; i++) product(s, &l->t_down[i], tiles);
-    goss_gpu_record(s, &l->t_sum, 0, 0, ((uint32_t)s->base.model->hp.n_embd + 63) / 64, rows, 1);
 }
 
 void goss_gpu_tiles_ffn(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t rows)

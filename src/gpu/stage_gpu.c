@@ -78,8 +78,8 @@ static int gpu_load(goss_backend *b, goss_error *err)
 
 static void gpu_read_done(goss_backend *b, uint64_t tag, int status)
 {
-    (void)tag;
-    of(b)->raw_state = status < 0 ? status : 2;
+    if (tag >= GOSS_TAG_LANE) goss_gpu_feed_done(of(b), tag, status);
+    else of(b)->raw_state = status < 0 ? status : 2;
 }
 
 /* ---- steps --------------------------------------------------------------------------------------------- */
@@ -117,19 +117,41 @@ static int gpu_begin(goss_backend *b, goss_step *step, goss_error *err)
     while (i < GOSS_TICKETS && s->tickets[i].busy) i++;
     if (i == GOSS_TICKETS) return goss_fail(err, GOSS_ESTATE, -1, "too many steps in flight");
     goss_gpu_ticket *t = &s->tickets[i];
-    int r = goss_gpu_step_begin(s, step, t, err);
+    s->ticket = t;
+    s->n_words = 0;
+    s->in_pass = 0;
+    int r = s->pages.on ? goss_gpu_pages_begin(s, step, t, err) : goss_gpu_step_begin(s, step, t, err);
     if (!r) r = logits_room(s, t, err);
-    if (r) return r;
+    if (r) { s->ticket = NULL; return r; }
     t->busy = 1;
     t->polled = 0;
     t->n_rows = step->n_rows;
     step->ticket = i + 1;
     s->current = step;
-    s->ticket = t;
-    s->n_words = 0;
-    s->in_pass = 0;
     goss_gpu_profile_begin(s);
     return 0;
+}
+
+/* Of the read-back: a paged step's report, then its picks. */
+static uint64_t report_bytes(const goss_gpu_state *s) { return s->pages.on ? (uint64_t)s->pages.n_report * 4 : 0; }
+static uint64_t back_bytes(const goss_gpu_state *s, const goss_gpu_ticket *t)
+{
+    return report_bytes(s) + (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
+}
+
+int goss_gpu_launch(goss_gpu_state *s, goss_gpu_ticket *t)
+{
+    const uint64_t bytes = back_bytes(s, t), report = report_bytes(s);
+    if (report) goss_gpu_copy(s, s->pages.mark, 0, t->back, 0, report);
+    goss_gpu_copy(s, s->pick, 0, t->back, report, bytes - report);
+    int r = goss_gpu_profile_record(s);
+    if (!r) r = goss_gpu_flush(s);
+    if (!r) r = goss_gpu_read(s->gpu, t->back, 0, bytes);
+    if (!r) r = goss_gpu_profile_submitted(s);
+    if (!r && t->n_logits)
+        r = goss_gpu_read(s->gpu, t->logits_back, 0,
+                          (uint64_t)t->n_logits * (uint64_t)s->base.model->hp.n_vocab * 4);
+    return r;
 }
 
 static int gpu_submit(goss_backend *b, goss_step *step, goss_error *err)
@@ -137,15 +159,7 @@ static int gpu_submit(goss_backend *b, goss_step *step, goss_error *err)
     goss_gpu_state *s = of(b);
     goss_gpu_ticket *t = ticket_of(s, step);
     if (!t) return goss_fail(err, GOSS_ESTATE, -1, "a step without a ticket");
-    const uint64_t bytes = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
-    goss_gpu_copy(s, s->pick, 0, t->back, 0, bytes);
-    int r = goss_gpu_profile_record(s);
-    if (!r) r = goss_gpu_flush(s);
-    if (!r) r = goss_gpu_read(s->gpu, t->back, 0, bytes);
-    if (!r) r = goss_gpu_profile_submitted(s);
-    if (!r && t->n_logits)
-        r = goss_gpu_read(s->gpu, t->logits_back, 0,
-                          (uint64_t)t->n_logits * (uint64_t)b->model->hp.n_vocab * 4);
+    const int r = s->pages.on ? goss_gpu_pages_submit(s, t, err) : goss_gpu_launch(s, t);
     s->ticket = NULL;
     return r ? goss_fail(err, r, -1, r == GOSS_ELOST ? "the GPU device was lost" : "the GPU refused a step") : 0;
 }
@@ -161,16 +175,23 @@ static void read_pick(const uint32_t *w, goss_pick *p)
     for (int i = 0; i < p->n_top; i++) p->top[i] = (goss_prob){ (int32_t)w[4 + 2 * i], as_float(w[5 + 2 * i]) };
 }
 
+/* 0 once the step's picks are on the host. */
+static int poll_back(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err)
+{
+    if (!s->pages.on) return goss_gpu_read_poll(s->gpu, t->back, t->words, back_bytes(s, t));
+    const int r = goss_gpu_pages_advance(s, err);
+    return r ? r : t->state == GOSS_TICKET_DONE ? 0 : GOSS_EAGAIN;
+}
+
 static int gpu_poll(goss_backend *b, goss_step *step, int timeout_ms, goss_pick *picks, goss_error *err)
 {
     goss_gpu_state *s = of(b);
     goss_gpu_ticket *t = ticket_of(s, step);
     if (!t) return goss_fail(err, GOSS_ESTATE, -1, "poll of a step without a ticket");
-    const uint64_t bytes = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
-    int r = goss_gpu_read_poll(s->gpu, t->back, s->back_words, bytes);
+    int r = poll_back(s, t, err);
     if (r == GOSS_EAGAIN && timeout_ms > 0) {
         goss_gpu_poll(s->gpu, timeout_ms);
-        r = goss_gpu_read_poll(s->gpu, t->back, s->back_words, bytes);
+        r = poll_back(s, t, err);
     }
     if (r == GOSS_EAGAIN) return r;
     goss_error why = { 0 };
@@ -181,12 +202,12 @@ static int gpu_poll(goss_backend *b, goss_step *step, int timeout_ms, goss_pick 
         else goss_fail(err, r, -1, r == GOSS_ELOST ? "the GPU device was lost" : "reading a step's result back failed");
         return r == GOSS_ELOST ? r : code ? code : r;
     }
-    for (int i = 0, n = 0; i < t->n_list; i++)
+    const uint32_t *w = t->words + report_bytes(s) / 4;
+    for (int i = 0, n = 0; i < t->n_list; i++, w += GOSS_PICK_WORDS)
         if (t->want[t->list[i]] & GOSS_ROW_SAMPLE) {
-            if (s->back_words[i * GOSS_PICK_WORDS] >= (uint32_t)b->model->hp.n_vocab)
-                return goss_fail(err, GOSS_EGPU, -1, "the GPU sampled token %u",
-                                 s->back_words[i * GOSS_PICK_WORDS]);
-            if (picks) read_pick(s->back_words + i * GOSS_PICK_WORDS, &picks[n]);
+            if (*w >= (uint32_t)b->model->hp.n_vocab)
+                return goss_fail(err, GOSS_EGPU, -1, "the GPU sampled token %u", *w);
+            if (picks) read_pick(w, &picks[n]);
             n++;
         }
     goss_gpu_profile_collect(s);
@@ -227,10 +248,11 @@ static void gpu_release(goss_backend *b, goss_step *step)
     if (!t) return;
     if (s->ticket == t) { s->ticket = NULL; s->n_words = 0; s->in_pass = 0; }
     else {
-        const uint64_t bytes = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
         goss_error ignored;
-        while (!t->polled && goss_gpu_read_poll(s->gpu, t->back, s->back_words, bytes) == GOSS_EAGAIN)
-            goss_gpu_poll(s->gpu, 1000);
+        if (s->pages.on) goss_gpu_pages_release(s, t);
+        else
+            while (!t->polled && goss_gpu_read_poll(s->gpu, t->back, t->words, back_bytes(s, t)) == GOSS_EAGAIN)
+                goss_gpu_poll(s->gpu, 1000);
         if (t->n_logits &&
             t->polled != 2) { /* a map that nobody reads: the buffer goes, the next step makes another */
             goss_gpu_buffer_free(s->gpu, t->logits_back);
@@ -243,10 +265,9 @@ static void gpu_release(goss_backend *b, goss_step *step)
     step->ticket = 0;
 }
 
-static void gpu_kv_copy(goss_backend *b, int cls, int from, int to)
+void goss_gpu_copy_pages(goss_gpu_state *s, int cls, int from, int to)
 {
-    goss_gpu_state *s = of(b);
-    const goss_hparams *hp = &b->model->hp;
+    const goss_hparams *hp = &s->base.model->hp;
     const uint64_t bytes = (uint64_t)(hp->n_head_kv * hp->head_dim) * 2 * GOSS_KV_PAGE * (s->f16 ? 2 : 4);
     if (!s->kv_temp) s->kv_temp = goss_gpu_buffer(s->gpu, bytes, GOSS_GPU_COPY_SRC | GOSS_GPU_COPY_DST, "KV copy");
     for (int i = 0; i < hp->n_layer && s->kv_temp > 0; i++)
@@ -254,6 +275,13 @@ static void gpu_kv_copy(goss_backend *b, int cls, int from, int to)
             goss_gpu_copy(s, s->layers[i].kv, (uint64_t)from * bytes, s->kv_temp, 0, bytes);
             goss_gpu_copy(s, s->kv_temp, 0, s->layers[i].kv, (uint64_t)to * bytes, bytes);
         }
+}
+
+static void gpu_kv_copy(goss_backend *b, int cls, int from, int to)
+{
+    goss_gpu_state *s = of(b);
+    if (s->pages.on) { goss_gpu_pages_kv_copy(s, cls, from, to); return; }
+    goss_gpu_copy_pages(s, cls, from, to);
     goss_gpu_flush(s);
 }
 
@@ -272,6 +300,12 @@ static void gpu_stats(const goss_backend *b, goss_backend_stats *out)
                                  .progress = s->phase == GOSS_GPU_USABLE ? 1
                                              : s->bytes_total ? (double)s->bytes_done / (double)s->bytes_total
                                                               : 0,
+                                 .hits = s->pages.hits,
+                                 .misses = s->pages.misses,
+                                 .evictions = s->pages.evictions,
+                                 .stalls = s->pages.stalls,
+                                 .stall_ms = s->pages.stall_ms,
+                                 .fetched_bytes = s->pages.fetched_bytes,
                                  .busy_ms = s->busy_ms };
 }
 
@@ -282,9 +316,15 @@ static void gpu_close(goss_backend *b)
     goss_gpu_state *s = of(b);
     if (!s) return;
     goss_gpu_close(&s->gpu);
-    for (int i = 0; i < GOSS_TICKETS; i++) { goss_mem_free(s->tickets[i].list); goss_mem_free(s->tickets[i].want); }
+    goss_gpu_pages_close(s);
+    for (int i = 0; i < GOSS_TICKETS; i++) {
+        goss_gpu_ticket *t = &s->tickets[i];
+        goss_mem_free(t->list);
+        goss_mem_free(t->want);
+        goss_mem_free(t->words);
+    }
     void *const blocks[] = { s->param_bytes, s->layers,     s->items,      s->small_host,    s->raw, s->words,
-                             s->step_words,  s->back_words, s->tap_floats, s->logits_floats, s };
+                             s->step_words,  s->tap_floats, s->logits_floats, s };
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) goss_mem_free(blocks[i]);
 }
 

@@ -43,12 +43,14 @@ typedef struct goss_backend_config {
     const goss_source *sources; int n_sources;   /* kept; for backends that fetch weights themselves */
     const goss_engine_config *engine;            /* borrowed */
     int max_rows, max_slots, max_kv;
+    uint64_t gpu_memory, expert_cache;           /* gpu: bytes for everything, for experts; 0: as many as there are */
     int n_pages[GOSS_KV_CLASSES]; int kv_type;   /* GOSS_F16, GOSS_F32, GOSS_Q8_0, GOSS_Q4_0 */
     void (*report)(void *ctx, const char *json, size_t n); void *report_ctx; /* telemetry lines; kept, may be NULL */
 } goss_backend_config;
 typedef struct goss_backend_stats {
-    uint64_t bytes_allocated, kv_bytes, weight_bytes, hits, misses, evictions;
-    double progress, busy_ms;
+    uint64_t bytes_allocated, kv_bytes, weight_bytes;
+    uint64_t hits, misses, evictions, stalls, fetched_bytes;     /* experts that are paged */
+    double progress, busy_ms, stall_ms;
 } goss_backend_stats;
 
 typedef struct goss_backend_vt {

@@ -14,6 +14,12 @@ struct P { n: u32, eps: f32, gain: u32, router: u32, bias: u32, n_expert: u32, t
 #endif
 @group(0) @binding(5) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(6) var<storage, read_write> route: array<vec2<u32>>;
+#if PAGED
+// mark[0]: set to 65536 - layer where an expert is absent, so that the first such layer wins, unless mark[1] is set;
+// from mark[4] on, the experts that every layer wants, as bits. This kernel runs also behind the mark: what the later
+// layers would want of the residual as it stands is a prediction.
+@group(0) @binding(7) var<storage, read_write> mark: array<atomic<u32>>;
+#endif
 #include reduce.inc.wgsl
 
 var<workgroup> r: array<f32, 256>;
@@ -98,6 +104,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var e = chosen[t];
         var w = exp(r[e] - r[chosen[0]]) / total;
         if (p.fallback == 1u) { e = 0u; w = select(0.0, 1.0, t == 0u); }
-        route[row * p.top_k + t] = vec2<u32>(slots[p.layer * p.n_expert + e], bitcast<u32>(w));
+        let slot = slots[p.layer * p.n_expert + e];
+        route[row * p.top_k + t] = vec2<u32>(slot, bitcast<u32>(w));
+#if PAGED
+        atomicOr(&mark[4u + p.layer * ((p.n_expert + 31u) / 32u) + e / 32u], 1u << (e % 32u));
+        if (slot == 0xffffffffu && atomicLoad(&mark[1]) == 0u) { atomicMax(&mark[0], 65536u - p.layer); }
+#endif
     }
 }

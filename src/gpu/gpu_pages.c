@@ -1,0 +1,486 @@
+/* gpu_pages.c - steps of a model whose experts don't all fit on the device.
+ *
+ * A step runs as if everything were there. The router notes every expert it wants; where one is absent it sets the mark,
+ * and each later kernel of this step and of all behind it returns at once (the mark is sticky). The routers themselves
+ * go on: what they would choose on the residual as it stands is a prediction of what the later layers want. The report,
+ * the mark and the wanted sets, comes back with the step's picks.
+ *
+ *   HELD ---- launch ----> FLYING ---- no mark ----> DONE
+ *    ^                       |  ^
+ *    |                  mark |  | resumed at the marked layer: what is before it is still valid
+ *    |                       v  |
+ *   STALE <- all behind -- SERVED: its experts are fetched
+ *
+ * 1. Steps are launched, served and ended in the order of their submits; only the oldest is ever resumed.
+ * 2. A stopped step has written no residual, KV, history or pick behind the mark. What the host writes for a step
+ *    (`writes`) and the KV pages it copies first (`copies`) are kept with its ticket and played again before it.
+ * 3. The queue keeps the order of fetches, tables and steps, so a table never names what isn't there yet.
+ * 4. A layer that needs more experts than it has slots computes them in rounds ("quiet": absent experts set no mark and
+ *    leave their results alone); the weighted sum comes after the last. Rounds and their order change no bit: each
+ *    (row, expert) result stands by itself, and the sum has one order. */
+#include "gpu_state.h"
+#include "../base/error.h"
+#include "../base/fmt.h"
+#include "../base/mem.h"
+#include "../base/os.h"
+#include <string.h>
+
+enum { FIRST_LAYER = 65536, USED = 4, REPORT_MS = 250 };
+static const float SURE = 0.6f;          /* share of right predictions from which they are fetched */
+
+static int has(const uint32_t *set, int e) { return (int)(set[e / 32] >> (e % 32) & 1); }
+static void put(uint32_t *set, int e) { set[e / 32] |= 1u << (e % 32); }
+
+/* ---- launching ------------------------------------------------------------------------------------------- */
+typedef struct write_head { uint64_t offset; uint32_t buffer, n; } write_head;
+
+int goss_gpu_pages_write_step(goss_gpu_state *s, int buffer, uint64_t offset, const void *data, uint64_t n)
+{
+    const write_head h = { offset, (uint32_t)buffer, (uint32_t)n };
+    goss_buf *w = &s->ticket->writes;
+    goss_buf_append(w, &h, sizeof h);
+    goss_buf_append(w, data, n);
+    return w->failed ? GOSS_ENOMEM : 0;
+}
+
+static int play_writes(goss_gpu_state *s, const goss_gpu_ticket *t)
+{
+    int r = 0;
+    for (size_t at = 0; at < t->writes.len && !r;) {
+        write_head h;
+        memcpy(&h, t->writes.data + at, sizeof h);
+        at += sizeof h;
+        r = goss_gpu_write(s->gpu, (int)h.buffer, h.offset, t->writes.data + at, h.n);
+        at += h.n;
+    }
+    return r;
+}
+
+static void record_copies(goss_gpu_state *s, const goss_buf *copies)
+{
+    for (size_t at = 0; at < copies->len; at += 3 * sizeof(int)) {
+        int c[3];
+        memcpy(c, copies->data + at, sizeof c);
+        goss_gpu_copy_pages(s, c[0], c[1], c[2]);
+    }
+}
+
+static int set_mark(goss_gpu_state *s, int quiet)
+{
+    const uint32_t w[4] = { 0, (uint32_t)quiet, 0, 0 };
+    s->pages.quiet = quiet;
+    return goss_gpu_write(s->gpu, s->pages.mark, 0, w, sizeof w);
+}
+
+static void start_recording(goss_gpu_state *s, goss_gpu_ticket *t)
+{
+    s->ticket = t;
+    s->current = (goss_step *)(uintptr_t)t->kept;
+    s->n_words = 0;
+    s->in_pass = 0;
+}
+
+static void clear_used(goss_gpu_state *s)
+{
+    goss_gpu_clear(s, s->pages.mark, USED * 4, (uint64_t)(s->pages.n_report - USED) * 4);
+}
+
+/* Layers [from, end), the head and the end of a step. */
+static int launch_rest(goss_gpu_state *s, goss_gpu_ticket *t, int from)
+{
+    int r = goss_forward_layers(&s->base, s->current, from, s->base.model->hp.n_layer);
+    if (!r) r = goss_gpu_do_head(&s->base, s->current);
+    if (!r) r = goss_gpu_launch(s, t);
+    s->ticket = NULL;
+    t->state = GOSS_TICKET_FLYING;
+    return r;
+}
+
+static int relaunch(goss_gpu_state *s, goss_gpu_ticket *t)
+{
+    int r = play_writes(s, t);
+    start_recording(s, t);
+    record_copies(s, &t->copies);
+    clear_used(s);
+    if (!r) r = goss_gpu_do_embed(&s->base, s->current);
+    t->counted = 0;
+    return r ? r : launch_rest(s, t, 0);
+}
+
+/* ---- order ----------------------------------------------------------------------------------------------- */
+static goss_gpu_ticket *oldest(goss_gpu_state *s)
+{
+    goss_gpu_ticket *best = NULL;
+    for (int i = 0; i < GOSS_TICKETS; i++) {
+        goss_gpu_ticket *t = &s->tickets[i];
+        if (t->busy && t != s->ticket && t->state != GOSS_TICKET_DONE && (!best || t->serial < best->serial)) best = t;
+    }
+    return best;
+}
+
+/* What was launched behind a mark ran in vain. */
+static void make_stale(goss_gpu_state *s, const goss_gpu_ticket *but)
+{
+    for (int i = 0; i < GOSS_TICKETS; i++) {
+        goss_gpu_ticket *t = &s->tickets[i];
+        if (t->busy && t != but && t != s->ticket && t->state == GOSS_TICKET_FLYING) t->state = GOSS_TICKET_STALE;
+    }
+}
+
+/* Is a step stopped, so that what is launched now would run before what it stands behind? */
+static int is_stopped(goss_gpu_state *s)
+{
+    for (int i = 0; i < GOSS_TICKETS; i++) {
+        const goss_gpu_ticket *t = &s->tickets[i];
+        if (t->busy && t != s->ticket && t->state != GOSS_TICKET_DONE && t->state != GOSS_TICKET_FLYING) return 1;
+    }
+    return 0;
+}
+
+void goss_gpu_pages_kv_copy(goss_gpu_state *s, int cls, int from, int to)
+{
+    const int c[3] = { cls, from, to };
+    const int later = s->pages.copies_wait || is_stopped(s);
+    goss_buf_append(&s->pages.copies, c, sizeof c);
+    s->pages.copies_wait = later;
+    if (later) return;
+    goss_gpu_copy_pages(s, cls, from, to);
+    goss_gpu_flush(s);
+}
+
+/* ---- which experts --------------------------------------------------------------------------------------- */
+static const uint32_t *used(const goss_gpu_state *s, const uint32_t *report, int layer)
+{
+    return report + USED + layer * s->pages.n_words;
+}
+
+/* How right the last prediction was about a layer that has run since. */
+static void learn(goss_gpu_state *s, const uint32_t *report, int layer)
+{
+    goss_gpu_pages *p = &s->pages;
+    const uint32_t *real = used(s, report, layer), *said = used(s, p->predicted, layer);
+    int n = 0, right = 0;
+    if (p->from < 0 || layer <= p->from) return;
+    for (int e = 0; e < s->base.model->hp.n_expert; e++)
+        if (has(said, e)) {
+            n++;
+            right += has(real, e);
+        }
+    float *a = &p->accuracy[layer - p->from > 8 ? 7 : layer - p->from - 1];
+    if (n) *a += ((float)right / (float)n - *a) * 0.05f;
+}
+
+/* Layers that ran to their end. */
+static void count_hits(goss_gpu_state *s, goss_gpu_ticket *t, int to)
+{
+    for (; t->counted < to; t->counted++) {
+        const uint32_t *set = used(s, t->words, t->counted);
+        learn(s, t->words, t->counted);
+        for (int e = 0; e < s->base.model->hp.n_expert; e++)
+            if (has(set, e)) {
+                s->pages.hits++;
+                goss_gpu_slots_touch(s, t->counted, e);
+            }
+    }
+}
+
+/* Absent experts of the predictions that have been good enough. */
+static void fetch_predicted(goss_gpu_state *s, const goss_gpu_ticket *t)
+{
+    goss_gpu_pages *p = &s->pages;
+    memcpy(p->predicted, t->words, (size_t)p->n_report * 4);
+    p->from = p->layer;
+    if (t->n_rows > GOSS_GPU_FEW) return;
+    for (int l = p->layer + 1; l < s->base.model->hp.n_layer; l++) {
+        const uint32_t *said = used(s, p->predicted, l);
+        int n = 0;
+        if (p->accuracy[l - p->layer > 8 ? 7 : l - p->layer - 1] < SURE) continue;
+        for (int e = 0; e < s->base.model->hp.n_expert; e++) n += has(said, e);
+        for (int e = 0; e < s->base.model->hp.n_expert && n <= s->layers[l].n_slots; e++)
+            if (has(said, e)) {
+                if (goss_gpu_slots_has(s, l, e)) goss_gpu_slots_touch(s, l, e);
+                else if (goss_gpu_slots_fetch(s, l, e, said)) p->predictions++;
+            }
+    }
+}
+
+/* The next experts of `todo`, as many as there are slots: those that are there, then others. */
+static void next_round(goss_gpu_state *s)
+{
+    goss_gpu_pages *p = &s->pages;
+    const int e_all = s->base.model->hp.n_expert, slots = s->layers[p->layer].n_slots;
+    int n = 0;
+    memset(p->now, 0, sizeof p->now);
+    for (int there = 1; there >= 0; there--)
+        for (int e = 0; e < e_all && n < slots; e++)
+            if (has(p->todo, e) && !has(p->now, e) && goss_gpu_slots_has(s, p->layer, e) == there) {
+                put(p->now, e);
+                n++;
+            }
+    for (int e = 0; e < e_all; e++) {
+        if (!has(p->now, e)) continue;
+        if (!goss_gpu_slots_has(s, p->layer, e)) goss_gpu_slots_fetch(s, p->layer, e, p->now);
+        else goss_gpu_slots_touch(s, p->layer, e);
+    }
+}
+
+/* Plans the layer's rounds from the set that it wants; the first round's fetches begin. */
+static void plan_layer(goss_gpu_state *s, int layer, const uint32_t *wanted)
+{
+    goss_gpu_pages *p = &s->pages;
+    int n = 0;
+    p->layer = layer;
+    p->clock++;
+    memset(p->todo, 0, sizeof p->todo);
+    memcpy(p->todo, wanted, (size_t)p->n_words * 4);
+    for (int e = 0; e < s->base.model->hp.n_expert; e++) {
+        if (!has(p->todo, e)) continue;
+        n++;
+        if (goss_gpu_slots_has(s, layer, e)) p->hits++;
+        else p->misses++;
+    }
+    p->rounds = n > s->layers[layer].n_slots;
+    next_round(s);
+}
+
+/* ---- serving --------------------------------------------------------------------------------------------- */
+static void tell(goss_gpu_state *s)
+{
+    const goss_gpu_pages *p = &s->pages;
+    const double now = goss_os_now_ms();
+    int entries = 0;
+    if (!s->config.report || now - p->t_report < REPORT_MS) return;
+    s->pages.t_report = now;
+    for (int l = 0; l < s->base.model->hp.n_layer; l++)
+        for (int e = 0; e < s->base.model->hp.n_expert; e++) entries += goss_gpu_slots_has(s, l, e);
+    char line[320];
+    const size_t n = goss_fmt(line, sizeof line,
+                              "{\"type\":\"inference_stage\",\"stage\":\"expert_cache\",\"status\":\"progress\",\"detail\":"
+                              "\"hits=%llu misses=%llu evict=%llu bytes=%llu entries=%d stalls=%llu stall_ms=%.1f "
+                              "predicted=%llu\",\"ts_ms\":%.1f}",
+                              (unsigned long long)p->hits, (unsigned long long)p->misses,
+                              (unsigned long long)p->evictions, (unsigned long long)p->fetched_bytes, entries,
+                              (unsigned long long)p->stalls, p->stall_ms, (unsigned long long)p->predictions, now);
+    s->config.report(s->config.report_ctx, line, n);
+}
+
+/* The device's words are this step's again: the next one's may have come since. */
+static int begin_service(goss_gpu_state *s, goss_gpu_ticket *t)
+{
+    const int layer = FIRST_LAYER - (int)t->words[0];
+    make_stale(s, t);
+    t->state = GOSS_TICKET_SERVED;
+    s->pages.t_stall = goss_os_now_ms();
+    count_hits(s, t, layer);
+    t->counted = layer + 1;
+    plan_layer(s, layer, used(s, t->words, layer));
+    fetch_predicted(s, t);
+    return play_writes(s, t);
+}
+
+/* The experts of `now` are there: the router again, then their products. */
+static void record_products(goss_gpu_state *s, const goss_step *step)
+{
+    const goss_gpu_layer *l = &s->layers[s->pages.layer];
+    goss_gpu_record(s, step->n_rows > GOSS_GPU_FEW ? &l->t_route : &l->c_route, 0, 0, (uint32_t)step->n_rows, 1, 1);
+    goss_gpu_expert_products(s, s->pages.layer, (uint32_t)step->n_rows);
+}
+
+static int run_round(goss_gpu_state *s, const goss_step *step)
+{
+    goss_gpu_pages *p = &s->pages;
+    int r = goss_gpu_slots_write(s);
+    if (!r && !p->quiet) r = set_mark(s, 1);
+    record_products(s, step);
+    if (!r) r = goss_gpu_flush(s);
+    for (int i = 0; i < p->n_words; i++) p->todo[i] &= ~p->now[i];
+    return r;
+}
+
+static int is_empty(const uint32_t *set)
+{
+    uint32_t all = 0;
+    for (int i = 0; i < 8; i++) all |= set[i];
+    return !all;
+}
+
+static int serve(goss_gpu_state *s, goss_gpu_ticket *t)
+{
+    goss_gpu_pages *p = &s->pages;
+    int r;
+    start_recording(s, t);
+    if (p->rounds) {
+        r = run_round(s, t->kept);
+        if (!is_empty(p->todo)) next_round(s);
+        if (r || !is_empty(p->todo)) { s->ticket = NULL; return r; }
+        start_recording(s, t);
+    } else r = goss_gpu_slots_write(s);
+    if (!r) r = set_mark(s, 0);
+    clear_used(s);
+    if (!p->rounds) record_products(s, t->kept);
+    goss_gpu_expert_sum(s, p->layer, (uint32_t)t->n_rows);
+    if (!r) r = launch_rest(s, t, p->layer + 1);
+    p->stalls++;
+    p->stall_ms += goss_os_now_ms() - p->t_stall;
+    tell(s);
+    return r;
+}
+
+/* A launched step's report. */
+static int take_back(goss_gpu_state *s, goss_gpu_ticket *t)
+{
+    uint32_t ignored;
+    int r = 0;
+    if (!t->reported) {
+        const uint64_t picks = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
+        r = goss_gpu_read_poll(s->gpu, t->back, t->words, (uint64_t)s->pages.n_report * 4 + picks);
+        if (r) return r;
+        t->reported = 1;
+    }
+    if (t->state == GOSS_TICKET_FLYING && !t->words[0]) {
+        s->pages.clock++;
+        count_hits(s, t, s->base.model->hp.n_layer);
+        s->pages.from = -1;
+        t->state = GOSS_TICKET_DONE;
+        return 0;
+    }
+    if (t->n_logits) r = goss_gpu_read_poll(s->gpu, t->logits_back, &ignored, 4); /* of no use: the read has to end */
+    if (r) return r;
+    t->reported = 0;
+    if (t->state == GOSS_TICKET_FLYING) return begin_service(s, t);
+    t->state = GOSS_TICKET_HELD;
+    return 0;
+}
+
+/* Everything that was on its way is void; the tickets fail one by one as they are polled. */
+static int give_up(goss_gpu_state *s, int code)
+{
+    goss_gpu_slots_forget(s);
+    make_stale(s, NULL);
+    set_mark(s, 0);
+    return code;
+}
+
+int goss_gpu_pages_advance(goss_gpu_state *s, goss_error *err)
+{
+    for (;;) {
+        int r = goss_gpu_slots_pump(s, err);
+        goss_gpu_ticket *t = oldest(s);
+        if (r) return r == GOSS_EAGAIN ? r : give_up(s, r);
+        if (!t) return 0;
+        if (t->state == GOSS_TICKET_HELD) r = relaunch(s, t);
+        else if (t->state == GOSS_TICKET_SERVED) r = serve(s, t);
+        else r = take_back(s, t);
+        if (r == GOSS_EAGAIN) return r;
+        if (r) return goss_fail(err, give_up(s, r), -1, r == GOSS_ELOST ? "the GPU device was lost" : "the GPU refused a step");
+    }
+}
+
+/* ---- a step's life --------------------------------------------------------------------------------------- */
+/* All steps before this one come to their end: what taps see must be of one step alone. */
+static int wait_for_all(goss_gpu_state *s, goss_error *err)
+{
+    int r;
+    while ((r = goss_gpu_pages_advance(s, err)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);
+    return r;
+}
+
+int goss_gpu_pages_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t, goss_error *err)
+{
+    goss_gpu_pages *p = &s->pages;
+    if (!t->writes.max) t->writes = GOSS_BUF((size_t)1 << 28);
+    goss_buf_clear(&t->writes);
+    int r = s->tap ? wait_for_all(s, err) : 0;
+    start_recording(s, t);
+    if (!r) r = goss_gpu_step_begin(s, step, t, err);
+    if (r) return r;
+    const goss_buf swap = t->copies;
+    t->copies = p->copies;
+    t->held = p->copies_wait;
+    p->copies = swap;
+    p->copies.max = t->copies.max;
+    p->copies.len = 0;
+    p->copies_wait = 0;
+    t->serial = ++p->serial;
+    t->kept = step;
+    t->counted = t->reported = 0;
+    t->state = GOSS_TICKET_HELD;
+    clear_used(s);
+    if (s->tap) {
+        r = play_writes(s, t);
+        if (!r) r = set_mark(s, 1);
+    }
+    return r ? goss_fail(err, r, -1, "the GPU refused a step") : 0;
+}
+
+int goss_gpu_pages_submit(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err)
+{
+    (void)err;
+    if (s->tap) {
+        const int r = goss_gpu_launch(s, t);
+        t->state = GOSS_TICKET_FLYING;
+        return r ? r : set_mark(s, 0);
+    }
+    if (!t->held && !is_stopped(s)) {
+        int r = play_writes(s, t);
+        if (!r) r = goss_gpu_launch(s, t);
+        t->state = GOSS_TICKET_FLYING;
+        return r;
+    }
+    s->n_words = 0;                                    /* it is recorded again when its turn comes */
+    s->in_pass = 0;
+    s->profiling = s->profiling == 1 ? 0 : s->profiling;
+    return 0;
+}
+
+/* While a tap watches, a layer's experts are fetched and computed before the next stage is recorded. */
+int goss_gpu_pages_tapped(goss_gpu_state *s, goss_step *step, int layer)
+{
+    goss_gpu_pages *p = &s->pages;
+    uint32_t wanted[8] = { 0 };
+    const uint64_t bytes = (uint64_t)p->n_words * 4;
+    goss_error err;
+    int r, absent = 0;
+    while ((r = goss_gpu_feed_drain(s, &err)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);
+    goss_gpu_copy(s, p->mark, (uint64_t)(USED + layer * p->n_words) * 4, s->staging_back, 0, bytes);
+    if (!r) r = goss_gpu_flush(s);
+    if (!r) r = goss_gpu_read(s->gpu, s->staging_back, 0, bytes);
+    while (!r && (r = goss_gpu_read_poll(s->gpu, s->staging_back, wanted, bytes)) == GOSS_EAGAIN) {
+        goss_gpu_poll(s->gpu, 1000);
+        r = 0;
+    }
+    for (int e = 0; e < s->base.model->hp.n_expert; e++) absent += has(wanted, e) && !goss_gpu_slots_has(s, layer, e);
+    if (r || !absent) return r;
+    plan_layer(s, layer, wanted);
+    while (!r && !is_empty(p->todo)) {
+        while ((r = goss_gpu_slots_pump(s, &err)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);
+        if (!r) r = run_round(s, step);
+        if (!is_empty(p->todo)) next_round(s);
+    }
+    return r ? r : 1;
+}
+
+/* The ticket's read ends first; whoever is behind it is launched again, for its mark may stand. */
+void goss_gpu_pages_release(goss_gpu_state *s, goss_gpu_ticket *t)
+{
+    if (t->state == GOSS_TICKET_DONE) return;
+    while (t->state == GOSS_TICKET_FLYING || t->state == GOSS_TICKET_STALE) {
+        const uint64_t picks = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
+        if (t->reported || goss_gpu_read_poll(s->gpu, t->back, t->words, (uint64_t)s->pages.n_report * 4 + picks) != GOSS_EAGAIN)
+            break;
+        goss_gpu_poll(s->gpu, 1000);
+    }
+    t->state = GOSS_TICKET_DONE;
+    make_stale(s, t);
+    set_mark(s, 0);
+}
+
+void goss_gpu_pages_close(goss_gpu_state *s)
+{
+    goss_gpu_slots_close(s);
+    goss_buf_free(&s->pages.copies);
+    for (int i = 0; i < GOSS_TICKETS; i++) {
+        goss_buf_free(&s->tickets[i].writes);
+        goss_buf_free(&s->tickets[i].copies);
+    }
+}
