@@ -12,7 +12,7 @@
 
 /* NR weight rows times NM activation rows; both are constants at every call. */
 ALWAYS void dots_q(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, const goss_acts *x, int first,
-                   unpack_fn unpack, int min, const int NR, const int NM)
+                   unpack_fn unpack, int min, int groups, const int NR, const int NM)
 {
     const int nb = x->n / GOSS_BLOCK;
     const int8_t *q = x->q + (int64_t)first * x->n;
@@ -26,6 +26,9 @@ ALWAYS void dots_q(float *y, int64_t y_stride, const uint8_t *w, int64_t row_byt
         for (int j = 0; j < NM; j++) { acc[r][j] = f8_set1(0.0f); low[r][j] = 0.0f; }
     const int64_t block_bytes = row_bytes / nb;
     for (int b = 0; b < nb; b++) {
+        x32 block[4];
+        UNROLL
+        for (int j = 0; j < NM; j++) block[j] = x32_load(q + (int64_t)j * x->n + b * GOSS_BLOCK);
         UNROLL
         for (int r = 0; r < NR; r++) {
             __builtin_prefetch(w + (r + NR) * row_bytes + b * block_bytes);
@@ -33,8 +36,8 @@ ALWAYS void dots_q(float *y, int64_t y_stride, const uint8_t *w, int64_t row_byt
             UNROLL
             for (int j = 0; j < NM; j++) {
                 const float dj = d[(int64_t)j * nb + b];
-                const w8 p = w8_dot(w8_zero(), k.q, b32_load(q + (int64_t)j * x->n + b * GOSS_BLOCK));
-                acc[r][j] = f8_fma(f8_mul(k.s, f8_from_w8(p)), f8_set1(dj), acc[r][j]);
+                const w8 p = x32_dot(k.q, block[j]);
+                acc[r][j] = x32_add(acc[r][j], k.s, p, dj, groups);
                 const int16_t *sj = s + ((int64_t)j * nb + b) * 2;
                 if (min == 1) low[r][j] += k.m0 * (dj * (float)(sj[0] + sj[1]));
                 if (min == 2) low[r][j] += k.m0 * (dj * (float)sj[0]) + k.m1 * (dj * (float)sj[1]);
@@ -48,24 +51,24 @@ ALWAYS void dots_q(float *y, int64_t y_stride, const uint8_t *w, int64_t row_byt
 }
 
 ALWAYS void rows_q(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, int n_rows,
-                   const goss_acts *x, int first, int m, unpack_fn unpack, int min)
+                   const goss_acts *x, int first, int m, unpack_fn unpack, int min, int groups)
 {
     for (int j = 0; j < m;) {
         const int k = m - j >= 4 ? 4 : m - j >= 2 ? 2 : 1;
         int i = 0;
         if (k == 4)
             for (; i < n_rows; i++)
-                dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 1, 4);
+                dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, groups, 1, 4);
         if (k == 2)
             for (; i + 2 <= n_rows; i += 2)
-                dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 2, 2);
+                dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, groups, 2, 2);
         if (k == 2)
             for (; i < n_rows; i++)
-                dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 1, 2);
+                dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, groups, 1, 2);
         if (k == 1)
             for (; i + 4 <= n_rows; i += 4)
-                dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 4, 1);
-        for (; i < n_rows; i++) dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, 1, 1);
+                dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, groups, 4, 1);
+        for (; i < n_rows; i++) dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, groups, 1, 1);
         y += k * y_stride;
         j += k;
     }
@@ -73,7 +76,7 @@ ALWAYS void rows_q(float *y, int64_t y_stride, const uint8_t *w, int64_t row_byt
 #define X(type, min, groups, bias)                                                  \
     static void K(matvec_##type) GOSS_MATVEC_ARGS                                   \
     {                                                                               \
-        rows_q(y, y_stride, w, row_bytes, n_rows, x, first, m, unpack_##type, min); \
+        rows_q(y, y_stride, w, row_bytes, n_rows, x, first, m, unpack_##type, min, groups); \
     }
 QUANT_TYPES(X)
 #undef X

@@ -23,34 +23,34 @@ ALWAYS blk unpack_mxfp4(const uint8_t *row, int b)
 ALWAYS blk unpack_iq4_nl(const uint8_t *row, int b)
 {
     const uint8_t *p = row + b * 18;
-    return blk_signed(b32_lut(goss_iq4_nl_values, b32_nibbles(p + 2)), f8_set1(f16_value(p)));
+    return blk_signed(b32_lut(goss_iq4_nl_values, b32_nibbles(p + 2)), f8_set1_f16(p));
 }
 ALWAYS blk unpack_q8_0(const uint8_t *row, int b)
 {
     const uint8_t *p = row + b * 34;
-    return blk_signed(b32_load(p + 2), f8_set1(f16_value(p)));
+    return blk_signed(b32_load(p + 2), f8_set1_f16(p));
 }
 ALWAYS blk unpack_q4_0(const uint8_t *row, int b)
 {
     const uint8_t *p = row + b * 18;
-    return blk_signed(b32_sub(b32_nibbles(p + 2), b32_set1(8)), f8_set1(f16_value(p)));
+    return blk_signed(b32_sub(b32_nibbles(p + 2), b32_set1(8)), f8_set1_f16(p));
 }
 ALWAYS blk unpack_q5_0(const uint8_t *row, int b)
 {
     const uint8_t *p = row + b * 22;
     const b32 q = b32_or(b32_nibbles(p + 6), b32_bits(bits32(p + 2), 16));
-    return blk_signed(b32_sub(q, b32_set1(16)), f8_set1(f16_value(p)));
+    return blk_signed(b32_sub(q, b32_set1(16)), f8_set1_f16(p));
 }
 ALWAYS blk blk_min(b32 q, f8 s, float m) { return (blk){ q, s, m, m }; }
 ALWAYS blk unpack_q4_1(const uint8_t *row, int b)
 {
     const uint8_t *p = row + b * 20;
-    return blk_min(b32_nibbles(p + 4), f8_set1(f16_value(p)), f16_value(p + 2));
+    return blk_min(b32_nibbles(p + 4), f8_set1_f16(p), f16_value(p + 2));
 }
 ALWAYS blk unpack_q5_1(const uint8_t *row, int b)
 {
     const uint8_t *p = row + b * 24;
-    return blk_min(b32_or(b32_nibbles(p + 8), b32_bits(bits32(p + 4), 16)), f8_set1(f16_value(p)), f16_value(p + 2));
+    return blk_min(b32_or(b32_nibbles(p + 8), b32_bits(bits32(p + 4), 16)), f8_set1_f16(p), f16_value(p + 2));
 }
 
 /* Six-bit scale and minimum j of Q4_K and Q5_K. */

@@ -53,6 +53,7 @@ ALWAYS float f8_top(f8 v)
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
 }
 ALWAYS float f16_value(const void *p) { uint16_t h; memcpy(&h, p, 2); return _cvtsh_ss(h); }
+ALWAYS f8 f8_set1_f16(const void *p) { return f8_set1(f16_value(p)); }
 
 ALWAYS w8 w8_zero(void) { return _mm256_setzero_si256(); }
 ALWAYS w8 w8_set1(int a) { return _mm256_set1_epi32(a); }
@@ -119,6 +120,17 @@ ALWAYS w8 w8_dot(w8 c, b32 w, b32 x)
     return _mm256_add_epi32(c, _mm256_madd_epi16(p, _mm256_set1_epi16(1)));
 }
 /* The same for w in 0..31, up to four times in int16: 4 * 2 * 31 * 127 < 2^15. */
+/* A block of 32 activations as products like them best, and the block's product with weights: any split into
+ * lanes will do, so long as the block's first half stays in lanes 0-3. */
+typedef b32 x32;
+ALWAYS x32 x32_load(const void *p) { return b32_load(p); }
+ALWAYS w8 x32_dot(b32 w, x32 x) { return w8_dot(w8_zero(), w, x); }
+/* acc + s * p * d; groups (a constant) says whether the lanes of s differ, which is of no use here. */
+ALWAYS f8 x32_add(f8 acc, f8 s, w8 p, float d, int groups)
+{
+    (void)groups;
+    return f8_fma(f8_mul(s, f8_from_w8(p)), f8_set1(d), acc);
+}
 ALWAYS m16 m16_zero(void) { return _mm256_setzero_si256(); }
 ALWAYS m16 m16_dot(m16 c, b32 w, b32 x) { return _mm256_add_epi16(c, _mm256_maddubs_epi16(w, x)); }
 ALWAYS w8 w8_from_m16(m16 a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }

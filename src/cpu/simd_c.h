@@ -23,6 +23,7 @@ ALWAYS f8 f8_load_raw(const void *p) { f8 r; memcpy(r.v, p, sizeof r.v); return 
 ALWAYS f8 f8_once(f8 a) { return a; } /* a value that is better kept than loaded again */
 ALWAYS f8 f8_load(const float *p) { return f8_load_raw(p); }
 ALWAYS float f16_value(const void *p) { uint16_t h; memcpy(&h, p, 2); return goss_f16_to_f32(h); }
+ALWAYS f8 f8_set1_f16(const void *p) { return f8_set1(f16_value(p)); }
 ALWAYS f8 f8_load_f16(const void *p) { f8 r; EACH8(f16_value((const uint8_t *)p + 2 * i)); }
 ALWAYS f8 f8_load_bf16(const void *p) { uint16_t h[8]; memcpy(h, p, 16); f8 r; EACH8(goss_bf16_to_f32(h[i])); }
 ALWAYS void f8_store(float *p, f8 a) { memcpy(p, a.v, sizeof a.v); }
@@ -106,6 +107,17 @@ ALWAYS w8 w8_dot(w8 c, b32 w, b32 x)
         r.v[i] = c.v[i] + a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3];
     }
     return r;
+}
+/* A block of 32 activations as products like them best, and the block's product with weights: any split into
+ * lanes will do, so long as the block's first half stays in lanes 0-3. */
+typedef b32 x32;
+ALWAYS x32 x32_load(const void *p) { return b32_load(p); }
+ALWAYS w8 x32_dot(b32 w, x32 x) { return w8_dot(w8_zero(), w, x); }
+/* acc + s * p * d; groups (a constant) says whether the lanes of s differ, which is of no use here. */
+ALWAYS f8 x32_add(f8 acc, f8 s, w8 p, float d, int groups)
+{
+    (void)groups;
+    return f8_fma(f8_mul(s, f8_from_w8(p)), f8_set1(d), acc);
 }
 ALWAYS m16 m16_zero(void) { return w8_zero(); }
 ALWAYS m16 m16_dot(m16 c, b32 w, b32 x) { return w8_dot(c, w, x); }

@@ -61,6 +61,7 @@ ALWAYS float f16_value(const void *p)
     memcpy(&h, p, 2);
     return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h))), 0);
 }
+ALWAYS f8 f8_set1_f16(const void *p) { return f8_set1(f16_value(p)); }
 
 ALWAYS w8 w8_set1(int a) { return (w8){ vdupq_n_s32(a), vdupq_n_s32(a) }; }
 ALWAYS w8 w8_zero(void) { return w8_set1(0); }
@@ -117,6 +118,17 @@ ALWAYS b32 b32_bcast4(const void *p)
     return (b32){ w, w };
 }
 ALWAYS w8 w8_dot(w8 c, b32 w, b32 x) { return (w8){ SIMD_DOT(c.a, w.a, x.a), SIMD_DOT(c.b, w.b, x.b) }; }
+/* A block of 32 activations as products like them best, and the block's product with weights: any split into
+ * lanes will do, so long as the block's first half stays in lanes 0-3. */
+typedef b32 x32;
+ALWAYS x32 x32_load(const void *p) { return b32_load(p); }
+ALWAYS w8 x32_dot(b32 w, x32 x) { return w8_dot(w8_zero(), w, x); }
+/* acc + s * p * d; groups (a constant) says whether the lanes of s differ, which is of no use here. */
+ALWAYS f8 x32_add(f8 acc, f8 s, w8 p, float d, int groups)
+{
+    (void)groups;
+    return f8_fma(f8_mul(s, f8_from_w8(p)), f8_set1(d), acc);
+}
 ALWAYS m16 m16_zero(void) { return w8_zero(); }
 ALWAYS m16 m16_dot(m16 c, b32 w, b32 x) { return w8_dot(c, w, x); }
 ALWAYS w8 w8_from_m16(m16 a) { return a; }

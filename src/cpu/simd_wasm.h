@@ -86,6 +86,15 @@ ALWAYS float f16_value(const void *p)
     return wasm_f32x4_extract_lane(half4(wasm_u32x4_splat(h)), 0);
 }
 
+/* A block's scale, finite as all of them are: the sign's copies that a widening makes end where a float has its own. */
+ALWAYS f8 f8_set1_f16(const void *p)
+{
+    const v128_t h = wasm_i32x4_extend_low_i16x8(wasm_v128_load16_splat(p));
+    const v128_t v = wasm_f32x4_mul(wasm_v128_and(wasm_i32x4_shl(h, 13), wasm_u32x4_splat(0x8fffe000)),
+                                    wasm_f32x4_splat(5192296858534827628530496329220096.0f)); /* 2^112 */
+    return (f8){ v, v };
+}
+
 ALWAYS w8 w8_set1(int a) { const v128_t v = wasm_i32x4_splat(a); return (w8){ v, v }; }
 ALWAYS w8 w8_zero(void) { return w8_set1(0); }
 ALWAYS w8 w8_add(w8 a, w8 b) { return (w8)TWO(wasm_i32x4_add); }
@@ -151,6 +160,28 @@ ALWAYS v128_t dot4(v128_t c, v128_t w,
         c, wasm_i32x4_add(wasm_i32x4_shuffle(lo, hi, 0, 2, 4, 6), wasm_i32x4_shuffle(lo, hi, 1, 3, 5, 7)));
 }
 ALWAYS w8 w8_dot(w8 c, b32 w, b32 x) { return (w8){ dot4(c.a, w.a, x.a), dot4(c.b, w.b, x.b) }; }
+/* A block of 32 activations as products like them best: widened once for all weight rows. Its product with weights keeps the
+ * block's first half in lanes 0-3; pairs of 16-bit products are one instruction, four sums of int8 are many. */
+typedef struct x32 { v128_t v[4]; } x32;
+ALWAYS x32 x32_load(const void *p)
+{
+    const uint8_t *b = p;
+    return (x32){ { wasm_i16x8_load8x8(b), wasm_i16x8_load8x8(b + 8), wasm_i16x8_load8x8(b + 16),
+                    wasm_i16x8_load8x8(b + 24) } };
+}
+ALWAYS v128_t dot16(v128_t w, v128_t lo, v128_t hi)
+{
+    return wasm_i32x4_add(wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(w), lo),
+                          wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(w), hi));
+}
+ALWAYS w8 x32_dot(b32 w, x32 x) { return (w8){ dot16(w.a, x.v[0], x.v[1]), dot16(w.b, x.v[2], x.v[3]) }; }
+/* With one scale a block both halves add up as integers first. */
+ALWAYS f8 x32_add(f8 acc, f8 s, w8 p, float d, int groups)
+{
+    if (groups == 2) return f8_fma(f8_mul(s, f8_from_w8(p)), f8_set1(d), acc);
+    const v128_t sd = wasm_f32x4_mul(s.a, wasm_f32x4_splat(d));
+    return (f8){ SIMD_FMA4(sd, wasm_f32x4_convert_i32x4(wasm_i32x4_add(p.a, p.b)), acc.a), acc.b };
+}
 ALWAYS m16 m16_zero(void) { return w8_zero(); }
 ALWAYS m16 m16_dot(m16 c, b32 w, b32 x) { return (w8){ SIMD_DOT4(c.a, w.a, x.a), SIMD_DOT4(c.b, w.b, x.b) }; }
 ALWAYS w8 w8_from_m16(m16 a) { return a; }
