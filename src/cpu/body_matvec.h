@@ -68,7 +68,8 @@ ALWAYS void rows_q(float *y, int64_t y_stride, const uint8_t *w, int64_t row_byt
         if (k == 1)
             for (; i + 4 <= n_rows; i += 4)
                 dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, groups, 4, 1);
-        for (; i < n_rows; i++) dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, groups, 1, 1);
+        for (; i < n_rows; i++)
+            dots_q(y + i, y_stride, w + i * row_bytes, row_bytes, x, first + j, unpack, min, groups, 1, 1);
         y += k * y_stride;
         j += k;
     }

@@ -39,7 +39,7 @@ int goss_gpu_pages_write_step(goss_gpu_state *s, int buffer, uint64_t offset, co
     const write_head h = { offset, (uint32_t)buffer, (uint32_t)n };
     goss_buf *w = &s->ticket->writes;
     goss_buf_append(w, &h, sizeof h);
-    goss_buf_append(w, data, n);
+    goss_buf_append(w, data, (size_t)n);
     return w->failed ? GOSS_ENOMEM : 0;
 }
 
@@ -249,7 +249,7 @@ static void tell(goss_gpu_state *s)
     const goss_gpu_pages *p = &s->pages;
     const double now = goss_os_now_ms();
     int entries = 0;
-    if (!s->config.report || now - p->t_report < REPORT_MS) return;
+    if (!s->config.report || now - p->t_report < (double)REPORT_MS) return;
     s->pages.t_report = now;
     for (int l = 0; l < s->base.model->hp.n_layer; l++)
         for (int e = 0; e < s->base.model->hp.n_expert; e++) entries += goss_gpu_slots_has(s, l, e);
