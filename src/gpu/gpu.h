@@ -52,6 +52,7 @@ typedef struct goss_gpu_limits {
     uint32_t subgroup_min, subgroup_max;      /* 0: unknown */
     unsigned features;                        /* GOSS_GPU_* bits that are on */
     int is_cpu;                               /* a software adapter */
+    int bounded_uploads;                      /* goss_gpu_upload waits for the device by itself: GOSS_EAGAIN */
     char adapter[96], backend[16];
 } goss_gpu_limits;
 
@@ -78,7 +79,7 @@ uint64_t goss_gpu_buffer_size(const goss_gpu *g, int buffer);
 /* multiples of 4; ordered with submits */
 int goss_gpu_write(goss_gpu *g, int buffer, uint64_t offset, const void *data, uint64_t n);
 /* n bytes of a source into a buffer without passing through the caller's memory: 1 done, 0:
- * goss_engine_read_done(tag) follows.
+ * goss_engine_read_done(tag) follows; GOSS_EAGAIN: nothing happened, again after a poll. At most 8 MB at a time.
  * n need not be a multiple of 4: the implementation may write up to 3 bytes of anything behind. */
 int goss_gpu_upload(goss_gpu *g, int buffer, uint64_t offset, const goss_source *source, uint64_t file_offset,
                     uint64_t n, uint64_t tag);

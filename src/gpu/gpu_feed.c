@@ -124,7 +124,8 @@ int goss_gpu_feed_pump(goss_gpu_state *s, goss_error *err)
         s->bytes_done += l->n * row_bytes_of(&l->item);
         s->since_fence += l->n * row_bytes_of(&l->item);
     }
-    return s->since_fence >= GOSS_GPU_FENCE || s->fence ? fence(s, err) : 0;
+    const uint64_t most = goss_gpu_get_limits(s->gpu)->bounded_uploads ? UINT64_MAX : GOSS_GPU_FENCE;
+    return s->since_fence >= most || s->fence ? fence(s, err) : 0;
 }
 
 int goss_gpu_feed(goss_gpu_state *s, goss_load_item *it, goss_error *err)
@@ -145,7 +146,10 @@ int goss_gpu_feed(goss_gpu_state *s, goss_load_item *it, goss_error *err)
     const uint64_t at = (it->source_first + it->done) * row_bytes;
     const int r = goss_gpu_upload(s->gpu, l->buffer, 0, t->data ? &mapped : &s->config.sources[t->shard],
                                   t->data ? at : t->offset + at, n * row_bytes, GOSS_TAG_LANE + (uint64_t)i);
-    if (r == GOSS_EAGAIN) return r;
+    if (r == GOSS_EAGAIN) {                            /* the device has to catch up */
+        const int lost = goss_gpu_poll(s->gpu, 2);
+        return lost ? goss_fail(err, lost, -1, "the GPU device was lost") : r;
+    }
     if (r < 0) return goss_fail(err, r, -1, "sending %s to the GPU failed", t->name);
     l->item = *it;
     l->n = n;

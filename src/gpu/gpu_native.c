@@ -7,10 +7,15 @@
 #include "../base/fmt.h"
 #include "../base/mem.h"
 #include "../base/os.h"
+#include "../base/thread.h"
 #include <dlfcn.h>
 #include <string.h>
 
 enum { MAX_IDS = 1 << 16, MAX_PIPELINES = 1024, MAX_KEPT = 8 };
+enum { STAGES = 8, STAGE_BYTES = 8 << 20, COPY_PART = 1 << 19, COPY_THREADS = 8 };
+/* Memory that the device can read and that stays where it is: a library's own staging is made anew for every large
+ * write (7 ms for 8 MB). state: 0 none yet, 1 mapped, 2 on its way back, negative failed. */
+typedef struct native_stage { wg_object buffer; wg_future future; int state; } native_stage;
 typedef struct native_pipeline { wg_object pipeline, layout; int done; char name[64], message[232]; } native_pipeline;
 typedef struct native_read {
     wg_future future;
@@ -32,6 +37,8 @@ typedef struct native {
     native_pipeline *pipelines;
     goss_error kept[MAX_KEPT]; int n_kept;
     goss_error failure;                     /* why opening failed */
+    native_stage stage[STAGES]; int at_stage;          /* in turn */
+    goss_pool *copiers;
     int reading[16], n_reading;             /* buffers with a read pending, oldest first */
 } native;
 
@@ -270,6 +277,7 @@ static int native_ready(void *ctx, goss_gpu_limits *out, goss_error *err)
     memset(&l, 0, sizeof l);
     n->DeviceGetLimits(n->device, &l);
     limits_of(n, &l);
+    n->limits.bounded_uploads = 1;
     n->queue = n->DeviceGetQueue(n->device);
     if (n->limits.features & GOSS_GPU_TIMESTAMPS) {
         const wg_query_desc q = { .type = WG_QUERY_TIMESTAMP, .count = GOSS_GPU_MAX_QUERIES };
@@ -293,6 +301,12 @@ static void native_close(void *ctx)
             n->BufferDestroy(n->buffers[i]);
             n->BufferRelease(n->buffers[i]);
         }
+    for (int i = 0; i < STAGES; i++)
+        if (n->stage[i].buffer) {
+            n->BufferDestroy(n->stage[i].buffer);
+            n->BufferRelease(n->stage[i].buffer);
+        }
+    goss_pool_close(&n->copiers);
     if (n->queries) n->QuerySetRelease(n->queries);
     if (n->queue) n->QueueRelease(n->queue);
     if (n->device) {
@@ -347,20 +361,70 @@ static int native_write(void *ctx, int id, uint64_t offset, const void *data, ui
     return n->lost ? GOSS_ELOST : 0;
 }
 
+/* ---- uploads ------------------------------------------------------------------------------------------- */
+static void on_stage(uint32_t status, wg_str message, void *u1, void *u2)
+{
+    (void)message; (void)u2;
+    ((native_stage *)u1)->state = status == WG_SUCCESS ? 1 : GOSS_EGPU;
+}
+
+/* The next stage in turn, mapped; NULL while the device still reads it. */
+static native_stage *next_stage(native *n)
+{
+    native_stage *s = &n->stage[n->at_stage];
+    if (!s->state) {
+        const wg_buffer_desc d = { .label = str("upload"), .usage = WG_USE_MAP_WRITE | WG_USE_COPY_SRC,
+                                   .size = STAGE_BYTES, .mapped = 1 };
+        s->buffer = n->DeviceCreateBuffer(n->device, &d);
+        s->state = s->buffer ? 1 : GOSS_ENOMEM;
+    }
+    if (s->state == 2) n->InstanceProcessEvents(n->instance);
+    return s->state == 2 ? NULL : s;
+}
+
+typedef struct copy { char *to; const char *from; size_t n; } copy;
+static void copy_part(void *ctx, int task, int thread)
+{
+    const copy *c = ctx;
+    const size_t at = (size_t)task * COPY_PART, left = c->n - at;
+    (void)thread;
+    memcpy(c->to + at, c->from + at, left < COPY_PART ? left : COPY_PART);
+}
+
+/* Pages of a mapped file are first touched here, so that too is shared among threads. */
+static void copy_bytes(native *n, void *to, const void *from, size_t size)
+{
+    copy c = { to, from, size };
+    const int parts = (int)((size + COPY_PART - 1) / COPY_PART), cores = goss_os_cores();
+    if (!n->copiers && parts > 1 && cores > 2) goss_pool_open(&n->copiers, cores < COPY_THREADS ? cores : COPY_THREADS);
+    if (n->copiers && parts > 1) goss_pool_run(n->copiers, copy_part, &c, parts);
+    else memcpy(to, from, size);
+}
+
 static int native_upload(void *ctx, int id, uint64_t offset, const goss_source *s, uint64_t at, uint64_t size,
                          uint64_t tag)
 {
     native *n = ctx;
     (void)tag;
-    if (!s->map) return GOSS_EUNSUPPORTED;
-    const char *from = (const char *)s->map + at;
-    const uint64_t whole = size & ~(uint64_t)3;
-    char tail[4] = { 0 };
-    if (whole) n->QueueWriteBuffer(n->queue, n->buffers[id], offset, from, whole);
-    if (size > whole) {
-        memcpy(tail, from + whole, size - whole);
-        n->QueueWriteBuffer(n->queue, n->buffers[id], offset + whole, tail, 4);
-    }
+    if (!s->map || size > STAGE_BYTES) return GOSS_EUNSUPPORTED;
+    native_stage *stage = next_stage(n);
+    if (!stage) return n->lost ? GOSS_ELOST : GOSS_EAGAIN;
+    const size_t whole = (size + 3) & ~(size_t)3;
+    void *to = stage->state == 1 ? n->BufferGetMappedRange(stage->buffer, 0, whole) : NULL;
+    if (!to) return n->lost ? GOSS_ELOST : stage->state < 0 ? stage->state : GOSS_EGPU;
+    copy_bytes(n, to, (const char *)s->map + at, size);
+    n->BufferUnmap(stage->buffer);
+    const wg_label_desc none = { NULL, { NULL, 0 } };
+    const wg_object encoder = n->DeviceCreateCommandEncoder(n->device, &none);
+    n->CommandEncoderCopyBufferToBuffer(encoder, stage->buffer, 0, n->buffers[id], offset, whole);
+    const wg_object commands = n->CommandEncoderFinish(encoder, &none);
+    n->CommandEncoderRelease(encoder);
+    n->QueueSubmit(n->queue, 1, &commands);
+    n->CommandBufferRelease(commands);
+    stage->state = 2;
+    stage->future = n->BufferMapAsync(stage->buffer, WG_MAP_WRITE, 0, STAGE_BYTES,
+                                      (wg_map_callback){ NULL, WG_MODE_PROCESS, on_stage, stage, n });
+    n->at_stage = (n->at_stage + 1) % STAGES;
     return n->lost ? GOSS_ELOST : 1;
 }
 
@@ -556,6 +620,9 @@ static int native_poll(void *ctx, int timeout_ms)
     n->InstanceProcessEvents(n->instance);
     if (timeout_ms > 0 && n->n_reading && !n->reads[n->reading[0]].status && !n->lost) {
         wg_wait w = { n->reads[n->reading[0]].future, 0 };
+        n->InstanceWaitAny(n->instance, 1, &w, (uint64_t)timeout_ms * 1000000u);
+    } else if (timeout_ms > 0 && !n->n_reading && n->stage[n->at_stage].state == 2 && !n->lost) {
+        wg_wait w = { n->stage[n->at_stage].future, 0 };
         n->InstanceWaitAny(n->instance, 1, &w, (uint64_t)timeout_ms * 1000000u);
     }
     return n->lost ? GOSS_ELOST : 0;

@@ -30,6 +30,7 @@ enum { WG_FEATURE_TIMESTAMP = 9, WG_FEATURE_F16 = 11, WG_FEATURE_SUBGROUPS = 18,
 enum { WG_LANG_DOT4 = 2 };
 enum {
     WG_USE_MAP_READ = 1,
+    WG_USE_MAP_WRITE = 2,
     WG_USE_COPY_SRC = 4,
     WG_USE_COPY_DST = 8,
     WG_USE_UNIFORM = 64,
@@ -42,6 +43,7 @@ enum {
     WG_BIND_READ = 4,
     WG_STAGE_COMPUTE = 4,
     WG_MAP_READ = 1,
+    WG_MAP_WRITE = 2,
     WG_QUERY_TIMESTAMP = 2
 };
 enum { WG_ERROR_VALIDATION = 2, WG_ERROR_MEMORY = 3, WG_ERROR_INTERNAL = 4, WG_LOST_DESTROYED = 2 };
@@ -187,6 +189,7 @@ typedef struct wg_query_desc { wg_chain *next; wg_str label; uint32_t type, coun
     X(void, QueueRelease, (wg_object))                                                                               \
     X(wg_future, BufferMapAsync, (wg_object, uint64_t, size_t, size_t, wg_map_callback))                             \
     X(const void *, BufferGetConstMappedRange, (wg_object, size_t, size_t))                                          \
+    X(void *, BufferGetMappedRange, (wg_object, size_t, size_t))                                                     \
     X(void, BufferUnmap, (wg_object))                                                                                \
     X(void, BufferDestroy, (wg_object))                                                                              \
     X(void, BufferRelease, (wg_object))                                                                              \
