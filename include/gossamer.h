@@ -254,7 +254,10 @@ typedef struct goss_plan_info {
     uint64_t expert_cache_bytes;             /* room for experts that are paged; 0: all are resident */
     uint64_t kv_bytes, kv_token_bytes;       /* KV reserved; and of one position in layers that see everything */
     uint64_t page_bytes[2];                  /* a page of KV: layers that see everything, windowed layers */
+    uint64_t scratch_bytes;                  /* on a GPU: activations, logits, staging */
     int max_kv, n_pages[2], fits;            /* fits 0: not even this plan does */
+    int n_slots;                             /* experts of each layer that have room at once */
+    char text[640];                          /* the plan in sentences */
 } goss_plan_info;
 /* Reads the header only (config->model_path) and says what opening it so would use. Either result may be NULL. */
 GOSS_API int goss_plan(const goss_engine_config *config, goss_model_info *model, goss_plan_info *plan, goss_error *err);

@@ -21,6 +21,8 @@ typedef struct bench {
     int n_tokens, repeats, json;
     double bandwidth;              /* bytes/s */
     uint64_t random;
+    uint64_t tokens;               /* a hash of every token that one session alone gave */
+    double load_ms;
     result results[64]; int n_results;
 } bench;
 
@@ -154,12 +156,14 @@ static int finish(bench *b, goss_session *s, goss_event *done, goss_error *err)
 {
     for (;;) {
         goss_event ev;
-        while (goss_session_event(s, &ev))
+        while (goss_session_event(s, &ev)) {
+            if (ev.kind == GOSS_EVENT_TOKEN) b->tokens = (b->tokens ^ (uint32_t)ev.token) * 1099511628211u;
             if (ev.kind == GOSS_EVENT_DONE) {
                 *done = ev;
                 if (ev.stop == GOSS_STOP_ERROR) *err = ev.error;
                 return ev.stop == GOSS_STOP_ERROR;
             }
+        }
         if (goss_cli_interrupted()) goss_session_cancel(s);
         if (goss_engine_poll(b->c.engine, 100, err) < 0) return 1;
     }
@@ -253,6 +257,17 @@ static void print_table(const bench *b)
         if (r->experts > 0) printf("%8.1f", r->experts);
         putchar('\n');
     }
+    goss_stats st;
+    goss_engine_stats(b->c.engine, &st);
+    printf("tokens    hash %016llx\n", (unsigned long long)b->tokens);
+    printf("load      %.2f s\n", b->load_ms / 1000);
+    if (st.gpu_bytes) printf("gpu       %.2f GB allocated\n", (double)st.gpu_bytes / 1e9);
+    if (!st.expert_misses) return;
+    printf("experts   %.1f%% found on the GPU of %llu wanted, %llu fetched, %llu evicted, %.2f GB read; %llu stalls, %.1f s\n",
+           100.0 * (double)st.expert_hits / (double)(st.expert_hits + st.expert_misses),
+           (unsigned long long)(st.expert_hits + st.expert_misses), (unsigned long long)st.expert_misses,
+           (unsigned long long)st.expert_evictions, (double)st.expert_bytes / 1e9, (unsigned long long)st.expert_stalls,
+           st.expert_stall_ms / 1000);
 }
 
 static void print_json(const bench *b)
@@ -271,7 +286,13 @@ static void print_json(const bench *b)
                "\"roofline\":%.4f,\"experts\":%.2f}",
                i ? "," : "", r->kind, r->length, r->sessions, r->per_second, r->ms, r->roofline, r->experts);
     }
-    printf("]}\n");
+    goss_stats st;
+    goss_engine_stats(b->c.engine, &st);
+    printf("],\"tokens_hash\":\"%016llx\",\"load_ms\":%.1f,\"gpu_bytes\":%llu,\"expert_hits\":%llu,\"expert_misses\":%llu,"
+           "\"expert_evictions\":%llu,\"expert_bytes\":%llu,\"expert_stalls\":%llu,\"expert_stall_ms\":%.1f}\n",
+           (unsigned long long)b->tokens, b->load_ms, (unsigned long long)st.gpu_bytes, (unsigned long long)st.expert_hits,
+           (unsigned long long)st.expert_misses, (unsigned long long)st.expert_evictions, (unsigned long long)st.expert_bytes,
+           (unsigned long long)st.expert_stalls, st.expert_stall_ms);
     goss_buf_free(&name);
 }
 
@@ -331,7 +352,10 @@ int goss_cmd_bench(int argc, char **argv)
     for (int i = 0; i < b->sessions.n; i++) most = b->sessions.v[i] > most ? b->sessions.v[i] : most;
     if (!status && most > 256) { fputs("gossamer bench: at most 256 sessions.\n", stderr); status = 2; }
     engine.config.max_sessions = most;
+    const double t0 = now_ms();
+    b->tokens = 14695981039346656037u;
     if (n >= 0 && !status) status = goss_cli_open(&b->c, &engine, "bench", 0);
+    b->load_ms = now_ms() - t0;
     if (n >= 0 && !status) {
         goss_cli_catch_interrupts();
         goss_engine_info(b->c.engine, &b->info);

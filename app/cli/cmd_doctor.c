@@ -105,7 +105,8 @@ static int show_plan(goss_engine_options *o, const char *path)
     goss_human_bytes(c, (double)m.step_bytes);
     printf("kv        at most %s for all sessions, %s a position, up to %d positions a session\n", a, b, p.max_kv);
     printf("reads     %s of weights a token\n", c);
-    puts(p.fits ? "fits      yes" : "fits      no: more weights than free memory; it runs from disk, slowly");
+    printf("plan      %s\n", p.text);
+    puts(p.fits ? "fits      yes" : "fits      no");
     return 0;
 }
 

@@ -251,6 +251,9 @@ static int open_backend(goss_engine *e, goss_error *err)
     if (rc) return rc;
     e->max_kv = e->plan.max_kv;
     char detail[160];
+    char words[sizeof e->plan.text + 8];
+    goss_fmt(words, sizeof words, "text=%s", e->plan.text);
+    goss_telemetry_load(e, "memory_plan", "progress", words);
     goss_fmt(detail, sizeof detail, "resident=%llu expert_cache=%llu kv=%llu fits=%s",
              (unsigned long long)e->plan.resident_bytes, (unsigned long long)e->plan.expert_cache_bytes,
              (unsigned long long)e->plan.kv_bytes, e->plan.fits ? "yes" : "no");
@@ -262,7 +265,7 @@ static int open_backend(goss_engine *e, goss_error *err)
     const goss_backend_config c = {
         .model = &e->model, .sources = e->load.sources, .n_sources = e->load.n_files, .engine = &e->config,
         .max_rows = e->max_rows, .max_slots = e->max_sessions + 1, .max_kv = e->max_kv,
-        .gpu_memory = e->config.gpu_memory, .expert_cache = e->config.expert_cache,
+        .gpu_memory = e->config.gpu_memory, .expert_cache = e->config.gpu_memory && !e->config.expert_cache ? 0 : e->plan.expert_cache_bytes,
         .n_pages = { e->plan.n_pages[0], e->plan.n_pages[1] }, .kv_type = kv_type, .report = report, .report_ctx = e,
     };
     if (e->load.kind == KIND_GPU) rc = goss_backend_open_gpu(&e->backend, &c, err);

@@ -1,9 +1,10 @@
 /* plan.c - says before loading what will be resident, what is paged, and what is left for KV.
  *
  * On memory (cpu, ref) the file is mapped and pages of KV that nobody touched cost nothing, so the KV may be reserved
- * generously: a quarter of the free memory unless told otherwise. On a GPU what is reserved is spent: 1 GB of KV, or
- * what is left of the given memory after the weights; when not even that fits, experts are paged (4 GB resident cap,
- * 2 GB expert cache, 0.5 GB KV by default). A session may use as many positions as the KV holds. */
+ * generously: a quarter of the free memory unless told otherwise. On a GPU what is reserved is spent: 1 GB of KV beside
+ * the weights; where that passes --gpu-memory, --resident-cap or --expert-cache, experts are paged (0.5 GB of KV by
+ * default then). A session may use as many positions as the KV holds. How many experts really have room is counted when
+ * the device is there (src/gpu/gpu_slots.c); what is said here is what its formulas give. */
 #include "../base/fmt.h"
 #include "../base/mem.h"
 #include "engine.h"
@@ -38,6 +39,45 @@ static uint64_t expert_bytes(const goss_model *m)
     return n;
 }
 
+/* Activations, logits and staging of a GPU step, as src/gpu/gpu_build.c makes them, give or take a few MB. */
+static uint64_t scratch_bytes(const goss_model *m, const goss_engine_config *c)
+{
+    const goss_hparams *h = &m->hp;
+    const uint64_t rows = (uint64_t)(c->max_rows ? c->max_rows : 512), k = h->n_expert ? (uint64_t)h->n_expert_used : 1,
+                   q = (uint64_t)(h->n_head * h->head_dim), kv = (uint64_t)(h->n_head_kv * h->head_dim),
+                   embd = (uint64_t)h->n_embd, ff = (uint64_t)h->n_ff, parts = rows > 1024 ? rows : 1024;
+    const uint64_t a_row = 2 * embd + 2 * q + 2 * kv + k * (ff + embd) + (k * ff > embd ? k * ff : embd) / 2;
+    return 4 * (rows * a_row + parts * q + 2 * 16 * (uint64_t)h->n_vocab) + 48 * MB;
+}
+
+/* What the KV may cost without paging, then with it. */
+static uint64_t kv_cap(const goss_engine_config *c, int paged)
+{
+    return c->kv_cap ? c->kv_cap : (paged ? 512 : 1024) * MB;
+}
+
+/* On a GPU: are experts paged, and in how much room? By a cap for them (2 GB when only the resident weights are capped),
+ * or by what the GPU's memory leaves. */
+static void share_gpu(const goss_model *m, const goss_engine_config *c, goss_plan_info *p)
+{
+    const uint64_t dense = p->weight_bytes - p->expert_bytes, rest = dense + p->scratch_bytes;
+    const uint64_t round = m->hp.n_expert ? p->expert_bytes / (uint64_t)m->hp.n_expert : 0; /* one of each layer */
+    uint64_t room = c->expert_cache ? c->expert_cache
+                    : c->resident_cap && p->weight_bytes > c->resident_cap ? 2048 * MB : UINT64_MAX;
+    const int tight = c->gpu_memory && p->weight_bytes + p->scratch_bytes + kv_cap(c, 0) > c->gpu_memory;
+    if (tight) {
+        const uint64_t spent = rest + kv_cap(c, 1), left = c->gpu_memory > spent ? c->gpu_memory - spent : 0;
+        if (left < room) room = left;
+    }
+    p->n_slots = m->hp.n_expert;
+    if (!round) { p->fits = !tight; return; }
+    if (room >= p->expert_bytes) return;
+    p->n_slots = (int)(room / round);
+    p->resident_bytes = dense;
+    p->expert_cache_bytes = room > 0 ? room : 1;
+    p->fits = p->n_slots >= m->hp.n_expert_used && (!c->resident_cap || dense <= c->resident_cap);
+}
+
 /* What the KV may cost, and on a GPU how the weights are split. */
 static uint64_t budget(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p)
 {
@@ -45,19 +85,47 @@ static uint64_t budget(const goss_model *m, const goss_engine_config *c, int gpu
     p->expert_bytes = expert_bytes(m);
     p->resident_bytes = p->weight_bytes;
     p->fits = 1;
+    p->n_slots = m->hp.n_expert;
     if (!gpu) {
         p->fits = p->weight_bytes <= p->memory_available;
         const uint64_t quarter = p->memory_available / 4;
         return c->kv_cap ? c->kv_cap : quarter > 256 * MB ? quarter : 256 * MB;
     }
-    const uint64_t kv = c->kv_cap ? c->kv_cap : 1024 * MB;
-    if (!c->gpu_memory || p->weight_bytes + kv + 512 * MB <= c->gpu_memory) return kv;
-    const uint64_t dense = p->weight_bytes - p->expert_bytes, cap = c->kv_cap ? c->kv_cap : 512 * MB;
-    const uint64_t spent = dense + cap + 256 * MB;
-    p->resident_bytes = dense;
-    p->expert_cache_bytes = c->expert_cache ? c->expert_cache : c->gpu_memory > spent ? c->gpu_memory - spent : 0;
-    p->fits = p->expert_cache_bytes >= p->expert_bytes / 16;
-    return cap;
+    p->scratch_bytes = scratch_bytes(m, c);
+    share_gpu(m, c, p);
+    const int paged = p->expert_cache_bytes != 0;
+    /* a cap is meant in real bytes, and without shader-f16 a GPU keeps its KV in f32: half as many positions */
+    return paged && (!c->kv_type || !strcmp(c->kv_type, "f16")) ? kv_cap(c, 1) / 2 : kv_cap(c, paged);
+}
+
+/* The plan in sentences. */
+static void explain(const goss_model *m, int gpu, goss_plan_info *p)
+{
+    const unsigned long long mb = MB, weights = p->weight_bytes / mb, experts = p->expert_bytes / mb,
+                             dense = weights - experts;
+    size_t n = 0;
+    if (!gpu)
+        n = goss_fmt(p->text, sizeof p->text, p->fits ? "All %llu MB of weights stay in memory."
+                     : "%llu MB of weights are more than the free memory: they are read from disk as they are needed, slowly.",
+                     weights);
+    else if (!p->expert_cache_bytes)
+        n = goss_fmt(p->text, sizeof p->text, p->fits ? "All %llu MB of weights stay on the GPU."
+                     : "%llu MB of weights are more than the GPU memory allowed: raise --gpu-memory.", weights);
+    else
+        n = goss_fmt(p->text, sizeof p->text,
+                     "%llu MB of weights stay on the GPU; of %llu MB of experts %d of %d a layer have room at once (%llu MB), "
+                     "the others are fetched when a token wants them.",
+                     dense, experts, p->n_slots, m->hp.n_expert, (unsigned long long)p->expert_cache_bytes / mb);
+    if (gpu && p->expert_cache_bytes && !p->fits)
+        n += goss_fmt(p->text + n, sizeof p->text - n,
+                      " That does not do: a token wants %d experts a layer, %llu MB; raise --gpu-memory, --expert-cache or "
+                      "--resident-cap, or lower --kv-cap.",
+                      m->hp.n_expert_used,
+                      (unsigned long long)(p->expert_bytes / (uint64_t)m->hp.n_expert * (uint64_t)m->hp.n_expert_used / mb));
+    n += goss_fmt(p->text + n, sizeof p->text - n, " %llu MB hold the keys and values of %d positions a session.",
+                  (unsigned long long)(p->kv_bytes / mb), p->max_kv);
+    if (gpu)
+        goss_fmt(p->text + n, sizeof p->text - n, " Steps take %llu MB more.", (unsigned long long)(p->scratch_bytes / mb));
 }
 
 static int pages_for(int positions) { return (positions + GOSS_KV_PAGE - 1) / GOSS_KV_PAGE; }
@@ -100,6 +168,7 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
                          (unsigned long long)(bytes / MB));
     p->max_kv = (int)(holds < want ? holds : want);
     p->kv_bytes = (uint64_t)full * p->page_bytes[0] + (uint64_t)window * p->page_bytes[1];
+    explain(m, gpu, p);
     return 0;
 }
 
