@@ -1,7 +1,7 @@
 /* kern_avx2.c - AVX2 with FMA and F16C: the bodies of all kernels, and closer ones for MXFP4 and for Q8_0 tiles.
  *
  * MXFP4 is shifted up by 12 through its table to 0..24, so that vpmaddubsw takes it as its unsigned side without the
- * sign operations of the body; what the shift adds (12 times the activations) is taken back in int16 before anything is
+ * body's sign operations; what the shift adds (12 times the activations) is taken back in int16 before anything is
  * scaled: exact, since |sum of four products| <= 4 * 24 * 127 < 2^15.
  *   matvec  two blocks a step: low nibbles of both in one register, high ones in another; a lane of 128 bits is a block
  *   pack    16 rows are transposed while they are still nibbles, a quarter of the bytes
@@ -12,8 +12,8 @@
 #include "body.h"
 
 /* ---- matvec, MXFP4 ------------------------------------------------------------------------------------------- */
-/* An activation row's blocks b and b + 1 (one: b alone, the other is 0): first halves, second halves, what the shift adds
- * to their products, their scales. */
+/* An activation row's blocks b and b + 1 (one: b alone, the other is 0): first halves, second halves, what the shift
+ * adds to their products, their scales. */
 typedef struct two_acts { __m256i lo, hi, shift; __m256 d; } two_acts;
 ALWAYS two_acts acts_at(const int8_t *q, const float *d, int64_t at, int one)
 {
@@ -50,8 +50,8 @@ ALWAYS void dots_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t row
         for (int r = 0; r < NR; r++) {
             const uint8_t *p = w + r * row_bytes + b * 17, *p2 = one ? p : p + 17;
             __builtin_prefetch(p + NR * row_bytes);
-            const __m256i v = _mm256_inserti128_si256(
-                _mm256_castsi128_si256(_mm_loadu_si128((const void *)(p + 1))), _mm_loadu_si128((const void *)(p2 + 1)), 1);
+            const __m128i v1 = _mm_loadu_si128((const void *)(p + 1)), v2 = _mm_loadu_si128((const void *)(p2 + 1));
+            const __m256i v = _mm256_set_m128i(v2, v1);
             const __m256i lo = _mm256_shuffle_epi8(table, _mm256_and_si256(v, low));
             const __m256i hi = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v, 4), low));
             const f8 s = _mm256_blend_ps(scale_at(p), scale_at(p2), 0xf0);
@@ -123,8 +123,8 @@ static void pack_mxfp4_close GOSS_PACK_ARGS
 
 enum { SLAB = 30 /* blocks of a tile that stay in the first cache, 15 KB, while all activation rows pass */ };
 /* ---- gemm of 16 weight rows by NM (1 or 2) activation rows --------------------------------------------------- */
-/* Weights are read once, not again for each use, and sums grow in order: gcc would load again, or turn the sum into a tree
- * that needs more than 16 registers. Loads are what bounds these loops. */
+/* Weights are read once, not again for each use, and sums grow in order: gcc would load again, or turn the sum into a
+ * tree that needs more than 16 registers. Loads are what bounds these loops. */
 #define KEEP(v) __asm__("" : "+x"(v))
 /* Half a block (16 of its 32 elements) of 16 rows into int16 pairs; small types: w is unsigned. */
 ALWAYS void half_small(__m256i a[2][2], const uint8_t *w, const int8_t *q, int64_t stride, const int NM)
