@@ -117,6 +117,8 @@ GOSS_API int goss_engine_state(const goss_engine *engine);
 /* Which lines on_telemetry is to get from now on; and, during a call of it, the session that the line is
  * about (NULL: the engine). */
 GOSS_API void goss_engine_telemetry(goss_engine *engine, unsigned mask);
+/* An inference stage of the caller's own (a probe, say) among the engine's. status: "completed" or "failed". */
+GOSS_API void goss_engine_note(goss_engine *engine, const char *stage, const char *status, const char *detail);
 GOSS_API const goss_session *goss_telemetry_session(const goss_engine *engine);
 /* Which attention map telemetry reports from now on; out of range is GOSS_EINVAL, without layer telemetry
  * nothing happens. */
@@ -130,6 +132,7 @@ typedef struct goss_model_info {
     int max_kv, n_threads;
     int64_t n_params;
     uint64_t file_bytes, resident_bytes, kv_bytes, step_bytes; /* step_bytes: weights one decoded token reads */
+    uint64_t step_expert_bytes;    /* of them those of its experts */
 } goss_model_info;
 GOSS_API void goss_engine_info(const goss_engine *engine, goss_model_info *out);
 

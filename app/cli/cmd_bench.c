@@ -236,6 +236,11 @@ static int bench_sessions(bench *b, int n, goss_error *err)
     r->ms = t1 - t0;
     r->per_second = counted * 1000 / (t1 - t0);
     r->experts = distinct_experts(b, n);
+    if (b->bandwidth > 0) { /* one step reads the distinct experts once, for all sessions */
+        const double more = r->experts > 0 ? r->experts / b->info.n_expert_used - 1 : 0;
+        const double bytes = (double)b->info.step_bytes + more * (double)b->info.step_expert_bytes;
+        r->roofline = r->per_second / n * bytes / b->bandwidth;
+    }
     return 0;
 }
 

@@ -2,6 +2,7 @@
  * (docs/gates.md). The exit status is 1 when one failed. */
 #include "commands.h"
 #include "gates.h"
+#include "session_cli.h"
 #include "options.h"
 #include <stdio.h>
 #include <string.h>
@@ -59,6 +60,8 @@ int goss_cmd_gate(int argc, char **argv)
         { "--repeat", GOSS_OPT_INT, &g.repeat, .arg = "N", .help = "B: how many reads (4)", .min = 2, .max = 1000 },
         { "--n", GOSS_OPT_INT, &g.n, .arg = "N", .help = "C: how many rows of the product (all)", .min = 1,
           .max = 1e9 },
+        { "--k", GOSS_OPT_INT, &g.k, .arg = "N", .help = "C: how many columns of the product (all)", .min = 1,
+          .max = 1e9 },
         { "--tolerance", GOSS_OPT_FLOAT, &g.tolerance, .arg = "X",
           .help = "C, D: largest difference relative to the root mean square (0.02, 0.05)", .min = 0, .max = 1e6 },
         { "--text,-p,--prompt", GOSS_OPT_STR, &g.text, .arg = "TEXT", .help = "C, D, F: what goes in" },
@@ -89,5 +92,8 @@ int goss_cmd_gate(int argc, char **argv)
     for (int i = 0; i < N_GATES && !any; i++) wanted[i] = 1;
     const int status = goss_engine_options_finish(&engine, "gate", model);
     g.config = &engine.config;
-    return status ? status : run_gates(&g, wanted);
+    goss_cli_engine files = { 0 };
+    if (status || goss_cli_telemetry(&files, &engine, "gate", 0)) return status ? status : 1;
+    const int failed = run_gates(&g, wanted);
+    return goss_cli_close(&files, "gate") ? 1 : failed;
 }

@@ -9,7 +9,7 @@ typedef struct goss_gate {
     const goss_engine_config *config;   /* as the options say */
     const char *tensor;                 /* B: which one; NULL: the largest */
     int repeat;                         /* B: how many reads */
-    int n;                              /* C: how many rows of the product */
+    int n, k;                           /* C: how many rows and columns of the product; 0: all */
     float tolerance; /* C, D: of the largest difference, relative to the values' root mean square; 0: the default */
     const char *text;                   /* C, D, F: what goes in */
     char figure[400];                   /* out: one line about what was seen */

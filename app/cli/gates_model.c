@@ -5,11 +5,16 @@
  * proportion to their terms. Stages are compared in the first layer, where both sides begin with the same numbers;
  * later layers add up what went before, and there the rule is that of whole models: the same best token wherever
  * the reference's best two are more than 0.25 apart. */
+#include "../../src/format/gguf.h"
 #include "gates.h"
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define NAME(x) ((x) ? (x) : "auto")
 
@@ -55,7 +60,41 @@ static difference differ(const goss_traced *a, const goss_traced *b, int from, i
 }
 
 /* ---- C ---- */
-int goss_gate_c(goss_gate *g)
+/* The file with the last norm's gain zero from column k on: only the first k columns of the product count then. The
+ * pages that change are this process's own. */
+typedef struct columns { void *map; size_t size; goss_source source; goss_engine_config config; } columns;
+
+static int set_columns(columns *c, goss_gate *g, int k)
+{
+    const int fd = open(g->config->model_path, O_RDONLY);
+    struct stat st;
+    goss_gguf head = { 0 };
+    goss_error err = { 0 };
+    uint64_t want = 0;
+    c->map = MAP_FAILED;
+    if (fd >= 0 && !fstat(fd, &st) && st.st_size > 0) {
+        c->size = (size_t)st.st_size;
+        c->map = mmap(NULL, c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    }
+    if (fd >= 0) close(fd);
+    if (c->map == MAP_FAILED || goss_gguf_parse(&head, c->map, c->size, c->size, &want, &err)) {
+        snprintf(g->figure, sizeof g->figure, "--k needs a file on this machine");
+        return GOSS_GATE_FAIL;
+    }
+    const goss_tensor *gain = goss_gguf_tensor(&head, "output_norm.weight");
+    const int ok = gain && gain->type == GOSS_F32 && k <= gain->ne[0] && head.n_shards <= 1;
+    if (ok) memset((uint8_t *)c->map + gain->offset + (size_t)k * 4, 0, (size_t)(gain->ne[0] - k) * 4);
+    else snprintf(g->figure, sizeof g->figure, "--k %d: more than the product's columns, or a split file", k);
+    goss_gguf_free(&head);
+    c->source = (goss_source){ .name = g->config->model_path, .size = c->size, .map = c->map };
+    c->config = *g->config;
+    c->config.model_path = NULL;
+    c->config.sources = &c->source;
+    c->config.n_sources = 1;
+    return ok ? GOSS_GATE_PASS : GOSS_GATE_FAIL;
+}
+
+static int product_agrees(goss_gate *g, int k)
 {
     goss_engine *ref, *gpu;
     goss_error err = { 0 };
@@ -76,8 +115,8 @@ int goss_gate_c(goss_gate *g)
             const difference d = differ(&x, &y, 0, n);
             const double tolerance = g->tolerance > 0 ? (double)g->tolerance : 0.02;
             snprintf(g->figure, sizeof g->figure,
-                     "output.weight, k %d, n %d: max_abs=%.3g mean_abs=%.3g tol=%.3g (rms %.3g)", info.n_embd, n,
-                     d.max, d.mean, tolerance * d.rms, d.rms);
+                     "output.weight, k %d, n %d: max_abs=%.3g mean_abs=%.3g tol=%.3g (rms %.3g)",
+                     k ? k : info.n_embd, n, d.max, d.mean, tolerance * d.rms, d.rms);
             state = d.max <= tolerance * d.rms;
         } else {
             state = failed(g, &err);
@@ -90,8 +129,39 @@ int goss_gate_c(goss_gate *g)
     return state;
 }
 
+int goss_gate_c(goss_gate *g)
+{
+    if (!g->k) return product_agrees(g, 0);
+    columns c;
+    int state = set_columns(&c, g, g->k);
+    if (state == GOSS_GATE_PASS) {
+        const goss_engine_config *whole = g->config;
+        g->config = &c.config;
+        state = product_agrees(g, g->k);
+        g->config = whole;
+    }
+    if (c.map != MAP_FAILED) munmap(c.map, c.size);
+    return state;
+}
+
 /* ---- D ---- */
-typedef struct parity { const goss_traces *ref, *got; double tolerance; goss_gate *g; size_t n; int ok; } parity;
+typedef struct parity {
+    const goss_traces *ref, *got;
+    goss_engine *engine;         /* whose telemetry the probes go to */
+    double tolerance;
+    goss_gate *g;
+    size_t n;
+    int ok;
+} parity;
+
+/* As the schema has it: NAME_probe with its figures. */
+static void note(const parity *p, const char *probe, const difference *d, int ok)
+{
+    char stage[32], detail[120];
+    snprintf(stage, sizeof stage, "%.20s_probe", strcmp(probe, "attention") ? probe : "attn");
+    snprintf(detail, sizeof detail, "max_abs=%.4g mean_abs=%.4g tol=%.4g", d->max, d->mean, p->tolerance * d->rms);
+    goss_engine_note(p->engine, stage, ok ? "completed" : "failed", detail);
+}
 
 /* One probe: columns of one stage. to < 0: to the end. */
 static void check(parity *p, const char *probe, const char *stage, int layer, int from, int to)
@@ -105,6 +175,7 @@ static void check(parity *p, const char *probe, const char *stage, int layer, in
     const difference d = differ(a, b, from, to < 0 ? a->width : to);
     const int ok = d.max <= p->tolerance * d.rms;
     p->ok &= ok;
+    note(p, probe, &d, ok);
     p->n += (size_t)snprintf(p->g->figure + p->n, sizeof p->g->figure - p->n, "%s%s %.2g%s", p->n ? ", " : "",
                              probe, d.max / d.rms, ok ? "" : "!");
     if (p->n >= sizeof p->g->figure) p->n = sizeof p->g->figure - 1;
@@ -119,7 +190,7 @@ static int compare_stages(goss_gate *g, goss_engine *ref, goss_engine *other, co
     const int n = goss_cli_tokens(ref, g->text, NULL, 0, &ids, &err);
     if (n > 0 && goss_cli_trace(ref, ids, n, 0, 0, &a, &err) == 0
         && goss_cli_trace(other, ids, n, 0, 0, &b, &err) == 0) {
-        parity p = { &a, &b, g->tolerance > 0 ? (double)g->tolerance : 0.05, g, strlen(g->figure), 1 };
+        parity p = { &a, &b, other, g->tolerance > 0 ? (double)g->tolerance : 0.05, g, strlen(g->figure), 1 };
         const int q = info->n_head * info->head_dim, kv = info->n_head_kv * info->head_dim;
         check(&p, "rope", "attn_in", 0, 0, q + kv);
         check(&p, "q8_0", "attn_in", 0, q + kv, -1);

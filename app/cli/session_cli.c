@@ -14,7 +14,7 @@ static void write_line(void *ctx, const char *json, size_t n)
     fputc('\n', f);
 }
 
-static int open_telemetry(goss_cli_engine *c, goss_engine_options *o, const char *command, int layers)
+int goss_cli_telemetry(goss_cli_engine *c, goss_engine_options *o, const char *command, int layers)
 {
     if (!o->telemetry) return 0;
     c->telemetry = fopen(o->telemetry, "wb");
@@ -32,7 +32,7 @@ static int open_telemetry(goss_cli_engine *c, goss_engine_options *o, const char
 int goss_cli_open(goss_cli_engine *c, goss_engine_options *o, const char *command, int layers)
 {
     *c = (goss_cli_engine){ 0 };
-    if (open_telemetry(c, o, command, layers)) return 1;
+    if (goss_cli_telemetry(c, o, command, layers)) return 1;
     goss_error err = { .position = -1 };
     int rc = goss_engine_open(&c->engine, &o->config, &err);
     goss_progress bar;

@@ -8,6 +8,8 @@
 #include <stdio.h>
 
 typedef struct goss_cli_engine { goss_engine *engine; FILE *telemetry; } goss_cli_engine;
+/* Opens the file of --telemetry, if there is one, and has the engine's configuration write to it. 1: it can't, said. */
+int goss_cli_telemetry(goss_cli_engine *c, goss_engine_options *o, const char *command, int layers);
 /* Opens the model that o names (after goss_engine_options_finish) and waits until it is ready, with a
  * progress bar where it
  * takes long. `layers`: 1 adds the per-layer telemetry. 0, or the exit status after an explanation. */

@@ -21,6 +21,10 @@ enum {
 };
 unsigned goss_os_cpu_features(void);
 
+/* Sends what other libraries write to standard error nowhere, until goss_os_speak(what goss_os_hush() gave). */
+int goss_os_hush(void);
+void goss_os_speak(int hushed);
+
 /* For mem.c alone. Zeroed bytes aligned for any type, or NULL. */
 void *goss_os_heap_get(size_t n);
 void goss_os_heap_put(void *p);

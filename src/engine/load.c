@@ -194,20 +194,39 @@ static int bind_model(goss_engine *e, goss_error *err)
     return goss_model_bind(&e->model, &e->gguf, &opt, err);
 }
 
+/* Its tokenizer's fields; "none" for what the file does not name, -1 for a token it does not have. */
+static void report_tokenizer(goss_engine *e)
+{
+    char detail[256];
+    goss_str model = { "none", 4 }, pre = { "none", 4 };
+    uint64_t pad = 0;
+    goss_gguf_str(&e->gguf, "tokenizer.ggml.model", &model, NULL);
+    goss_gguf_str(&e->gguf, "tokenizer.ggml.pre", &pre, NULL);
+    const int has_pad = !goss_gguf_u64(&e->gguf, "tokenizer.ggml.padding_token_id", &pad, NULL);
+    goss_fmt(detail, sizeof detail, "vocab=%d model=%.*s pre=%.*s bos=%d eos=%d pad=%d format=%s",
+             goss_vocab_size(e->vocab), (int)(model.n < 40 ? model.n : 40), model.s,
+             (int)(pre.n < 40 ? pre.n : 40), pre.s, goss_vocab_bos(e->vocab), goss_vocab_eos(e->vocab),
+             has_pad ? (int)pad : -1, goss_chat_format_name(e->format));
+    goss_telemetry_load(e, "tokenizer_load", "completed", detail);
+}
+
 static int load_bind(goss_engine *e, goss_error *err)
 {
     int rc = bind_model(e, err);
     if (rc) return rc;
     const goss_hparams *h = &e->model.hp;
     char detail[512];
-    double theta = 0;
+    double theta = 0, scale = 1;
     static const char *const keys[] = { "gpt-oss.rope.freq_base", "gptoss.rope.freq_base", "llama.rope.freq_base" };
     for (int i = 0; i < 3 && theta == 0; i++) goss_gguf_f64(&e->gguf, keys[i], &theta, NULL);
+    static const char *const scales[] = { "gpt-oss.rope.scaling.factor", "gptoss.rope.scaling.factor",
+                                          "llama.rope.scaling.factor" };
+    for (int i = 0; i < 3; i++) goss_gguf_f64(&e->gguf, scales[i], &scale, NULL);
     goss_fmt(detail, sizeof detail,
              "blocks=%d ctx=%d embd=%d ffn=%d heads=%d kv_heads=%d head_dim=%d rope_theta=%.0f "
              "rope_scale=%.4g rms_eps=%.3g window=%d experts=%d topk=%d",
              h->n_layer_file, h->n_ctx, h->n_embd, h->n_ff, h->n_head, h->n_head_kv, h->head_dim, theta,
-             h->rope_mag, (double)h->rms_eps, h->window, h->n_expert, h->n_expert_used);
+             scale, (double)h->rms_eps, h->window, h->n_expert, h->n_expert_used);
     goss_telemetry_load(e, "model_config", "completed", detail);
     if (h->n_layer != h->n_layer_file) {
         goss_fmt(detail, sizeof detail, "layers=%d/%d", h->n_layer, h->n_layer_file);
@@ -223,9 +242,7 @@ static int load_bind(goss_engine *e, goss_error *err)
     e->tok_channel = goss_vocab_find(e->vocab, "<|channel|>");
     e->tok_call = goss_vocab_find(e->vocab, "<|call|>");
     e->tok_return = goss_vocab_find(e->vocab, "<|return|>");
-    goss_fmt(detail, sizeof detail, "vocab=%d bos=%d eos=%d format=%s", goss_vocab_size(e->vocab),
-             goss_vocab_bos(e->vocab), goss_vocab_eos(e->vocab), goss_chat_format_name(e->format));
-    goss_telemetry_load(e, "tokenizer_load", "completed", detail);
+    report_tokenizer(e);
     if (goss_vocab_size(e->vocab) > h->n_vocab)
         return goss_fail(err, GOSS_EFORMAT, -1, "the vocabulary has %d tokens but the model's embedding only %d rows",
                          goss_vocab_size(e->vocab), h->n_vocab);
@@ -395,6 +412,7 @@ static int finish(goss_engine *e, goss_error *err)
     }
     goss_telemetry_load(e, "token_limits", "completed", detail);
     goss_fmt(detail, sizeof detail, "ms=%.1f", goss_os_now_ms() - e->load.t0);
+    goss_telemetry_load(e, "first_token_ready", "completed", detail); /* from here on a prompt is answered */
     goss_telemetry_load(e, "load_complete", "completed", detail);
     return 0;
 }

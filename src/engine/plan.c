@@ -208,6 +208,7 @@ void goss_plan_describe(const goss_model *m, goss_model_info *out)
     const goss_type_info *t = goss_type_get(main_type(m));
     goss_fmt(out->type, sizeof out->type, "%s", t ? t->name : "?");
     out->step_bytes = goss_model_step_bytes(m);
+    out->step_expert_bytes = goss_model_step_expert_bytes(m);
     out->file_bytes = m->gguf->file_size;
 }
 

@@ -82,6 +82,11 @@ void goss_telemetry_stage(goss_engine *e, const char *stage, const char *status,
     goss_telemetry_detail(e, GOSS_TELEMETRY_STAGES, stage, status, step, total, detail);
 }
 
+void goss_engine_note(goss_engine *e, const char *stage, const char *status, const char *detail)
+{
+    goss_telemetry_stage(e, stage, status, 0, 0, detail);
+}
+
 /* ---- one generation -------------------------------------------------------------------------------------- */
 static double per_second(double n, double ms) { return ms > 0 ? n * 1000 / ms : 0; }
 

@@ -234,7 +234,7 @@ static int native_open(void **ctx, const goss_gpu_options *o, goss_error *err)
     n->reads = goss_mem_array(MAX_IDS, sizeof *n->reads);
     n->pipelines = goss_mem_array(MAX_PIPELINES, sizeof *n->pipelines);
     char tried[128] = "";
-    int r = GOSS_ENOMEM;
+    int r = GOSS_ENOMEM, hushed = -1;
     if (!n->buffers || !n->groups || !n->reads || !n->pipelines) {
         goss_fail(err, r, -1, "no memory for the GPU device");
         goto fail;
@@ -252,6 +252,7 @@ static int native_open(void **ctx, const goss_gpu_options *o, goss_error *err)
     wg_toggles t = toggles(0);
     const wg_instance_desc id = { n->is_dawn ? &t.chain : NULL, 1, features, NULL };
     const wg_old_instance_desc old = { n->is_dawn ? &t.chain : NULL, NULL, 1, 0 };
+    hushed = goss_os_hush(); /* the Vulkan loader and its drivers write what they don't like about the machine */
     n->instance = n->CreateInstance(n->is_old ? (const void *)&old : &id);
     if (!n->instance) { r = goss_fail(err, GOSS_EGPU, -1, "the WebGPU library gave no instance"); goto fail; }
     const wg_adapter_options ao = { .next = n->is_dawn ? &t.chain : NULL,
@@ -259,9 +260,11 @@ static int native_open(void **ctx, const goss_gpu_options *o, goss_error *err)
                                     .power = WG_POWER_HIGH };
     n->opening = 1;
     n->InstanceRequestAdapter(n->instance, &ao, (wg_callback){ NULL, WG_MODE_PROCESS, on_adapter, n, NULL });
+    goss_os_speak(hushed);
     *ctx = n;
     return 0;
 fail:
+    goss_os_speak(hushed);
     native_close(n);
     return r;
 }

@@ -326,6 +326,23 @@ static uint64_t bytes_of(const goss_tensor *t)
     return t->type < 0 ? 0 : t->n_bytes;
 }
 
+/* One layer's feed-forward weights that a token reads. */
+static uint64_t ffn_bytes(const goss_hparams *hp, const goss_layer *l)
+{
+    const goss_tensor *ffn[] = { &l->gate, &l->up, &l->down, &l->gate_b, &l->up_b, &l->down_b };
+    uint64_t n = 0;
+    for (size_t j = 0; j < sizeof ffn / sizeof *ffn; j++)
+        n += hp->n_expert ? bytes_of(ffn[j]) / (uint64_t)hp->n_expert * (uint64_t)hp->n_expert_used : bytes_of(ffn[j]);
+    return n;
+}
+
+uint64_t goss_model_step_expert_bytes(const goss_model *m)
+{
+    uint64_t n = 0;
+    for (int i = 0; m->hp.n_expert && i < m->hp.n_layer; i++) n += ffn_bytes(&m->hp, &m->layers[i]);
+    return n;
+}
+
 uint64_t goss_model_step_bytes(const goss_model *m)
 {
     const goss_hparams *hp = &m->hp;
@@ -335,11 +352,8 @@ uint64_t goss_model_step_bytes(const goss_model *m)
         const goss_tensor *always[] = { &l->attn_norm, &l->wq,     &l->wk,      &l->wv, &l->bq,
                                         &l->bk,        &l->bv,     &l->wo,      &l->bo, &l->sinks,
                                         &l->ffn_norm,  &l->router, &l->router_b };
-        const goss_tensor *ffn[] = { &l->gate, &l->up, &l->down, &l->gate_b, &l->up_b, &l->down_b };
         for (size_t j = 0; j < sizeof always / sizeof *always; j++) n += bytes_of(always[j]);
-        for (size_t j = 0; j < sizeof ffn / sizeof *ffn; j++)
-            n += hp->n_expert ? bytes_of(ffn[j]) / (uint64_t)hp->n_expert * (uint64_t)hp->n_expert_used
-                              : bytes_of(ffn[j]);
+        n += ffn_bytes(hp, l);
     }
     return n;
 }

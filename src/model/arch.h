@@ -57,6 +57,7 @@ typedef struct goss_model_options {
 int goss_model_bind(goss_model *m, goss_gguf *g, const goss_model_options *opt, goss_error *err);
 void goss_model_free(goss_model *m);
 uint64_t goss_model_step_bytes(const goss_model *m);   /* weights that one decoded token reads */
+uint64_t goss_model_step_expert_bytes(const goss_model *m);   /* of them those of its experts; 0: none */
 /* cos and sin (times rope_mag) of every pair at a position: out holds 2 * rope_dim/2 floats, cos then sin; computed
  * in double. */
 void goss_rope_table(const goss_hparams *hp, int64_t pos, float *out);

@@ -77,6 +77,7 @@ int main(void)
                                          "\"tokenizer_load\"",
                                          "\"memory_plan\"",
                                          "\"token_limits\"",
+                                         "\"first_token_ready\"",
                                          "\"load_complete\"",
                                          "\"runtime_mode\"",
                                          "\"prompt_encode\"",
@@ -97,6 +98,7 @@ int main(void)
     CHECK_INT(count(&r, "\"probability\""), 120);
     CHECK_INT(count(&r, "\"router\""), 0);
     CHECK(strstr(r.text, "stop_reason=length") != NULL);
+    CHECK(strstr(r.text, " model=gpt2 pre=") && strstr(r.text, " pad=") && strstr(r.text, " rope_scale=32 "));
     free(r.text);
     run(GOSS_TELEMETRY_LAYERS, &r, 3);
     /* one prefill step and two decodes, two layers */
