@@ -23,6 +23,8 @@
 
 /* a refused body up to this size is read and thrown away, so that the client sees the answer and no reset */
 enum { DISCARD_MAX = 64 << 20 };
+/* connections beyond --max-connections that are told so; more wait until one of those is closed */
+enum { SPARE = 64 };
 
 static const char *header(struct MHD_Connection *conn, const char *name) {
     return MHD_lookup_connection_value(conn, MHD_HEADER_KIND, name);
@@ -39,7 +41,7 @@ static enum MHD_Result queue(goss_srv_conn *k, int status, struct MHD_Response *
     if (!r) return MHD_NO;
     add_cors(k, r);
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    if (atomic_load(&k->server->stopping)) MHD_add_response_header(r, "Connection", "close");
+    if (atomic_load(&k->server->stopping) || k->fail.status == 503) MHD_add_response_header(r, "Connection", "close");
     k->status = status;
     enum MHD_Result ok = MHD_queue_response(k->conn, (unsigned)status, r);
     MHD_destroy_response(r);
@@ -53,6 +55,7 @@ enum MHD_Result goss_srv_reply(goss_srv_conn *k, int status, const char *type, c
     MHD_add_response_header(r, "Cache-Control", "no-store");
     if (status == 401) MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
     if (status == 405) MHD_add_response_header(r, "Allow", k->allow);
+    if (status == 503 && k->fail.status) MHD_add_response_header(r, "Retry-After", "1");
     k->bytes = n;
     return queue(k, status, r);
 }
@@ -144,6 +147,13 @@ static void judge(goss_srv_conn *k, const char *url) {
     const char *host = header(k->conn, "Host"), *origin = header(k->conn, "Origin"),
                *length = header(k->conn, "Content-Length");
     goss_srv_fail *f = &k->fail;
+    const union MHD_ConnectionInfo *one = MHD_get_connection_info(k->conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (one && one->socket_context) {
+        goss_srv_refuse(f, 503, "too_many_connections", "", -1,
+                        "more than %d connections are open: close some, or see --max-connections",
+                        s->c->max_connections);
+        return;
+    }
     if (goss_srv_access_path(url, k->path, sizeof k->path)) {
         goss_srv_refuse(f, 400, "bad_path", "", -1, "the path is malformed");
         return;
@@ -269,12 +279,15 @@ static void on_completed(void *ctx, struct MHD_Connection *conn, void **context,
     atomic_fetch_sub(&s->n_requests, 1);
 }
 
+/* *context is set where the connection is one too many: its first request is told so. */
 static void on_connection(void *ctx, struct MHD_Connection *conn, void **context,
                           enum MHD_ConnectionNotificationCode code) {
-    (void)ctx;
+    goss_srv *s = ctx;
+    int change = code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1;
+    int before = atomic_fetch_add(&s->n_connections, change);
     (void)conn;
-    (void)context;
-    goss_srv_metrics_connections(code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
+    if (change > 0) *context = before >= s->c->max_connections ? s : NULL;
+    goss_srv_metrics_connections(change);
 }
 
 static size_t keep_escapes(void *ctx, struct MHD_Connection *conn, char *text) { /* access.c decodes, strictly */
@@ -298,9 +311,9 @@ int goss_srv_http_open(goss_srv *s) {
         MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
         MHD_OPTION_LISTEN_SOCKET, s->listen_fd,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)c->max_connections,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)(c->max_connections + SPARE) * (unsigned)c->http_threads,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(c->timeout + 0.999),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)c->max_header,
         threads ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (unsigned)threads,

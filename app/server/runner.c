@@ -1,8 +1,10 @@
 /* runner.c - see runner.h. Jobs stay in one list in order of arrival, from queue to answer. */
 #include "runner.h"
+#include "../../src/base/error.h"
 #include "../../src/base/fmt.h"
 #include "../../src/base/mem.h"
 #include "../../src/base/os.h"
+#include "fault.h"
 #include "log.h"
 #include "metrics.h"
 #include "start.h"
@@ -310,6 +312,18 @@ static void lose_engine(goss_srv_runner *r, goss_srv_slot *slot, const goss_erro
     set_health(r, GOSS_SRV_FAILED, 0, slot->model.id, err->text);
 }
 
+/* A model whose file has been cut reads zeros from now on: it must not answer any more. */
+static void lose_cut(goss_srv_runner *r) {
+    goss_error err = { 0 };
+    int known = 0;
+    goss_fail(&err, GOSS_EIO, -1, "the model's file was cut while it was in use");
+    for (int i = 0; i < r->slots.n; i++) known += r->slots.slot[i].engine && goss_srv_slots_changed(&r->slots.slot[i]);
+    for (int i = 0; i < r->slots.n; i++) { /* a later part of a split file is not known by name: then all go */
+        goss_srv_slot *slot = &r->slots.slot[i];
+        if (slot->engine && (!known || goss_srv_slots_changed(slot))) lose_engine(r, slot, &err);
+    }
+}
+
 static void poll_engines(goss_srv_runner *r) {
     r->busy = 0;
     for (int i = 0; i < r->slots.n; i++) {
@@ -328,6 +342,7 @@ static void poll_engines(goss_srv_runner *r) {
             }
         } else if (rc < 0) lose_engine(r, slot, &err);
     }
+    if (goss_srv_fault_take()) lose_cut(r);
 }
 
 static void count_stats(goss_srv_runner *r) {

@@ -4,6 +4,7 @@
 #include "../../src/base/mem.h"
 #include "../../src/base/os.h"
 #include "catalog.h"
+#include "fault.h"
 #include "log.h"
 #include "store.h"
 #include <errno.h>
@@ -64,6 +65,7 @@ static int take_signals(void) {
 static int start(goss_srv *s) {
     goss_error err = { 0 };
     s->started_ms = goss_os_now_ms();
+    goss_srv_fault_watch();
     s->signal_fd = take_signals();
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->signal_fd < 0 || s->wake_fd < 0) return goss_srv_log("can't watch signals: %s", strerror(errno)), -1;

@@ -16,6 +16,7 @@ typedef struct goss_srv {
     struct MHD_Daemon *http;
     int port, listen_fd, signal_fd, wake_fd;
     atomic_int n_requests;           /* being answered now */
+    atomic_int n_connections;
     atomic_int stopping;
     double started_ms;
 } goss_srv;

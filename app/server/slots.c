@@ -4,6 +4,7 @@
 #include "../../src/base/os.h"
 #include "log.h"
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct listener { goss_srv_slots *slots; int index; } listener;
 static listener listeners[GOSS_SRV_SLOTS_MAX]; /* outlive their engines */
@@ -46,6 +47,13 @@ static goss_srv_slot *free_slot(goss_srv_slots *s) {
     return oldest;
 }
 
+int goss_srv_slots_changed(const goss_srv_slot *slot) {
+    const goss_srv_file *f = &slot->file;
+    struct stat st;
+    return !stat(slot->model.path, &st) && st.st_ino == f->inode &&
+           (st.st_size != f->size || st.st_mtim.tv_sec != f->written.tv_sec || st.st_mtim.tv_nsec != f->written.tv_nsec);
+}
+
 int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, int moe_fallback,
                        goss_srv_slot **out, goss_error *err) {
     *out = NULL;
@@ -54,6 +62,10 @@ int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, i
         if (!slot->engine || strcmp(slot->model.path, m->path) || slot->layers != layers ||
             slot->moe_fallback != moe_fallback)
             continue;
+        if (!slot->stale && goss_srv_slots_changed(slot)) {
+            goss_srv_log("%s has changed on disk: it is loaded anew", slot->model.id);
+            slot->stale = 1;
+        }
         if (slot->stale) return GOSS_EAGAIN;
         *out = slot;
         return slot->ready ? 0 : GOSS_EAGAIN;
@@ -71,6 +83,8 @@ int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, i
     config.on_telemetry = on_telemetry;
     config.telemetry_ctx = &listeners[index];
     config.telemetry_mask = s->mask;
+    struct stat st;
+    if (!stat(m->path, &st)) slot->file = (goss_srv_file){ st.st_ino, st.st_size, st.st_mtim };
     int rc = goss_engine_open(&slot->engine, &config, err);
     if (rc < 0) {
         goss_engine_close(&slot->engine);

@@ -5,10 +5,14 @@
 #include "job.h"
 #include "runner.h"
 #include <stdio.h>
+#include <sys/types.h>
+#include <time.h>
 
 enum { GOSS_SRV_SLOTS_MAX = 16 };
+typedef struct goss_srv_file { ino_t inode; off_t size; struct timespec written; } goss_srv_file;
 struct goss_srv_slot {
     goss_srv_model model;
+    goss_srv_file file;             /* as it was when it was loaded */
     int layers, moe_fallback;       /* the variant */
     goss_engine *engine;            /* NULL: the slot is free */
     goss_model_info info;
@@ -33,5 +37,7 @@ int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, i
                        goss_srv_slot **out, goss_error *err);
 /* Looks whether loading has come to an end. 0 when ready, GOSS_EAGAIN, or an error (the slot is free again). */
 int goss_srv_slots_check(goss_srv_slots *s, goss_srv_slot *slot, goss_error *err);
+/* 1: somebody has written into the file or cut it since; another file in its place (rename) is no change until SIGHUP. */
+int goss_srv_slots_changed(const goss_srv_slot *slot);
 void goss_srv_slots_unload(goss_srv_slots *s, goss_srv_slot *slot);
 #endif

@@ -66,8 +66,8 @@ export async function serve(args = [], { ready = true, env = {}, date = '2025-06
     return s;
 }
 // Runs the program and waits for its end: {code, err}.
-export async function run(args, { env = {}, timeout = 20000 } = {}) {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+export async function run(args, { env = {}, timeout = 20000, uid } = {}) {
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, uid });
     let err = '', out = '';
     child.stderr.on('data', (d) => { err += d; });
     child.stdout.on('data', (d) => { out += d; });
