@@ -1,12 +1,13 @@
 /* load.c - a load generator for the server: CLIENTS connections that each stream chat completions one after another
  * for SECONDS.
  *
- *   cc -O2 -o build/load bench/load.c && build/load 127.0.0.1 8080 16 10 [PROMPT]
+ *   cc -O2 -o build/load bench/load.c && build/load 127.0.0.1 8080 16 10 [openai|raw [PROMPT]]
  *
- * Prints tokens per second over all clients (from usage in the last chunk), requests, and the time from the last
- * byte of a request to the
- * first byte of its first token. One thread, epoll, no allocation after the start, so that it disturbs the server's
- * core little. */
+ * Prints tokens per second over all clients (from each answer's usage; of answers cut by the end, their events), requests, and the time from the last byte
+ * of a request to the first byte of its first token; with raw (Ollama's /api/generate: the
+ * first token is text, no header comes before it, and the last line tells the prefill's time) also how much longer than
+ * that prefill it took. One thread, epoll, no allocation after the start, so that it disturbs the
+ * server's core little. */
 #define _DEFAULT_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -19,11 +20,22 @@
 #include <unistd.h>
 
 enum { CLIENTS_MAX = 1024, TAIL = 2048, FIRSTS = 1 << 20 };
-typedef struct client { int fd, got_first, n_tail; double sent_ms; char tail[TAIL + 1]; } client;
+typedef struct client { int fd, n_events, n_tail; double sent_ms, first_ms; char last, tail[TAIL + 1]; } client;
+/* What to send, and how an answer shows its first token, its end, its tokens and its prefill. The demo thinks first. */
+typedef struct api { const char *name, *path, *body, *first, *end, *tokens, *prefill; } api;
+static const api apis[] = {
+    { "openai", "/v1/chat/completions",
+      "{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}],\"temperature\":0,\"stream\":true,"
+      "\"stream_options\":{\"include_usage\":true}}",
+      "\"reasoning_content\":", "data: [DONE]", "\"completion_tokens\":", NULL },
+    { "raw", "/api/generate", "{\"prompt\":\"%s\",\"raw\":true,\"options\":{\"temperature\":0,\"num_predict\":32}}",
+      "\"response\":", "\"done\":true", "\"eval_count\":", "\"prompt_eval_duration\":" },
+};
 
 static client clients[CLIENTS_MAX];
-static float firsts[FIRSTS];
-static int n_firsts, epoll_fd, n_requests, n_errors;
+static const api *kind = apis;
+static float firsts[FIRSTS], overs[FIRSTS]; /* until the first token; longer than the prefill */
+static int n_firsts, n_overs, epoll_fd, n_requests, n_errors;
 static long n_tokens;
 static char request[8192];
 static size_t request_bytes;
@@ -38,7 +50,8 @@ static double now_ms(void)
 
 static int begin(client *c)
 {
-    c->n_tail = c->got_first = 0;
+    c->n_tail = c->n_events = 0;
+    c->first_ms = 0;
     c->sent_ms = now_ms();
     return write(c->fd, request, request_bytes) == (ssize_t)request_bytes ? 0 : -1;
 }
@@ -74,17 +87,23 @@ static int take(client *c)
     if (n <= 0) return -1;
     bytes[n] = 0;
     keep(c, bytes, (int)n);
-    /* the demo thinks first: its first token's chunk */
-    if (!c->got_first && strstr(c->tail, "\"reasoning_content\":")) {
-        c->got_first = 1;
-        if (n_firsts < FIRSTS) firsts[n_firsts++] = (float)(now_ms() - c->sent_ms);
+    for (ssize_t i = 0; i < n; c->last = bytes[i++]) c->n_events += bytes[i] == '\n' && c->last == '\n';
+    if (!c->first_ms && strstr(c->tail, kind->first)) {
+        c->first_ms = now_ms() - c->sent_ms;
+        if (n_firsts < FIRSTS) firsts[n_firsts++] = (float)c->first_ms;
     }
-    if (!strstr(c->tail, "data: [DONE]") || !strstr(c->tail, "\r\n0\r\n\r\n"))
+    if (!strstr(c->tail, kind->end) || !strstr(c->tail, "\r\n0\r\n\r\n"))
         return strstr(c->tail, "HTTP/1.1 4") || strstr(c->tail, "HTTP/1.1 5") ? -1 : 0;
-    const char *usage = strstr(c->tail, "\"completion_tokens\":");
-    if (usage) n_tokens += atol(usage + 20);
+    const char *tokens = strstr(c->tail, kind->tokens), *prefill = kind->prefill ? strstr(c->tail, kind->prefill) : NULL;
+    if (tokens) n_tokens += atol(tokens + strlen(kind->tokens));
+    if (prefill && c->first_ms > 0 && n_overs < FIRSTS)
+        overs[n_overs++] = (float)(c->first_ms - atof(prefill + strlen(kind->prefill)) / 1e6);
     n_requests++;
     return 1;
+}
+
+static double share(const float *sorted, int n, int percent) {
+    return n ? (double)sorted[(long)n * percent / 100] : 0.0;
 }
 
 static int by_value(const void *a, const void *b)
@@ -95,20 +114,18 @@ static int by_value(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    if (argc < 5) { fprintf(stderr, "usage: load HOST PORT CLIENTS SECONDS [PROMPT]\n"); return 2; }
-    const char *prompt = argc > 5 ? argv[5] : "Tell me a story about a fox and a golden key.";
+    if (argc < 5) { fprintf(stderr, "usage: load HOST PORT CLIENTS SECONDS [openai|raw [PROMPT]]\n"); return 2; }
+    const char *prompt = argc > 6 ? argv[6] : "Tell me a story about a fox and a golden key.";
     int n_clients = atoi(argv[3]);
     char body[4096];
+    if (argc > 5 && !strcmp(argv[5], apis[1].name)) kind = &apis[1];
     if (n_clients < 1 || n_clients > CLIENTS_MAX || strlen(prompt) > 2000) return 2;
     address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[2])) };
     if (inet_pton(AF_INET, argv[1], &address.sin_addr) != 1) return 2;
-    int n = snprintf(body, sizeof body,
-                     "{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}],\"temperature\":0,\"stream\":true,"
-                     "\"stream_options\":{\"include_usage\":true}}",
-                     prompt);
-    request_bytes = (size_t)snprintf(
-        request, sizeof request,
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", n, body);
+    int n = snprintf(body, sizeof body, kind->body, prompt);
+    request_bytes = (size_t)snprintf(request, sizeof request,
+                                     "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", kind->path,
+                                     n, body);
     epoll_fd = epoll_create1(0);
     double start = now_ms(), end = start + 1000 * atof(argv[4]);
     for (int i = 0; i < n_clients; i++)
@@ -128,10 +145,15 @@ int main(int argc, char **argv)
         }
     }
     double seconds = (now_ms() - start) / 1e3;
+    for (int i = 0; i < n_clients; i++) n_tokens += clients[i].n_events;
     qsort(firsts, (size_t)n_firsts, sizeof firsts[0], by_value);
-    printf("{\"clients\":%d,\"seconds\":%.2f,\"requests\":%d,\"errors\":%d,\"tokens_per_second\":%.1f,\"first_"
-           "token_ms\":{\"p50\":%.2f,\"p99\":%.2f}}\n",
-           n_clients, seconds, n_requests, n_errors, (double)n_tokens / seconds,
-           n_firsts ? (double)firsts[n_firsts / 2] : 0.0, n_firsts ? (double)firsts[n_firsts * 99 / 100] : 0.0);
+    qsort(overs, (size_t)n_overs, sizeof overs[0], by_value);
+    printf("{\"clients\":%d,\"seconds\":%.2f,\"requests\":%d,\"errors\":%d,\"tokens_per_second\":%.1f,"
+           "\"first_token_ms\":{\"p50\":%.2f,\"p99\":%.2f}",
+           n_clients, seconds, n_requests, n_errors, (double)n_tokens / seconds, share(firsts, n_firsts, 50),
+           share(firsts, n_firsts, 99));
+    if (n_overs)
+        printf(",\"more_than_prefill_ms\":{\"p50\":%.2f,\"p99\":%.2f}", share(overs, n_overs, 50), share(overs, n_overs, 99));
+    printf("}\n");
     return n_errors > 0;
 }
