@@ -156,10 +156,10 @@ function takeFiles(list) {
 
 // ---- server and replay ------------------------------------------------------------------------------------------
 async function useServer(url) {
-  const at = url ?? new URL("/", location.href).href;
+  const at = app.serverUrl = url ?? new URL("/", location.href).href;
   queue.push({ type: "load_stage", stage: "server_connect", status: "started", detail: `source=server url=${at}`, ts_ms: now() });
   try {
-    app.server = await connect(at, line => queue.push(line), params.model);
+    app.server = await connect(at, line => queue.push(line), params.model, $("server-key").value);
     app.status = "ready";
     banner(`Connected to ${at} · ${app.server.info.name}`);
     queue.push({ type: "load_stage", stage: "server_connect", status: "completed", detail: `source=server url=${at} model=${app.server.info.name}`,
@@ -169,6 +169,8 @@ async function useServer(url) {
     app.server = null;
     $("use-server").checked = false;
     banner(`Server connection failed: ${e.message}`, "bad");
+    $("server-key").hidden = !e.needsKey;
+    if (e.needsKey) $("server-key").focus();
     queue.push({ type: "load_stage", stage: "server_connect", status: "failed", detail: `url=${at} ${e.message}`, ts_ms: now() });
   }
   refresh();
@@ -198,6 +200,7 @@ function wire() {
   $("pick").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", () => { if ($("file").files.length) takeFiles($("file").files); $("file").value = ""; });
   $("use-server").addEventListener("change", e => e.target.checked ? useServer() : leaveServer());
+  $("server-key").addEventListener("change", () => { $("use-server").checked = true; useServer(app.serverUrl); });
   $("new-chat").addEventListener("click", () => { for (const c of app.chats) c.clear(); app.chats[0].input.focus(); });
   $("split").addEventListener("click", split);
   $("copy-logs").addEventListener("click", async () => {

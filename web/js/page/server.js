@@ -21,11 +21,12 @@ class ServerSession {
   close() {}
   async *generate(request, { signal } = {}) {
     const t0 = performance.now();
-    const body = { model: this.server.info.name, ...request, stream: true, telemetry: true, telemetry_top_k: 8 };
+    const { top_logprobs: topK = 8, date, ...rest } = request; // alternatives come with the telemetry; the server knows the date
+    const body = { model: this.server.info.name, ...rest, stream: true, telemetry: true, telemetry_top_k: topK };
     let response;
     try {
-      response = await fetch(new URL("v1/chat/completions", this.server.url), { method: "POST", signal, headers: { "content-type": "application/json" },
-        body: JSON.stringify(body) });
+      response = await fetch(new URL("v1/chat/completions", this.server.url), { method: "POST", signal,
+        headers: { "content-type": "application/json", ...this.server.headers }, body: JSON.stringify(body) });
     } catch (e) {
       if (signal?.aborted) return { stop: "canceled" };
       throw new Error(`The server can't be reached: ${e.message}`);
@@ -55,12 +56,15 @@ class ServerSession {
   }
 }
 
-export async function connect(url, telemetry, wanted) {
+/** An error has `needsKey` when the server wants another `key`. */
+export async function connect(url, telemetry, wanted, key) {
+  const headers = key ? { authorization: `Bearer ${key}` } : {};
   let response;
-  try { response = await fetch(new URL("v1/models", url)); } catch { throw new Error("no answer"); }
+  try { response = await fetch(new URL("v1/models", url), { headers }); } catch { throw new Error("no answer"); }
+  if (response.status === 401) throw Object.assign(new Error(key ? "this is not its API key" : "it wants its API key"), { needsKey: true });
   if (!response.ok) throw new Error(`it answered ${response.status}`);
   const models = (await response.json()).data ?? [], model = models.find(m => m.id === wanted) ?? models[0];
   if (!model) throw new Error("it has no model");
-  const server = { url, telemetry, info: { name: model.id, backend: "server" }, createSession: () => new ServerSession(server), close() {} };
+  const server = { url, telemetry, headers, info: { name: model.id, backend: "server" }, createSession: () => new ServerSession(server), close() {} };
   return server;
 }

@@ -1,0 +1,119 @@
+// server.mjs - the page as `gossamer serve` serves it, in Chromium: its own demo model, USE SERVER with telemetry, its key, /check.
+// node tests/web/server.mjs [NAME]
+import { serve } from "../http/lib.mjs";
+import { ANSWER, answerOf, ask, browser, DATE, equal, errorText, finish, loaded, matches, ok, open, put, QUESTION, ready, start, test } from "./harness.mjs";
+
+const s = await serve(), cpu = await browser({ gpu: false });
+const at = (query = "", base = s.url) => `${base}/gptoss?date=${DATE}&backend=cpu${query}`;
+const connected = page => page.waitForFunction(() => /^Connected to/.test(document.getElementById("banner").textContent), null, { timeout: 20000 });
+const toggle = page => page.locator("label:has(#use-server)").click();
+
+await test("/ and /gptoss offer the server's demo model, which loads by Range", async () => {
+  for (const path of ["/", "/gptoss"]) {
+    const page = await open(cpu.context, s.url + path);
+    await ready(page);
+    equal(await page.locator("#source").inputValue(), "/models/demo-gptoss.gguf", path);
+    await page.close();
+  }
+  const page = await open(cpu.context, at());
+  ok(await page.evaluate(() => crossOriginIsolated), "not isolated: no threads");
+  await ready(page);
+  await page.click("#load");
+  await loaded(page);
+  equal(await ask(page, QUESTION), ANSWER);
+  page.quiet();
+  await page.close();
+});
+
+await test("USE SERVER: answers and panels come from the server", async () => {
+  const page = await open(cpu.context, at());
+  await ready(page);
+  await toggle(page);
+  await connected(page);
+  equal(await ask(page, QUESTION), ANSWER);
+  equal(await page.locator("#load-rows [data-stage=server_connect] .s").innerText(), "OK");
+  for (const stage of ["prefill", "decode", "generation"]) equal(await page.locator(`#infer-rows [data-stage=${stage}] .s`).innerText(), "OK", stage);
+  ok(await page.locator("#topk li.hit").count() === 1, "the chosen token is not marked in TOP-K");
+  ok(await page.locator("#tokens span").count() > 10, "no tokens");
+  matches(await page.locator("#tok-id").innerText(), /^ID \d+$/, "token id");
+  ok(await page.locator(".part.analysis").count() === 1, "no reasoning");
+  equal(await ask(page, "What is 12 + 30?"), "12 + 30 = 42.");
+  page.quiet();
+  await toggle(page);
+  ok(await page.locator("#banner").isHidden(), "the banner stays");
+  await page.close();
+});
+
+await test("USE SERVER: two chats at once, STOP cancels on the server", async () => {
+  const page = await open(cpu.context, at("&max_new=2000"));
+  await ready(page);
+  await toggle(page);
+  await connected(page);
+  await page.click("#split");
+  const boxes = [await put(page, QUESTION, 0), await put(page, "What is 12 + 30?", 1)];
+  equal(await Promise.all(boxes.map(b => answerOf(page, b))), [ANSWER, "12 + 30 = 42."]);
+  await page.click("#split");
+  await page.locator("#prompt").fill("Tell me a story about a fox and a golden key.");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll(".turn.assistant[aria-busy=true] .body").length > 0);
+  await page.click("#send");
+  await page.locator(".turn.assistant[aria-busy=false]").last().waitFor();
+  for (let i = 0; ; i++) {
+    if (/^gossamer_jobs_running 0$/m.test(await (await fetch(s.url + "/metrics")).text())) break;
+    ok(i < 40, "the server still generates");
+    await page.waitForTimeout(50);
+  }
+  await page.close();
+});
+
+await test("a key: asked for, refused when wrong, used when right", async () => {
+  const k = await serve(["--api-key", "sesame"]), page = await open(cpu.context, at("", k.url));
+  await ready(page);
+  ok(await page.locator("#server-key").isHidden(), "the field shows before it is needed");
+  await toggle(page);
+  await page.locator("#server-key").waitFor();
+  matches(await page.locator("#banner").innerText(), /wants its API key/, "banner");
+  await page.locator("#server-key").fill("wrong");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => /this is not its API key/.test(document.getElementById("banner").textContent));
+  await page.locator("#server-key").fill("sesame");
+  await page.keyboard.press("Enter");
+  await connected(page);
+  equal(await ask(page, QUESTION), ANSWER);
+  page.quiet(/401/);
+  await page.close();
+  await k.stop();
+});
+
+await test("another origin: refused, then allowed; a server that is not there", async () => {
+  const site = await start();
+  let page = await open(cpu.context, at(`&gguf=${encodeURIComponent(`server://127.0.0.1:${s.port}`)}`, site.url));
+  await ready(page);
+  await page.click("#load");
+  await page.waitForFunction(() => /connection failed/.test(document.getElementById("banner").textContent));
+  await page.close();
+  const open_to = await serve(["--allow-origin", site.url]);
+  page = await open(cpu.context, at(`&gguf=${encodeURIComponent(`server://127.0.0.1:${open_to.port}`)}`, site.url));
+  await ready(page);
+  await page.click("#load");
+  await connected(page);
+  equal(await ask(page, QUESTION), ANSWER);
+  await open_to.stop();
+  await put(page, "Hello!", 0);
+  matches(await errorText(page), /can't be reached/, "error");
+  await page.close();
+  await site.close();
+});
+
+await test("/check runs the kernels in this browser", async () => {
+  const page = await open(cpu.context, s.url + "/check");
+  await page.click("#run");
+  await page.waitForFunction(() => document.body.dataset.check, null, { timeout: 100000 });
+  equal(await page.evaluate(() => document.body.dataset.check), "passed");
+  page.quiet();
+  await page.close();
+}, 120000);
+
+await cpu.close();
+await s.stop();
+finish();
