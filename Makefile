@@ -75,7 +75,7 @@ WASM_C    := $(filter-out $(WASM_NOT),$(wildcard src/*/*.c app/wasm*.c))
 wasm_opt   = $(if $(filter src/cpu/kern_simd128.c src/cpu/kern_relaxed.c src/cpu/stage% src/model/sample.c,$(1)),-O2,-Os)
 wasm_isa   = $(if $(filter %_relaxed.c,$(1)),-mrelaxed-simd)
 wasm_objs  = $(patsubst %.c,$(W)/$(1)/%.o,$(2)) $(W)/$(1)/gen/wgsl.o
-wasm: $(DIST)/gossamer.wasm $(DIST)/gossamer-relaxed.wasm $(DIST)/check.wasm $(DIST)/check-relaxed.wasm
+wasm: $(addprefix $(DIST)/,gossamer.wasm gossamer-relaxed.wasm check.wasm check-relaxed.wasm check-gpu.wasm)
 # GOSS_WASM_FEATURES: what goss_os_cpu_features() answers: GOSS_CPU_SIMD128, and GOSS_CPU_RELAXED in the second module.
 $(W)/simd/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) $(call wasm_opt,$<) -DGOSS_WASM_FEATURES=32 -MMD -MP -c -o $@ $<
 $(W)/relaxed/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) $(call wasm_opt,$<) $(call wasm_isa,$<) -DGOSS_WASM_FEATURES=96 -MMD -MP -c -o $@ $<
@@ -87,11 +87,14 @@ $(DIST)/gossamer.wasm: $(WASM_SIMD_O) ; @mkdir -p $(@D); $(WASM_LD) $(WASM_LDFLA
 $(DIST)/gossamer-relaxed.wasm: $(WASM_RELAXED_O) ; @mkdir -p $(@D); $(WASM_LD) $(WASM_LDFLAGS) -o $@ $^ -lc
 # gossamer-check for the page /check: the kernels alone, with a memory of their own.
 CHECK_WASM_C := src/cpu/kern.c src/cpu/kern_c.c src/cpu/kern_ref.c src/cpu/kern_simd128.c src/format/quant.c src/base/rt_wasm.c \
-                $(filter-out %_main.c %_gpu.c,$(wildcard tests/check/*.c))
+                $(filter-out %_main.c %_gpu.c %/gpu_wasm.c,$(wildcard tests/check/*.c))
 CHECK_LDFLAGS := --no-entry --no-check-features --gc-sections --strip-all -z stack-size=1048576 -L$(WASI_LIB)
 $(DIST)/check.wasm: $(patsubst %.c,$(W)/simd/%.o,$(CHECK_WASM_C)) ; @mkdir -p $(@D); $(WASM_LD) $(CHECK_LDFLAGS) -o $@ $^ -lc
 $(DIST)/check-relaxed.wasm: $(patsubst %.c,$(W)/relaxed/%.o,$(CHECK_WASM_C) src/cpu/kern_relaxed.c) ; @mkdir -p $(@D); $(WASM_LD) $(CHECK_LDFLAGS) -o $@ $^ -lc
--include $(WASM_SIMD_O:.o=.d) $(WASM_RELAXED_O:.o=.d)
+# Its GPU half needs the engine's kernels and gpu.h, and nothing of relaxed SIMD.
+CHECK_GPU_O := $(patsubst %.c,$(W)/simd/%.o,$(filter-out %/native_gpu.c,$(wildcard tests/check/*_gpu.c)) tests/check/gpu_wasm.c)
+$(DIST)/check-gpu.wasm: $(CHECK_GPU_O) $(filter-out $(W)/simd/app/%,$(WASM_SIMD_O)) ; @mkdir -p $(@D); $(WASM_LD) $(WASM_LDFLAGS) -o $@ $^ -lc
+-include $(WASM_SIMD_O:.o=.d) $(WASM_RELAXED_O:.o=.d) $(CHECK_GPU_O:.o=.d)
 
 # Fuzz targets of the readers of foreign bytes (base, format and text): a sanitized replay of the stored corpus, and libFuzzer itself.
 FUZZ_SRC := $(filter src/base/% src/format/% src/text/%,$(LIB_C))

@@ -3,4 +3,4 @@
 set -u
 [ -n "${CHROMIUM:-}" ] || { echo "SKIP web-gpu: no Chromium (install the package chromium, or set CHROMIUM)"; echo "web: 0 passed, 0 failed, 1 skipped"; exit 0; }
 make -s -j"$JOBS" wasm || exit 1
-timeout 900 node tests/web/gpu.mjs
+timeout 1500 node tests/web/gpu.mjs

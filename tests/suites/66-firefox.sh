@@ -6,4 +6,4 @@ skip() { echo "SKIP firefox: $1"; echo "web: 0 passed, 0 failed, 1 skipped"; exi
 [ -x "$firefox" ] || skip "no Firefox (install the package firefox-esr, or set FIREFOX)"
 [ -e /usr/share/vulkan/icd.d/lvp_icd.x86_64.json ] || skip "no lavapipe (install the package mesa-vulkan-drivers)"
 make -s -j"$JOBS" wasm || exit 1
-FIREFOX=$firefox timeout 600 node tests/web/firefox.mjs
+FIREFOX=$firefox timeout 1200 node tests/web/firefox.mjs

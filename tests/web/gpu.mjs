@@ -27,6 +27,16 @@ await test("click to tokens on WebGPU, and what the panels say", async () => {
   await page.close();
 }, SLOW);
 
+await test("kernel check: wasm SIMD and WebGPU, both levels", async () => {
+  const page = await open(gpu.context, `${site.url}/check`);
+  await page.click("#run");
+  await page.waitForSelector("body[data-check]", { timeout: 2 * SLOW });
+  matches(await text(page, "#verdict"), /^\d{3,} passed, 0 failed, 0 skipped$/, "verdict");
+  console.log(`     ${(await text(page, "#table")).replace(/\s*\n\s*/g, " | ")}`);
+  page.quiet();
+  await page.close();
+}, 2 * SLOW);
+
 await test("goldens on WebGPU", async () => {
   const page = await open(gpu.context, at("&backend=gpu"));
   await ready(page);

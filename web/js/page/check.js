@@ -1,4 +1,4 @@
-// check.js - runs gossamer-check's wasm modules in a worker and shows what they say.
+// check.js - runs gossamer-check in this browser: the CPU's kernels in wasm and every WGSL kernel over WebGPU, in a table.
 import { $, el, setText } from "./dom.js";
 
 const WORKER = `onmessage = async ({ data: { url, bench } }) => {
@@ -23,8 +23,7 @@ function runModule(name, bench) {
     const close = result => { worker.terminate(); URL.revokeObjectURL(url); resolve(result); };
     worker.onerror = e => reject(new Error(e.message));
     worker.onmessage = ({ data }) => {
-      if (data.bad) $("rows").append(el("span", null, data.bad[0]), el("span", null, data.bad[1]), el("span", { style: { color: "var(--rd)" } },
-        data.bad[2]), el("span"));
+      if (data.bad) say(data.bad.join(" "));
       else if (data.time) $("rows").append(...data.time.map(t => el("span", null, t)));
       else close({ name, ...data });
     };
@@ -32,18 +31,59 @@ function runModule(name, bench) {
   });
 }
 
+/** The GPU half, at WebGPU's default limits or with all that the adapter has. */
+function runGpu(row, defaults) {
+  return new Promise(resolve => {
+    const worker = new Worker(new URL("check-gpu.js", import.meta.url), { type: "module" });
+    const close = r => { worker.terminate(); resolve(r); };
+    worker.onerror = e => close({ none: e.message, broken: true });
+    worker.onmessage = ({ data }) => {
+      if (data.line) say(data.line);
+      else if (data.none || data.done) close(data);
+      else show(row, data, "running…");
+    };
+    worker.postMessage({ url: new URL("../../dist/check-gpu.wasm", import.meta.url).href, defaults, seed: Date.now() % 1000007 });
+  });
+}
+
+// ---- the table: one row a module and level --------------------------------------------------------------------------
+const say = text => $("rows").append(el("span", { style: { color: "var(--rd)", "grid-column": "1 / -1", "white-space": "pre-wrap" } }, text));
+
+function addRow(name) {
+  const row = el("tr", null, el("th", { scope: "row" }, name), ...Array.from({ length: 4 }, () => el("td", null, "—")));
+  $("table").append(row);
+  return row;
+}
+
+function show(row, { passed, bad, skipped }, note) {
+  [passed, bad, skipped ?? 0, note].forEach((v, i) => setText(row.children[i + 1], String(v ?? "—")));
+  row.className = bad ? "fail" : note === "running…" ? "run" : "ok";
+}
+
+const RUNS = [
+  ["wasm SIMD", async () => runModule("check", $("bench").checked)],
+  ["wasm relaxed SIMD", async () => runModule("check-relaxed", $("bench").checked)],
+  ["WebGPU, default limits", row => runGpu(row, true)],
+  ["WebGPU, all that the adapter has", row => runGpu(row, false)],
+];
+
 $("run").addEventListener("click", async () => {
   $("run").disabled = true;
-  $("rows").replaceChildren();
-  const said = [];
-  let failed = 0;
-  for (const name of ["check", "check-relaxed"]) {
-    setText($("verdict"), [...said, `${name}: running…`].join(" · "));
-    const r = await runModule(name, $("bench").checked);
-    failed += r.failed ?? 0;
-    said.push(r.skipped ? `${name}: not in this browser` : `${name}: ${r.passed} passed, ${r.failed} failed`);
+  for (const id of ["rows", "table"]) $(id).replaceChildren();
+  let failed = 0, passed = 0, skipped = 0;
+  const rows = RUNS.map(([name]) => addRow(name));
+  for (const [i, [name, run]] of RUNS.entries()) {
+    setText($("verdict"), `${name}: running…`);
+    show(rows[i], {}, "running…");
+    const r = await run(rows[i]), bad = r.bad ?? r.failed ?? 0;
+    if (r.skipped === true) show(rows[i], { skipped: 1 }, "not in this browser");
+    else if (r.none) show(rows[i], { bad: r.broken ? 1 : 0, skipped: 1 }, r.none);
+    else show(rows[i], { ...r, bad }, r.kernels ? `${r.kernels} kernels compiled, ${r.compared} thousand values compared` : "");
+    failed += bad + (r.broken ? 1 : 0);
+    passed += r.passed ?? 0;
+    skipped += r.skipped === true || r.none ? 1 : 0;
   }
-  setText($("verdict"), said.join(" · "));
+  setText($("verdict"), `${passed} passed, ${failed} failed, ${skipped} skipped`);
   $("verdict").style.color = failed ? "var(--rd)" : "var(--gr)";
   document.body.dataset.check = failed ? "failed" : "passed";
   $("run").disabled = false;
