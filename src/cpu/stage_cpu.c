@@ -133,6 +133,12 @@ static int cpu_logits(goss_backend *b, goss_step *s, int row, float *out)
     return GOSS_EINVAL;
 }
 
+static float *cpu_residual(goss_backend *b, int n_rows)
+{
+    cpu_of(b)->many = n_rows > GOSS_FEW;
+    return cpu_of(b)->x;
+}
+
 static void cpu_kv_copy(goss_backend *b, int cls, int from, int to)
 {
     cpu *c = cpu_of(b);
@@ -184,6 +190,7 @@ static const goss_backend_vt cpu_vt = {
     .poll = cpu_poll,
     .logits = cpu_logits,
     .release = cpu_release,
+    .residual = cpu_residual,
     .kv_copy = cpu_kv_copy,
     .read_done = cpu_read_done,
     .tap = cpu_tap,

@@ -121,7 +121,7 @@ struct goss_engine {
     goss_gguf gguf; goss_model model; int bound;
     goss_vocab *vocab; goss_chat_format format;
     int32_t tok_start, tok_end, tok_message, tok_channel, tok_call, tok_return; /* Harmony's, -1: none */
-    goss_backend *backend;
+    goss_backend *backend, *host;            /* host: computes experts for a GPU (--n-cpu-moe), else NULL */
     goss_plan_info plan;
     goss_kv_pool pool; int pool_open;
     int max_sessions, max_rows, max_kv;

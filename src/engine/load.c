@@ -261,6 +261,22 @@ static void kv_copy(void *ctx, int cls, int from, int to)
     e->backend->vt->kv_copy(e->backend, cls, from, to);
 }
 
+static void close_backends(goss_engine *e)
+{
+    if (e->backend) e->backend->vt->close(e->backend);
+    if (e->host) e->host->vt->close(e->host);
+    e->backend = e->host = NULL;
+}
+
+/* The CPU beside a GPU, for the experts of the first layers: no KV of its own. */
+static int open_host(goss_engine *e, goss_error *err)
+{
+    if (e->load.kind != KIND_GPU || e->config.n_cpu_moe <= 0 || !e->model.hp.n_expert || e->host) return 0;
+    const goss_backend_config c = { .model = &e->model, .engine = &e->config, .max_rows = e->max_rows,
+                                    .max_slots = 1, .max_kv = GOSS_KV_PAGE, .n_pages = { 1, 1 }, .kv_type = GOSS_F16 };
+    return goss_backend_open_cpu(&e->host, &c, err);
+}
+
 static int open_backend(goss_engine *e, goss_error *err)
 {
     int kv_type, rc;
@@ -279,7 +295,10 @@ static int open_backend(goss_engine *e, goss_error *err)
     e->load.sources = goss_mem_array((size_t)e->load.n_files, sizeof *e->load.sources);
     if (!e->load.sources) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the list of sources");
     for (int i = 0; i < e->load.n_files; i++) e->load.sources[i] = e->load.files[i].source;
+    rc = open_host(e, err);
+    if (rc) return rc;
     const goss_backend_config c = {
+        .host = e->host, .n_host_layers = e->host ? e->config.n_cpu_moe : 0,
         .model = &e->model, .sources = e->load.sources, .n_sources = e->load.n_files, .engine = &e->config,
         .max_rows = e->max_rows, .max_slots = e->max_sessions + 1, .max_kv = e->max_kv,
         .gpu_memory = e->config.gpu_memory, .expert_cache = e->config.gpu_memory && !e->config.expert_cache ? 0 : e->plan.expert_cache_bytes,
@@ -297,8 +316,7 @@ static int is_auto(const goss_engine *e) { return !e->config.backend || !strcmp(
 static int fall_back(goss_engine *e, const goss_error *err)
 {
     if (e->load.kind != KIND_GPU || !is_auto(e)) return 0;
-    if (e->backend) e->backend->vt->close(e->backend);
-    e->backend = NULL;
+    close_backends(e);
     e->load.kind = KIND_CPU;
     goss_telemetry_load(e, "gpu_limits", "failed", err->text);
     return 1;
@@ -450,8 +468,7 @@ int goss_load_advance(goss_engine *e, goss_error *err)
 
 void goss_load_restart(goss_engine *e)
 {
-    if (e->backend) e->backend->vt->close(e->backend);
-    e->backend = NULL;
+    close_backends(e);
     e->load.phase = PHASE_BACKEND;
 }
 
@@ -469,8 +486,7 @@ int goss_load_header(goss_gguf *g, goss_mapping *m, const char *path, goss_error
 
 void goss_load_close(goss_engine *e)
 {
-    if (e->backend) e->backend->vt->close(e->backend);
-    e->backend = NULL;
+    close_backends(e);
     if (e->bound) goss_model_free(&e->model);
     goss_vocab_close(&e->vocab);
     goss_gguf_free(&e->gguf);

@@ -103,7 +103,7 @@ static int plan_layer(goss_gpu_state *s, int layer)
         first += (uint32_t)qkv[i]->ne[1];
     }
     if (!r) r = add_matrix(s, &t->wo, &l->wo, 0, 0);
-    if (s->pages.on) return r;                         /* experts come when they are asked for */
+    if (s->pages.on && l->n_slots < s->base.model->hp.n_expert) return r; /* they come when they are asked for */
     if (!r) r = add_matrix(s, &t->gate, &l->up, GOSS_REPACK_PAIRS, 0);
     if (!r) r = add_matrix(s, &t->up, &l->up, GOSS_REPACK_PAIRS, 1);
     if (!r) r = add_matrix(s, &t->down, &l->down, 0, 0);
@@ -113,10 +113,7 @@ static int plan_layer(goss_gpu_state *s, int layer)
 /* Experts start where they belong: slot e of a layer is expert e. */
 static int write_slots(goss_gpu_state *s)
 {
-    if (s->pages.on) {
-        goss_gpu_slots_forget(s);
-        return goss_gpu_slots_write(s);
-    }
+    if (s->pages.on) return goss_gpu_slots_start(s);
     const goss_hparams *hp = &s->base.model->hp;
     const uint32_t n = (uint32_t)(hp->n_layer * hp->n_expert);
     uint32_t *table = n ? goss_mem_array(n, 8) : NULL;

@@ -15,7 +15,9 @@
  * 2. A stopped step has written no residual, KV, history or pick behind the mark. What the host writes for a step
  *    (`writes`) and the KV pages it copies first (`copies`) are kept with its ticket and played again before it.
  * 3. The queue keeps the order of fetches, tables and steps, so a table never names what isn't there yet.
- * 4. A layer that needs more experts than it has slots computes them in rounds ("quiet": absent experts set no mark and
+ * 4. The first n_host layers' experts are computed on the host (--n-cpu-moe): a step is launched up to such a layer
+ *    (HOSTED), its residual comes back, the host's backend makes router and experts, and it goes on behind them.
+ * 5. A layer that needs more experts than it has slots computes them in rounds ("quiet": absent experts set no mark and
  *    leave their results alone); the weighted sum comes after the last. Rounds and their order change no bit: each
  *    (row, expert) result stands by itself, and the sum has one order. */
 #include "gpu_state.h"
@@ -85,15 +87,55 @@ static void clear_used(goss_gpu_state *s)
     goss_gpu_clear(s, s->pages.mark, USED * 4, (uint64_t)(s->pages.n_report - USED) * 4);
 }
 
-/* Layers [from, end), the head and the end of a step. */
+/* Brings the residual of a layer's experts to the host. */
+static int fetch_residual(goss_gpu_state *s, const goss_step *step)
+{
+    const uint64_t bytes = (uint64_t)step->n_rows * (uint64_t)s->base.model->hp.n_embd * 4;
+    goss_gpu_copy(s, s->x, 0, s->pages.host_back, 0, bytes);
+    const int r = goss_gpu_flush(s);
+    return r ? r : goss_gpu_read(s->gpu, s->pages.host_back, 0, bytes);
+}
+
+/* The layer's router and experts on the host. GOSS_EAGAIN: the residual isn't there yet. */
+static int compute_on_host(goss_gpu_state *s, goss_step *step, int layer)
+{
+    goss_backend *h = s->config.host;
+    const uint64_t bytes = (uint64_t)step->n_rows * (uint64_t)s->base.model->hp.n_embd * 4;
+    float *x = h->vt->residual(h, step->n_rows);
+    int r = goss_gpu_read_poll(s->gpu, s->pages.host_back, x, bytes);
+    if (!r) r = h->vt->route(h, step, layer);
+    if (!r) r = h->vt->experts(h, step, layer);
+    return r ? r : goss_gpu_write(s->gpu, s->x, 0, x, bytes);
+}
+
+/* Layers [from, end), the head and the end of a step; or as far as a layer of the host's. */
 static int launch_rest(goss_gpu_state *s, goss_gpu_ticket *t, int from)
 {
-    int r = goss_forward_layers(&s->base, s->current, from, s->base.model->hp.n_layer);
+    int r;
+    if (from < s->pages.n_host) {
+        t->host_layer = from;
+        r = goss_gpu_do_attn_in(&s->base, s->current, from);
+        if (!r) r = goss_gpu_do_attend(&s->base, s->current, from);
+        if (!r) r = goss_gpu_do_attn_out(&s->base, s->current, from);
+        if (!r) r = fetch_residual(s, s->current);
+        s->ticket = NULL;
+        t->state = GOSS_TICKET_HOSTED;
+        return r;
+    }
+    r = goss_forward_layers(&s->base, s->current, from, s->base.model->hp.n_layer);
     if (!r) r = goss_gpu_do_head(&s->base, s->current);
     if (!r) r = goss_gpu_launch(s, t);
     s->ticket = NULL;
     t->state = GOSS_TICKET_FLYING;
     return r;
+}
+
+static int go_on_behind_host(goss_gpu_state *s, goss_gpu_ticket *t)
+{
+    const int r = compute_on_host(s, (goss_step *)(uintptr_t)t->kept, t->host_layer);
+    if (r) return r;
+    start_recording(s, t);
+    return launch_rest(s, t, t->host_layer + 1);
 }
 
 static int relaunch(goss_gpu_state *s, goss_gpu_ticket *t)
@@ -370,6 +412,7 @@ int goss_gpu_pages_advance(goss_gpu_state *s, goss_error *err)
         if (!t) return 0;
         if (t->state == GOSS_TICKET_HELD) r = relaunch(s, t);
         else if (t->state == GOSS_TICKET_SERVED) r = serve(s, t);
+        else if (t->state == GOSS_TICKET_HOSTED) r = go_on_behind_host(s, t);
         else r = take_back(s, t);
         if (r == GOSS_EAGAIN) return r;
         if (r) return goss_fail(err, give_up(s, r), -1, r == GOSS_ELOST ? "the GPU device was lost" : "the GPU refused a step");
@@ -415,13 +458,12 @@ int goss_gpu_pages_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t,
 
 int goss_gpu_pages_submit(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err)
 {
-    (void)err;
     if (s->tap) {
         const int r = goss_gpu_launch(s, t);
         t->state = GOSS_TICKET_FLYING;
         return r ? r : set_mark(s, 0);
     }
-    if (!t->held && !is_stopped(s)) {
+    if (!t->held && !is_stopped(s) && !s->pages.n_host) {
         int r = play_writes(s, t);
         if (!r) r = goss_gpu_launch(s, t);
         t->state = GOSS_TICKET_FLYING;
@@ -430,7 +472,9 @@ int goss_gpu_pages_submit(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err
     s->n_words = 0;                                    /* it is recorded again when its turn comes */
     s->in_pass = 0;
     s->profiling = s->profiling == 1 ? 0 : s->profiling;
-    return 0;
+    s->ticket = NULL;
+    const int r = goss_gpu_pages_advance(s, err);
+    return r == GOSS_EAGAIN ? 0 : r;
 }
 
 /* While a tap watches, a layer's experts are fetched and computed before the next stage is recorded. */
@@ -441,6 +485,11 @@ int goss_gpu_pages_tapped(goss_gpu_state *s, goss_step *step, int layer)
     const uint64_t bytes = (uint64_t)p->n_words * 4;
     goss_error err;
     int r, absent = 0;
+    if (layer < p->n_host) {
+        r = fetch_residual(s, step);
+        while (!r && (r = compute_on_host(s, step, layer)) == GOSS_EAGAIN) { goss_gpu_poll(s->gpu, 1000); r = 0; }
+        return r ? r : 2;
+    }
     while ((r = goss_gpu_feed_drain(s, &err)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);
     goss_gpu_copy(s, p->mark, (uint64_t)(USED + layer * p->n_words) * 4, s->staging_back, 0, bytes);
     if (!r) r = goss_gpu_flush(s);
@@ -470,6 +519,8 @@ void goss_gpu_pages_release(goss_gpu_state *s, goss_gpu_ticket *t)
             break;
         goss_gpu_poll(s->gpu, 1000);
     }
+    float *x = t->state == GOSS_TICKET_HOSTED ? s->config.host->vt->residual(s->config.host, t->n_rows) : NULL;
+    while (x && goss_gpu_read_poll(s->gpu, s->pages.host_back, x, 16) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 1000);
     t->state = GOSS_TICKET_DONE;
     make_stale(s, t);
     set_mark(s, 0);

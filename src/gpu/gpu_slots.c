@@ -43,6 +43,10 @@ static int open_tables(goss_gpu_state *s, goss_error *err)
     p->from = -1;
     p->mark = goss_gpu_buffer(s->gpu, (uint64_t)p->n_report * 4, GOSS_GPU_STORAGE | GOSS_GPU_COPY_SRC | GOSS_GPU_COPY_DST,
                               "mark");
+    if (p->mark > 0 && p->n_host)
+        p->host_back = goss_gpu_buffer(s->gpu, (uint64_t)s->config.max_rows * (uint64_t)hp->n_embd * 4,
+                                       GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST, "residual back");
+    if (p->host_back < 0) return goss_fail(err, p->host_back, -1, "the GPU has no room to give the residual back");
     return p->mark < 0 ? goss_fail(err, p->mark, -1, "the GPU has no room for the experts' mark") : 0;
 }
 
@@ -56,11 +60,13 @@ int goss_gpu_slots_plan(goss_gpu_state *s, goss_error *err)
         const uint64_t left = s->config.gpu_memory > used ? s->config.gpu_memory - used : 0;
         if (left < room) room = left;
     }
+    const int n_host = !s->config.host || !m->hp.n_expert ? 0 : s->config.n_host_layers < n_layer ? s->config.n_host_layers : n_layer;
     for (int i = 0; i < n_layer; i++) {
-        s->layers[i].n_slots = e;
-        round += goss_gpu_slot_bytes(m, i);
+        s->layers[i].n_slots = i < n_host ? 0 : e;
+        if (i >= n_host) round += goss_gpu_slot_bytes(m, i);
     }
-    if (!m->hp.n_expert || !round || round * (uint64_t)e <= room) return 0;
+    s->pages.n_host = n_host;
+    if (!m->hp.n_expert || !round || round * (uint64_t)e <= room) return n_host ? open_tables(s, err) : 0;
     const int slots = (int)(room / round);
     if (slots < m->hp.n_expert_used)
         return goss_fail(err, GOSS_ELIMIT, -1,
@@ -69,7 +75,7 @@ int goss_gpu_slots_plan(goss_gpu_state *s, goss_error *err)
                          m->hp.n_expert_used, (unsigned long long)(round * (uint64_t)m->hp.n_expert_used >> 20),
                          (unsigned long long)(room >> 20), (unsigned long long)(used >> 20));
     uint64_t rest = room - (uint64_t)slots * round;
-    for (int i = 0; i < n_layer; i++) {
+    for (int i = n_host; i < n_layer; i++) {
         const uint64_t one = goss_gpu_slot_bytes(m, i);
         s->layers[i].n_slots = slots + (slots < e && one <= rest);
         if (slots < e && one <= rest) rest -= one;
@@ -127,6 +133,15 @@ void goss_gpu_slots_forget(goss_gpu_state *s)
     memset(p->table, 0xff, 2 * (size_t)s->base.model->hp.n_layer * (size_t)s->base.model->hp.n_expert * sizeof *p->table);
     memset(p->dirty, 1, (size_t)s->base.model->hp.n_layer);
     p->n_queue = p->at_queue = 0;
+}
+
+int goss_gpu_slots_start(goss_gpu_state *s)
+{
+    goss_gpu_slots_forget(s);
+    for (int i = 0; i < s->base.model->hp.n_layer; i++)
+        for (int e = 0; e < s->base.model->hp.n_expert && s->layers[i].n_slots == s->base.model->hp.n_expert; e++)
+            slot_of(s, i)[e] = expert_of(s, i)[e] = (uint32_t)e;
+    return goss_gpu_slots_write(s);
 }
 
 /* A free slot of the layer, or the least recently used one whose expert is not in `keep`; -1: none. */

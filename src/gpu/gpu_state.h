@@ -69,11 +69,11 @@ typedef struct goss_load_item {
 /* Rows of one tensor on their way through a staging buffer. state: FREE, READING, FULL of gpu_feed.c, or an error */
 typedef struct goss_gpu_lane { int buffer, state; goss_load_item item; uint32_t n; } goss_gpu_lane;
 
-enum { GOSS_TICKET_HELD, GOSS_TICKET_FLYING, GOSS_TICKET_SERVED, GOSS_TICKET_STALE, GOSS_TICKET_DONE };
+enum { GOSS_TICKET_HELD, GOSS_TICKET_FLYING, GOSS_TICKET_SERVED, GOSS_TICKET_STALE, GOSS_TICKET_HOSTED, GOSS_TICKET_DONE };
 typedef struct goss_gpu_ticket {
     /* paging only: where the step stands (gpu_pages.c), its order, the step to record again, what the host writes
      * before it and which KV pages it copies first, the layer whose experts were counted last */
-    int state; uint64_t serial; const goss_step *kept; goss_buf writes, copies; int counted, reported, held;
+    int state; uint64_t serial; const goss_step *kept; goss_buf writes, copies; int counted, reported, held, host_layer;
     uint32_t *words;                                   /* what came back */
     int busy, n_rows, n_list, n_samples, polled;
     int *list;                                         /* (max_rows) rows that want logits, in order */
@@ -83,9 +83,10 @@ typedef struct goss_gpu_ticket {
     uint64_t logits_bytes;
 } goss_gpu_ticket;
 
-/* Experts that don't all fit (gpu_pages.c). Sets of experts are bits, n_words words a layer. */
+/* Experts that don't all fit, or are computed on the host (gpu_pages.c). Sets of experts are bits, n_words words a layer. */
 typedef struct goss_gpu_pages {
     int on, n_words, n_report;                         /* n_report: words of a step's report: mark, 3 more, used sets */
+    int n_host, host_back;                             /* layers whose experts the host computes; read-back buffer */
     int mark;                                          /* buffer: 0 mark, 1 quiet, at 4: used sets */
     uint32_t *table;                                   /* (2, n_layer, n_expert): slot of expert, expert of slot */
     uint64_t *stamp, clock, serial;                    /* (n_layer, n_expert) by slot: when it was last used */
@@ -200,6 +201,7 @@ int goss_gpu_slots_has(const goss_gpu_state *s, int layer, int e);
 void goss_gpu_slots_touch(goss_gpu_state *s, int layer, int e);
 int goss_gpu_slots_fetch(goss_gpu_state *s, int layer, int e, const uint32_t *keep);
 int goss_gpu_slots_pump(goss_gpu_state *s, goss_error *err);
+int goss_gpu_slots_start(goss_gpu_state *s);           /* layers that have room for all their experts: each its own */
 int goss_gpu_slots_write(goss_gpu_state *s);           /* changed tables to the device */
 void goss_gpu_slots_forget(goss_gpu_state *s);         /* nothing is there any more */
 
@@ -210,7 +212,8 @@ int goss_gpu_pages_advance(goss_gpu_state *s, goss_error *err); /* all tickets a
 void goss_gpu_pages_release(goss_gpu_state *s, goss_gpu_ticket *t);
 int goss_gpu_pages_write_step(goss_gpu_state *s, int buffer, uint64_t offset, const void *data, uint64_t n);
 void goss_gpu_pages_kv_copy(goss_gpu_state *s, int cls, int from, int to);
-int goss_gpu_pages_tapped(goss_gpu_state *s, goss_step *step, int layer); /* 1: the layer's products are made */
+/* 1: the layer's products are made; 2: its experts are done */
+int goss_gpu_pages_tapped(goss_gpu_state *s, goss_step *step, int layer);
 void goss_gpu_pages_close(goss_gpu_state *s);
 
 /* gpu_profile.c: GPU time of every kernel by timestamps, each dispatch in a pass of its own while a step is

@@ -338,7 +338,7 @@ int goss_gpu_do_experts(goss_backend *b, goss_step *step, int layer)
     const int made = s->pages.on && s->tap ? goss_gpu_pages_tapped(s, step, layer) : 0;
     if (made < 0) return made;
     if (!made) goss_gpu_expert_products(s, layer, (uint32_t)step->n_rows);
-    goss_gpu_expert_sum(s, layer, (uint32_t)step->n_rows);
+    if (made < 2) goss_gpu_expert_sum(s, layer, (uint32_t)step->n_rows);
     return show(s, GOSS_STAGE_EXPERTS, layer, s->x, step->n_rows, b->model->hp.n_embd);
 }
 

@@ -43,6 +43,7 @@ typedef struct goss_backend_config {
     const goss_source *sources; int n_sources;   /* kept; for backends that fetch weights themselves */
     const goss_engine_config *engine;            /* borrowed */
     int max_rows, max_slots, max_kv;
+    goss_backend *host; int n_host_layers;       /* gpu: who computes the experts of the first layers; kept, may be NULL */
     uint64_t gpu_memory, expert_cache;           /* gpu: bytes for everything, for experts; 0: as many as there are */
     int n_pages[GOSS_KV_CLASSES]; int kv_type;   /* GOSS_F16, GOSS_F32, GOSS_Q8_0, GOSS_Q4_0 */
     void (*report)(void *ctx, const char *json, size_t n); void *report_ctx; /* telemetry lines; kept, may be NULL */
@@ -74,6 +75,9 @@ typedef struct goss_backend_vt {
     /* After poll: n_vocab floats of a row that wanted them. */
     int  (*logits)(goss_backend *b, goss_step *s, int row, float *out);
     void (*release)(goss_backend *b, goss_step *s);           /* frees a ticket that poll left or nobody wants */
+    /* Of a backend on memory, between its steps: the residual that the next route and experts of n_rows rows work on.
+     * NULL: not offered. */
+    float *(*residual)(goss_backend *b, int n_rows);
     void (*kv_copy)(goss_backend *b, int cls, int from, int to);
     void (*read_done)(goss_backend *b, uint64_t tag, int status);
     void (*tap)(goss_backend *b, goss_tap_fn fn, void *ctx);  /* NULL switches it off */
