@@ -31,10 +31,11 @@ static uint64_t page_bytes(const goss_model *m, int cls, int kv_type)
     return layers * 2 * GOSS_KV_PAGE * goss_type_row_bytes(kv_type, (int64_t)m->hp.n_head_kv * m->hp.head_dim);
 }
 
-static uint64_t expert_bytes(const goss_model *m)
+/* Of layers [from, end). */
+static uint64_t expert_bytes(const goss_model *m, int from)
 {
     uint64_t n = 0;
-    for (int l = 0; m->hp.n_expert && l < m->hp.n_layer; l++)
+    for (int l = from; m->hp.n_expert && l < m->hp.n_layer; l++)
         n += m->layers[l].gate.n_bytes + m->layers[l].up.n_bytes + m->layers[l].down.n_bytes;
     return n;
 }
@@ -60,18 +61,20 @@ static uint64_t kv_cap(const goss_engine_config *c, int paged)
  * or by what the GPU's memory leaves. */
 static void share_gpu(const goss_model *m, const goss_engine_config *c, goss_plan_info *p)
 {
-    const uint64_t dense = p->weight_bytes - p->expert_bytes, rest = dense + p->scratch_bytes;
-    const uint64_t round = m->hp.n_expert ? p->expert_bytes / (uint64_t)m->hp.n_expert : 0; /* one of each layer */
+    const uint64_t experts = expert_bytes(m, c->n_cpu_moe > 0 ? c->n_cpu_moe : 0); /* the host's are not on the GPU */
+    const uint64_t dense = p->weight_bytes - p->expert_bytes, rest = dense + p->scratch_bytes, all = dense + experts;
+    const uint64_t round = m->hp.n_expert ? experts / (uint64_t)m->hp.n_expert : 0; /* one of each layer */
     uint64_t room = c->expert_cache ? c->expert_cache
-                    : c->resident_cap && p->weight_bytes > c->resident_cap ? 2048 * MB : UINT64_MAX;
-    const int tight = c->gpu_memory && p->weight_bytes + p->scratch_bytes + kv_cap(c, 0) > c->gpu_memory;
+                    : c->resident_cap && all > c->resident_cap ? 2048 * MB : UINT64_MAX;
+    const int tight = c->gpu_memory && all + p->scratch_bytes + kv_cap(c, 0) > c->gpu_memory;
+    p->resident_bytes = all;
     if (tight) {
         const uint64_t spent = rest + kv_cap(c, 1), left = c->gpu_memory > spent ? c->gpu_memory - spent : 0;
         if (left < room) room = left;
     }
     p->n_slots = m->hp.n_expert;
     if (!round) { p->fits = !tight; return; }
-    if (room >= p->expert_bytes) return;
+    if (room >= experts) return;
     p->n_slots = (int)(room / round);
     p->resident_bytes = dense;
     p->expert_cache_bytes = room > 0 ? room : 1;
@@ -82,7 +85,7 @@ static void share_gpu(const goss_model *m, const goss_engine_config *c, goss_pla
 static uint64_t budget(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p)
 {
     p->weight_bytes = m->weight_bytes;
-    p->expert_bytes = expert_bytes(m);
+    p->expert_bytes = expert_bytes(m, 0);
     p->resident_bytes = p->weight_bytes;
     p->fits = 1;
     p->n_slots = m->hp.n_expert;
@@ -99,10 +102,10 @@ static uint64_t budget(const goss_model *m, const goss_engine_config *c, int gpu
 }
 
 /* The plan in sentences. */
-static void explain(const goss_model *m, int gpu, goss_plan_info *p)
+static void explain(const goss_model *m, int gpu, int n_host, goss_plan_info *p)
 {
-    const unsigned long long mb = MB, weights = p->weight_bytes / mb, experts = p->expert_bytes / mb,
-                             dense = weights - experts;
+    const unsigned long long mb = MB, weights = (gpu ? p->resident_bytes : p->weight_bytes) / mb,
+                             experts = p->expert_bytes / mb;
     size_t n = 0;
     if (!gpu)
         n = goss_fmt(p->text, sizeof p->text, p->fits ? "All %llu MB of weights stay in memory."
@@ -115,7 +118,10 @@ static void explain(const goss_model *m, int gpu, goss_plan_info *p)
         n = goss_fmt(p->text, sizeof p->text,
                      "%llu MB of weights stay on the GPU; of %llu MB of experts %d of %d a layer have room at once (%llu MB), "
                      "the others are fetched when a token wants them.",
-                     dense, experts, p->n_slots, m->hp.n_expert, (unsigned long long)p->expert_cache_bytes / mb);
+                     weights, experts, p->n_slots, m->hp.n_expert, (unsigned long long)p->expert_cache_bytes / mb);
+    if (gpu && n_host > 0 && m->hp.n_expert)
+        n += goss_fmt(p->text + n, sizeof p->text - n, " The CPU computes the experts of the first %d layers.",
+                      n_host < m->hp.n_layer ? n_host : m->hp.n_layer);
     if (gpu && p->expert_cache_bytes && !p->fits)
         n += goss_fmt(p->text + n, sizeof p->text - n,
                       " That does not do: a token wants %d experts a layer, %llu MB; raise --gpu-memory, --expert-cache or "
@@ -168,7 +174,7 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
                          (unsigned long long)(bytes / MB));
     p->max_kv = (int)(holds < want ? holds : want);
     p->kv_bytes = (uint64_t)full * p->page_bytes[0] + (uint64_t)window * p->page_bytes[1];
-    explain(m, gpu, p);
+    explain(m, gpu, c->n_cpu_moe, p);
     return 0;
 }
 

@@ -99,7 +99,7 @@ typedef struct goss_gpu_pages {
     uint64_t hits, misses, evictions, stalls, fetched_bytes, predictions; double stall_ms, t_stall, t_report;
 } goss_gpu_pages;
 
-enum { GOSS_GPU_OPENING, GOSS_GPU_PROBING, GOSS_GPU_COMPILING, GOSS_GPU_LOADING, GOSS_GPU_USABLE };
+enum { GOSS_GPU_OPENING, GOSS_GPU_PROBING, GOSS_GPU_LOADING, GOSS_GPU_COMPILING, GOSS_GPU_USABLE };
 typedef struct goss_gpu_state {
     goss_backend base;
     goss_backend_config config;

@@ -61,10 +61,14 @@ static int gpu_load(goss_backend *b, goss_error *err)
         tell_limits(s);
         r = goss_gpu_build(s, err);
         if (!r) r = goss_gpu_load_plan(s, err);
-        s->phase = GOSS_GPU_COMPILING;
+        s->phase = GOSS_GPU_LOADING;
     }
-    if (s->phase == GOSS_GPU_COMPILING && !r && !(r = goss_gpu_kernels_ready(s, err))) s->phase = GOSS_GPU_LOADING;
-    if (s->phase == GOSS_GPU_LOADING && !r && !(r = goss_gpu_load_some(s, err))) {
+    if (s->phase == GOSS_GPU_LOADING && !r) {          /* kernels are compiled meanwhile */
+        r = goss_gpu_kernels_ready(s, err);
+        if (!r || r == GOSS_EAGAIN) r = goss_gpu_load_some(s, err);
+        if (!r) s->phase = GOSS_GPU_COMPILING;
+    }
+    if (s->phase == GOSS_GPU_COMPILING && !r && !(r = goss_gpu_kernels_ready(s, err))) {
         s->phase = GOSS_GPU_USABLE;
         tell_allocation(s);
     }
