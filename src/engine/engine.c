@@ -151,7 +151,7 @@ int goss_engine_poll(goss_engine *e, int timeout_ms, goss_error *err)
         return 1;
     }
     const int rc = goss_steps_advance(e, timeout_ms, &failed);
-    if (rc == GOSS_ELOST) { restore(e, &failed); return 1; }
+    if (rc == GOSS_ELOST && ++e->n_lost <= GOSS_LOST_MOST) { restore(e, &failed); return 1; }
     return rc < 0 ? fail_engine(e, rc, &failed, err) : rc;
 }
 

@@ -38,6 +38,7 @@ enum {
     GOSS_STOPS = 16, GOSS_STOP_BYTES = 256,
     GOSS_ROLLBACK = 64,          /* positions that every session's windowed layers can be taken back */
     GOSS_CACHED = 48,            /* sequences kept for reuse */
+    GOSS_LOST_MOST = 5,          /* losses of the device without a step between, before the engine gives up */
     GOSS_FILES = 256             /* shards */
 };
 
@@ -125,6 +126,8 @@ struct goss_engine {
     goss_plan_info plan;
     goss_kv_pool pool; int pool_open;
     int max_sessions, max_rows, max_kv;
+    int gpu_tiles;               /* goss_backend_config.tiles */
+    int n_lost;                  /* times the device was lost since a step last came back */
     goss_session **sessions;     /* (max_sessions), NULL: free */
     int turn;                    /* whose row comes first in the next step */
     goss_flight flight[GOSS_FLIGHTS]; int first_flight, n_flights;

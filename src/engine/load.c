@@ -302,7 +302,8 @@ static int open_backend(goss_engine *e, goss_error *err)
         .model = &e->model, .sources = e->load.sources, .n_sources = e->load.n_files, .engine = &e->config,
         .max_rows = e->max_rows, .max_slots = e->max_sessions + 1, .max_kv = e->max_kv,
         .gpu_memory = e->config.gpu_memory, .expert_cache = e->config.gpu_memory && !e->config.expert_cache ? 0 : e->plan.expert_cache_bytes,
-        .n_pages = { e->plan.n_pages[0], e->plan.n_pages[1] }, .kv_type = kv_type, .report = report, .report_ctx = e,
+        .n_pages = { e->plan.n_pages[0], e->plan.n_pages[1] }, .kv_type = kv_type, .tiles = &e->gpu_tiles,
+        .report = report, .report_ctx = e,
     };
     if (e->load.kind == KIND_GPU) rc = goss_backend_open_gpu(&e->backend, &c, err);
     else if (e->load.kind == KIND_CPU) rc = goss_backend_open_cpu(&e->backend, &c, err);
@@ -319,6 +320,31 @@ static int fall_back(goss_engine *e, const goss_error *err)
     close_backends(e);
     e->load.kind = KIND_CPU;
     goss_telemetry_load(e, "gpu_limits", "failed", err->text);
+    return 1;
+}
+
+/* Out of the GPU's memory: the KV, which is all that can, becomes half as large. 1: worth another try. */
+static int shrink(goss_engine *e, const goss_error *why)
+{
+    enum { LEAST = 4 << 20 };
+    if (e->load.kind != KIND_GPU || e->pool_open || e->config.max_kv || e->plan.kv_bytes < 2 * LEAST) return 0;
+    char detail[320];
+    e->config.kv_cap = e->plan.kv_bytes / 2;
+    goss_fmt(detail, sizeof detail, "kv=%llu->%llu %.200s", (unsigned long long)e->plan.kv_bytes,
+             (unsigned long long)e->config.kv_cap, why->text);
+    goss_telemetry_load(e, "memory_plan", "progress", detail);
+    e->backend->vt->close(e->backend);
+    e->backend = NULL;
+    return 1;
+}
+
+/* The device was lost while it was loaded. */
+static int again(goss_engine *e, const goss_error *why)
+{
+    if (e->load.kind != KIND_GPU || ++e->n_lost > GOSS_LOST_MOST) return 0;
+    goss_telemetry_load(e, "device_lost", "failed", why->text);
+    e->backend->vt->close(e->backend);
+    e->backend = NULL;
     return 1;
 }
 
@@ -455,6 +481,8 @@ int goss_load_advance(goss_engine *e, goss_error *err)
         case PHASE_WEIGHTS: {
             goss_error failed = { 0 };
             rc = e->backend->vt->load(e->backend, &failed);
+            if (rc == GOSS_ENOMEM && shrink(e, &failed)) { e->load.phase = PHASE_BACKEND; continue; }
+            if (rc == GOSS_ELOST && again(e, &failed)) { e->load.phase = PHASE_BACKEND; continue; }
             if (rc < 0 && rc != GOSS_EAGAIN && fall_back(e, &failed)) { e->load.phase = PHASE_BACKEND; continue; }
             if (rc && err) *err = failed;
             break;

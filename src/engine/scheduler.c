@@ -255,6 +255,7 @@ static int collect(goss_engine *e, int timeout_ms, goss_error *err)
     e->n_flights--;
     if (rc) { fail_parts(e, f, &failed); return 1; }
     account(e, f);
+    e->n_lost = 0;
     const goss_pick *picks = f->picks;
     for (int i = 0; i < f->step.n_seqs; i++) {
         take_part(e, &f->parts[i], picks);

@@ -171,7 +171,7 @@ static int route_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, 
     const goss_hparams *hp = &s->base.model->hp;
     const goss_gpu_limits *lim = goss_gpu_get_limits(s->gpu);
     const uint32_t n_embd = (uint32_t)hp->n_embd, e = (uint32_t)hp->n_expert;
-    const uint32_t threads = lim->max_invocations >= 1024 && !lim->is_cpu ? 1024 : 256, groups = threads / s->lanes,
+    const uint32_t threads = lim->max_invocations >= 1024 && !lim->is_cpu && !s->smaller ? 1024 : 256, groups = threads / s->lanes,
                    each = goss_gpu_ceil_div(e, groups) > 4 ? 4 : goss_gpu_ceil_div(e, groups);
     goss_buf d = GOSS_BUF(512);
     goss_buf_printf(&d, "EP=%u %s", each, packed ? "PACKED " : "");

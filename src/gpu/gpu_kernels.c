@@ -58,6 +58,7 @@ int goss_gpu_kernel(goss_gpu_state *s, const char *file, const char *bindings, c
     goss_fmt(k->key, sizeof k->key, "%s", key);
     goss_fmt(k->name, sizeof k->name, "%.*s", (int)(strchr(file, '.') - file), file);
     const int r = make_pipeline(s, k, file, bindings, key + strlen(file) + 1, err);
+    s->kernel_failed = r < 0;
     if (r < 0) return r;
     k->pipeline = r;
     return s->n_kernels++;
@@ -67,6 +68,8 @@ int goss_gpu_kernels_ready(goss_gpu_state *s, goss_error *err)
 {
     for (; s->n_ready < s->n_kernels; s->n_ready++) {
         const int r = goss_gpu_pipeline_ready(s->gpu, s->kernels[s->n_ready].pipeline, err);
+        s->kernel_failed = r && r != GOSS_EAGAIN && r != GOSS_ELOST;
+        if (r == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);   /* compilers want the cores that asking again would take */
         if (r) return r;
     }
     return 0;

@@ -16,7 +16,7 @@ enum { STAGES = 8, STAGE_BYTES = 8 << 20, COPY_PART = 1 << 19, COPY_THREADS = 8 
 /* Memory that the device can read and that stays where it is: a library's own staging is made anew for every large
  * write (7 ms for 8 MB). state: 0 none yet, 1 mapped, 2 on its way back, negative failed. */
 typedef struct native_stage { wg_object buffer; wg_future future; int state; } native_stage;
-typedef struct native_pipeline { wg_object pipeline, layout; int done; char name[64], message[232]; } native_pipeline;
+typedef struct native_pipeline { wg_object pipeline, layout; wg_future future; int done; char name[64], message[232]; } native_pipeline;
 typedef struct native_read {
     wg_future future;
     uint64_t offset;
@@ -40,6 +40,7 @@ typedef struct native {
     native_stage stage[STAGES]; int at_stage;          /* in turn */
     goss_pool *copiers;
     int reading[16], n_reading;             /* buffers with a read pending, oldest first */
+    int compiling;                          /* a pipeline that somebody waits for, 0: none */
 } native;
 
 static wg_str str(const char *s) { return (wg_str){ s, s ? WG_STRLEN : 0 }; }
@@ -477,7 +478,7 @@ static int native_pipeline_start(void *ctx, int id, const char *name, const char
     for (int i = 0; i < n_c; i++) k[i] = (wg_constant){ NULL, str(c[i].name), c[i].value };
     const wg_pipeline_desc d = { .label = str(p->name), .layout = layout,
         .compute = { .module = module, .entry = str("main"), .n_constants = (size_t)n_c, .constants = k } };
-    n->DeviceCreateComputePipelineAsync(n->device, &d, (wg_callback){ NULL, WG_MODE_PROCESS, on_pipeline, p, NULL });
+    p->future = n->DeviceCreateComputePipelineAsync(n->device, &d, (wg_callback){ NULL, WG_MODE_PROCESS, on_pipeline, p, NULL });
     n->ShaderModuleRelease(module);
     n->PipelineLayoutRelease(layout);
     return 0;
@@ -488,6 +489,7 @@ static int native_pipeline_ready(void *ctx, int id, goss_error *err)
     native *n = ctx;
     native_pipeline *p = &n->pipelines[id];
     if (!p->done) n->InstanceProcessEvents(n->instance);
+    n->compiling = p->done ? 0 : id;
     if (!p->done) return GOSS_EAGAIN;
     if (p->done > 0) return 0;
     for (int i = n->n_kept; i-- && n->kept[i].code == GOSS_EGPU; n->n_kept = i) { /* the module's own error says more */
@@ -505,6 +507,7 @@ static void native_pipeline_free(void *ctx, int id)
     if (p->pipeline) n->ComputePipelineRelease(p->pipeline);
     if (p->layout) n->BindGroupLayoutRelease(p->layout);
     memset(p, 0, sizeof *p);
+    if (n->compiling == id) n->compiling = 0;
 }
 
 static int native_group(void *ctx, int id, int pipeline, const int *b, const uint64_t *offsets,
@@ -626,6 +629,9 @@ static int native_poll(void *ctx, int timeout_ms)
         n->InstanceWaitAny(n->instance, 1, &w, (uint64_t)timeout_ms * 1000000u);
     } else if (timeout_ms > 0 && !n->n_reading && n->stage[n->at_stage].state == 2 && !n->lost) {
         wg_wait w = { n->stage[n->at_stage].future, 0 };
+        n->InstanceWaitAny(n->instance, 1, &w, (uint64_t)timeout_ms * 1000000u);
+    } else if (timeout_ms > 0 && n->compiling && !n->pipelines[n->compiling].done && !n->lost) {
+        wg_wait w = { n->pipelines[n->compiling].future, 0 };
         n->InstanceWaitAny(n->instance, 1, &w, (uint64_t)timeout_ms * 1000000u);
     }
     return n->lost ? GOSS_ELOST : 0;

@@ -104,9 +104,12 @@ typedef struct goss_gpu_state {
     goss_backend base;
     goss_backend_config config;
     goss_engine_config engine;                         /* copy; its strings are borrowed during open only */
+    goss_gpu_options options;                          /* its path is borrowed as long as the backend lives */
     goss_gpu *gpu;
     int phase;
-    unsigned mask;
+    /* gpu_retry.c: how many sizes smaller tiles are; a kernel was refused; a step came back */
+    int smaller, kernel_failed, launched;
+    struct { char name[32]; int opens, launch; } broken; /* tests: kernels that fail on the next `opens` devices */
     /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
     int half_ok, subgroup, f16, packed;
     uint64_t max_binding;
@@ -166,6 +169,14 @@ int goss_gpu_few_head(goss_gpu_state *s, goss_error *err);
 int goss_gpu_plain(goss_gpu_state *s, goss_call *c, const char *file, const char *bindings, const char *defines,
                    const void *params, size_t n_params, const int *buffers, goss_error *err);
 void goss_gpu_layout_defines(goss_buf *d, int layout);
+
+/* gpu_retry.c */
+int goss_gpu_state_open(goss_gpu_state *s, goss_error *err);  /* the device */
+void goss_gpu_state_clear(goss_gpu_state *s);                 /* the device and all memory */
+/* err says why a kernel did not compile. GOSS_EAGAIN: it will be tried with smaller tiles; else err's code. */
+int goss_gpu_retry_kernel(goss_gpu_state *s, goss_error *err);
+/* A step failed with code: GOSS_ELOST when it should be tried again with smaller tiles, else code. */
+int goss_gpu_launch_failed(goss_gpu_state *s, int code, goss_error *err);
 
 /* gpu_tiles.c: the stages of steps with more than GOSS_GPU_FEW rows, where they differ */
 int goss_gpu_tiles_build(goss_gpu_state *s, goss_error *err);

@@ -30,6 +30,7 @@ static int tile_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, int
     const struct goss_piece *w = &m->piece[piece];
     goss_buf d = GOSS_BUF(512);
     int r = 0;
+    nj = nj >> s->smaller > 2 ? nj >> s->smaller : 2;          /* pairs of outputs stay together */
     c->nt = 16 * (uint32_t)nj;
     c->n_blocks = packed ? m->n_units / 4 * n_times : 0;
     if (packed) {

@@ -15,13 +15,13 @@ static goss_gpu_state *of(goss_backend *b) { return (goss_gpu_state *)b; }
 static void tell_limits(goss_gpu_state *s)
 {
     const goss_gpu_limits *l = goss_gpu_get_limits(s->gpu);
-    char detail[256];
+    char detail[400];
     goss_fmt(detail, sizeof detail,
              "max_buffer=%llu max_binding=%llu bind_groups=%u bindings_per_group=%u f16=%s subgroups=%s "
-             "adapter=%s",
+             "dot4=%s storage_buffers=%u workgroup_bytes=%u invocations=%u adapter=%s",
              (unsigned long long)l->max_buffer, (unsigned long long)l->max_binding, l->max_bind_groups,
              l->max_bindings_per_group, l->features & GOSS_GPU_F16 ? "yes" : "no", s->subgroup ? "yes" : "no",
-             l->adapter);
+             s->packed ? "yes" : "no", l->max_storage_buffers, l->max_workgroup_bytes, l->max_invocations, l->adapter);
     goss_gpu_report(s, "gpu_limits", "completed", detail, 0, 0);
     goss_fmt(s->level, sizeof s->level, "%s%s%s", l->adapter, s->f16 ? " f16" : "", s->subgroup ? " subgroups" : "");
 }
@@ -40,6 +40,11 @@ static void choose(goss_gpu_state *s)
     s->nr[0] = 4;
     s->nr[1] = l->is_cpu ? 2 : 4;
     s->nr[2] = 2;
+    for (int i = 0; i < s->smaller; i++) {                /* a kernel failed: smaller ones (gpu_retry.c) */
+        for (int k = 0; k < GOSS_BATCHES; k++) if (s->nr[k] > 2) s->nr[k] /= 2; /* rows go in pairs */
+        if (s->wg > 64) s->wg /= 2;
+        if (s->wg_up > 64) s->wg_up /= 2;
+    }
 }
 
 static void tell_allocation(goss_gpu_state *s)
@@ -73,8 +78,9 @@ static int gpu_load(goss_backend *b, goss_error *err)
         tell_allocation(s);
     }
     goss_error why;
+    if (r && r != GOSS_EAGAIN && s->kernel_failed) return goss_gpu_retry_kernel(s, err);
     if (!r || r == GOSS_EAGAIN) {
-        const int code = s->phase == GOSS_GPU_OPENING ? 0 : goss_gpu_error(s->gpu, &why);
+        const int code = s->phase == GOSS_GPU_OPENING || s->phase == GOSS_GPU_COMPILING ? 0 : goss_gpu_error(s->gpu, &why);
         if (code) { r = code; if (err) *err = why; }
     }
     return r;
@@ -165,7 +171,11 @@ static int gpu_submit(goss_backend *b, goss_step *step, goss_error *err)
     if (!t) return goss_fail(err, GOSS_ESTATE, -1, "a step without a ticket");
     const int r = s->pages.on ? goss_gpu_pages_submit(s, t, err) : goss_gpu_launch(s, t);
     s->ticket = NULL;
-    return r ? goss_fail(err, r, -1, r == GOSS_ELOST ? "the GPU device was lost" : "the GPU refused a step") : 0;
+    if (!r) return 0;
+    goss_error why = { 0 };
+    if (r != GOSS_ELOST && goss_gpu_error(s->gpu, &why) && err) *err = why;
+    else goss_fail(err, r, -1, r == GOSS_ELOST ? "the GPU device was lost" : "the GPU refused a step");
+    return goss_gpu_launch_failed(s, r, err);
 }
 
 static float as_float(uint32_t u) { union { uint32_t u; float f; } v = { u }; return v.f; }
@@ -204,7 +214,7 @@ static int gpu_poll(goss_backend *b, goss_step *step, int timeout_ms, goss_pick 
         t->busy = 0;
         if (err && code) *err = why;
         else goss_fail(err, r, -1, r == GOSS_ELOST ? "the GPU device was lost" : "reading a step's result back failed");
-        return r == GOSS_ELOST ? r : code ? code : r;
+        return r == GOSS_ELOST ? r : goss_gpu_launch_failed(s, code ? code : r, err);
     }
     const uint32_t *w = t->words + report_bytes(s) / 4;
     for (int i = 0, n = 0; i < t->n_list; i++, w += GOSS_PICK_WORDS)
@@ -215,7 +225,7 @@ static int gpu_poll(goss_backend *b, goss_step *step, int timeout_ms, goss_pick 
             n++;
         }
     goss_gpu_profile_collect(s);
-    t->polled = 1;
+    t->polled = s->launched = 1;
     if (!t->n_logits) t->busy = 0;
     return 0;
 }
@@ -319,17 +329,8 @@ static void gpu_close(goss_backend *b)
 {
     goss_gpu_state *s = of(b);
     if (!s) return;
-    goss_gpu_close(&s->gpu);
-    goss_gpu_pages_close(s);
-    for (int i = 0; i < GOSS_TICKETS; i++) {
-        goss_gpu_ticket *t = &s->tickets[i];
-        goss_mem_free(t->list);
-        goss_mem_free(t->want);
-        goss_mem_free(t->words);
-    }
-    void *const blocks[] = { s->param_bytes, s->layers,     s->items,      s->small_host,    s->raw, s->words,
-                             s->step_words,  s->tap_floats, s->logits_floats, s };
-    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) goss_mem_free(blocks[i]);
+    goss_gpu_state_clear(s);
+    goss_mem_free(s);
 }
 
 static const goss_backend_vt table = { .name = "gpu",
@@ -386,20 +387,22 @@ int goss_backend_open_gpu(goss_backend **out, const goss_backend_config *c, goss
     s->base.model = c->model;
     s->config = *c;
     const goss_engine_config *e = c->engine;
-    const goss_gpu_options o = { .path = e ? e->webgpu_path : NULL,
-                                 .limits_default = e && e->gpu_limits_default,
-                                 .mask = e ? mask_of(e->gpu_mask) : 0 };
+    s->options = (goss_gpu_options){ .path = e ? e->webgpu_path : NULL,
+                                     .limits_default = e && e->gpu_limits_default,
+                                     .mask = e ? mask_of(e->gpu_mask) : 0,
+                                     .memory = e ? e->gpu_memory : 0 };
+    s->smaller = c->tiles ? *c->tiles : 0;
     s->config.engine = NULL;
     s->profile = e && (e->telemetry_mask & GOSS_TELEMETRY_KERNELS);
     const goss_hparams *hp = &c->model->hp;
     int r = 0;
-    if (hp->n_head % hp->n_head_kv || hp->head_dim % 8 || hp->head_dim > 256 ||
+    if (hp->n_head % hp->n_head_kv || hp->head_dim % 16 || hp->head_dim > 256 ||
         hp->n_head / hp->n_head_kv > 16 || hp->n_expert > 256 || c->max_rows > 2048)
         r = goss_fail(
             err, GOSS_EUNSUPPORTED, -1,
             "the GPU kernels don't cover %d heads of %d over %d KV heads with %d experts; use --backend cpu",
             hp->n_head, hp->head_dim, hp->n_head_kv, hp->n_expert);
-    if (!r) r = goss_gpu_open(&s->gpu, &o, err);
+    if (!r) r = goss_gpu_state_open(s, err);
     if (r) { gpu_close(&s->base); return r; }
     *out = &s->base;
     return 0;

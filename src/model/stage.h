@@ -45,6 +45,7 @@ typedef struct goss_backend_config {
     int max_rows, max_slots, max_kv;
     goss_backend *host; int n_host_layers;       /* gpu: who computes the experts of the first layers; kept, may be NULL */
     uint64_t gpu_memory, expert_cache;           /* gpu: bytes for everything, for experts; 0: as many as there are */
+    int *tiles;                    /* kept, may be NULL; gpu: how many sizes smaller kernels' tiles are; it raises it */
     int n_pages[GOSS_KV_CLASSES]; int kv_type;   /* GOSS_F16, GOSS_F32, GOSS_Q8_0, GOSS_Q4_0 */
     void (*report)(void *ctx, const char *json, size_t n); void *report_ctx; /* telemetry lines; kept, may be NULL */
 } goss_backend_config;

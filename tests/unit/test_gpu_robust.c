@@ -1,0 +1,232 @@
+/* test_gpu_robust.c - what goes wrong with a GPU, end to end through the engine: a device lost in the middle of a stream
+ * and while it loads, too little memory, kernels that don't compile or launch, what telemetry says about memory.
+ * Skipped where there is no adapter. usage: test_gpu_robust [quick] (each device opened costs a software adapter seconds
+ * of compiling: quick has one loss only) */
+#include "../../src/engine/engine.h"
+#include "../../src/gpu/gpu_state.h"
+#include "engine_util.h"
+
+static const char *const DRAFT = "models/demo-gptoss-draft.gguf";
+static const char *const CHAT = "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after "
+                                "June?\"}],\"date\":\"2025-06-28\"}";
+enum { TOKENS = 24 };
+static goss_buf lines;
+
+static void on_line(void *ctx, const char *json, size_t n)
+{
+    (void)ctx;
+    goss_buf_append(&lines, json, n);
+    goss_buf_append(&lines, "\n", 1);
+}
+
+static int said(const char *what) { return strstr(goss_buf_cstr(&lines), what) != NULL; }
+static goss_gpu_state *state_of(goss_engine *e) { return (goss_gpu_state *)(void *)e->backend; }
+
+/* 16 rows: the kernels of prefill are not built, which would be most of the time here. */
+static goss_engine_config config(void)
+{
+    goss_buf_clear(&lines);
+    return (goss_engine_config){ .model_path = DRAFT,
+                                 .backend = "gpu",
+                                 .max_kv = 256,
+                                 .max_sessions = 2,
+                                 .max_rows = 16,
+                                 .webgpu_path = getenv("GOSSAMER_WEBGPU"),
+                                 .gpu_mask = getenv("GOSSAMER_GPU_MASK"),
+                                 .on_telemetry = on_line,
+                                 .telemetry_mask =
+                                     GOSS_TELEMETRY_LOAD | GOSS_TELEMETRY_STAGES | GOSS_TELEMETRY_TOKENS };
+}
+
+static int load(goss_engine *e, goss_error *err)
+{
+    int r = 1;
+    while (r > 0 && goss_engine_state(e) == GOSS_ENGINE_LOADING) r = goss_engine_poll(e, 20, err);
+    return goss_engine_state(e) == GOSS_ENGINE_READY ? 0 : r < 0 ? r : -1;
+}
+
+/* Greedy tokens of one prompt; the device is lost after each of the counts in lose (ended by 0). */
+static void stream(goss_engine *e, const int *lose, answer *a)
+{
+    goss_session *s = NULL;
+    goss_error err = { 0 };
+    int32_t ids[512];
+    const int n = goss_chat_render(e, CHAT, strlen(CHAT), ids, 512, &err);
+    goss_params p = greedy_params(TOKENS);
+    p.ignore_stop = 1;
+    memset(a, 0, sizeof *a);
+    CHECK_INT(goss_session_open(e, &s, &err), 0);
+    CHECK_INT(goss_session_prompt(s, ids, n, &p, &err), 0);
+    while (!take_events(s, a)) {
+        if (*lose && a->n >= *lose && goss_engine_state(e) == GOSS_ENGINE_READY) {
+            goss_gpu_lose(state_of(e)->gpu);
+            lose++;
+        }
+        if (goss_engine_poll(e, 50, &err) < 0) {
+            printf("poll: %s\n", err.text);
+            CHECK(0);
+            break;
+        }
+    }
+    CHECK_INT(*lose, 0);
+    CHECK_INT(a->error.code, 0);
+    goss_session_close(&s);
+}
+
+static void same(const answer *a, const answer *b)
+{
+    CHECK_INT(a->n, TOKENS);
+    CHECK_INT(b->n, TOKENS);
+    CHECK(!memcmp(a->ids, b->ids, sizeof(int32_t) * TOKENS));
+}
+
+/* Telemetry's gpu_allocated is the sum of the live buffers. */
+static void accounts(goss_engine *e)
+{
+    const goss_gpu_state *s = state_of(e);
+    uint64_t sum = 0;
+    int n = 0;
+    char want[64];
+    for (int id = 1; id < 65536; id++) {
+        sum += goss_gpu_buffer_size(s->gpu, id);
+        n += goss_gpu_buffer_size(s->gpu, id) > 0;
+    }
+    goss_stats stats;
+    goss_engine_stats(e, &stats);
+    CHECK(sum > 0 && stats.gpu_bytes == sum && goss_gpu_allocated(s->gpu) == sum &&
+          goss_gpu_buffers(s->gpu) == n);
+    goss_buf_clear(&lines);
+    goss_telemetry_memory(e);
+    snprintf(want, sizeof want, "\"gpu_allocated\":%llu,", (unsigned long long)sum);
+    CHECK(said(want));
+}
+
+static void clean(goss_engine *e)
+{
+    goss_error err = { 0 };
+    if (goss_gpu_error(state_of(e)->gpu, &err)) {
+        printf("%s\n", err.text);
+        CHECK(0);
+    }
+}
+
+static void lost(answer *whole, int quick)
+{
+    static const int never[] = { 0 }, twice[] = { 1, 10, 0 };
+    const int *sometimes = quick ? twice + 1 : twice;
+    goss_engine *e = NULL;
+    goss_error err = { 0 };
+    static answer a;
+    goss_engine_config c = config();
+    CHECK_INT(goss_engine_open(&e, &c, &err), 0);
+    CHECK_INT(load(e, &err), 0);
+    CHECK(said("gpu_limits") && said("max_binding="));
+    stream(e, never, whole);
+    clean(e);
+    stream(e, sometimes, &a);
+    same(&a, whole);
+    CHECK(said("device_lost") && said("device_restored"));
+    clean(e);
+    accounts(e);
+    goss_engine_close(&e);
+    if (quick) return;
+    c = config(); /* while it loads, and for good */
+    CHECK_INT(goss_engine_open(&e, &c, &err), 0);
+    while (goss_engine_state(e) == GOSS_ENGINE_LOADING && state_of(e)->phase < GOSS_GPU_COMPILING)
+        goss_engine_poll(e, 20, &err);
+    goss_gpu_lose(state_of(e)->gpu);
+    CHECK_INT(load(e, &err), 0);
+    stream(e, never, &a);
+    same(&a, whole);
+    goss_engine_close(&e);
+}
+
+/* Room for the weights and a little more: the KV shrinks; without that room, one sentence that names what to do. */
+static void memory(const answer *whole, uint64_t weights)
+{
+    static const int never[] = { 0 };
+    goss_engine *e = NULL;
+    goss_error err = { 0 };
+    static answer a;
+    goss_engine_config c = config();
+    c.max_kv = 0;
+    c.gpu_memory = weights + (40 << 20);
+    CHECK_INT(goss_engine_open(&e, &c, &err), 0);
+    CHECK_INT(load(e, &err), 0);
+    CHECK(goss_gpu_allocated(state_of(e)->gpu) <= c.gpu_memory);
+    CHECK(e->max_kv >= 64);
+    stream(e, never, &a);
+    same(&a, whole);
+    goss_engine_close(&e);
+    c = config();
+    c.gpu_memory = weights / 2;
+    err = (goss_error){ 0 };
+    int r = goss_engine_open(&e, &c, &err);
+    if (!r) r = load(e, &err);
+    CHECK_INT(r, GOSS_ENOMEM);
+    CHECK(strstr(err.text, "no room") && strstr(err.text, "--max-kv"));
+    printf("# %s\n", err.text);
+    goss_engine_close(&e);
+}
+
+/* Kernels that don't compile, or can't be dispatched, on the first `opens` devices. */
+static void broken(const answer *whole, const char *name, int launch, int opens, int works)
+{
+    static const int never[] = { 0 };
+    goss_engine *e = NULL;
+    goss_error err = { 0 };
+    static answer a;
+    goss_engine_config c = config();
+    CHECK_INT(goss_engine_open(&e, &c, &err), 0);
+    goss_gpu_state *s = state_of(e);
+    snprintf(s->broken.name, sizeof s->broken.name, "%s", name);
+    s->broken.launch = launch;
+    s->broken.opens = launch ? 0 : opens - 1;
+    goss_gpu_break(s->gpu, name, launch);
+    const int r = load(e, &err);
+    if (!works) {
+        CHECK_INT(r, GOSS_EGPU);
+        CHECK(strstr(err.text, name) && strstr(err.text, "broken by a test"));
+        printf("# %s\n", err.text);
+    } else {
+        if (r) printf("%s: %s\n", name, err.text);
+        CHECK_INT(r, 0);
+        if (r) {
+            goss_engine_close(&e);
+            return;
+        }
+        stream(e, never, &a);
+        same(&a, whole);
+    }
+    CHECK(said("weights_retry") && said("tile=1/2"));
+    CHECK_INT(said("tile=2/2"), opens > 1);
+    goss_engine_close(&e);
+}
+
+int main(int argc, char **argv)
+{
+    const int quick = argc > 1 && !strcmp(argv[1], "quick");
+    static answer whole;
+    goss_engine *e = NULL;
+    goss_error err = { 0 };
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    lines = GOSS_BUF(1 << 22);
+    goss_engine_config c = config();
+    int r = goss_engine_open(&e, &c, &err);
+    if (!r) r = load(e, &err);
+    const uint64_t weights = r ? 0 : state_of(e)->weight_bytes;
+    goss_engine_close(&e);
+    if (r) {
+        printf("SKIP test_gpu_robust: %s\ntest_gpu_robust: 0 passed, 0 failed, 1 skipped\n", err.text);
+        return strstr(err.text, "adapter") || strstr(err.text, "WebGPU library") ? 0 : 1;
+    }
+    lost(&whole, quick);
+    if (!quick) {
+        memory(&whole, weights);
+        broken(&whole, "merge.wgsl", 0, 1, 1);
+        broken(&whole, "matvec.wgsl", 0, 3, 0);
+        broken(&whole, "norm.wgsl", 1, 1, 1);
+    }
+    goss_buf_free(&lines);
+    return unit_done("test_gpu_robust");
+}
