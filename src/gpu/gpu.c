@@ -21,6 +21,9 @@ struct goss_gpu {
     goss_error errors[MAX_COLLECTED]; int n_errors;
 };
 
+static uint64_t memory_limit;                            /* of tests */
+void goss_gpu_memory_limit(uint64_t bytes) { memory_limit = bytes; }
+
 /* Collects an error of our own and returns its code. */
 static int refuse(goss_gpu *g, int code, const char *what, uint64_t a, uint64_t b)
 {
@@ -36,7 +39,7 @@ int goss_gpu_open(goss_gpu **out, const goss_gpu_options *options, goss_error *e
     *out = g;
     if (!g) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the GPU device");
     g->impl = options->path && !strcmp(options->path, "null") ? &goss_gpu_null : &goss_gpu_device;
-    g->memory = options->memory;
+    g->memory = memory_limit;
     g->buffers = goss_mem_array(MAX_OBJECTS, sizeof *g->buffers);
     g->pipelines = goss_mem_array(1024, sizeof *g->pipelines);
     g->groups = goss_mem_array(MAX_OBJECTS, sizeof *g->groups);

@@ -60,7 +60,6 @@ typedef struct goss_gpu_options {
     const char *path;          /* borrowed: library to load; NULL: the pinned package; "null": the null device */
     int limits_default;        /* 1: WebGPU's default limits and no feature */
     unsigned mask;             /* features to leave off */
-    uint64_t memory;           /* most bytes of buffers together: more is GOSS_ENOMEM; 0: as the device allows */
 } goss_gpu_options;
 typedef struct goss_gpu_constant { const char *name; double value; } goss_gpu_constant;
 typedef struct goss_gpu_binding { int buffer; uint64_t offset, size; /* size 0: the rest */ } goss_gpu_binding;
@@ -102,6 +101,8 @@ int goss_gpu_read_poll(goss_gpu *g, int buffer, void *dst, uint64_t n);
 /* lets callbacks run, waits while reads are pending; 0 or GOSS_ELOST */
 int goss_gpu_poll(goss_gpu *g, int timeout_ms);
 int goss_gpu_error(goss_gpu *g, goss_error *err);            /* takes the oldest collected error: its code, or 0 */
+/* Tests: devices opened from now on have this much memory for buffers; 0: what they have. */
+void goss_gpu_memory_limit(uint64_t bytes);
 /* Tests: from now on pipelines whose name has `part` don't compile, or with `launch` can't be dispatched. */
 void goss_gpu_break(goss_gpu *g, const char *part, int launch);
 void goss_gpu_lose(goss_gpu *g);                             /* provokes a device loss (tests) */

@@ -389,8 +389,7 @@ int goss_backend_open_gpu(goss_backend **out, const goss_backend_config *c, goss
     const goss_engine_config *e = c->engine;
     s->options = (goss_gpu_options){ .path = e ? e->webgpu_path : NULL,
                                      .limits_default = e && e->gpu_limits_default,
-                                     .mask = e ? mask_of(e->gpu_mask) : 0,
-                                     .memory = e ? e->gpu_memory : 0 };
+                                     .mask = e ? mask_of(e->gpu_mask) : 0 };
     s->smaller = c->tiles ? *c->tiles : 0;
     s->config.engine = NULL;
     s->profile = e && (e->telemetry_mask & GOSS_TELEMETRY_KERNELS);
