@@ -3,10 +3,10 @@
  *
  *   cc -O2 -o build/load bench/load.c && build/load 127.0.0.1 8080 16 10 [openai|raw [PROMPT]]
  *
- * Prints tokens per second over all clients (from each answer's usage; of answers cut by the end, their events), requests, and the time from the last byte
- * of a request to the first byte of its first token; with raw (Ollama's /api/generate: the
- * first token is text, no header comes before it, and the last line tells the prefill's time) also how much longer than
- * that prefill it took. One thread, epoll, no allocation after the start, so that it disturbs the
+ * Prints tokens per second over all clients (from each answer's usage; of answers cut by the end, their events),
+ * requests, and the time from the last byte of a request to the first byte of its first token; with raw (Ollama's
+ * /api/generate: the first token is text, no header comes before it, and the last line tells the prefill's time) also
+ * how much longer than that prefill it took. One thread, epoll, no allocation after the start, so that it disturbs the
  * server's core little. */
 #define _DEFAULT_SOURCE
 #include <arpa/inet.h>
@@ -94,7 +94,8 @@ static int take(client *c)
     }
     if (!strstr(c->tail, kind->end) || !strstr(c->tail, "\r\n0\r\n\r\n"))
         return strstr(c->tail, "HTTP/1.1 4") || strstr(c->tail, "HTTP/1.1 5") ? -1 : 0;
-    const char *tokens = strstr(c->tail, kind->tokens), *prefill = kind->prefill ? strstr(c->tail, kind->prefill) : NULL;
+    const char *tokens = strstr(c->tail, kind->tokens);
+    const char *prefill = kind->prefill ? strstr(c->tail, kind->prefill) : NULL;
     if (tokens) n_tokens += atol(tokens + strlen(kind->tokens));
     if (prefill && c->first_ms > 0 && n_overs < FIRSTS)
         overs[n_overs++] = (float)(c->first_ms - atof(prefill + strlen(kind->prefill)) / 1e6);
@@ -153,7 +154,8 @@ int main(int argc, char **argv)
            n_clients, seconds, n_requests, n_errors, (double)n_tokens / seconds, share(firsts, n_firsts, 50),
            share(firsts, n_firsts, 99));
     if (n_overs)
-        printf(",\"more_than_prefill_ms\":{\"p50\":%.2f,\"p99\":%.2f}", share(overs, n_overs, 50), share(overs, n_overs, 99));
+        printf(",\"more_than_prefill_ms\":{\"p50\":%.2f,\"p99\":%.2f}", share(overs, n_overs, 50),
+               share(overs, n_overs, 99));
     printf("}\n");
     return n_errors > 0;
 }

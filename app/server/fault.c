@@ -1,4 +1,4 @@
-/* fault.c - see fault.h. The handler calls only sysconf's remembered result, mmap and signal's reset, none of which takes a lock. */
+/* fault.c - see fault.h. The handler calls mmap and signal alone, which take no lock. */
 #include "fault.h"
 #include <signal.h>
 #include <stdatomic.h>

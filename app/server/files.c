@@ -86,7 +86,8 @@ static struct MHD_Response *make(const page_file *p, const goss_buf *b, int t, i
     return r;
 }
 
-/* What makes a page "cross-origin isolated", so that it may use threads; and who serves it, so that it offers our demo. */
+/* What makes a page "cross-origin isolated", so that it may use threads; and who serves it: then it offers our
+ * demo. */
 void goss_srv_files_headers(struct MHD_Response *r) {
     MHD_add_response_header(r, "Server-Timing", "gossamer");
     MHD_add_response_header(r, "Cross-Origin-Opener-Policy", "same-origin");

@@ -51,7 +51,7 @@ int goss_srv_slots_changed(const goss_srv_slot *slot) {
     const goss_srv_file *f = &slot->file;
     struct stat st;
     return !stat(slot->model.path, &st) && st.st_ino == f->inode &&
-           (st.st_size != f->size || st.st_mtim.tv_sec != f->written.tv_sec || st.st_mtim.tv_nsec != f->written.tv_nsec);
+           (st.st_size != f->size || memcmp(&st.st_mtim, &f->written, sizeof f->written));
 }
 
 int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, int moe_fallback,

@@ -37,7 +37,8 @@ int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, i
                        goss_srv_slot **out, goss_error *err);
 /* Looks whether loading has come to an end. 0 when ready, GOSS_EAGAIN, or an error (the slot is free again). */
 int goss_srv_slots_check(goss_srv_slots *s, goss_srv_slot *slot, goss_error *err);
-/* 1: somebody has written into the file or cut it since; another file in its place (rename) is no change until SIGHUP. */
+/* 1: somebody has written into the file or cut it since. Another file in its place (rename) is no change until
+ * SIGHUP. */
 int goss_srv_slots_changed(const goss_srv_slot *slot);
 void goss_srv_slots_unload(goss_srv_slots *s, goss_srv_slot *slot);
 #endif

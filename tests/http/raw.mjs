@@ -1,7 +1,7 @@
 // raw.mjs - requests as bytes: cut at every point, byte by byte, pipelined; bad JSON of every kind; the other protocols' shapes; limits.
 import { assert, events, finish, july, june, parse, post, raw, serve, sleep, sunny, test, tools } from './lib.mjs';
 
-const s = await serve(['--max-body', '64K', '--max-depth', '32', '--max-tools', '4', '--max-schema', '2K', '--max-stops', '3', '--max-messages', '20']);
+const s = await serve(['--queue', '256', '--max-body', '64K', '--max-depth', '32', '--max-tools', '4', '--max-schema', '2K', '--max-stops', '3', '--max-messages', '20']);
 const body = JSON.stringify({ messages: june, temperature: 0, max_tokens: 3 });
 const request = (path, text, extra = '') => `POST ${path} HTTP/1.1\r\nHost: 127.0.0.1:${s.port}\r\nContent-Type: application/json\r\n${extra}Content-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`;
 
