@@ -167,6 +167,8 @@ static void judge(goss_srv_conn *k, const char *url) {
                         "pages of this origin may not call this server (see --allow-origin)");
     else if (!open_to_all && origin) snprintf(k->origin, sizeof k->origin, "%s", origin);
     if (f->status) return;
+    int page = k->route && k->route->kind == GOSS_SRV_ROUTE_PAGE;
+    if (page && *k->rest && !strstr(k->route->methods, k->method) && strcmp(k->method, "OPTIONS")) k->route = NULL;
     if (!k->route) goss_srv_refuse(f, 404, "not_found", "", -1, "there is nothing at this path");
     else if (!strcmp(k->method, "OPTIONS")) k->preflight = !open_to_all;
     else if (!open_to_all && !strstr(k->route->methods, k->method)) {
@@ -249,6 +251,8 @@ static void log_request(goss_srv_conn *k) {
                  atomic_load(&job->n_reused), atomic_load(&job->n_generated),
                  stops[stop >= 0 && stop < 7 ? stop : 0]);
     } else if (k->fail.status) snprintf(note, sizeof note, "%s", k->fail.code);
+    else if (job && k->status >= 400 && k->status != 499 && job->fail.code) /* the runner is done with it */
+        snprintf(note, sizeof note, "%s", job->fail.code);
     double ms = goss_os_now_ms() - k->t0;
     goss_srv_log_request(&(goss_srv_log_line){ peer, k->method, k->url, note, k->status, k->bytes, ms });
     goss_srv_metrics_request(k->route ? k->route->name : "none", k->status, ms);

@@ -69,7 +69,7 @@ static int read_generate(goss_srv_parse *p, const char *format, const char *effo
         if (!r->prompts || prompt < 0) return goss_srv_bad(p, prompt, "prompt", "is missing");
         return goss_srv_text_of(p, prompt, "prompt", &r->prompts->text, &r->prompts->n_text);
     }
-    if (prompt < 0) return goss_srv_bad(p, prompt, "prompt", "is missing");
+    if (prompt < 0 || goss_json_is(p->j, prompt, "")) return r->load_only = 1, 0;
     goss_srv_chat_begin(p);
     if (write_one(p, "developer", "system") || write_one(p, "user", "prompt")) return -1;
     return goss_srv_chat_end(p, NULL, format, effort);
@@ -89,8 +89,10 @@ int goss_srv_read_ollama(goss_srv_parse *p) {
         return -1;
     if (r->api == GOSS_SRV_OLLAMA_GENERATE) return read_generate(p, format, effort);
     if (goss_srv_read_tools(p, goss_srv_field(p, 0, "tools"), &tools_text, &n_tools)) return -1;
-    if (goss_json_kind(p->j, messages) != GOSS_JSON_ARRAY || !p->j->nodes[messages].n)
-        return goss_srv_bad(p, messages, "messages", "must be an array with at least one message");
+    if (messages < 0 || (goss_json_kind(p->j, messages) == GOSS_JSON_ARRAY && !p->j->nodes[messages].n))
+        return r->load_only = 1, 0;
+    if (goss_json_kind(p->j, messages) != GOSS_JSON_ARRAY)
+        return goss_srv_bad(p, messages, "messages", "must be an array");
     goss_srv_chat_begin(p);
     for (int m = goss_json_first(p->j, messages); m >= 0; m = goss_json_next(p->j, m))
         if (no_images(p, m) || goss_srv_chat_openai_message(p, m)) return -1;

@@ -200,14 +200,14 @@ int goss_srv_read_chat(goss_srv_parse *p) {
 }
 
 /* ---- completions ----------------------------------------------------------------------------- */
-static int read_ids(goss_srv_parse *p, int list, goss_srv_prompt *out) {
+static int read_ids(goss_srv_parse *p, int list, const char *param, goss_srv_prompt *out) {
     int32_t *ids = goss_srv_keep(p->r, (p->j->nodes[list].n + 1) * sizeof *ids);
     int n = 0;
-    if (!ids) return goss_srv_refuse(p->fail, 500, "out_of_memory", "prompt", -1, "out of memory");
+    if (!ids) return goss_srv_refuse(p->fail, 500, "out_of_memory", param, -1, "out of memory");
     for (int t = goss_json_first(p->j, list); t >= 0; t = goss_json_next(p->j, t)) {
         double v = goss_json_number(p->j, t, -1);
         if (goss_json_kind(p->j, t) != GOSS_JSON_NUMBER || v < 0 || v > 1e9 || v != (double)(int32_t)v)
-            return goss_srv_bad(p, t, "prompt", "must hold token ids only");
+            return goss_srv_bad(p, t, param, "must hold token ids only");
         ids[n++] = (int32_t)v;
     }
     *out = (goss_srv_prompt){ .ids = ids, .n_ids = n };
@@ -227,7 +227,7 @@ static int read_prompts(goss_srv_parse *p) {
     if (!r->prompts) return goss_srv_refuse(p->fail, 500, "out_of_memory", "prompt", -1, "out of memory");
     for (int one = many ? first : node; one >= 0; one = many ? goss_json_next(p->j, one) : -1) {
         goss_srv_prompt *q = &r->prompts[r->n_prompts++];
-        if (goss_json_kind(p->j, one) == GOSS_JSON_ARRAY ? read_ids(p, one, q)
+        if (goss_json_kind(p->j, one) == GOSS_JSON_ARRAY ? read_ids(p, one, "prompt", q)
                                                          : goss_srv_text_of(p, one, "prompt", &q->text, &q->n_text))
             return -1;
     }
@@ -290,7 +290,7 @@ int goss_srv_read_tokens(goss_srv_parse *p) {
             return goss_srv_bad(p, list, "tokens", "must be an array of token ids");
         r->prompts = goss_srv_keep(r, sizeof *r->prompts);
         r->n_prompts = 1;
-        return r->prompts ? read_ids(p, list, r->prompts) : -1;
+        return r->prompts ? read_ids(p, list, "tokens", r->prompts) : -1;
     }
     int node = goss_srv_field(p, 0, "content");
     if (node < 0) node = goss_srv_field(p, 0, "text");

@@ -39,6 +39,7 @@ typedef struct goss_srv_request {
     goss_srv_api api;
     const char *model;             /* "" when the request names none */
     goss_params params;            /* pointers are into this request */
+    int load_only;                 /* Ollama: a request that says nothing loads the model */
     int is_chat;                   /* the prompt is `chat`, rendered by the model's format; else `prompts` */
     goss_buf chat;                 /* a conversation as goss_chat_render reads it */
     goss_srv_prompt *prompts; int n_prompts;

@@ -108,7 +108,7 @@ static enum MHD_Result show(goss_srv_conn *k) {
     goss_buf_free(&name);
     if (bad) return goss_srv_reply_fail(k);
     if (!found) return not_found(k, "there is no model of this name");
-    int harmony = !strcmp(m.info.chat, "harmony");
+    int harmony = !strcmp(m.info.arch, "gpt-oss");
     goss_buf_printf(&b,
                     "{\"modelfile\":\"\",\"parameters\":\"\",\"template\":\"\",\"details\":{\"format\":\"gguf\","
                     "\"family\":\"%s\",\"quantization_level\":\"%s\"},"

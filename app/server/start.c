@@ -138,6 +138,7 @@ int goss_srv_start_job(goss_srv_job *job, const goss_srv_config *c) {
                : r->api == GOSS_SRV_TOKENIZE ? tokenize(job)
                                              : detokenize(job);
     }
+    if (r->load_only) return goss_srv_write_loaded(job), 1;
     if (render(job)) return -1;
     goss_srv_id(job->id, sizeof job->id, prefixes[r->api]);
     job->n_lanes = 0;

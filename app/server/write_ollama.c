@@ -103,6 +103,13 @@ static void whole(goss_srv_job *job) {
     goss_buf_free(&thought);
 }
 
+void goss_srv_write_loaded(goss_srv_job *job) {
+    write_head(job);
+    goss_buf_str(&job->bytes, is_chat(job) ? "\"message\":{\"role\":\"assistant\",\"content\":\"\"},"
+                                           : "\"response\":\"\",");
+    goss_buf_str(&job->bytes, "\"done\":true,\"done_reason\":\"load\"}");
+}
+
 static void failed(goss_srv_job *job) {
     goss_srv_write_fail(&job->bytes, job->req.api, &job->fail);
     goss_buf_str(&job->bytes, "\n");

@@ -159,6 +159,10 @@ await test('Ollama: whole answers, generate, tools, format, tags', async () => {
     const tags = await (await fetch(s.url + '/api/tags')).json();
     assert.equal(tags.models[0].name, 'demo-gptoss');
     assert.equal(tags.models[0].details.family, 'gpt-oss');
+    for (const [target, body] of [['/api/generate', {}], ['/api/generate', { prompt: '' }], ['/api/chat', { messages: [] }]])
+        assert.deepEqual((({ done, done_reason: why }) => [done, why])((await post(s.url + target, body)).json), [true, 'load']);
+    const show = (await post(s.url + '/api/show', { model: 'demo-gptoss' })).json;
+    assert.deepEqual(show.capabilities, ['completion', 'tools', 'thinking']);
     const bad = await post(s.url + '/api/chat', { messages: 5 });
     assert.deepEqual([bad.status, typeof bad.json.error], [400, 'string']);
 });
@@ -187,6 +191,18 @@ await test('prefix reuse across requests', async () => {
     await sleep(500);
     const r = await post(s.url + '/v1/chat/completions', { messages: chat, temperature: 0, max_tokens: 2 });
     assert.ok(r.json.usage.prompt_tokens_details.cached_tokens >= 60, JSON.stringify(r.json.usage));
+});
+await test('what is not there is not there, whatever the method', async () => {
+    for (const p of ['/v1/embeddings', '/api/pull', '/nothing']) {
+        assert.equal((await post(s.url + p, {})).status, 404, p);
+        assert.equal((await fetch(s.url + p)).status, 404, p);
+    }
+    assert.equal((await post(s.url + '/v1/models', {})).status, 405);
+    const d = await post(s.url + '/detokenize', { tokens: [-1] });
+    assert.deepEqual([d.status, d.json.error.param], [400, 'tokens']);
+    assert.equal((await post(s.url + '/v1/completions', { prompt: [999999999] })).status, 400);
+    await sleep(100);
+    assert.match(s.log(), /"POST \/v1\/completions" 400 .* invalid_value/);
 });
 await test('metrics count what happened', async () => {
     const text = await (await fetch(s.url + '/metrics')).text();
