@@ -202,7 +202,7 @@ static void report_tokenizer(goss_engine *e)
     uint64_t pad = 0;
     goss_gguf_str(&e->gguf, "tokenizer.ggml.model", &model, NULL);
     goss_gguf_str(&e->gguf, "tokenizer.ggml.pre", &pre, NULL);
-    const int has_pad = !goss_gguf_u64(&e->gguf, "tokenizer.ggml.padding_token_id", &pad, NULL);
+    const int has_pad = goss_gguf_u64(&e->gguf, "tokenizer.ggml.padding_token_id", &pad, NULL) == 1;
     goss_fmt(detail, sizeof detail, "vocab=%d model=%.*s pre=%.*s bos=%d eos=%d pad=%d format=%s",
              goss_vocab_size(e->vocab), (int)(model.n < 40 ? model.n : 40), model.s,
              (int)(pre.n < 40 ? pre.n : 40), pre.s, goss_vocab_bos(e->vocab), goss_vocab_eos(e->vocab),

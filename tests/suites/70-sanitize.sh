@@ -1,11 +1,13 @@
 #!/bin/sh
-# full: the unit tests under AddressSanitizer with UndefinedBehaviorSanitizer (those of the reference backend are too slow), the pool under ThreadSanitizer
+# full: the unit tests under AddressSanitizer with UndefinedBehaviorSanitizer, the pool and the engine under ThreadSanitizer; slow ones in their smaller case
 set -u
 bad=0
 run() { # SAN, programs...
     san=$1; shift
-    make -s -j"$JOBS" SAN="$san" unit || exit 1
     dir=build/cc-$(echo "$san" | tr , -)/unit
+    programs=
+    for name in "$@"; do programs="$programs $dir/$name"; done
+    make -s -j"$JOBS" SAN="$san" $programs || exit 1
     for name in "$@"; do
         # The GPU's libraries leak a little of their own when they are unloaded.
         leaks=1; case $name in test_gpu*) leaks=0;; esac
@@ -13,10 +15,10 @@ run() { # SAN, programs...
             rc=$?; bad=1; [ $rc -lt 124 ] || echo "$name: 0 passed, 1 failed (status $rc)"; }
     done
 }
-export UBSAN_OPTIONS=print_stacktrace=1
-run address,undefined test_arch test_base test_chat test_cpu test_engine test_engine_memory test_fmt test_gguf test_gguf_bad test_gpu test_json \
+export UBSAN_OPTIONS=print_stacktrace=1 UNIT_SMALL=1
+run address,undefined test_arch test_base test_chat test_cpu test_engine test_engine_chat test_engine_memory test_engine_storm test_fmt test_gguf test_gguf_bad test_gpu test_json \
     test_kv test_quant test_sample test_schema test_telemetry test_thread test_variants test_vocab
-run thread test_thread
-echo "SKIP test_golden, test_forward, test_engine_chat and test_engine_storm under sanitizers: too slow for this suite"
+run thread test_thread test_engine test_engine_storm
+echo "SKIP test_golden and test_forward under sanitizers: too slow for this suite"
 echo "sanitize: 0 passed, 0 failed, 1 skipped"
 exit $bad

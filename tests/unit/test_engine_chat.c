@@ -260,7 +260,9 @@ int main(void)
     schemas(e);
     strict_tools(e);
     goss_engine_close(&e);
-    past_the_window();
-    drafts_agree();
+    if (!unit_small()) {
+        past_the_window();
+        drafts_agree();
+    }
     return unit_done("engine_chat");
 }

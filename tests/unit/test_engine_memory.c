@@ -7,9 +7,9 @@ static const char *const DRAFT = "models/demo-gptoss-draft.gguf";
 static const char *const CHAT = "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after "
                                 "June?\"}],\"date\":\"2025-06-28\"}";
 
-static void decode_allocates_nothing(int chat, int draft, float temperature)
+static void decode_allocates_nothing(const char *backend, int chat, int draft, float temperature)
 {
-    const goss_engine_config c = { .model_path = DRAFT, .backend = "ref", .max_kv = 1024, .max_sessions = 4 };
+    const goss_engine_config c = { .model_path = DRAFT, .backend = backend, .max_kv = 1024, .max_sessions = 4 };
     goss_engine *e = NULL;
     goss_session *s[4] = { 0 };
     goss_error err = { 0 };
@@ -103,9 +103,11 @@ static void every_allocation_fails(int schema)
 
 int main(void)
 {
-    decode_allocates_nothing(0, 0, 0);
-    decode_allocates_nothing(1, 0, 0.7f);
-    decode_allocates_nothing(0, 1, 0);
+    decode_allocates_nothing("ref", 0, 0, 0);
+    decode_allocates_nothing("ref", 1, 0, 0.7f);
+    decode_allocates_nothing("ref", 0, 1, 0);
+    decode_allocates_nothing("cpu", 0, 0, 0);
+    decode_allocates_nothing("cpu", 1, 1, 0.7f);
     every_allocation_fails(0);
     every_allocation_fails(1);
     return unit_done("engine_memory");

@@ -65,7 +65,7 @@ static void storm(const goldens *all, int kv_kb)
     memset(slots, 0, sizeof slots);
     goss_error err = { 0 };
     int finished = 0, full = 0;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < (unit_small() ? ROUNDS / 8 : ROUNDS); round++) {
         for (int i = 0; i < SLOTS; i++) {
             slot *t = &slots[i];
             if (!t->g) { if (!next_random(8)) begin(e, t, all); continue; }
@@ -82,7 +82,7 @@ static void storm(const goldens *all, int kv_kb)
         }
         CHECK(goss_engine_poll(e, 10, &err) >= 0);
     }
-    CHECK(finished > 5);
+    CHECK(finished > (unit_small() ? 0 : 5));
     printf("storm with %d KB: %d finished, %d without room\n", kv_kb, finished, full);
     for (int i = 0; i < SLOTS; i++) goss_session_close(&slots[i].s);
     goss_engine_close(&e);
@@ -310,9 +310,11 @@ int main(void)
     storm(all, 64 << 10);
     storm(all, 700);
     late_sources(all);
-    run_wrapped(all, 2, 0, 0);
-    run_wrapped(all, 2, 0, 1);
-    run_wrapped(all, 1, 9, 0);
+    if (!unit_small()) {
+        run_wrapped(all, 2, 0, 0);
+        run_wrapped(all, 2, 0, 1);
+        run_wrapped(all, 1, 9, 0);
+    }
     run_wrapped(all, 2, 15, 0);
     free(all);
     return unit_done("engine_storm");

@@ -3,6 +3,7 @@
 #ifndef UNIT_H
 #define UNIT_H
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 static int unit_passed, unit_failed;
 #define CHECK(cond)                                           \
@@ -31,6 +32,8 @@ static int unit_passed, unit_failed;
             printf("%s:%d: %s is \"%s\", should be \"%s\"\n", __FILE__, __LINE__, #got, g_, w_); \
         }                                                                                        \
     } while (0)
+/* UNIT_SMALL=1: the smaller case of slow tests, for builds that are ten times slower (sanitizers). */
+static inline int unit_small(void) { return getenv("UNIT_SMALL") != NULL; }
 static inline int unit_done(const char *name)
 {
     printf("%s: %d passed, %d failed\n", name, unit_passed, unit_failed);
