@@ -199,8 +199,11 @@ ALWAYS void gemm_signed(float *y, int64_t y_stride, const goss_tile *t, const go
         __m256i p[2][2];
         UNROLL
         for (int j = 0; j < NM; j++) p[j][0] = p[j][1] = w8_zero();
+        _Pragma("GCC unroll 8")
         for (int k = 0; k < 8; k++) {
-            const __m256i w0 = b32_load(w + k * 64), w1 = b32_load(w + k * 64 + 32);
+            __m256i w0 = b32_load(w + k * 64), w1 = b32_load(w + k * 64 + 32);
+            KEEP(w0);
+            KEEP(w1);
             const __m256i a0 = _mm256_abs_epi8(w0), a1 = _mm256_abs_epi8(w1);
             UNROLL
             for (int j = 0; j < NM; j++) {
@@ -209,6 +212,8 @@ ALWAYS void gemm_signed(float *y, int64_t y_stride, const goss_tile *t, const go
                 const __m256i p1 = _mm256_maddubs_epi16(a1, _mm256_sign_epi8(v, w1));
                 p[j][0] = w8_add(p[j][0], _mm256_madd_epi16(p0, ones));
                 p[j][1] = w8_add(p[j][1], _mm256_madd_epi16(p1, ones));
+                KEEP(p[j][0]);
+                KEEP(p[j][1]);
             }
         }
         const f8 s0 = f8_load(t->s + b * GOSS_TILE_ROWS), s1 = f8_load(t->s + b * GOSS_TILE_ROWS + 8);
