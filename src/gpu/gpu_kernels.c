@@ -69,7 +69,6 @@ int goss_gpu_kernels_ready(goss_gpu_state *s, goss_error *err)
     for (; s->n_ready < s->n_kernels; s->n_ready++) {
         const int r = goss_gpu_pipeline_ready(s->gpu, s->kernels[s->n_ready].pipeline, err);
         s->kernel_failed = r && r != GOSS_EAGAIN && r != GOSS_ELOST;
-        if (r == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);   /* compilers want the cores that asking again would take */
         if (r) return r;
     }
     return 0;

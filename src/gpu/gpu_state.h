@@ -112,7 +112,7 @@ typedef struct goss_gpu_state {
     struct { char name[32]; int opens, launch; } broken; /* tests: kernels that fail on the next `opens` devices */
     /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
     int half_ok, subgroup, f16, packed;
-    uint64_t max_binding;
+    uint64_t max_binding, split;                       /* split: matrices are cut to this many bytes (tests), 0: to the limit */
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;
     uint32_t wg, wg_up, lanes, nr[GOSS_BATCHES];       /* matvec: threads (experts_up), threads a row, rows a group */

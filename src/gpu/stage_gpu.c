@@ -33,6 +33,7 @@ static void choose(goss_gpu_state *s)
     s->packed = (l->features & GOSS_GPU_DOT4) != 0;
     s->f16 = (l->features & GOSS_GPU_F16) && s->config.kv_type != GOSS_F32;
     s->max_binding = l->max_binding < l->max_buffer ? l->max_binding : l->max_buffer;
+    if (s->split && s->split < s->max_binding) s->max_binding = s->split;
     s->wg = l->is_cpu ? 64 : 128;
     s->lanes = l->is_cpu ? 4 : 32;
     if (s->subgroup > (int)s->lanes) s->lanes = (uint32_t)s->subgroup;
@@ -76,11 +77,12 @@ static int gpu_load(goss_backend *b, goss_error *err)
     if (s->phase == GOSS_GPU_COMPILING && !r && !(r = goss_gpu_kernels_ready(s, err))) {
         s->phase = GOSS_GPU_USABLE;
         tell_allocation(s);
-    }
+    } else if (s->phase == GOSS_GPU_COMPILING && r == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10); /* not asking takes no core */
     goss_error why;
     if (r && r != GOSS_EAGAIN && s->kernel_failed) return goss_gpu_retry_kernel(s, err);
     if (!r || r == GOSS_EAGAIN) {
-        const int code = s->phase == GOSS_GPU_OPENING || s->phase == GOSS_GPU_COMPILING ? 0 : goss_gpu_error(s->gpu, &why);
+        const int early = s->phase == GOSS_GPU_OPENING || s->n_ready < s->n_kernels; /* compilers speak for themselves */
+        const int code = early ? 0 : goss_gpu_error(s->gpu, &why);
         if (code) { r = code; if (err) *err = why; }
     }
     return r;

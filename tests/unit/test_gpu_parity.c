@@ -2,7 +2,8 @@
  * skipped where there is no
  * adapter. usage: test_gpu_parity [MODEL...]; GOSSAMER_GPU_MASK switches features off,
  * GOSSAMER_GPU_LIMITS=default asks for WebGPU's
- * default limits. */
+ * default limits, GOSSAMER_GPU_SPLIT=BYTES has matrices cut to that size, where a device has larger bindings. */
+#include "../../src/gpu/gpu_state.h"
 #include "model_run.h"
 #include <math.h>
 
@@ -25,7 +26,20 @@ static int open_gpu(goss_backend **out, const goss_backend_config *c, goss_error
 {
     goss_backend_config mine = *c;
     mine.engine = &engine;
-    return goss_backend_open_gpu(out, &mine, err);
+    const int r = goss_backend_open_gpu(out, &mine, err);
+    const char *split = getenv("GOSSAMER_GPU_SPLIT");
+    if (!r && split) ((goss_gpu_state *)(void *)*out)->split = (uint64_t)atoll(split);
+    return r;
+}
+
+/* What the device complained about, now or earlier, is a failure. */
+static void is_clean(goss_backend *b)
+{
+    goss_error e = { 0 };
+    goss_gpu_state *s = (goss_gpu_state *)(void *)b;
+    while (goss_gpu_error(s->gpu, &e)) { printf("%s\n", e.text); CHECK(0); }
+    if (!getenv("GOSSAMER_GPU_SPLIT")) return;
+    CHECK(s->tok.n_pieces > 1 && s->layers[0].up.n_pieces > 1 && s->layers[0].down.n_pieces > 1);
 }
 
 /* The largest difference, relative to the largest value of its row. */
@@ -101,6 +115,7 @@ static void one_model(const char *path)
         a.b->vt->tap(a.b, NULL, NULL);
         b.b->vt->tap(b.b, NULL, NULL);
     }
+    if (!started) is_clean(b.b);
     run_stop(&a);
     run_stop(&b);
     free(la);

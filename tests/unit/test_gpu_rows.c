@@ -1,0 +1,109 @@
+/* test_gpu_rows.c - rows on the GPU: the same bits in any batch of 1 to 16, and far into a sequence: 1,000 decoded steps
+ * past the window, and past 4,096 positions, against the reference. Skipped where there is no adapter.
+ * usage: test_gpu_rows MODEL [long] */
+#include "../../src/gpu/gpu_state.h"
+#include "model_run.h"
+#include <math.h>
+
+enum { ROWS = 16, DECODED = 1130, LONG = 4130, ALL = LONG + 24 };
+static goss_engine_config engine;
+
+static int open_gpu(goss_backend **out, const goss_backend_config *c, goss_error *err)
+{
+    goss_backend_config mine = *c;
+    mine.engine = &engine;
+    return goss_backend_open_gpu(out, &mine, err);
+}
+
+static void fill(int32_t *ids, int n, int n_vocab)
+{
+    for (int i = 0; i < n; i++)
+        ids[i] = (int32_t)((i * 7919 + 13 + i / 97) % (n_vocab < 1000 ? n_vocab : 1000));
+}
+
+static void is_clean(goss_backend *b)
+{
+    goss_error e = { 0 };
+    while (goss_gpu_error(((goss_gpu_state *)(void *)b)->gpu, &e)) {
+        printf("%s\n", e.text);
+        CHECK(0);
+    }
+}
+
+static int any_batch(const run_model *m)
+{
+    run r;
+    const size_t n_vocab = (size_t)m->model.hp.n_vocab;
+    if (run_start(&r, m, open_gpu, ROWS, 128, GOSS_F16)) return -1;
+    float *alone = malloc(n_vocab * 4 * ROWS), *batch = malloc(n_vocab * 4 * ROWS);
+    int32_t ids[ROWS];
+    fill(ids, ROWS, (int)n_vocab);
+    CHECK_INT(run_all(&r, ids, ROWS, 1, 1, alone), 0);
+    for (int n = 2; n <= ROWS; n++) {
+        memset(batch, 0, n_vocab * 4 * ROWS);
+        CHECK_INT(run_all(&r, ids, ROWS, n, 1, batch), 0);
+        int differ = 0;
+        for (int i = 0; i < ROWS; i++)
+            differ += memcmp(alone + (size_t)i * n_vocab, batch + (size_t)i * n_vocab, n_vocab * 4) != 0;
+        if (differ) printf("batches of %d: %d rows differ\n", n, differ);
+        CHECK_INT(differ, 0);
+    }
+    is_clean(r.b);
+    run_stop(&r);
+    free(alone);
+    free(batch);
+    return 0;
+}
+
+/* GPU: 100 positions at once, single steps to DECODED, chunks to LONG, single steps to the end. */
+static void far(const run_model *m)
+{
+    run a, b;
+    const size_t n_vocab = (size_t)m->model.hp.n_vocab;
+    int32_t *ids = malloc(ALL * sizeof *ids);
+    float *want = malloc(n_vocab * 4 * ALL), *got = malloc(n_vocab * 4 * ALL);
+    fill(ids, ALL, (int)n_vocab);
+    CHECK_INT(run_start(&a, m, goss_backend_open_ref, 512, ALL + 64, GOSS_F32), 0);
+    CHECK_INT(run_start(&b, m, open_gpu, 512, ALL + 64, GOSS_F16), 0);
+    CHECK_INT(run_all(&a, ids, ALL, 512, 1, want), 0);
+    for (int i = 0, n; i < ALL; i += n) {
+        n = i < 100 ? 100 : i < DECODED || i >= LONG ? 1 : LONG - i < 500 ? LONG - i : 500;
+        CHECK_INT(run_step(&b, ids, i, i + n, 1, got + (size_t)i * n_vocab), 0);
+    }
+    double worst = 0;
+    int wrong = 0, far_apart = 0;
+    for (int i = 0; i < ALL; i++) {
+        const float *x = want + (size_t)i * n_vocab, *y = got + (size_t)i * n_vocab;
+        for (size_t v = 0; v < n_vocab; v++) worst = fmax(worst, fabs((double)x[v] - (double)y[v]));
+        far_apart += run_gap(x, (int)n_vocab) > 0.25;
+        wrong +=
+            run_gap(x, (int)n_vocab) > 0.25 && run_argmax(x, (int)n_vocab) != run_argmax(y, (int)n_vocab);
+    }
+    printf(
+        "# %d positions, %d steps of one row, largest difference of a logit %.4f, %d positions with a gap\n",
+        ALL, DECODED - 100 + ALL - LONG, worst, far_apart);
+    CHECK_INT(wrong, 0);
+    CHECK(far_apart > 1000);
+    CHECK(worst < 0.3);
+    is_clean(b.b);
+    run_stop(&a);
+    run_stop(&b);
+    free(ids);
+    free(want);
+    free(got);
+}
+
+int main(int argc, char **argv)
+{
+    run_model m;
+    engine.webgpu_path = getenv("GOSSAMER_WEBGPU");
+    engine.gpu_mask = getenv("GOSSAMER_GPU_MASK");
+    if (run_open_file(&m, argc > 1 ? argv[1] : "models/demo-gptoss-draft.gguf", NULL) < 0) return 1;
+    if (any_batch(&m)) {
+        printf("SKIP test_gpu_rows: no GPU\ntest_gpu_rows: 0 passed, 0 failed, 1 skipped\n");
+        return 0;
+    }
+    if (argc > 2) far(&m);
+    run_close(&m);
+    return unit_done("test_gpu_rows");
+}
