@@ -1,11 +1,23 @@
 /* test_golden.c - the models against tests/golden (Hugging Face transformers in float32 on the dequantised
  * weights): ref's tokens identical and its logits within 2e-3; cpu against ref on the same file, in every
  * quantisation: the same best token wherever ref's best two are more than 0.25 apart, and a mean NLL over the
- * greedy tokens within 0.01 nats. */
+ * greedy tokens within 0.01 nats. usage: test_golden [gpu MODEL...]: the gpu backend instead of cpu, by the same rule,
+ * as prefill, and in steps of 16 rows */
 #include "model_run.h"
 #include <math.h>
 
 enum { MAX_IDS = 512 };
+static run_opener other = goss_backend_open_cpu;        /* what is compared with ref */
+static int chunk;                                       /* its rows a step; 0: all */
+static goss_engine_config gpu_engine;
+
+static int open_gpu(goss_backend **out, const goss_backend_config *c, goss_error *err)
+{
+    goss_backend_config mine = *c;
+    mine.engine = &gpu_engine;
+    return goss_backend_open_gpu(out, &mine, err);
+}
+
 typedef struct golden { int32_t ids[MAX_IDS]; int n_prompt, n; goss_json json; int node; } golden;
 
 static int read_ids(const goss_json *j, int array, int32_t *ids, int n)
@@ -102,8 +114,8 @@ static void test_model(const char *model, const char *golden_file, int exact)
     CHECK_INT(run_open_file(&m, path, NULL), 0);
     CHECK_INT(goss_json_parse(&g.json, text, n_text, NULL, NULL), 0);
     CHECK_INT(run_start(&ref, &m, goss_backend_open_ref, MAX_IDS, MAX_IDS, GOSS_F32), 0);
-    const int has_cpu = run_has(goss_backend_open_cpu, &m);
-    if (has_cpu) CHECK_INT(run_start(&cpu, &m, goss_backend_open_cpu, MAX_IDS, MAX_IDS, GOSS_F16), 0);
+    const int has_cpu = run_has(other, &m);
+    if (has_cpu) CHECK_INT(run_start(&cpu, &m, other, MAX_IDS, MAX_IDS, GOSS_F16), 0);
     if (unit_failed) return;
     const int n_vocab = m.model.hp.n_vocab;
     float *a = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *a),
@@ -114,7 +126,7 @@ static void test_model(const char *model, const char *golden_file, int exact)
         g.n = read_ids(&g.json, goss_json_get(&g.json, g.node, "greedy"), g.ids, g.n_prompt);
         CHECK(g.n_prompt > 0 && g.n > g.n_prompt);
         CHECK_INT(run_all(&ref, g.ids, g.n, 0, 1, a), 0);
-        if (has_cpu) CHECK_INT(run_all(&cpu, g.ids, g.n, 0, 1, b), 0);
+        if (has_cpu) CHECK_INT(run_all(&cpu, g.ids, g.n, chunk, 1, b), 0);
         if (exact) {
             check_ref_logits(&g, a + (size_t)(g.n_prompt - 1) * (size_t)n_vocab, n_vocab);
             check_ref_tokens(&g, a, n_vocab);
@@ -126,8 +138,8 @@ static void test_model(const char *model, const char *golden_file, int exact)
     CHECK(t.n_far > 100);
     CHECK_INT(t.n_forks, 0);
     CHECK(fabs(t.nll_ref - t.nll_cpu) / t.n_tokens < 0.01);
-    printf("# %s: %d prompts, nll %.4f ref %.4f cpu, %d positions with a gap, largest difference of a logit %.4f\n",
-           model, n_prompts, t.nll_ref / t.n_tokens, t.nll_cpu / t.n_tokens, t.n_far, t.worst);
+    printf("# %s: %d prompts, nll %.4f ref %.4f %s, %d positions with a gap, largest difference of a logit %.4f\n",
+           model, n_prompts, t.nll_ref / t.n_tokens, t.nll_cpu / t.n_tokens, has_cpu ? cpu.b->vt->name : "(ref)", t.n_far, t.worst);
     free(a);
     free(b);
     run_stop(&ref);
@@ -137,8 +149,30 @@ static void test_model(const char *model, const char *golden_file, int exact)
     free(text);
 }
 
-int main(void)
+static int gpu_main(int argc, char **argv)
 {
+    run_model m;
+    run r;
+    other = open_gpu;
+    gpu_engine.webgpu_path = getenv("GOSSAMER_WEBGPU");
+    gpu_engine.gpu_mask = getenv("GOSSAMER_GPU_MASK");
+    if (run_open_file(&m, "models/demo-gptoss-draft.gguf", NULL) < 0) return 1;
+    if (run_start(&r, &m, open_gpu, 1, 64, GOSS_F16)) {
+        printf("SKIP goldens on the GPU: there is none\ngolden gpu: 0 passed, 0 failed, 1 skipped\n");
+        return 0;
+    }
+    run_stop(&r);
+    run_close(&m);
+    for (int i = 2; i < argc; i++) {
+        const int llama = strstr(argv[i], "llama") != NULL;
+        for (chunk = 0; chunk < 17; chunk += 16) test_model(argv[i], llama ? "demo-llama-f16.chat" : argv[i], 0);
+    }
+    return unit_done("golden gpu");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "gpu")) return gpu_main(argc, argv);
     test_model("demo-gptoss", "demo-gptoss", 1);
     test_model("demo-gptoss-draft", "demo-gptoss-draft", 1);
     test_model("demo-llama-f16", "demo-llama-f16", 1);
