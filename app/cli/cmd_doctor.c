@@ -65,6 +65,50 @@ static void show_webgpu(const char *given, int verbose)
     show_library("vulkan", vulkan, "apt install libvulkan1 mesa-vulkan-drivers", verbose);
 }
 
+/* What loading the demo model on the GPU says about the adapter: the telemetry's gpu_limits, or why there is none. */
+typedef struct adapter { char detail[512]; int known; } adapter;
+
+static void on_line(void *ctx, const char *json, size_t n)
+{
+    adapter *a = ctx;
+    static const char stage[] = "\"stage\":\"gpu_limits\",\"status\":\"completed\",\"detail\":\"";
+    char line[2048];
+    if (n >= sizeof line) return;
+    memcpy(line, json, n);
+    line[n] = 0;
+    const char *at = strstr(line, stage);
+    if (!at) return;
+    at += sizeof stage - 1;
+    snprintf(a->detail, sizeof a->detail, "%.*s", (int)strcspn(at, "\""), at);
+    a->known = 1;
+}
+
+static void show_adapter(const goss_engine_config *given, const char *model)
+{
+    adapter a = { .known = 0 };
+    goss_engine_config c = *given;
+    goss_engine *e = NULL;
+    goss_error err = { .position = -1 };
+    c.model_path = model;
+    c.backend = "gpu";
+    c.max_kv = 64;
+    c.max_rows = 1;
+    c.n_layers = -1;                               /* the kernels of layers need not compile for this */
+    c.max_sessions = 1;
+    c.on_telemetry = on_line;
+    c.telemetry_ctx = &a;
+    c.telemetry_mask = GOSS_TELEMETRY_LOAD;
+    int rc = goss_engine_open(&e, &c, &err);
+    while (rc >= 0 && e && !a.known && goss_engine_state(e) == GOSS_ENGINE_LOADING) rc = goss_engine_poll(e, 20, &err);
+    if (!a.known) printf("gpu       none: %s\n", err.text);
+    for (const char *p = a.detail; a.known && *p;) {   /* k=v pairs, the adapter's name last */
+        const int whole = !strncmp(p, "adapter=", 8), len = whole ? (int)strlen(p) : (int)strcspn(p, " ");
+        printf("%-9s %.*s\n", p == a.detail ? "gpu" : "", len, p);
+        p += len + (p[len] == ' ');
+    }
+    goss_engine_close(&e);
+}
+
 /* ---- what fits --------------------------------------------------------------------------------------------- */
 static void show_fit(uint64_t available)
 {
@@ -137,6 +181,7 @@ int goss_cmd_doctor(int argc, char **argv)
     printf("demo      %s\n", goss_demo_model(demo, sizeof demo)
                                  ? demo
                                  : "missing: models/demo-gptoss.gguf is not beside the program");
+    if (goss_demo_model(demo, sizeof demo)) show_adapter(&engine.config, demo);
     show_fit(available);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* plan.c - says before loading what will be resident, what is paged, and what is left for KV.
  *
  * On memory (cpu, ref) the file is mapped and pages of KV that nobody touched cost nothing, so the KV may be reserved
- * generously: a quarter of the free memory unless told otherwise. On a GPU what is reserved is spent: 1 GB of KV beside
+ * generously: a quarter of the free memory unless told otherwise. On a GPU what is reserved is spent: at most 1 GB beside
  * the weights; where that passes --gpu-memory, --resident-cap or --expert-cache, experts are paged (0.5 GB of KV by
  * default then). A session may use as many positions as the KV holds. How many experts really have room is counted when
  * the device is there (src/gpu/gpu_slots.c); what is said here is what its formulas give. */
@@ -51,10 +51,14 @@ static uint64_t scratch_bytes(const goss_model *m, const goss_engine_config *c)
     return 4 * (rows * a_row + parts * q + 2 * 16 * (uint64_t)h->n_vocab) + 48 * MB;
 }
 
-/* What the KV may cost without paging, then with it. */
-static uint64_t kv_cap(const goss_engine_config *c, int paged)
+/* What the KV may cost on a GPU, without paging and with it: reserved is spent there, so a small model whose context
+ * nobody asked for in full gets half of its weights' size, from 64 MB on. */
+static uint64_t kv_cap(const goss_engine_config *c, const goss_plan_info *p, int paged)
 {
-    return c->kv_cap ? c->kv_cap : (paged ? 512 : 1024) * MB;
+    const uint64_t half = p->weight_bytes / 2 > 64 * MB ? p->weight_bytes / 2 : 64 * MB;
+    if (c->kv_cap) return c->kv_cap;
+    if (paged) return 512 * MB;
+    return c->max_kv || half > 1024 * MB ? 1024 * MB : half;
 }
 
 /* On a GPU: are experts paged, and in how much room? By a cap for them (2 GB when only the resident weights are capped),
@@ -66,10 +70,10 @@ static void share_gpu(const goss_model *m, const goss_engine_config *c, goss_pla
     const uint64_t round = m->hp.n_expert ? experts / (uint64_t)m->hp.n_expert : 0; /* one of each layer */
     uint64_t room = c->expert_cache ? c->expert_cache
                     : c->resident_cap && all > c->resident_cap ? 2048 * MB : UINT64_MAX;
-    const int tight = c->gpu_memory && all + p->scratch_bytes + kv_cap(c, 0) > c->gpu_memory;
+    const int tight = c->gpu_memory && all + p->scratch_bytes + kv_cap(c, p, 0) > c->gpu_memory;
     p->resident_bytes = all;
     if (tight) {
-        const uint64_t spent = rest + kv_cap(c, 1), left = c->gpu_memory > spent ? c->gpu_memory - spent : 0;
+        const uint64_t spent = rest + kv_cap(c, p, 1), left = c->gpu_memory > spent ? c->gpu_memory - spent : 0;
         if (left < room) room = left;
     }
     p->n_slots = m->hp.n_expert;
@@ -98,7 +102,7 @@ static uint64_t budget(const goss_model *m, const goss_engine_config *c, int gpu
     share_gpu(m, c, p);
     const int paged = p->expert_cache_bytes != 0;
     /* a cap is meant in real bytes, and without shader-f16 a GPU keeps its KV in f32: half as many positions */
-    return paged && (!c->kv_type || !strcmp(c->kv_type, "f16")) ? kv_cap(c, 1) / 2 : kv_cap(c, paged);
+    return paged && (!c->kv_type || !strcmp(c->kv_type, "f16")) ? kv_cap(c, p, 1) / 2 : kv_cap(c, p, paged);
 }
 
 /* The plan in sentences. */
@@ -130,6 +134,8 @@ static void explain(const goss_model *m, int gpu, int n_host, goss_plan_info *p)
                       (unsigned long long)(p->expert_bytes / (uint64_t)m->hp.n_expert * (uint64_t)m->hp.n_expert_used / mb));
     n += goss_fmt(p->text + n, sizeof p->text - n, " %llu MB hold the keys and values of %d positions a session.",
                   (unsigned long long)(p->kv_bytes / mb), p->max_kv);
+    if (p->max_kv < m->hp.n_ctx)
+        n += goss_fmt(p->text + n, sizeof p->text - n, " The model's context is %d: --max-kv asks for more.", m->hp.n_ctx);
     if (gpu)
         goss_fmt(p->text + n, sizeof p->text - n, " Steps take %llu MB more.", (unsigned long long)(p->scratch_bytes / mb));
 }

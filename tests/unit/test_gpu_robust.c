@@ -1,7 +1,7 @@
-/* test_gpu_robust.c - what goes wrong with a GPU, end to end through the engine: a device lost in the middle of a stream
- * and while it loads, too little memory, kernels that don't compile or launch, what telemetry says about memory.
- * Skipped where there is no adapter. usage: test_gpu_robust [quick] (each device opened costs a software adapter seconds
- * of compiling: quick has one loss only) */
+/* test_gpu_robust.c - what goes wrong with a GPU, end to end through the engine: a device lost in the middle of a
+ * stream and while it loads, too little memory, kernels that don't compile or launch, what telemetry says about memory.
+ * Skipped where there is no adapter. usage: test_gpu_robust [quick]: one loss only, since each device that is opened
+ * costs a software adapter seconds of compiling */
 #include "../../src/engine/engine.h"
 #include "../../src/gpu/gpu_state.h"
 #include "engine_util.h"

@@ -1,5 +1,5 @@
-/* test_gpu_rows.c - rows on the GPU: the same bits in any batch of 1 to 16, and far into a sequence: 1,000 decoded steps
- * past the window, and past 4,096 positions, against the reference. Skipped where there is no adapter.
+/* test_gpu_rows.c - rows on the GPU: the same bits in any batch of 1 to 16; and far into a sequence, 1,000 decoded
+ * steps past the window and past 4,096 positions, against the reference. Skipped where there is no adapter.
  * usage: test_gpu_rows MODEL [long] */
 #include "../../src/gpu/gpu_state.h"
 #include "model_run.h"
