@@ -43,6 +43,14 @@ static int packs(const goss_gpu_state *s, const goss_matrix *m)
     return s->packed && m->n_in % 32 == 0 && (m->layout == GOSS_LAYOUT_MX4 || m->layout == GOSS_LAYOUT_Q8);
 }
 
+/* How many blocks of a row a thread asks for at once: enough loads in flight, few enough registers. */
+static uint32_t at_once(const goss_gpu_state *s, const goss_matrix *m, uint32_t nr)
+{
+    const uint32_t rounds = goss_gpu_ceil_div(m->n_in / 32, s->lanes),
+                   most = s->loads / (nr * (m->layout == GOSS_LAYOUT_Q8 ? 2 : 1));
+    return most < 2 ? 1 : goss_gpu_ceil_div(rounds, goss_gpu_ceil_div(rounds, most));
+}
+
 /* matvec for 1, 4 and 8 rows at once; buffers[4] is x. */
 static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, int packed, const goss_matrix *m,
                   int piece, const uint32_t *params, size_t n_params, const int *buffers, goss_error *err)
@@ -51,13 +59,16 @@ static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, int packed,
     const int qkv = !strncmp(kind, "QKV", 3);
     for (int i = 0; i < GOSS_BATCHES; i++) {
         goss_buf d = GOSS_BUF(1024);
-        goss_buf_printf(&d, "%s%s", packed ? "PACKED " : "", kind);
+        const int norm = strstr(kind, "NORM") != NULL;
+        const uint32_t wg = norm ? 256 : s->wg,
+                       nr = m->n_out < 32768 && !goss_gpu_get_limits(s->gpu)->is_cpu ? 2 : s->nr[i]; /* enough workgroups */
+        goss_buf_printf(&d, "%s%s", packed && !norm ? "PACKED " : "", kind);
+        if (norm) goss_buf_printf(&d, "=%u PACKED=normed", (uint32_t)(goss_layout_packed_bytes(m->n_in) / 4));
         goss_gpu_layout_defines(&d, m->layout);
-        const uint32_t nr =
-            m->n_out < 32768 && !goss_gpu_get_limits(s->gpu)->is_cpu ? 2 : s->nr[i]; /* enough workgroups */
-        goss_buf_printf(&d, "B=%u NR=%u ", batch[i], nr);
-        goss_gpu_reduce_defines(s, &d, s->wg, s->lanes, batch[i] * nr);
-        c->grid[i] = goss_gpu_ceil_div(m->piece[piece].n, s->wg / s->lanes * nr);
+        const uint32_t rows = norm ? 1 : batch[i];
+        goss_buf_printf(&d, "B=%u NR=%u IT=%u ", rows, nr, at_once(s, m, nr));
+        goss_gpu_reduce_defines(s, &d, wg, s->lanes, rows * nr);
+        c->grid[i] = goss_gpu_ceil_div(m->piece[piece].n, wg / s->lanes * nr);
         c->kernel[i] = goss_gpu_kernel(s, "matvec.wgsl", qkv ? "urrrrrww" : "urrrrrw", goss_buf_cstr(&d), err);
         goss_buf_free(&d);
         if (c->kernel[i] < 0) return c->kernel[i];
@@ -73,8 +84,8 @@ static int norm_call(goss_gpu_state *s, goss_call *c, int packed, uint32_t gain,
 {
     const goss_hparams *hp = &s->base.model->hp;
     goss_buf d = GOSS_BUF(512);
-    goss_buf_printf(&d, "%s", packed ? "PACKED " : "");
-    goss_gpu_reduce_defines(s, &d, 256, 256, 1);
+    goss_buf_printf(&d, "%s", packed ? "PACKED=y WG=256 " : "");
+    if (s->subgroup) goss_buf_printf(&d, "SG=%d", s->subgroup);
     int r = 0;
     for (int g = 0; g < (list ? s->n_groups_max : 1) && !r; g++) {
         const uint32_t p[] = { (uint32_t)hp->n_embd, goss_gpu_bits(hp->rms_eps), gain, (uint32_t)list,
@@ -105,15 +116,21 @@ static int qkv_call(goss_gpu_state *s, goss_gpu_layer *l, int packed, int i, uin
                            (uint32_t)hp->head_dim,
                            (uint32_t)hp->rope_dim,
                            hp->rope_half ? 0u : 1u,
-                           (uint32_t)l->cls };
-    return matvec(s, &l->c_qkv[i], s->f16 ? "QKV PAIRS KVT=f16 HALF" : "QKV PAIRS KVT=f32", packed, m, 0, p, sizeof p,
-                  (const int[]){ s->step, m->piece[0].q, m->piece[0].s, l->small, packed ? s->packed_x : s->xn,
-                                 s->qkv, l->kv },
-                  err);
+                           (uint32_t)l->cls,
+                           l->attn_norm,
+                           goss_gpu_bits(hp->rms_eps) };
+    const int few[] = { s->step, m->piece[0].q, m->piece[0].s, l->small, packed ? s->packed_x : s->xn, s->qkv, l->kv },
+              one[] = { s->step, m->piece[0].q, m->piece[0].s, l->small, s->x, s->qkv, l->kv };
+    int r = matvec(s, &l->c_qkv[i], s->f16 ? "QKV PAIRS KVT=f16 HALF" : "QKV PAIRS KVT=f32", packed, m, 0, p, sizeof p,
+                   few, err);
+    if (!r && l->norm_inside)
+        r = matvec(s, &l->c_qkv_one[i], s->f16 ? "QKV PAIRS KVT=f16 HALF NORM" : "QKV PAIRS KVT=f32 NORM", 1, m, 0, p,
+                   sizeof p, one, err);
+    return r;
 }
 
 /* How attend divides its work: see the kernel's head. */
-static void attend_defines(const goss_gpu_state *s, goss_buf *d, uint32_t heads, uint32_t hd)
+static void attend_defines(const goss_gpu_state *s, goss_buf *d, uint32_t heads, uint32_t hd, int final)
 {
     const goss_gpu_limits *lim = goss_gpu_get_limits(s->gpu);
     const uint32_t outs = heads * hd / 4, most = lim->is_cpu ? 128 : lim->max_invocations < 512 ? 256 : 512;
@@ -126,6 +143,7 @@ static void attend_defines(const goss_gpu_state *s, goss_buf *d, uint32_t heads,
                     goss_gpu_ceil_div(heads * 64, wg), goss_gpu_ceil_div(outs, wg), kg, kg > 1,
                     64 / kg < 8 ? 64 / kg : 8);
     if (waves) goss_buf_printf(d, " SG=%d", s->subgroup);
+    if (final) goss_buf_printf(d, " FINAL PACKED=y");
 }
 
 static int merge_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, int packed, goss_error *err)
@@ -134,7 +152,7 @@ static int merge_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, 
     const uint32_t window = l->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0, hd = (uint32_t)hp->head_dim;
     const uint32_t p[] = { (uint32_t)hp->n_head, hd, window, l->sinks };
     goss_buf d = GOSS_BUF(128);
-    goss_buf_printf(&d, "%s WG=64 HEADS_CHUNKS=%u", packed ? "PACKED" : "", goss_gpu_ceil_div(256, hd) * GOSS_GPU_CHUNKS);
+    goss_buf_printf(&d, "%s WG=64 HEADS_CHUNKS=%u", packed ? "PACKED=y" : "", goss_gpu_ceil_div(256, hd) * GOSS_GPU_CHUNKS);
     const int r = goss_gpu_plain(s, c, "merge.wgsl", "urrrrw", goss_buf_cstr(&d), p, sizeof p,
                                  (const int[]){ s->step, l->small, s->part, s->stat, packed ? s->packed_x : s->att }, err);
     c->grid[0] = goss_gpu_ceil_div((uint32_t)hp->n_head * hd / 4, 64);
@@ -149,11 +167,18 @@ static int attention_calls(goss_gpu_state *s, goss_gpu_layer *l, goss_error *err
                    window = l->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0;
     const int packed = packs(s, &l->wo);
     goss_buf d = GOSS_BUF(512);
-    attend_defines(s, &d, heads, hd);
+    attend_defines(s, &d, heads, hd, 0);
     const uint32_t pa[] = { (uint32_t)hp->n_head, (uint32_t)hp->n_head_kv, hd, window, (uint32_t)l->cls,
-                            (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd, goss_gpu_bits(hp->attn_scale) };
+                            (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd, goss_gpu_bits(hp->attn_scale),   l->sinks };
     int r = goss_gpu_plain(s, &l->c_attend, "attend.wgsl", "urrrww", goss_buf_cstr(&d), pa, sizeof pa,
                            (const int[]){ s->step, s->qkv, l->kv, s->part, s->stat }, err);
+    l->attend_ends = packed && window && window <= 4 * GOSS_KV_PAGE && heads * hd % 32 == 0;
+    if (!r && l->attend_ends) {
+        goss_buf_clear(&d);
+        attend_defines(s, &d, heads, hd, 1);
+        r = goss_gpu_plain(s, &l->c_attend_end, "attend.wgsl", "urrrwr", goss_buf_cstr(&d), pa, sizeof pa,
+                           (const int[]){ s->step, s->qkv, l->kv, s->packed_x, l->small }, err);
+    }
     goss_buf_free(&d);
     if (!r) r = merge_call(s, &l->t_merge, l, 0, err);
     if (!r) r = merge_call(s, &l->c_merge, l, packed, err);
@@ -174,7 +199,7 @@ static int route_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, 
     const uint32_t threads = lim->max_invocations >= 1024 && !lim->is_cpu && !s->smaller ? 1024 : 256, groups = threads / s->lanes,
                    each = goss_gpu_ceil_div(e, groups) > 4 ? 4 : goss_gpu_ceil_div(e, groups);
     goss_buf d = GOSS_BUF(512);
-    goss_buf_printf(&d, "EP=%u %s", each, packed ? "PACKED " : "");
+    goss_buf_printf(&d, "EP=%u IT=%d %s", each, lim->is_cpu ? 1 : 6, packed ? "PACKED=y " : "");
     if (n_embd * 4 + threads * 16 <= lim->max_workgroup_bytes) goss_buf_printf(&d, "STAGED=%u ", n_embd / 4);
     goss_gpu_reduce_defines(s, &d, threads, s->lanes, each);
     const uint32_t p[] = { n_embd, goss_gpu_bits(hp->rms_eps), l->ffn_norm, l->router, l->router_b, e,
@@ -195,7 +220,7 @@ static int packed_up(goss_gpu_state *s, goss_gpu_layer *l, int i, const uint32_t
     for (int many = 0; many < 2 && !r; many++) {
         const uint32_t b = many ? 2 : 1, groups = s->wg_up / s->lanes, nr = 64 / groups;
         goss_buf d = GOSS_BUF(512);
-        goss_buf_printf(&d, "PACKED B=%u NR=%u OUT=%u ", b, nr, 32 * b);
+        goss_buf_printf(&d, "PACKED=y B=%u NR=%u IT=%u OUT=%u ", b, nr, at_once(s, m, nr), 32 * b);
         if (many) goss_buf_printf(&d, "MANY MATES=%u ", GOSS_GPU_FEW * p[3]);
         goss_gpu_layout_defines(&d, m->layout);
         goss_gpu_reduce_defines(s, &d, s->wg_up, s->lanes, nr * b);
@@ -216,9 +241,9 @@ static int packed_down(goss_gpu_state *s, goss_gpu_layer *l, int i, int many, co
 {
     goss_call *c = many ? &l->c_down_many[i] : &l->c_down[i];
     const goss_matrix *m = &l->down;
-    const uint32_t b = many ? 2 : 1, wg = many ? s->wg : p[3] * s->lanes, nr = s->nr[0];
+    const uint32_t b = many ? 2 : 1, wg = many ? s->wg : p[3] * s->lanes, nr = many ? s->nr[0] : 2;
     goss_buf d = GOSS_BUF(512);
-    goss_buf_printf(&d, "PACKED B=%u NR=%u ", b, nr);
+    goss_buf_printf(&d, "PACKED B=%u NR=%u IT=%u ", b, nr, at_once(s, m, nr));
     if (many) goss_buf_printf(&d, "MANY MATES=%u ", GOSS_GPU_FEW * p[3]);
     goss_gpu_layout_defines(&d, m->layout);
     goss_gpu_reduce_defines(s, &d, wg, s->lanes, nr * b);
@@ -324,6 +349,7 @@ int goss_gpu_few_layer(goss_gpu_state *s, int layer, goss_error *err)
     const uint32_t first[3] = { 0, nq, nq + nkv };
     int packed = 1;
     for (int i = 0; i < l->n_qkv; i++) packed &= packs(s, &l->qkv[i]);
+    l->norm_inside = packed && goss_layout_packed_bytes((uint64_t)hp->n_embd) + 4096 <= goss_gpu_get_limits(s->gpu)->max_workgroup_bytes;
     int r = norm_call(s, &l->t_norm, 0, l->attn_norm, l->small, 0, err);
     if (!r) r = norm_call(s, &l->c_norm, packed, l->attn_norm, l->small, 0, err);
     for (int i = 0; i < l->n_qkv && !r; i++) r = qkv_call(s, l, packed, i, first[i], err);

@@ -50,9 +50,10 @@ typedef struct goss_gpu_layer {
     uint32_t small_floats;
     goss_matrix qkv[3], wo, up, down;                  /* up: gate and up interleaved, of all slots */
     int n_qkv, n_slots;
-    goss_call c_norm, c_qkv[3], c_attend, c_merge, c_wo, c_route, c_up[GOSS_MAX_PIECES],
+    goss_call c_norm, c_qkv[3], c_qkv_one[3], c_attend, c_attend_end, c_merge, c_wo, c_route, c_up[GOSS_MAX_PIECES],
         c_down[GOSS_MAX_PIECES], c_down_many[GOSS_MAX_PIECES], c_sum, c_ffn_norm;
-    int packed;                                        /* experts on packed activations in steps of few rows */
+    int packed, norm_inside, attend_ends;              /* few rows: experts on packed activations; one row: qkv makes the
+                                                          norm; attention over one window needs no merge */
     goss_call t_norm, t_merge, t_route, t_ffn_norm, t_rows, t_group, t_sum; /* steps of many rows: gpu_tiles.c */
     goss_tile_call t_qkv[3], t_wo, t_up[GOSS_MAX_PIECES], t_down[GOSS_MAX_PIECES];
 } goss_gpu_layer;
@@ -115,7 +116,7 @@ typedef struct goss_gpu_state {
     uint64_t max_binding, split;                       /* split: matrices are cut to this many bytes (tests), 0: to the limit */
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;
-    uint32_t wg, wg_up, lanes, nr[GOSS_BATCHES];       /* matvec: threads (experts_up), threads a row, rows a group */
+    uint32_t wg, wg_up, loads, lanes, nr[GOSS_BATCHES];       /* matvec: threads (experts_up), threads a row, rows a group */
     /* buffers */
     int step, params, x, xn, qkv, att, part, stat, h, ysplit, rlogits, route, slots, logits, xs, chunk, pick, exp2,
         history, mask_buf, dummy, staging_back, query_buf, query_back, kv_temp, tap_back, xq, xq_scale, tiles, packed_x, packed_h;

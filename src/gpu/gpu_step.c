@@ -254,9 +254,11 @@ int goss_gpu_do_attn_in(goss_backend *b, goss_step *step, int layer)
     goss_gpu_state *s = of(b);
     const goss_gpu_layer *l = &s->layers[layer];
     const goss_hparams *hp = &b->model->hp;
-    const int many = step->n_rows > GOSS_GPU_FEW;
-    goss_gpu_record(s, many ? &l->t_norm : &l->c_norm, 0, 0, (uint32_t)step->n_rows, 1, 1);
-    if (many) goss_gpu_tiles_qkv(s, l, (uint32_t)step->n_rows);
+    const int many = step->n_rows > GOSS_GPU_FEW, one = step->n_rows == 1 && l->norm_inside;
+    if (!one) goss_gpu_record(s, many ? &l->t_norm : &l->c_norm, 0, 0, (uint32_t)step->n_rows, 1, 1);
+    if (one)
+        for (int i = 0; i < l->n_qkv; i++) matvec(s, &l->c_qkv_one[i], 1, 0);
+    else if (many) goss_gpu_tiles_qkv(s, l, (uint32_t)step->n_rows);
     else for (int i = 0; i < l->n_qkv; i++) matvec(s, &l->c_qkv[i], step->n_rows, 0);
     return show(s, GOSS_STAGE_ATTN_IN, layer, s->qkv, step->n_rows, (hp->n_head + 2 * hp->n_head_kv) * hp->head_dim);
 }
@@ -281,11 +283,14 @@ int goss_gpu_do_attend(goss_backend *b, goss_step *step, int layer)
     goss_gpu_state *s = of(b);
     const goss_gpu_layer *l = &s->layers[layer];
     const goss_hparams *hp = &b->model->hp;
-    goss_gpu_record(s, &l->c_attend, 0, 0, (uint32_t)hp->n_head_kv, chunks_of(s, step, l->cls), (uint32_t)step->n_rows);
-    goss_gpu_record(s, step->n_rows > GOSS_GPU_FEW || s->tap ? &l->t_merge : &l->c_merge, 0, 0, l->c_merge.grid[0],
-                    (uint32_t)step->n_rows, 1);
-    if (s->tap && step->n_rows <= GOSS_GPU_FEW)        /* floats for whoever looks on, and what the next stage reads */
-        goss_gpu_record(s, &l->c_merge, 0, 0, l->c_merge.grid[0], (uint32_t)step->n_rows, 1);
+    const uint32_t rows = (uint32_t)step->n_rows, n_kv = (uint32_t)hp->n_head_kv;
+    const int many = step->n_rows > GOSS_GPU_FEW, ends = l->attend_ends && !many;
+    if (!ends || s->tap) {                             /* whoever looks on wants floats as well */
+        goss_gpu_record(s, &l->c_attend, 0, 0, n_kv, chunks_of(s, step, l->cls), rows);
+        if (many || s->tap) goss_gpu_record(s, &l->t_merge, 0, 0, l->t_merge.grid[0], rows, 1);
+        if (!many && !ends) goss_gpu_record(s, &l->c_merge, 0, 0, l->c_merge.grid[0], rows, 1);
+    }
+    if (ends) goss_gpu_record(s, &l->c_attend_end, 0, 0, n_kv, 1, rows);
     return show(s, GOSS_STAGE_ATTEND, layer, s->att, step->n_rows, hp->n_head * hp->head_dim);
 }
 

@@ -38,6 +38,7 @@ static void choose(goss_gpu_state *s)
     s->lanes = l->is_cpu ? 4 : 32;
     if (s->subgroup > (int)s->lanes) s->lanes = (uint32_t)s->subgroup;
     s->wg_up = l->is_cpu ? 64 : 256;
+    s->loads = l->is_cpu ? 1 : 12;
     s->nr[0] = 4;
     s->nr[1] = l->is_cpu ? 2 : 4;
     s->nr[2] = 2;
@@ -121,6 +122,7 @@ static int logits_room(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err)
 static int gpu_begin(goss_backend *b, goss_step *step, goss_error *err)
 {
     goss_gpu_state *s = of(b);
+
     int i = 0;
     step->ticket = 0;
     if (step->n_rows < 1 || step->n_rows > s->config.max_rows)

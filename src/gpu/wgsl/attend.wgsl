@@ -1,15 +1,21 @@
 // attend - attention of rows over a chunk of their keys, all query heads of one KV head together, one page of 64 keys at
 // a time. Grid: (n_kv, chunks, rows). Chunk c of a row holds pages [c * per, (c + 1) * per) of those it can see, where per
 // depends on the row's own position only. Leaves part[row][chunk][head] = (head_dim sums of p * v), and stat = (max, sum
-// of p): merge ends it.
+// of p): merge ends it. FINAL: one chunk has all the keys, and the result with the head's sink goes to y, PACKED.
 // Scores: a thread has one key and $HP heads. Sums: a thread has $AP vectors of four dims and every $KG-th part of the keys.
-struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride: u32, scale: f32 }
+struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride: u32, scale: f32, sinks: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> kv: array<vec4<$KVT>>;
+#if FINAL
+@group(0) @binding(4) var<storage, read_write> y: array<u32>;
+@group(0) @binding(5) var<storage, read> small: array<f32>;
+#include pack.inc.wgsl
+#else
 @group(0) @binding(4) var<storage, read_write> part: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> stat: array<vec2<f32>>;
+#endif
 #include step.inc.wgsl
 
 const HEADS = $HEADSu;                               // query heads of one KV head
@@ -38,8 +44,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (p.window != 0u && pos + 1u > p.window) { first_key = pos + 1u - p.window; }
     let first_page = first_key / 64u;
     let n_pages = pos / 64u - first_page + 1u;
+#if FINAL
+    let per = n_pages;
+#else
     let per = (n_pages + step[5] - 1u) / step[5];
     if (group.y * per >= n_pages) { return; }
+#endif
     let begin = first_page + group.y * per;
     let end = min(begin + per, first_page + n_pages);
 
@@ -142,16 +152,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #end
         workgroupBarrier();
     }
-    let out = (row * step[5] + group.y) * p.n_head + kvh * HEADS;
 #if KG_MANY
     if (t >= OUTS && t < OUTS * $KGu) { rest[t - OUTS] = acc0; }
     workgroupBarrier();
-    for (var i = 0u; i < $KGu - 1u; i++) { acc0 += rest[i * OUTS + o0]; }
+    if (t < OUTS) { for (var i = 0u; i < $KGu - 1u; i++) { acc0 += rest[i * OUTS + o0]; } }
 #endif
+#if FINAL
+#for a AP
+    {
+        var m = max$a;
+        var total = sum$a;
+        if (p.sinks != 0xffffffffu) {
+            let sink = small[p.sinks + kvh * HEADS + h$a];
+            m = max(m, sink);
+            total = fma(total, exp(max$a - m), exp(sink - m));
+        }
+        pack(row, p.n_head * D4 / 8u, kvh * OUTS + t + $au * $WGu, t + $au * $WGu < OUTS, acc$a * (exp(max$a - m) / total), t);
+    }
+#end
+#else
+    let out = (row * step[5] + group.y) * p.n_head + kvh * HEADS;
 #for a AP
     if (t + $au * $WGu < OUTS) {
         part[out * D4 + o$a] = acc$a;
         if (o$a % D4 == 0u) { stat[out + h$a] = vec2<f32>(max$a, sum$a); }
     }
 #end
+#endif
 }

@@ -44,27 +44,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: 
         var acc$b_$r = 0.0;
 #end
 #end
-        for (var u = t % $LANES; u < n; u += $LANES) {
+        for (var u = t % $LANES; u < n; u += $LANESu * $ITu) {
+#for i IT
+            let u$i = min(u + $iu * $LANESu, n - 1u);
+#for r NR
+            let at$i_$r = (matrix + $ru) * n + u$i;
+#if MX4
+            let w$i_$r = wq[at$i_$r];
+#else
+            let w$i_$r = wq[at$i_$r * 2u];
+            let v$i_$r = wq[at$i_$r * 2u + 1u];
+#endif
+            let s$i_$r = block_scale((matrix + $ru), u$i);
+#end
+#end
+#for i IT
+            let is$i = select(0.0, 1.0, u + $iu * $LANESu < n);
+#for b B
+            let x$i_$b = x_block(pair$b / p.top_k, u$i, n);
+            let xs$i_$b = x$i_$b.s * is$i;
+#end
 #for r NR
 #if MX4
-            let w$r = wq[(matrix + $ru) * n + u];
+            let d$i_$r = bytes_of(w$i_$r);
 #else
-            let w$r = wq[((matrix + $ru) * n + u) * 2u];
-            let v$r = wq[((matrix + $ru) * n + u) * 2u + 1u];
-#endif
-            let s$r = block_scale(matrix + $ru, u);
-#end
-#for b B
-            let x$b = x_block(pair$b / p.top_k, u, n);
-#end
-#for r NR
-#if MX4
-            let d$r = bytes_of(w$r);
-#else
-            let d$r = Bytes32(w$r, v$r);
+            let d$i_$r = Bytes32(w$i_$r, v$i_$r);
 #endif
 #for b B
-            acc$b_$r = fma(product(d$r, x$b), s$r * x$b.s, acc$b_$r);
+            acc$b_$r = fma(product(d$i_$r, x$i_$b), s$i_$r * xs$i_$b, acc$b_$r);
+#end
 #end
 #end
         }

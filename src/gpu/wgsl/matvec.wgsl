@@ -1,5 +1,6 @@
 // matvec - y = W x for a few rows ($B at most at once), weights decoded once for all of them, sums in f32.
 // PACKED: x are packed activations (layout.h), products of a block of 32 are exact integers.
+// PACKED NORM: one row; x is the residual, every workgroup makes its packed norm (as norm does) in workgroup memory.
 // A group of $LANES threads makes $NR consecutive output rows. Grid: (n_out / ($GROUPS * $NR), 1, rows /
 // $B); n_out may be
 // cut anywhere (first, n): pieces of a split matrix. What happens to a sum depends on the variant:
@@ -10,14 +11,21 @@
 // order, and k, v into
 //          the pages of the layer (layout.h: KV pages)
 struct P { n_units: u32, scale_words: u32, first: u32, n: u32, stride: u32, bias: u32, row0: u32,
-           n_head: u32, n_kv: u32, head_dim: u32, rope_dim: u32, adjacent: u32, cls: u32 }
+           n_head: u32, n_kv: u32, head_dim: u32, rope_dim: u32, adjacent: u32, cls: u32, gain: u32, eps: f32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(3) var<storage, read> ws: array<$WS>;
 @group(0) @binding(4) var<storage, read> small: array<f32>;
 #if PACKED
 @group(0) @binding(2) var<storage, read> wq: array<vec4<u32>>;
+#if NORM
+@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
+var<workgroup> normed: array<u32, $NORM>;
+#include rms.inc.wgsl
+#include pack.inc.wgsl
+#else
 @group(0) @binding(5) var<storage, read> x: array<vec4<u32>>;
+#endif
 #else
 @group(0) @binding(2) var<storage, read> wq: array<$WQ>;
 @group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
@@ -89,25 +97,46 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #end
 #if PACKED
     let n = p.n_units / 4u;
-    for (var u = lane; u < n; u += $LANES) {
-#for r NR
-        let r$r = min(first + $ru, p.n - 1u);
-#if MX4
-        let w$r = wq[r$r * n + u];
-#else
-        let w$r = wq[(r$r * n + u) * 2u];
-        let v$r = wq[(r$r * n + u) * 2u + 1u];
+#if NORM
+    let scale = rms_scale(0u, n * 8u, p.eps, t);
+    for (var i0 = 0u; i0 < n * 8u; i0 += 256u) {
+        let i = min(i0 + t, n * 8u - 1u);
+        let gain = vec4<f32>(small[p.gain + i * 4u], small[p.gain + i * 4u + 1u], small[p.gain + i * 4u + 2u], small[p.gain + i * 4u + 3u]);
+        pack(0u, n, i0 + t, i0 + t < n * 8u, x[i] * scale * gain, t);
+    }
 #endif
-        let s$r = block_scale(r$r, u);
+#for r NR
+    let r$r = min(first + $ru, p.n - 1u);
 #end
+    for (var u = lane; u < n; u += $LANESu * $ITu) {
+#for i IT
+        let u$i = min(u + $iu * $LANESu, n - 1u);
+#for r NR
+        let at$i_$r = r$r * n + u$i;
+#if MX4
+        let w$i_$r = wq[at$i_$r];
+#else
+        let w$i_$r = wq[at$i_$r * 2u];
+        let v$i_$r = wq[at$i_$r * 2u + 1u];
+#endif
+        let s$i_$r = block_scale(r$r, u$i);
+#end
+#end
+#for i IT
+        let is$i = select(0.0, 1.0, u + $iu * $LANESu < n);
 #for b B
-        let x$b = x_block(row$b, u, n);
+        let x$i_$b = x_block(row$b, u$i, n);
+        let xs$i_$b = x$i_$b.s * is$i;
+#end
 #for r NR
 #if MX4
-        acc$b_$r = fma(product(bytes_of(w$r), x$b), s$r * x$b.s, acc$b_$r);
+        let d$i_$r = bytes_of(w$i_$r);
 #else
-        acc$b_$r = fma(product(Bytes32(w$r, v$r), x$b), s$r * x$b.s, acc$b_$r);
+        let d$i_$r = Bytes32(w$i_$r, v$i_$r);
 #endif
+#for b B
+        acc$b_$r = fma(product(d$i_$r, x$i_$b), s$i_$r * xs$i_$b, acc$b_$r);
+#end
 #end
 #end
     }

@@ -11,19 +11,15 @@ struct P { n: u32, eps: f32, gain: u32, list: u32, first: u32 }
 #else
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
 #endif
-#include reduce.inc.wgsl
+#include rms.inc.wgsl
 
-@compute @workgroup_size($WG)
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
     var row = group.x;
     if (p.list != 0u) { row = step[step[3] + p.first + group.x]; }
     let n4 = p.n / 4u;                               // every vector starts at a multiple of 4
-    var s = 0.0;
-    for (var i = t; i < n4; i += $WGu) { let v = x[row * n4 + i]; s += dot(v, v); }
-    reduce(0u, s, t);
-    reduce_end(t);
-    let scale = inverseSqrt(totals[0] / f32(p.n) + p.eps);
-    for (var first = 0u; first < n4; first += $WGu) {
+    let scale = rms_scale(row, n4, p.eps, t);
+    for (var first = 0u; first < n4; first += 256u) {
         let i = first + t;
         let v = x[row * n4 + min(i, n4 - 1u)] * scale * small[p.gain / 4u + min(i, n4 - 1u)];
 #if PACKED

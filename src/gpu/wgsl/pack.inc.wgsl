@@ -1,4 +1,5 @@
-// pack.inc.wgsl - makes packed activations (layout.h) in y: 16 bits in two signed bytes, a scale for each 32.
+// pack.inc.wgsl - makes packed activations (layout.h): 16 bits in two signed bytes, a scale for each 32. Their words go to
+// $PACKED, an array of words.
 var<workgroup> pack_top: array<f32, $WG>;
 
 fn pack_bytes(v: vec4<i32>) -> u32 {
@@ -18,10 +19,14 @@ fn pack(row: u32, n: u32, i: u32, there: bool, v: vec4<f32>, t: u32) {
         let q = vec4<i32>(round(v * select(0.0, 32512.0 / top, top >= 1e-30)));
         let hi = (q + vec4<i32>(128)) >> vec4<u32>(8u);
         let at = row * (16u * n + 4u * ((n + 3u) / 4u));
+#if NORM
+        let place = (i % 8u) * n + i / 8u;           // in workgroup memory: word by word, neighbours have neighbouring blocks
+#else
         let place = at + (((i % 8u) / 4u) * n + i / 8u) * 4u + i % 4u;
-        y[place] = pack_bytes(hi);
-        y[place + 8u * n] = pack_bytes(q - hi * 256);
-        if (i % 8u == 0u) { y[at + 16u * n + i / 8u] = bitcast<u32>(select(0.0, top / 32512.0, top >= 1e-30)); }
+#endif
+        $PACKED[place] = pack_bytes(hi);
+        $PACKED[place + 8u * n] = pack_bytes(q - hi * 256);
+        if (i % 8u == 0u) { $PACKED[at + 16u * n + i / 8u] = bitcast<u32>(select(0.0, top / 32512.0, top >= 1e-30)); }
     }
     workgroupBarrier();
 }

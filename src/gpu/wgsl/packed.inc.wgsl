@@ -34,9 +34,18 @@ fn block_scale(row: u32, block: u32) -> f32 {
 #if PACKED
 struct Block16 { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>, s: f32 }
 fn x_block(row: u32, block: u32, n: u32) -> Block16 {            // of n blocks a row
+#if NORM
+    return Block16(
+        vec4<u32>(normed[block], normed[n + block], normed[2u * n + block], normed[3u * n + block]),
+        vec4<u32>(normed[4u * n + block], normed[5u * n + block], normed[6u * n + block], normed[7u * n + block]),
+        vec4<u32>(normed[8u * n + block], normed[9u * n + block], normed[10u * n + block], normed[11u * n + block]),
+        vec4<u32>(normed[12u * n + block], normed[13u * n + block], normed[14u * n + block], normed[15u * n + block]),
+        bitcast<f32>(normed[16u * n + block]));
+#else
     let at = row * (4u * n + (n + 3u) / 4u);
     return Block16(x[at + block], x[at + n + block], x[at + 2u * n + block], x[at + 3u * n + block],
                    bitcast<f32>(x[at + 4u * n + block / 4u][block % 4u]));
+#endif
 }
 fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
     return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w);

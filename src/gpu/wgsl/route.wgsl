@@ -70,14 +70,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var acc$k = 0.0;
         let w$k = p.router / 4u + min(e0 + $ku, p.n_expert - 1u) * n4;
 #end
-        for (var i = t % $LANES; i < n4; i += $LANES) {
+        for (var i = t % $LANES; i < n4; i += $LANESu * $ITu) {
+#for j IT
+            let i$j = min(i + $ju * $LANESu, n4 - 1u);
+#for k EP
+            let w$j_$k = small[w$k + i$j];
+#end
+#end
+#for j IT
 #if STAGED
-            let v = xs[i];
+            let v$j = select(vec4<f32>(), xs[i$j], i + $ju * $LANESu < n4);
 #else
-            let v = x[row * n4 + i] * scale * small[p.gain / 4u + i];
+            let v$j = select(vec4<f32>(), x[row * n4 + i$j] * scale * small[p.gain / 4u + i$j], i + $ju * $LANESu < n4);
 #endif
 #for k EP
-            acc$k += dot(small[w$k + i], v);
+            acc$k += dot(w$j_$k, v$j);
+#end
 #end
         }
 #for k EP
