@@ -44,8 +44,9 @@ static int packs(const goss_gpu_state *s, const goss_matrix *m)
 }
 
 /* How many blocks of a row a thread asks for at once: enough loads in flight, few enough registers. */
-static uint32_t at_once(const goss_gpu_state *s, const goss_matrix *m, uint32_t nr)
+static uint32_t at_once(const goss_gpu_state *s, const goss_matrix *m, uint32_t nr, uint32_t rows)
 {
+    if (rows > 1) return 1;
     const uint32_t rounds = goss_gpu_ceil_div(m->n_in / 32, s->lanes),
                    most = s->loads / (nr * (m->layout == GOSS_LAYOUT_Q8 ? 2 : 1));
     return most < 2 ? 1 : goss_gpu_ceil_div(rounds, goss_gpu_ceil_div(rounds, most));
@@ -66,7 +67,7 @@ static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, int packed,
         if (norm) goss_buf_printf(&d, "=%u PACKED=normed", (uint32_t)(goss_layout_packed_bytes(m->n_in) / 4));
         goss_gpu_layout_defines(&d, m->layout);
         const uint32_t rows = norm ? 1 : batch[i];
-        goss_buf_printf(&d, "B=%u NR=%u IT=%u ", rows, nr, at_once(s, m, nr));
+        goss_buf_printf(&d, "B=%u NR=%u IT=%u ", rows, nr, at_once(s, m, nr, rows));
         goss_gpu_reduce_defines(s, &d, wg, s->lanes, rows * nr);
         c->grid[i] = goss_gpu_ceil_div(m->piece[piece].n, wg / s->lanes * nr);
         c->kernel[i] = goss_gpu_kernel(s, "matvec.wgsl", qkv ? "urrrrrww" : "urrrrrw", goss_buf_cstr(&d), err);
@@ -220,7 +221,7 @@ static int packed_up(goss_gpu_state *s, goss_gpu_layer *l, int i, const uint32_t
     for (int many = 0; many < 2 && !r; many++) {
         const uint32_t b = many ? 2 : 1, groups = s->wg_up / s->lanes, nr = 64 / groups;
         goss_buf d = GOSS_BUF(512);
-        goss_buf_printf(&d, "PACKED=y B=%u NR=%u IT=%u OUT=%u ", b, nr, at_once(s, m, nr), 32 * b);
+        goss_buf_printf(&d, "PACKED=y B=%u NR=%u IT=%u OUT=%u ", b, nr, at_once(s, m, nr, b), 32 * b);
         if (many) goss_buf_printf(&d, "MANY MATES=%u ", GOSS_GPU_FEW * p[3]);
         goss_gpu_layout_defines(&d, m->layout);
         goss_gpu_reduce_defines(s, &d, s->wg_up, s->lanes, nr * b);
@@ -243,7 +244,7 @@ static int packed_down(goss_gpu_state *s, goss_gpu_layer *l, int i, int many, co
     const goss_matrix *m = &l->down;
     const uint32_t b = many ? 2 : 1, wg = many ? s->wg : p[3] * s->lanes, nr = many ? s->nr[0] : 2;
     goss_buf d = GOSS_BUF(512);
-    goss_buf_printf(&d, "PACKED B=%u NR=%u IT=%u ", b, nr, at_once(s, m, nr));
+    goss_buf_printf(&d, "PACKED B=%u NR=%u IT=%u ", b, nr, at_once(s, m, nr, b));
     if (many) goss_buf_printf(&d, "MANY MATES=%u ", GOSS_GPU_FEW * p[3]);
     goss_gpu_layout_defines(&d, m->layout);
     goss_gpu_reduce_defines(s, &d, wg, s->lanes, nr * b);
