@@ -18,8 +18,18 @@ uint32_t goss_gpu_params(goss_gpu_state *s, const void *words, size_t n_bytes)
         s->param_bytes = p;
         s->cap_params = cap;
     }
-    memcpy(s->param_bytes + (size_t)s->n_params * 256, words, n_bytes);
+    uint8_t *slot = s->param_bytes + (size_t)s->n_params * 256;
+    memset(slot, 0, 256);
+    memcpy(slot, words, n_bytes);
     return s->n_params++ * 256;
+}
+
+uint32_t goss_gpu_shared_params(goss_gpu_state *s, const void *words, size_t n_bytes)
+{
+    const uint32_t at = goss_gpu_params(s, words, n_bytes);
+    for (uint32_t i = 256; i < at; i += 256)
+        if (!memcmp(s->param_bytes + i, s->param_bytes + at, 256)) { s->n_params--; return i; }
+    return at;
 }
 
 static int make_buffer(goss_gpu_state *s, int *id, uint64_t size, unsigned usage, const char *label, goss_error *err)

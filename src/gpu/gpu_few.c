@@ -33,7 +33,7 @@ int goss_gpu_plain(goss_gpu_state *s, goss_call *c, const char *file, const char
     const int k = goss_gpu_kernel(s, file, bindings, defines, err);
     if (k < 0) return k;
     for (int i = 0; i < GOSS_BATCHES; i++) c->kernel[i] = k;
-    c->params = goss_gpu_params(s, params, n_params);
+    c->params = goss_gpu_shared_params(s, params, n_params);
     return make_group(s, c, buffers, (int)strlen(bindings) - 1, err);
 }
 
@@ -74,7 +74,7 @@ static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, int packed,
         goss_buf_free(&d);
         if (c->kernel[i] < 0) return c->kernel[i];
     }
-    c->params = goss_gpu_params(s, params, n_params);
+    c->params = goss_gpu_shared_params(s, params, n_params);
     c->times = 1;
     c->bytes = m->piece[piece].n * (goss_layout_q_bytes(m->layout, m->n_in) + goss_layout_s_bytes(m->layout, m->n_in));
     return make_group(s, c, buffers, qkv ? 7 : 6, err);
@@ -139,10 +139,11 @@ static void attend_defines(const goss_gpu_state *s, goss_buf *d, uint32_t heads,
     while (wg * 2 <= most && wg * 2 <= heads * 64) wg *= 2;
     while (kg * 2 * outs <= wg && kg < 16) kg *= 2;
     const int waves = s->subgroup && 64 % s->subgroup == 0 && heads * 64 % wg == 0;
-    goss_buf_printf(d, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d VS=%u",
+    const int ahead = !lim->is_cpu && 64 / kg <= 16 && outs <= wg;
+    goss_buf_printf(d, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d KU=%d VS=%u%s",
                     s->f16 ? "KVT=f16 HALF" : "KVT=f32", waves ? " WAVES" : "", heads, hd, wg,
                     goss_gpu_ceil_div(heads * 64, wg), goss_gpu_ceil_div(outs, wg), kg, kg > 1,
-                    64 / kg < 8 ? 64 / kg : 8);
+                    lim->is_cpu || hd % 64 ? 4 : 16, ahead ? 64 / kg : 8, ahead ? " AHEAD" : "");
     if (waves) goss_buf_printf(d, " SG=%d", s->subgroup);
     if (final) goss_buf_printf(d, " FINAL PACKED=y");
 }
@@ -200,7 +201,7 @@ static int route_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, 
     const uint32_t threads = lim->max_invocations >= 1024 && !lim->is_cpu && !s->smaller ? 1024 : 256, groups = threads / s->lanes,
                    each = goss_gpu_ceil_div(e, groups) > 4 ? 4 : goss_gpu_ceil_div(e, groups);
     goss_buf d = GOSS_BUF(512);
-    goss_buf_printf(&d, "EP=%u IT=%d %s", each, lim->is_cpu ? 1 : 6, packed ? "PACKED=y " : "");
+    goss_buf_printf(&d, "EP=%u IT=%d %s", each, lim->is_cpu ? 1 : 5, packed ? "PACKED=y " : "");
     if (n_embd * 4 + threads * 16 <= lim->max_workgroup_bytes) goss_buf_printf(&d, "STAGED=%u ", n_embd / 4);
     goss_gpu_reduce_defines(s, &d, threads, s->lanes, each);
     const uint32_t p[] = { n_embd, goss_gpu_bits(hp->rms_eps), l->ffn_norm, l->router, l->router_b, e,
@@ -231,7 +232,7 @@ static int packed_up(goss_gpu_state *s, goss_gpu_layer *l, int i, const uint32_t
         goss_buf_free(&d);
     }
     if (r) return r;
-    c->params = goss_gpu_params(s, p, n_params);
+    c->params = goss_gpu_shared_params(s, p, n_params);
     c->grid[0] = 2 * p[2] / 64;
     return make_group(s, c, (const int[]){ s->route, m->piece[i].q, m->piece[i].s, l->small, s->packed_x, s->packed_h,
                                            s->slots }, 7, err);

@@ -160,7 +160,9 @@ int goss_gpu_probe(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN, 0 */
 
 /* gpu_build.c */
 int goss_gpu_build(goss_gpu_state *s, goss_error *err);
-uint32_t goss_gpu_params(goss_gpu_state *s, const void *words, size_t n_bytes); /* offset of a parameter slot */
+uint32_t goss_gpu_params(goss_gpu_state *s, const void *words, size_t n_bytes); /* offset of a new parameter slot */
+/* The same, or a slot with the same words: what all layers share stays in the device's caches. */
+uint32_t goss_gpu_shared_params(goss_gpu_state *s, const void *words, size_t n_bytes);
 
 /* gpu_few.c: the calls of a layer, of the embedding, of the head with sampling; and for gpu_tiles.c: one kernel without
  * batches with its parameters and buffers (the parameter buffer comes by itself), the defines of a layout. */

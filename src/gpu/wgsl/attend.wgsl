@@ -2,7 +2,7 @@
 // a time. Grid: (n_kv, chunks, rows). Chunk c of a row holds pages [c * per, (c + 1) * per) of those it can see, where per
 // depends on the row's own position only. Leaves part[row][chunk][head] = (head_dim sums of p * v), and stat = (max, sum
 // of p): merge ends it. FINAL: one chunk has all the keys, and the result with the head's sink goes to y, PACKED.
-// Scores: a thread has one key and $HP heads. Sums: a thread has $AP vectors of four dims and every $KG-th part of the keys.
+// Scores: a thread has one key and $HP heads, $KU vectors of the key at once. Sums: a thread has $AP vectors of four dims and every $KG-th part of the keys.
 struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride: u32, scale: f32, sinks: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
@@ -78,16 +78,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var s$h = 0.0;
 #end
         if (visible) {
-            for (var d = 0u; d < D4; d += 4u) {
-#for j 4
+            for (var d = 0u; d < D4; d += $KUu) {
+#for j KU
                 let k$j = vec4<f32>(kv[base + (d + $ju) * 64u + key]);
 #end
 #for h HP
-                s$h += (dot(k0, qs[head$h * D4 + d]) + dot(k1, qs[head$h * D4 + d + 1u]))
-                     + (dot(k2, qs[head$h * D4 + d + 2u]) + dot(k3, qs[head$h * D4 + d + 3u]));
+#for j KU
+                s$h += dot(k$j, qs[head$h * D4 + d + $ju]);
+#end
 #end
             }
         }
+#if AHEAD
+        // the values, asked for before their weights are known
+        let vbase = base + 64u * D4 + o0 % D4 + (t / OUTS) % $KGu * KEYS * D4;
+#for j VS
+        let v$j = vec4<f32>(kv[vbase + $ju * D4]);
+#end
+#endif
 #if WAVES
 #for h HP
         s$h = select(-3.0e38, s$h, visible);
@@ -136,9 +144,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             max$a = top;
             sum$a = fma(sum$a, f, sum);
             acc$a *= f;
-            let vbase = base + 64u * D4 + o$a % D4;
-            let first = (t / OUTS) % $KGu * KEYS;
             // a key that is not visible has weight 0, but its bytes may be anything
+            let first = (t / OUTS) % $KGu * KEYS;
+#if AHEAD
+#for j VS
+            let w$j = scores[h$a * 64u + first + $ju];
+            acc$a = fma(vec4<f32>(w$j), select(vec4<f32>(), v$j, w$j > 0.0), acc$a);
+#end
+#else
+            let vbase = base + 64u * D4 + o$a % D4;
             for (var k = first; k < first + KEYS; k += $VSu) {
 #for j VS
                 let w$j = scores[h$a * 64u + k + $ju];
@@ -148,6 +162,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 acc$a = fma(vec4<f32>(w$j), select(vec4<f32>(), v$j, w$j > 0.0), acc$a);
 #end
             }
+#endif
         }
 #end
         workgroupBarrier();

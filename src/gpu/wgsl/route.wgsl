@@ -29,9 +29,20 @@ var<workgroup> sums: array<f32, $WG>;
 var<workgroup> xs: array<vec4<f32>, $STAGED>;        // the normalised row
 #endif
 
+fn router_row(e: u32) -> u32 { return p.router / 4u + min(e, p.n_expert - 1u) * (p.n / 4u); }
+
 @compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
     let row = group.x;
+    // The first weights of the router are asked for before the norm is known.
+#for k EP
+    var w$k = router_row((t / $LANES) * $EPu + $ku);
+#end
+#for j IT
+#for k EP
+    var ahead$j_$k = small[w$k + min(t % $LANES + $ju * $LANESu, p.n / 4u - 1u)];
+#end
+#end
     var s = 0.0;
     let n4 = p.n / 4u;                                // every vector starts at a multiple of 4
     for (var i = t; i < n4; i += $WGu) { let v = x[row * n4 + i]; s += dot(v, v); }
@@ -65,26 +76,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     for (var first = 0u; first < p.n_expert; first += $GROUPSu * $EPu) {
-        let e0 = first + (t / $LANES) * $EPu;
 #for k EP
         var acc$k = 0.0;
-        let w$k = p.router / 4u + min(e0 + $ku, p.n_expert - 1u) * n4;
 #end
         for (var i = t % $LANES; i < n4; i += $LANESu * $ITu) {
 #for j IT
-            let i$j = min(i + $ju * $LANESu, n4 - 1u);
 #for k EP
-            let w$j_$k = small[w$k + i$j];
+            let next$j_$k = small[w$k + min(i + ($ITu + $ju) * $LANESu, n4 - 1u)];
 #end
 #end
 #for j IT
+            let i$j = min(i + $ju * $LANESu, n4 - 1u);
 #if STAGED
             let v$j = select(vec4<f32>(), xs[i$j], i + $ju * $LANESu < n4);
 #else
             let v$j = select(vec4<f32>(), x[row * n4 + i$j] * scale * small[p.gain / 4u + i$j], i + $ju * $LANESu < n4);
 #endif
 #for k EP
-            acc$k += dot(w$j_$k, v$j);
+            acc$k += dot(ahead$j_$k, v$j);
+            ahead$j_$k = next$j_$k;
 #end
 #end
         }
@@ -99,6 +109,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             logits[row * p.n_expert + first + t] = v;
         }
         workgroupBarrier();
+#for k EP
+        w$k = router_row(first + ($GROUPSu + t / $LANES) * $EPu + $ku);
+#for j IT
+        ahead$j_$k = small[w$k + min(t % $LANES + $ju * $LANESu, n4 - 1u)];
+#end
+#end
     }
     for (var e = t; e < p.n_expert; e += $WGu) {
         var rank = 0u;
