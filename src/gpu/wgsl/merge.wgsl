@@ -43,11 +43,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var total = 0.0;
     if (p.sinks != 0xffffffffu) { total = exp(sink - m); }
     var a = vec4<f32>();
-    for (var c = 0u; c < chunks; c++) {
-        let s = chunk_stat[c * heads + head - head0];
-        let f = exp(s.x - m);
-        total = fma(s.y, f, total);
-        a = fma(part[(row * most + c) * n4 + min(i, n4 - 1u)], vec4<f32>(f), a);
+    for (var c = 0u; c < chunks; c += 8u) {
+#for j 8
+        let part$j = part[(row * most + min(c + $ju, chunks - 1u)) * n4 + min(i, n4 - 1u)];
+#end
+#for j 8
+        if (c + $ju < chunks) {
+            let s = chunk_stat[(c + $ju) * heads + head - head0];
+            let f = exp(s.x - m);
+            total = fma(s.y, f, total);
+            a = fma(part$j, vec4<f32>(f), a);
+        }
+#end
     }
 #if PACKED
     pack(row, n4 / 8u, i, i < n4, a / total, t);
