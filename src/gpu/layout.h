@@ -64,7 +64,7 @@ typedef enum goss_layout {
 enum {
     GOSS_GPU_FEW = 16 /* rows of a decode step, at most */,
     GOSS_GPU_BATCH = 8 /* of them at once in a product, at most */,
-    GOSS_GPU_CHUNKS = 64 /* of a row's keys then */,
+    GOSS_GPU_CHUNKS = 16 /* of a row's keys then */,
     GOSS_STEP_ROWS = 2,
     GOSS_STEP_LIST = 3,
     GOSS_STEP_ROPE = 4,
