@@ -143,7 +143,7 @@ static void attend_defines(const goss_gpu_state *s, goss_buf *d, uint32_t heads,
     goss_buf_printf(d, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d KU=%d VS=%u%s",
                     s->f16 ? "KVT=f16 HALF" : "KVT=f32", waves ? " WAVES" : "", heads, hd, wg,
                     goss_gpu_ceil_div(heads * 64, wg), goss_gpu_ceil_div(outs, wg), kg, kg > 1,
-                    lim->is_cpu || hd % 64 ? 4 : 16, ahead ? 64 / kg : 8, ahead ? " AHEAD" : "");
+                    lim->is_cpu || hd % 64 ? 4 : 16, ahead || 64 / kg < 8 ? 64 / kg : 8, ahead ? " AHEAD" : "");
     if (waves) goss_buf_printf(d, " SG=%d", s->subgroup);
     if (final) goss_buf_printf(d, " FINAL PACKED=y");
 }

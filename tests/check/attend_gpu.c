@@ -19,12 +19,12 @@ typedef struct setting {
     uint32_t heads, kv, hd, window, pos, rows, chunks;
 } setting;
 /* Depths on the edges of pages and windows, and past 4,096; the demo's heads and the real models'. */
-static const setting settings[] = { { 4, 2, 16, 0, 0, 1, 64 },       { 4, 2, 16, 0, 63, 2, 64 },
-                                    { 4, 2, 32, 48, 64, 3, 64 },     { 3, 1, 16, 128, 127, 2, 64 },
-                                    { 2, 2, 64, 0, 700, 1, 64 },     { 8, 1, 64, 128, 300, 2, 64 },
+static const setting settings[] = { { 4, 2, 16, 0, 0, 1, 16 },       { 4, 2, 16, 0, 63, 2, 16 },
+                                    { 4, 2, 32, 48, 64, 3, 16 },     { 3, 1, 16, 128, 127, 2, 16 },
+                                    { 2, 2, 64, 0, 700, 1, 16 },     { 8, 1, 64, 128, 300, 2, 16 },
                                     { 12, 2, 48, 16, 15, 20, 1 },    { 4, 2, 32, 0, 100, 17, 1 },
-                                    { 64, 8, 64, 128, 4200, 1, 64 }, { 64, 8, 64, 0, 4200, 1, 64 },
-                                    { 64, 8, 64, 0, 130, 20, 1 },    { 2, 1, 256, 0, 70, 1, 64 } };
+                                    { 64, 8, 64, 128, 4200, 1, 16 }, { 64, 8, 64, 0, 4200, 1, 16 },
+                                    { 64, 8, 64, 0, 130, 20, 1 },    { 2, 1, 256, 0, 70, 1, 16 } };
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
 _Static_assert(GC_ATTEND_CASES == 2 * N_SETTINGS, "tests_gpu.h counts them");
 
@@ -73,19 +73,17 @@ static void *make_pool(gc *g, const setting *s, const gc_step *st, int half, uin
     return pool;
 }
 
-/* One head of one row over one chunk. The kernel's own maximum differs from the true one by rounding: that scales
- * its sums, so the bounds hold it (delta). */
-static void want_chunk(const setting *s, const gc_step *st, const float *q, const void *pool, int half,
-                       uint32_t row, uint32_t head, uint32_t chunk, double scale, gc_buffer *part,
-                       gc_buffer *stat, double *e)
+/* Keys [from, end) as one head of a row weighs them: e[] = exp(score - top). How far sums may be off, relatively: the
+ * kernel's own maximum differs from the true one by rounding, which scales its sums. */
+static double weigh(const setting *s, const gc_step *st, const float *q, const void *pool, int half, uint32_t row,
+                    uint32_t head, uint32_t from, uint32_t end, double scale, double *e, double *top, double *sum,
+                    double *delta)
 {
-    const view v = view_of(s, row);
-    const uint32_t pos = s->pos + row, begin = (v.first_page + chunk * v.per) * 64,
-                   end = begin + v.per * 64 < pos + 1 ? begin + v.per * 64 : pos + 1,
-                   from = begin > v.first_key ? begin : v.first_key, kvh = head / (s->heads / s->kv);
-    const size_t out = ((size_t)row * s->chunks + chunk) * s->heads + head;
+    const uint32_t kvh = head / (s->heads / s->kv);
     const float *qh = q + (size_t)row * (s->heads + 2 * s->kv) * s->hd + head * s->hd;
-    double top = -1e300, delta = 0, sum = 0, spread = 0;
+    double spread = 0;
+    *top = -1e300;
+    *delta = *sum = 0;
     for (uint32_t key = from; key < end; key++) {
         double dot = 0, mag = 0;
         for (uint32_t d = 0; d < s->hd; d++) {
@@ -97,34 +95,73 @@ static void want_chunk(const setting *s, const gc_step *st, const float *q, cons
             mag += fabs(t);
         }
         e[key - from] = dot;
-        top = fmax(top, dot);
-        delta = fmax(delta, gc_sum_bound(mag, s->hd));
+        *top = fmax(*top, dot);
+        *delta = fmax(*delta, gc_sum_bound(mag, s->hd));
     }
     for (uint32_t key = from; key < end; key++) {
-        const double x = top - e[key - from];
+        const double x = *top - e[key - from];
         e[key - from] = exp(-x);
-        sum += e[key - from];
+        *sum += e[key - from];
         spread += e[key - from] * x;
     }
-    const double n = end - from,
-                 relative = 2 * delta + GC_U * (16 + 2 * sqrt(n) + v.n_pages) + 4 * GC_U * spread / sum;
+    return 2 * *delta + GC_U * (16 + 2 * sqrt((double)(end - from)) + view_of(s, row).n_pages) +
+           4 * GC_U * spread / *sum;
+}
+
+/* The weighted sum of dim d of the values, and of their magnitudes. */
+static double values(const setting *s, const gc_step *st, const void *pool, int half, uint32_t row, uint32_t head,
+                     uint32_t from, uint32_t end, uint32_t d, const double *e, double *all)
+{
+    double a = 0;
+    *all = 0;
+    for (uint32_t key = from; key < end; key++) {
+        const size_t at = gc_kv_at(gc_step_page(st, row, key / 64), s->kv, head / (s->heads / s->kv), 1, s->hd,
+                                   key % 64, d);
+        const double t = e[key - from] * kv_value(pool, half, at);
+        a += t;
+        *all += fabs(t);
+    }
+    return a;
+}
+
+/* One head of one row over one chunk. */
+static void want_chunk(const setting *s, const gc_step *st, const float *q, const void *pool, int half,
+                       uint32_t row, uint32_t head, uint32_t chunk, double scale, gc_buffer *part,
+                       gc_buffer *stat, double *e)
+{
+    const view v = view_of(s, row);
+    const uint32_t pos = s->pos + row, begin = (v.first_page + chunk * v.per) * 64,
+                   end = begin + v.per * 64 < pos + 1 ? begin + v.per * 64 : pos + 1,
+                   from = begin > v.first_key ? begin : v.first_key;
+    const size_t out = ((size_t)row * s->chunks + chunk) * s->heads + head;
+    double top, sum, delta, all;
+    const double relative = weigh(s, st, q, pool, half, row, head, from, end, scale, e, &top, &sum, &delta);
     gc_put(stat, out * 2, top, delta);
     gc_put(stat, out * 2 + 1, sum, 2 * relative * sum);
     for (uint32_t d = 0; d < s->hd; d++) {
-        double a = 0, all = 0;
-        for (uint32_t key = from; key < end; key++) {
-            const double t = e[key - from] * kv_value(pool, half,
-                                                      gc_kv_at(gc_step_page(st, row, key / 64), s->kv, kvh, 1,
-                                                               s->hd, key % 64, d));
-            a += t;
-            all += fabs(t);
-        }
+        const double a = values(s, st, pool, half, row, head, from, end, d, e, &all);
         gc_put(part, out * s->hd + d, a, 2 * relative * all + 8 * GC_U * all + 1e-36);
     }
 }
 
+/* One head of one row over all its keys, with its sink. */
+static void want_end(const setting *s, const gc_step *st, const float *q, const void *pool, int half, uint32_t row,
+                     uint32_t head, double scale, double sink, gc_packed_want *want, double *e)
+{
+    double top, sum, delta, all;
+    const double relative = weigh(s, st, q, pool, half, row, head, view_of(s, row).first_key, s->pos + row + 1, scale,
+                                  e, &top, &sum, &delta),
+                 total = sum + exp(sink - top);
+    for (uint32_t d = 0; d < s->hd; d++) {
+        const size_t to = ((size_t)row * s->heads + head) * s->hd + d;
+        want->want[to] = values(s, st, pool, half, row, head, view_of(s, row).first_key, s->pos + row + 1, d, e, &all) /
+                         total;
+        want->bound[to] = (4 * relative + 16 * GC_U * (1 + fabs(sink - top))) * all / total + 1e-36;
+    }
+}
+
 /* As gpu_few.c's attend_defines, for a software adapter and for a GPU. */
-static void defines(gc *g, gc_case *c, int half, uint32_t heads, uint32_t hd, int software)
+static void defines(gc *g, gc_case *c, int half, uint32_t heads, uint32_t hd, int software, int final)
 {
     const uint32_t outs = heads * hd / 4, most = software                           ? 128
                                                  : g->limits->max_invocations < 512 ? 256
@@ -132,11 +169,14 @@ static void defines(gc *g, gc_case *c, int half, uint32_t heads, uint32_t hd, in
     uint32_t wg = 64, kg = 1;
     while (wg * 2 <= most && wg * 2 <= heads * 64) wg *= 2;
     while (kg * 2 * outs <= wg && kg < 16) kg *= 2;
-    const int waves = g->subgroup && 64 % g->subgroup == 0 && heads * 64 % wg == 0;
-    goss_buf_printf(&c->defines, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d VS=%u",
+    const int waves = g->subgroup && 64 % g->subgroup == 0 && heads * 64 % wg == 0,
+              ahead = !software && 64 / kg <= 16 && outs <= wg;
+    goss_buf_printf(&c->defines, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d KU=%d VS=%u%s",
                     half ? "KVT=f16 HALF" : "KVT=f32", waves ? " WAVES" : "", heads, hd, wg,
-                    ceil_div(heads * 64, wg), ceil_div(outs, wg), kg, kg > 1, 64 / kg < 8 ? 64 / kg : 8);
+                    ceil_div(heads * 64, wg), ceil_div(outs, wg), kg, kg > 1, software || hd % 64 ? 4 : 16,
+                    ahead || 64 / kg < 8 ? 64 / kg : 8, ahead ? " AHEAD" : "");
     if (waves) goss_buf_printf(&c->defines, " SG=%d", g->subgroup);
+    if (final) goss_buf_str(&c->defines, " FINAL PACKED=y");
 }
 
 int gc_make_attend(gc *g, gc_case *c, int i)
@@ -154,9 +194,9 @@ int gc_make_attend(gc *g, gc_case *c, int i)
     uint32_t most = 1;
     for (uint32_t r = 0; r < s->rows; r++)
         if (view_of(s, r).chunks > most) most = view_of(s, r).chunks;
-    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale) };
+    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale), GOSS_GPU_NONE };
     gc_begin(c, "attend.wgsl", s->kv, most, s->rows);
-    defines(g, c, half, per_kv, s->hd, i % 4 < 2);
+    defines(g, c, half, per_kv, s->hd, i % 4 < 2, 0);
     goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos,
              s->heads, s->kv, s->hd, s->window);
     gc_params(g, c, p, sizeof p);
@@ -170,6 +210,39 @@ int gc_make_attend(gc *g, gc_case *c, int i)
         for (uint32_t h = 0; h < s->heads; h++)
             for (uint32_t k = 0; k < view_of(s, r).chunks; k++)
                 want_chunk(s, &st, q, pool, half, r, h, k, (double)scale, part, stat, e);
+    return 0;
+}
+
+int gc_make_attend_end(gc *g, gc_case *c, int i)
+{
+    const setting *s = &settings[i / 2];
+    const uint32_t sinks = i & 1 ? 6 : GOSS_GPU_NONE, per_kv = s->heads / s->kv, last = s->pos + s->rows - 1,
+                   n_pages = last / 64 + 1, stride = (s->heads + 2 * s->kv) * s->hd;
+    if (per_kv * s->hd % 32 || !(g->limits->features & GOSS_GPU_DOT4)) return 1;
+    const float scale = 1 / sqrtf((float)s->hd);
+    const gc_step st = gc_step_make(g, s->rows, s->pos, 8, s->chunks, n_pages);
+    size_t n_pool;
+    const void *pool = make_pool(g, s, &st, 0, n_pages, &n_pool);
+    const float *q = gc_floats(g, (size_t)s->rows * stride, 4), *small = gc_floats(g, s->heads + 6, 4);
+    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale), sinks };
+    gc_begin(c, "attend.wgsl", s->kv, 1, s->rows);
+    defines(g, c, 0, per_kv, s->hd, i % 4 < 2, 1);
+    goss_fmt(c->what, sizeof c->what, "to the end: %u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos,
+             s->heads, s->kv, s->hd, s->window);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, st.w, st.n_words * 4);
+    gc_in(c, q, (size_t)s->rows * stride * 4);
+    gc_in(c, pool, n_pool);
+    gc_packed_want *want = gc_packed_out(g, c, s->rows, s->heads * s->hd);
+    gc_in(c, small, (s->heads + 6) * 4);
+    double *e = gc_alloc(g, ((size_t)last + 1) * sizeof *e);
+    if (g->broken) return 0;
+    c->settle = gc_settle_packed;
+    memset(want->there, 1, s->rows);
+    for (uint32_t r = 0; r < s->rows; r++)
+        for (uint32_t h = 0; h < s->heads; h++)
+            want_end(s, &st, q, pool, 0, r, h, (double)scale,
+                     sinks == GOSS_GPU_NONE ? -3e38 : (double)small[sinks + h], want, e);
     return 0;
 }
 
@@ -188,7 +261,7 @@ int gc_make_merge(gc *g, gc_case *c, int i)
     const uint32_t p[] = { s->heads, s->hd, s->window, sinks };
     const uint32_t width = s->heads * s->hd;
     gc_begin(c, "merge.wgsl", ceil_div(width / 4, 64), s->rows, 1);
-    goss_buf_printf(&c->defines, "%s WG=64 HEADS_CHUNKS=%u", packed ? "PACKED" : "",
+    goss_buf_printf(&c->defines, "%s WG=64 HEADS_CHUNKS=%u", packed ? "PACKED=y" : "",
                     ceil_div(256, s->hd) * GOSS_GPU_CHUNKS);
     goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u heads of %u, window %u", s->rows, s->pos, s->heads,
              s->hd, s->window);

@@ -80,7 +80,7 @@ int gc_make_route(gc *g, gc_case *c, int i)
     }
     const uint32_t p[] = { n, bits(eps), gain, router, bias, e, k, layer, 0 };
     gc_begin(c, "route.wgsl", rows, 1, 1);
-    goss_buf_printf(&c->defines, "EP=%u %s", each, packed ? "PACKED " : "");
+    goss_buf_printf(&c->defines, "EP=%u IT=%d %s", each, i & 1 ? 5 : 1, packed ? "PACKED=y " : "");
     if (n * 4 + threads * 16 <= g->limits->max_workgroup_bytes)
         goss_buf_printf(&c->defines, "STAGED=%u ", n / 4);
     gc_reduce_defines(g, c, threads, t.lanes, each);
@@ -294,7 +294,7 @@ int gc_make_experts_up(gc *g, gc_case *c, int i)
     const uint32_t p[] = { e.m.n_units, e.m.scale_words, n_ff,      e.top_k,      e.first,
                            e.n,         e.bias,          e.inverse, bits(1.702f), bits(7) };
     gc_begin(c, "experts_up.wgsl", e.n_out / 64, pairs, 1);
-    goss_buf_printf(&c->defines, "PACKED B=%u NR=%u OUT=%u ", b, nr, 32 * b);
+    goss_buf_printf(&c->defines, "PACKED=y B=%u NR=%u IT=%d OUT=%u ", b, nr, 1 + i / 2 % 3, 32 * b);
     if (many) goss_buf_printf(&c->defines, "MANY MATES=%u ", GOSS_GPU_FEW * e.top_k);
     gc_layout_defines(c, e.layout);
     gc_reduce_defines(g, c, wg, t.lanes, nr * b);
@@ -329,7 +329,7 @@ int gc_make_experts_down(gc *g, gc_case *c, int i)
     if (g->broken) return 0;
     const uint32_t p[] = { e.m.n_units, e.m.scale_words, e.n_out, e.top_k, e.first, e.n, e.bias, e.inverse };
     gc_begin(c, "experts_down.wgsl", ceil_div(e.n_out, many ? wg / t.lanes * nr : nr), many ? pairs : 1, 1);
-    goss_buf_printf(&c->defines, "PACKED B=%u NR=%u ", b, nr);
+    goss_buf_printf(&c->defines, "PACKED B=%u NR=%u IT=%d ", b, nr, 1 + i / 2 % 3);
     if (many) goss_buf_printf(&c->defines, "MANY MATES=%u ", GOSS_GPU_FEW * e.top_k);
     gc_layout_defines(c, e.layout);
     gc_reduce_defines(g, c, wg, t.lanes, nr * b);

@@ -144,7 +144,7 @@ int gc_make_matvec(gc *g, gc_case *c, int i)
     gc_begin(c, "matvec.wgsl", ceil_div(p.n_out, t.wg / t.lanes * nr), 1, ceil_div(p.rows, batch));
     goss_buf_printf(&c->defines, "%s%s", p.packed ? "PACKED " : "", kinds[p.kind].words);
     gc_layout_defines(c, p.layout);
-    goss_buf_printf(&c->defines, "B=%u NR=%u ", batch, nr);
+    goss_buf_printf(&c->defines, "B=%u NR=%u IT=%d ", batch, nr, 1 + i % 3);
     gc_reduce_defines(g, c, t.wg, t.lanes, batch * nr);
     goss_fmt(c->what, sizeof c->what, "%s%u rows, %u -> %u", p.packed ? "packed, " : "", p.rows, p.n_in,
              p.n_out);

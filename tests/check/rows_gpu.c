@@ -120,8 +120,8 @@ int gc_make_norm(gc *g, gc_case *c, int i)
     uint32_t p[] = { n, 0, gain, list, first };
     memcpy(p + 1, &eps, 4);
     gc_begin(c, "norm.wgsl", wants, 1, 1);
-    if (packed) goss_buf_str(&c->defines, "PACKED ");
-    gc_reduce_defines(g, c, 256, 256, 1);
+    if (packed) goss_buf_str(&c->defines, "PACKED=y WG=256 ");
+    if (g->subgroup) goss_buf_printf(&c->defines, "SG=%d", g->subgroup);
     goss_fmt(c->what, sizeof c->what, "%u of %u", wants, n);
     gc_params(g, c, p, sizeof p);
     gc_in(c, s.w, s.n_words * 4);

@@ -20,6 +20,7 @@ int gc_make_moe_up(gc *g, gc_case *c, int i);
 int gc_make_moe_down(gc *g, gc_case *c, int i);
 int gc_make_group(gc *g, gc_case *c, int i);
 int gc_make_attend(gc *g, gc_case *c, int i);
+int gc_make_attend_end(gc *g, gc_case *c, int i);
 int gc_make_merge(gc *g, gc_case *c, int i);
 int gc_make_scan(gc *g, gc_case *c, int i);
 int gc_make_pick(gc *g, gc_case *c, int i);
