@@ -44,7 +44,7 @@ const gc_mutant gc_mutants[] = {
     { "matvec", "b < rows && r < p.n", "b + 1u < rows && r < p.n", 0 },
     { "matmul", "if (r < count)", "if (r + 1u < count)", 0 },
     { "attend", "page * 64u + key <= pos", "page * 64u + key < pos", 2 },
-    { "attend_end", "exp(max0 - m) / total", "1.0 / total", 5 },
+    { "attend_end", "exp(sink - m))", "0.0)", 5 },
     { "merge", "total = exp(sink - m)", "total = 0.0", 1 },
     { "sample_scan", "first + i", "first + i + 1u", 1 },
     { "sample_pick", "found[1] = i; break;", "found[1] = i + 1u; break;", 1 },
