@@ -40,7 +40,7 @@ const gc_mutant gc_mutants[] = {
     { "experts_up", "i < pair", "i <= pair", 1 },
     { "experts_down", "mate + b < n_mates", "mate + b + 1u < n_mates", 1 },
     { "moe_up", "(up + 1.0)", "up", 0 },
-    { "moe_down", "p.n_out - 1u", "p.n_out - 2u", 1 },
+    { "moe_down", "small[p.bias +", "small[1u + p.bias +", 0 },
     { "matvec", "b < rows && r < p.n", "b + 1u < rows && r < p.n", 0 },
     { "matmul", "if (r < count)", "if (r + 1u < count)", 0 },
     { "attend", "page * 64u + key <= pos", "page * 64u + key < pos", 2 },
