@@ -9,7 +9,7 @@ level=${1:-run}
 
 run_pkgs="gcc make libc6-dev libcurl4-openssl-dev libmicrohttpd-dev zlib1g-dev pkg-config nodejs wasi-libc clang-19 lld-19 libvulkan1"
 test_pkgs="python3 g++ curl clang-format"
-full_pkgs="clang-19 libclang-rt-19-dev qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross mesa-vulkan-drivers wrk"
+full_pkgs="git clang-19 libclang-rt-19-dev qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross mesa-vulkan-drivers wrk"
 on_debian_only="chromium"                # Ubuntu's are not packages: CHROMIUM=PATH, or the browser tests say SKIP
 on_debian_only_full="firefox-esr"
 
