@@ -389,6 +389,7 @@ static void load_default(goss_srv_runner *r) {
     }
     set_health(r, GOSS_SRV_LOADING, 0, m.id, "");
     int rc = goss_srv_slots_get(&r->slots, &m, goss_srv_config_layers(r->c->layers), r->c->moe_fallback, &slot, &err);
+    r->busy = rc == GOSS_EAGAIN; /* a device loads bit by bit, with no request to keep the thread awake */
     if (rc == 0) set_health(r, GOSS_SRV_OK, 1, m.id, "");
     else if (rc != GOSS_EAGAIN) {
         goss_srv_log("%s could not be loaded: %s", m.id, err.text);
@@ -416,7 +417,6 @@ static double unload(goss_srv_runner *r) {
     if (r->reload_default && !stale) {
         r->reload_default = 0;
         load_default(r);
-        r->busy = 1;
     }
     return soonest;
 }
