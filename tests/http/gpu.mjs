@@ -1,0 +1,58 @@
+// gpu.mjs - the server on WebGPU: a chat whole and streamed, two at once, one that hangs up in the middle, and no CPU use when idle.
+// A software adapter does (VK_ICD_FILENAMES names SwiftShader's); without any it is left out.
+import fs from 'node:fs';
+import { assert, events, finish, july, june, post, serve, skip, sleep, test } from './lib.mjs';
+
+const s = await serve(['--backend', 'gpu'], { ready: false });
+while (s.child.exitCode === null && (await fetch(s.url + '/health').catch(() => null))?.status !== 200) await sleep(100);
+if (s.child.exitCode !== null && /adapter|WebGPU|Vulkan/i.test(s.log())) { skip('gpu', s.log().match(/.*could not be loaded.*/)?.[0] ?? s.log().trim()); finish(); }
+const ask = { messages: june, temperature: 0, max_tokens: 64 };
+const metric = async (name) => Number((await (await fetch(s.url + '/metrics')).text()).match(new RegExp(`^${name} (.*)$`, 'm'))[1]);
+const joined = (text) => { const d = events(text).map((e) => e.data?.choices?.[0]?.delta ?? {}); return d.map((x) => (x.reasoning_content ?? '') + (x.content ?? '')).join(''); };
+let first;
+
+await test('it runs on the GPU', async () => {
+    assert.match(s.log(), /on gpu/, s.log());
+    const r = await post(s.url + '/v1/chat/completions', ask);
+    assert.equal(r.status, 200, r.text);
+    const m = r.json.choices[0].message;
+    first = (m.reasoning_content ?? '') + (m.content ?? '');
+    assert.equal(m.content, july);
+    assert.ok(r.json.usage.completion_tokens > 4);
+});
+await test('streamed, the same', async () => {
+    const r = await post(s.url + '/v1/chat/completions', { ...ask, stream: true });
+    assert.equal(joined(r.text), first);
+    assert.match(r.text, /data: \[DONE\]/);
+});
+await test('two at once, each its own', async () => {
+    const other = { ...ask, messages: [{ role: 'user', content: 'What is the capital of France?' }] };
+    const alone = (await post(s.url + '/v1/chat/completions', { ...other, stream: true })).text;
+    const [a, b] = await Promise.all([ask, other].map((body) => post(s.url + '/v1/chat/completions', { ...body, stream: true })));
+    assert.equal(joined(a.text), first);
+    assert.equal(joined(b.text), joined(alone));
+});
+await test('one that hangs up in the middle is cancelled', async () => {
+    const text = JSON.stringify({ ...ask, max_tokens: 4000, stream: true, messages: [{ role: 'user', content: 'Tell me a story about a fox and a golden key.' }] });
+    const hangUp = new AbortController();
+    const r = await fetch(s.url + '/v1/chat/completions', { method: 'POST', body: text, signal: hangUp.signal });
+    const reader = r.body.getReader();
+    for (let i = 0; i < 4; i++) await reader.read();
+    hangUp.abort();
+    const t0 = Date.now();
+    while (await metric('gossamer_jobs_running')) { assert.ok(Date.now() - t0 < 30000, 'still running'); await sleep(20); }
+    const again = await post(s.url + '/v1/chat/completions', ask);
+    assert.equal((again.json.choices[0].message.reasoning_content ?? '') + (again.json.choices[0].message.content ?? ''), first);
+});
+await test('idle: no CPU', async () => {
+    const ticks = () => { const f = fs.readFileSync(`/proc/${s.pid}/stat`, 'utf8').split(') ')[1].split(' '); return Number(f[11]) + Number(f[12]); };
+    for (let i = 0, n = -1; i < 100 && n !== (n = ticks()); i++) await sleep(500); // what warms prefixes in idle time ends
+    const before = ticks();
+    await sleep(3000);
+    assert.ok(ticks() - before <= 3, `${ticks() - before} ticks of CPU in 3 s while idle`);
+});
+await test('it ends well', async () => {
+    const { code } = await s.stop();
+    assert.equal(code, 0, s.log().slice(-1000));
+});
+finish();
