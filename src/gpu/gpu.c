@@ -145,6 +145,12 @@ int goss_gpu_upload(goss_gpu *g, int id, uint64_t offset, const goss_source *s, 
     return r ? r : g->impl->upload(g->ctx, id, offset, s, file_offset, n, tag);
 }
 
+int goss_gpu_uploaded(goss_gpu *g, uint64_t tag, int status)
+{
+    if (g->lost) return GOSS_ELOST;
+    return g->impl->uploaded ? g->impl->uploaded(g->ctx, tag, status) : status < 0 ? status : 1;
+}
+
 int goss_gpu_pipeline(goss_gpu *g, const char *name, const char *wgsl, size_t n_wgsl, const char *bindings,
                       const goss_gpu_constant *constants, int n_constants)
 {

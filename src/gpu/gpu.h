@@ -83,6 +83,8 @@ int goss_gpu_write(goss_gpu *g, int buffer, uint64_t offset, const void *data, u
  * n need not be a multiple of 4: the implementation may write up to 3 bytes of anything behind. */
 int goss_gpu_upload(goss_gpu *g, int buffer, uint64_t offset, const goss_source *source, uint64_t file_offset,
                     uint64_t n, uint64_t tag);
+/* To be called when goss_engine_read_done brings a tag of an upload: 1, or why it failed. */
+int goss_gpu_uploaded(goss_gpu *g, uint64_t tag, int status);
 
 /* Compiles; the result is known when goss_gpu_pipeline_ready says so. `name` is for messages. */
 int goss_gpu_pipeline(goss_gpu *g, const char *name, const char *wgsl, size_t n_wgsl, const char *bindings,

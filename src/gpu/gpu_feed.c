@@ -161,7 +161,9 @@ int goss_gpu_feed(goss_gpu_state *s, goss_load_item *it, goss_error *err)
 void goss_gpu_feed_done(goss_gpu_state *s, uint64_t tag, int status)
 {
     const uint64_t i = tag - GOSS_TAG_LANE;
-    if (i < GOSS_GPU_LANES && s->lane[i].state == READING) s->lane[i].state = status < 0 ? status : FULL;
+    if (i >= GOSS_GPU_LANES || s->lane[i].state != READING) return;
+    const int r = goss_gpu_uploaded(s->gpu, tag, status);
+    s->lane[i].state = r < 0 ? r : FULL;
 }
 
 int goss_gpu_feed_idle(const goss_gpu_state *s)

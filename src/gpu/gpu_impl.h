@@ -15,6 +15,7 @@ typedef struct goss_gpu_impl {
     int  (*write)(void *ctx, int id, uint64_t offset, const void *data, uint64_t n);
     int (*upload)(void *ctx, int id, uint64_t offset, const goss_source *s, uint64_t file_offset, uint64_t n,
                   uint64_t tag);
+    int  (*uploaded)(void *ctx, uint64_t tag, int status);   /* NULL: nothing is left to do */
     int  (*pipeline)(void *ctx, int id, const char *name, const char *wgsl, size_t n, const char *bindings,
                      const goss_gpu_constant *c, int n_c);
     int  (*pipeline_ready)(void *ctx, int id, goss_error *err);

@@ -14,9 +14,15 @@
 enum { MAX_IDS = 1 << 16, MAX_PIPELINES = 1024, MAX_KEPT = 8 };
 enum { STAGES = 8, STAGE_BYTES = 8 << 20, COPY_PART = 1 << 19, COPY_THREADS = 8 };
 /* Memory that the device can read and that stays where it is: a library's own staging is made anew for every large
- * write (7 ms for 8 MB). state: 0 none yet, 1 mapped, 2 on its way back, negative failed. */
-typedef struct native_stage { wg_object buffer; wg_future future; int state; } native_stage;
-typedef struct native_pipeline { wg_object pipeline, layout; wg_future future; int done; char name[64], message[232]; } native_pipeline;
+ * write (7 ms for 8 MB). state: 0 none yet, 1 mapped, 2 on its way back, 3 a source fills it, negative failed. */
+typedef struct native_stage {
+    wg_object buffer; wg_future future; int state;
+    int to; uint64_t tag, offset; size_t n;            /* where what a source brings belongs */
+} native_stage;
+typedef struct native_pipeline {
+    wg_object pipeline, layout; wg_future future; int done;
+    char name[64], message[232];
+} native_pipeline;
 typedef struct native_read {
     wg_future future;
     uint64_t offset;
@@ -372,7 +378,7 @@ static void on_stage(uint32_t status, wg_str message, void *u1, void *u2)
     ((native_stage *)u1)->state = status == WG_SUCCESS ? 1 : GOSS_EGPU;
 }
 
-/* The next stage in turn, mapped; NULL while the device still reads it. */
+/* The next stage in turn, mapped; NULL while the device still reads it or a source fills it. */
 static native_stage *next_stage(native *n)
 {
     native_stage *s = &n->stage[n->at_stage];
@@ -383,7 +389,24 @@ static native_stage *next_stage(native *n)
         s->state = s->buffer ? 1 : GOSS_ENOMEM;
     }
     if (s->state == 2) n->InstanceProcessEvents(n->instance);
-    return s->state == 2 ? NULL : s;
+    return s->state >= 2 ? NULL : s;
+}
+
+/* What a stage holds goes to its buffer, in the queue's order; the stage comes back by itself. */
+static int send_stage(native *n, native_stage *s)
+{
+    const wg_label_desc none = { NULL, { NULL, 0 } };
+    n->BufferUnmap(s->buffer);
+    const wg_object encoder = n->DeviceCreateCommandEncoder(n->device, &none);
+    n->CommandEncoderCopyBufferToBuffer(encoder, s->buffer, 0, n->buffers[s->to], s->offset, s->n);
+    const wg_object commands = n->CommandEncoderFinish(encoder, &none);
+    n->CommandEncoderRelease(encoder);
+    n->QueueSubmit(n->queue, 1, &commands);
+    n->CommandBufferRelease(commands);
+    s->state = 2;
+    s->future = n->BufferMapAsync(s->buffer, WG_MAP_WRITE, 0, STAGE_BYTES,
+                                  (wg_map_callback){ NULL, WG_MODE_PROCESS, on_stage, s, n });
+    return n->lost ? GOSS_ELOST : 1;
 }
 
 typedef struct copy { char *to; const char *from; size_t n; } copy;
@@ -409,27 +432,35 @@ static int native_upload(void *ctx, int id, uint64_t offset, const goss_source *
                          uint64_t tag)
 {
     native *n = ctx;
-    (void)tag;
-    if (!s->map || size > STAGE_BYTES) return GOSS_EUNSUPPORTED;
+    if (size > STAGE_BYTES || (!s->map && !s->read)) return GOSS_EUNSUPPORTED;
     native_stage *stage = next_stage(n);
     if (!stage) return n->lost ? GOSS_ELOST : GOSS_EAGAIN;
     const size_t whole = (size + 3) & ~(size_t)3;
     void *to = stage->state == 1 ? n->BufferGetMappedRange(stage->buffer, 0, whole) : NULL;
     if (!to) return n->lost ? GOSS_ELOST : stage->state < 0 ? stage->state : GOSS_EGPU;
-    copy_bytes(n, to, (const char *)s->map + at, size);
-    n->BufferUnmap(stage->buffer);
-    const wg_label_desc none = { NULL, { NULL, 0 } };
-    const wg_object encoder = n->DeviceCreateCommandEncoder(n->device, &none);
-    n->CommandEncoderCopyBufferToBuffer(encoder, stage->buffer, 0, n->buffers[id], offset, whole);
-    const wg_object commands = n->CommandEncoderFinish(encoder, &none);
-    n->CommandEncoderRelease(encoder);
-    n->QueueSubmit(n->queue, 1, &commands);
-    n->CommandBufferRelease(commands);
-    stage->state = 2;
-    stage->future = n->BufferMapAsync(stage->buffer, WG_MAP_WRITE, 0, STAGE_BYTES,
-                                      (wg_map_callback){ NULL, WG_MODE_PROCESS, on_stage, stage, n });
+    stage->to = id;
+    stage->offset = offset;
+    stage->n = whole;
+    stage->tag = tag;
+    if (!s->map) {
+        const int r = s->read(s->ctx, at, to, size, tag);
+        if (r < 0) return r;
+        if (!r) stage->state = 3;
+    } else copy_bytes(n, to, (const char *)s->map + at, size);
     n->at_stage = (n->at_stage + 1) % STAGES;
-    return n->lost ? GOSS_ELOST : 1;
+    return stage->state == 3 ? 0 : send_stage(n, stage);
+}
+
+static int native_uploaded(void *ctx, uint64_t tag, int status)
+{
+    native *n = ctx;
+    for (int i = 0; i < STAGES; i++) {
+        native_stage *s = &n->stage[i];
+        if (s->state != 3 || s->tag != tag) continue;
+        s->state = 1;
+        return status < 0 ? status : send_stage(n, s);
+    }
+    return 1;
 }
 
 /* ---- pipelines and groups ------------------------------------------------------------------------------ */
@@ -656,6 +687,7 @@ static void native_lose(void *ctx)
 
 const goss_gpu_impl goss_gpu_device = {
     "webgpu.h", native_open, native_ready, native_close, native_buffer, native_buffer_free, native_write, native_upload,
+    native_uploaded,
     native_pipeline_start, native_pipeline_ready, native_pipeline_free, native_group, native_group_free, native_submit,
     native_read_start, native_read_poll, native_poll, native_error, native_lose
 };

@@ -81,7 +81,7 @@ static int null_error(void *ctx, goss_error *err) { (void)ctx; (void)err; return
 static void null_lose(void *ctx) { (void)ctx; }
 
 const goss_gpu_impl goss_gpu_null = { "null",        null_open,           null_ready, null_close,
-                                      null_buffer,   null_free,           null_write, null_upload,
+                                      null_buffer,   null_free,           null_write, null_upload, NULL,
                                       null_pipeline, null_pipeline_ready, null_free,  null_group,
                                       null_free,     null_submit,         null_read,  null_read_poll,
                                       null_poll,     null_error,          null_lose };

@@ -192,7 +192,7 @@ static void web_lose(void *ctx) {
 }
 
 const goss_gpu_impl goss_gpu_device = { "web",          web_open,           web_ready,         web_close,
-                                        web_buffer,     web_buffer_free,    web_write,         web_upload,
+                                        web_buffer,     web_buffer_free,    web_write,         web_upload,        NULL,
                                         web_pipeline,   web_pipeline_ready, web_pipeline_free, web_group,
                                         web_group_free, web_submit,         web_read,          web_read_poll,
                                         web_poll,       web_error,          web_lose };
