@@ -268,7 +268,8 @@ static void print_table(const bench *b)
     printf("load      %.2f s\n", b->load_ms / 1000);
     if (st.gpu_bytes) printf("gpu       %.2f GB allocated\n", (double)st.gpu_bytes / 1e9);
     if (!st.expert_misses) return;
-    printf("experts   %.1f%% found on the GPU of %llu wanted, %llu fetched, %llu evicted, %.2f GB read; %llu stalls, %.1f s\n",
+    printf("experts   %.1f%% found on the GPU of %llu wanted, %llu fetched, %llu evicted, %.2f GB read; "
+           "%llu stalls, %.1f s\n",
            100.0 * (double)st.expert_hits / (double)(st.expert_hits + st.expert_misses),
            (unsigned long long)(st.expert_hits + st.expert_misses), (unsigned long long)st.expert_misses,
            (unsigned long long)st.expert_evictions, (double)st.expert_bytes / 1e9, (unsigned long long)st.expert_stalls,
@@ -293,10 +294,12 @@ static void print_json(const bench *b)
     }
     goss_stats st;
     goss_engine_stats(b->c.engine, &st);
-    printf("],\"tokens_hash\":\"%016llx\",\"load_ms\":%.1f,\"gpu_bytes\":%llu,\"expert_hits\":%llu,\"expert_misses\":%llu,"
-           "\"expert_evictions\":%llu,\"expert_bytes\":%llu,\"expert_stalls\":%llu,\"expert_stall_ms\":%.1f}\n",
-           (unsigned long long)b->tokens, b->load_ms, (unsigned long long)st.gpu_bytes, (unsigned long long)st.expert_hits,
-           (unsigned long long)st.expert_misses, (unsigned long long)st.expert_evictions, (unsigned long long)st.expert_bytes,
+    printf("],\"tokens_hash\":\"%016llx\",\"load_ms\":%.1f,\"gpu_bytes\":%llu,\"expert_hits\":%llu,"
+           "\"expert_misses\":%llu,\"expert_evictions\":%llu,\"expert_bytes\":%llu,"
+           "\"expert_stalls\":%llu,\"expert_stall_ms\":%.1f}\n",
+           (unsigned long long)b->tokens, b->load_ms, (unsigned long long)st.gpu_bytes,
+           (unsigned long long)st.expert_hits, (unsigned long long)st.expert_misses,
+           (unsigned long long)st.expert_evictions, (unsigned long long)st.expert_bytes,
            (unsigned long long)st.expert_stalls, st.expert_stall_ms);
     goss_buf_free(&name);
 }

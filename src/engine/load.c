@@ -301,7 +301,8 @@ static int open_backend(goss_engine *e, goss_error *err)
         .host = e->host, .n_host_layers = e->host ? e->config.n_cpu_moe : 0,
         .model = &e->model, .sources = e->load.sources, .n_sources = e->load.n_files, .engine = &e->config,
         .max_rows = e->max_rows, .max_slots = e->max_sessions + 1, .max_kv = e->max_kv,
-        .gpu_memory = e->config.gpu_memory, .expert_cache = e->config.gpu_memory && !e->config.expert_cache ? 0 : e->plan.expert_cache_bytes,
+        .gpu_memory = e->config.gpu_memory,
+        .expert_cache = e->config.gpu_memory && !e->config.expert_cache ? 0 : e->plan.expert_cache_bytes,
         .n_pages = { e->plan.n_pages[0], e->plan.n_pages[1] }, .kv_type = kv_type, .tiles = &e->gpu_tiles,
         .report = report, .report_ctx = e,
     };
@@ -514,6 +515,10 @@ int goss_load_header(goss_gguf *g, goss_mapping *m, const char *path, goss_error
 
 void goss_load_close(goss_engine *e)
 {
+    for (int i = 0; i < e->load.n_files; i++) {        /* no read ends after its source, so memory may go */
+        goss_file *f = &e->load.files[i];
+        if (!f->mapped && f->source.close) f->source.close(f->source.ctx);
+    }
     close_backends(e);
     if (e->bound) goss_model_free(&e->model);
     goss_vocab_close(&e->vocab);
@@ -521,7 +526,6 @@ void goss_load_close(goss_engine *e)
     for (int i = 0; i < e->load.n_files; i++) {
         goss_file *f = &e->load.files[i];
         if (f->mapped) goss_os_unmap(&f->mapping);
-        else if (f->source.close) f->source.close(f->source.ctx);
         goss_mem_free(f->head);
         if (f->bytes) goss_mem_release(f->bytes, (size_t)f->source.size);
     }

@@ -61,8 +61,8 @@ static uint64_t kv_cap(const goss_engine_config *c, const goss_plan_info *p, int
     return c->max_kv || half > 1024 * MB ? 1024 * MB : half;
 }
 
-/* On a GPU: are experts paged, and in how much room? By a cap for them (2 GB when only the resident weights are capped),
- * or by what the GPU's memory leaves. */
+/* On a GPU: are experts paged, and in how much room? By a cap for them (2 GB when only the resident weights are
+ * capped), or by what the GPU's memory leaves. */
 static void share_gpu(const goss_model *m, const goss_engine_config *c, goss_plan_info *p)
 {
     const uint64_t experts = expert_bytes(m, c->n_cpu_moe > 0 ? c->n_cpu_moe : 0); /* the host's are not on the GPU */
@@ -113,31 +113,34 @@ static void explain(const goss_model *m, int gpu, int n_host, goss_plan_info *p)
     size_t n = 0;
     if (!gpu)
         n = goss_fmt(p->text, sizeof p->text, p->fits ? "All %llu MB of weights stay in memory."
-                     : "%llu MB of weights are more than the free memory: they are read from disk as they are needed, slowly.",
+                     : "%llu MB of weights are more than the free memory: they are read from disk as they are "
+                       "needed, slowly.",
                      weights);
     else if (!p->expert_cache_bytes)
         n = goss_fmt(p->text, sizeof p->text, p->fits ? "All %llu MB of weights stay on the GPU."
                      : "%llu MB of weights are more than the GPU memory allowed: raise --gpu-memory.", weights);
     else
         n = goss_fmt(p->text, sizeof p->text,
-                     "%llu MB of weights stay on the GPU; of %llu MB of experts %d of %d a layer have room at once (%llu MB), "
-                     "the others are fetched when a token wants them.",
+                     "%llu MB of weights stay on the GPU; of %llu MB of experts %d of %d a layer have room at once "
+                     "(%llu MB), the others are fetched when a token wants them.",
                      weights, experts, p->n_slots, m->hp.n_expert, (unsigned long long)p->expert_cache_bytes / mb);
     if (gpu && n_host > 0 && m->hp.n_expert)
         n += goss_fmt(p->text + n, sizeof p->text - n, " The CPU computes the experts of the first %d layers.",
                       n_host < m->hp.n_layer ? n_host : m->hp.n_layer);
     if (gpu && p->expert_cache_bytes && !p->fits)
         n += goss_fmt(p->text + n, sizeof p->text - n,
-                      " That does not do: a token wants %d experts a layer, %llu MB; raise --gpu-memory, --expert-cache or "
-                      "--resident-cap, or lower --kv-cap.",
+                      " That does not do: a token wants %d experts a layer, %llu MB; raise --gpu-memory, "
+                      "--expert-cache or --resident-cap, or lower --kv-cap.",
                       m->hp.n_expert_used,
-                      (unsigned long long)(p->expert_bytes / (uint64_t)m->hp.n_expert * (uint64_t)m->hp.n_expert_used / mb));
+                      (unsigned long long)(p->expert_bytes / (uint64_t)m->hp.n_expert) *
+                          (unsigned long long)m->hp.n_expert_used / mb);
     n += goss_fmt(p->text + n, sizeof p->text - n, " %llu MB hold the keys and values of %d positions a session.",
                   (unsigned long long)(p->kv_bytes / mb), p->max_kv);
     if (p->max_kv < m->hp.n_ctx)
         n += goss_fmt(p->text + n, sizeof p->text - n, " The model's context is %d: --max-kv asks for more.", m->hp.n_ctx);
     if (gpu)
-        goss_fmt(p->text + n, sizeof p->text - n, " Steps take %llu MB more.", (unsigned long long)(p->scratch_bytes / mb));
+        goss_fmt(p->text + n, sizeof p->text - n, " Steps take %llu MB more.",
+                 (unsigned long long)(p->scratch_bytes / mb));
 }
 
 static int pages_for(int positions) { return (positions + GOSS_KV_PAGE - 1) / GOSS_KV_PAGE; }

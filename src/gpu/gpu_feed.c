@@ -59,7 +59,10 @@ static uint32_t threads_a_row(const goss_matrix *m)
     }
 }
 
-static uint64_t row_bytes_of(const goss_load_item *it) { return goss_type_row_bytes(it->tensor->type, it->tensor->ne[0]); }
+static uint64_t row_bytes_of(const goss_load_item *it)
+{
+    return goss_type_row_bytes(it->tensor->type, it->tensor->ne[0]);
+}
 
 /* Queues the repacking of the rows that lie in a lane's buffer. The lane's parameters lie in slot `lane`. */
 static int repack(goss_gpu_state *s, const goss_gpu_lane *lane, goss_error *err)
@@ -71,7 +74,8 @@ static int repack(goss_gpu_state *s, const goss_gpu_lane *lane, goss_error *err)
     if (k < 0) return k;
     int r = goss_gpu_pipeline_ready(s->gpu, s->kernels[k].pipeline, err);
     if (r) return r;
-    const uint32_t per_row = threads_a_row(m), groups = (lane->n * per_row + 63) / 64, x = groups > 32768 ? 32768 : groups;
+    const uint32_t per_row = threads_a_row(m), groups = (lane->n * per_row + 63) / 64,
+                   x = groups > 32768 ? 32768 : groups;
     const uint32_t p[64] = { lane->n, (uint32_t)row_bytes_of(it), per_row, it->row0, it->mode,
                              (uint32_t)s->base.model->hp.head_dim, (uint32_t)s->base.model->hp.rope_dim,
                              m->n_units, m->scale_words, it->source_first + it->done, x };

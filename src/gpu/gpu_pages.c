@@ -1,8 +1,8 @@
 /* gpu_pages.c - steps of a model whose experts don't all fit on the device.
  *
- * A step runs as if everything were there. The router notes every expert it wants; where one is absent it sets the mark,
- * and each later kernel of this step and of all behind it returns at once (the mark is sticky). The routers themselves
- * go on: what they would choose on the residual as it stands is a prediction of what the later layers want. The report,
+ * A step runs as if everything were there. The router notes every expert it wants; where one is absent it sets the
+ * mark, and each later kernel of this step and of all behind it returns at once (the mark is sticky). The routers go
+ * on: what they would choose on the residual as it stands is a prediction of what the later layers want. The report,
  * the mark and the wanted sets, comes back with the step's picks.
  *
  *   HELD ---- launch ----> FLYING ---- no mark ----> DONE
@@ -297,9 +297,9 @@ static void tell(goss_gpu_state *s)
         for (int e = 0; e < s->base.model->hp.n_expert; e++) entries += goss_gpu_slots_has(s, l, e);
     char line[320];
     const size_t n = goss_fmt(line, sizeof line,
-                              "{\"type\":\"inference_stage\",\"stage\":\"expert_cache\",\"status\":\"progress\",\"detail\":"
-                              "\"hits=%llu misses=%llu evict=%llu bytes=%llu entries=%d stalls=%llu stall_ms=%.1f "
-                              "predicted=%llu\",\"ts_ms\":%.1f}",
+                              "{\"type\":\"inference_stage\",\"stage\":\"expert_cache\",\"status\":\"progress\","
+                              "\"detail\":\"hits=%llu misses=%llu evict=%llu bytes=%llu entries=%d stalls=%llu "
+                              "stall_ms=%.1f predicted=%llu\",\"ts_ms\":%.1f}",
                               (unsigned long long)p->hits, (unsigned long long)p->misses,
                               (unsigned long long)p->evictions, (unsigned long long)p->fetched_bytes, entries,
                               (unsigned long long)p->stalls, p->stall_ms, (unsigned long long)p->predictions, now);
@@ -368,14 +368,18 @@ static int serve(goss_gpu_state *s, goss_gpu_ticket *t)
     return r;
 }
 
+static uint64_t report_bytes(const goss_gpu_state *s, const goss_gpu_ticket *t)
+{
+    return (uint64_t)s->pages.n_report * 4 + (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
+}
+
 /* A launched step's report. */
 static int take_back(goss_gpu_state *s, goss_gpu_ticket *t)
 {
     uint32_t ignored;
     int r = 0;
     if (!t->reported) {
-        const uint64_t picks = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
-        r = goss_gpu_read_poll(s->gpu, t->back, t->words, (uint64_t)s->pages.n_report * 4 + picks);
+        r = goss_gpu_read_poll(s->gpu, t->back, t->words, report_bytes(s, t));
         if (r) return r;
         t->reported = 1;
     }
@@ -415,7 +419,9 @@ int goss_gpu_pages_advance(goss_gpu_state *s, goss_error *err)
         else if (t->state == GOSS_TICKET_HOSTED) r = go_on_behind_host(s, t);
         else r = take_back(s, t);
         if (r == GOSS_EAGAIN) return r;
-        if (r) return goss_fail(err, give_up(s, r), -1, r == GOSS_ELOST ? "the GPU device was lost" : "the GPU refused a step");
+        if (r)
+            return goss_fail(err, give_up(s, r), -1,
+                             r == GOSS_ELOST ? "the GPU device was lost" : "the GPU refused a step");
     }
 }
 
@@ -514,9 +520,7 @@ void goss_gpu_pages_release(goss_gpu_state *s, goss_gpu_ticket *t)
 {
     if (t->state == GOSS_TICKET_DONE) return;
     while (t->state == GOSS_TICKET_FLYING || t->state == GOSS_TICKET_STALE) {
-        const uint64_t picks = (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
-        if (t->reported || goss_gpu_read_poll(s->gpu, t->back, t->words, (uint64_t)s->pages.n_report * 4 + picks) != GOSS_EAGAIN)
-            break;
+        if (t->reported || goss_gpu_read_poll(s->gpu, t->back, t->words, report_bytes(s, t)) != GOSS_EAGAIN) break;
         goss_gpu_poll(s->gpu, 1000);
     }
     float *x = t->state == GOSS_TICKET_HOSTED ? s->config.host->vt->residual(s->config.host, t->n_rows) : NULL;

@@ -14,7 +14,8 @@
 
 static uint64_t rows_bytes(int layout, int64_t n_in, int64_t n)
 {
-    return layout < 0 ? 0 : (uint64_t)n * (goss_layout_q_bytes(layout, (uint32_t)n_in) + goss_layout_s_bytes(layout, (uint32_t)n_in));
+    const uint32_t in = (uint32_t)n_in;
+    return layout < 0 ? 0 : (uint64_t)n * (goss_layout_q_bytes(layout, in) + goss_layout_s_bytes(layout, in));
 }
 
 uint64_t goss_gpu_slot_bytes(const goss_model *m, int layer)
@@ -41,8 +42,8 @@ static int open_tables(goss_gpu_state *s, goss_error *err)
         return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the tables of paged experts");
     memset(p->table, 0xff, 2 * n * sizeof *p->table);
     p->from = -1;
-    p->mark = goss_gpu_buffer(s->gpu, (uint64_t)p->n_report * 4, GOSS_GPU_STORAGE | GOSS_GPU_COPY_SRC | GOSS_GPU_COPY_DST,
-                              "mark");
+    p->mark = goss_gpu_buffer(s->gpu, (uint64_t)p->n_report * 4,
+                              GOSS_GPU_STORAGE | GOSS_GPU_COPY_SRC | GOSS_GPU_COPY_DST, "mark");
     if (p->mark > 0 && p->n_host)
         p->host_back = goss_gpu_buffer(s->gpu, (uint64_t)s->config.max_rows * (uint64_t)hp->n_embd * 4,
                                        GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST, "residual back");
@@ -60,7 +61,8 @@ int goss_gpu_slots_plan(goss_gpu_state *s, goss_error *err)
         const uint64_t left = s->config.gpu_memory > used ? s->config.gpu_memory - used : 0;
         if (left < room) room = left;
     }
-    const int n_host = !s->config.host || !m->hp.n_expert ? 0 : s->config.n_host_layers < n_layer ? s->config.n_host_layers : n_layer;
+    const int wanted = s->config.host && m->hp.n_expert ? s->config.n_host_layers : 0,
+              n_host = wanted < n_layer ? wanted : n_layer;
     for (int i = 0; i < n_layer; i++) {
         s->layers[i].n_slots = i < n_host ? 0 : e;
         if (i >= n_host) round += goss_gpu_slot_bytes(m, i);
@@ -130,7 +132,8 @@ int goss_gpu_slots_write(goss_gpu_state *s)
 void goss_gpu_slots_forget(goss_gpu_state *s)
 {
     goss_gpu_pages *p = &s->pages;
-    memset(p->table, 0xff, 2 * (size_t)s->base.model->hp.n_layer * (size_t)s->base.model->hp.n_expert * sizeof *p->table);
+    const goss_hparams *hp = &s->base.model->hp;
+    memset(p->table, 0xff, 2 * (size_t)hp->n_layer * (size_t)hp->n_expert * sizeof *p->table);
     memset(p->dirty, 1, (size_t)s->base.model->hp.n_layer);
     p->n_queue = p->at_queue = 0;
 }
@@ -160,8 +163,8 @@ static int victim(const goss_gpu_state *s, int layer, const uint32_t *keep)
 
 /* ---- fetching -------------------------------------------------------------------------------------------- */
 /* Rows [e * n, e * n + n) of a tensor become rows of a slot; `step`: 2 where gate and up share a matrix. */
-static void enqueue(goss_gpu_state *s, const goss_tensor *t, const goss_matrix *m, uint32_t e, uint32_t slot, uint32_t n,
-                    uint32_t step, uint32_t which)
+static void enqueue(goss_gpu_state *s, const goss_tensor *t, const goss_matrix *m, uint32_t e, uint32_t slot,
+                    uint32_t n, uint32_t step, uint32_t which)
 {
     const uint32_t row = slot * n * step;
     int i = 0;

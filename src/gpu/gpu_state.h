@@ -1,7 +1,7 @@
 /* gpu_state.h - the gpu backend's state, shared by its files: gpu_kernels.c (pipelines), gpu_build.c
  * (buffers, matrices), gpu_few.c (calls for few rows), gpu_tiles.c (calls for many rows),
- * gpu_load.c (which weights), gpu_feed.c (how they get there), gpu_step.c (recording a step), gpu_slots.c and gpu_pages.c
- * (experts that don't fit), stage_gpu.c (the backend's table, submitting and polling). */
+ * gpu_load.c (which weights), gpu_feed.c (how they get there), gpu_step.c (recording a step), gpu_slots.c and
+ * gpu_pages.c (experts that don't fit), stage_gpu.c (the backend's table, submitting and polling). */
 #ifndef GOSS_GPU_STATE_H
 #define GOSS_GPU_STATE_H
 #include "gpu.h"
@@ -9,7 +9,8 @@
 #include "../base/buf.h"
 #include "../model/stage.h"
 
-enum { GOSS_MAX_KERNELS = 160, GOSS_MAX_PIECES = 40, GOSS_TICKETS = 4, GOSS_BATCHES = 3 /* 1, 4, GOSS_GPU_BATCH rows at once */ };
+enum { GOSS_MAX_KERNELS = 160, GOSS_MAX_PIECES = 40, GOSS_TICKETS = 4 };
+enum { GOSS_BATCHES = 3 /* 1, 4, GOSS_GPU_BATCH rows at once */ };
 enum {
     GOSS_GPU_LANES = 4,                                /* staging buffers; the first slots of `params` are theirs */
     GOSS_GPU_STAGING = 8 << 20,
@@ -70,7 +71,9 @@ typedef struct goss_load_item {
 /* Rows of one tensor on their way through a staging buffer. state: FREE, READING, FULL of gpu_feed.c, or an error */
 typedef struct goss_gpu_lane { int buffer, state; goss_load_item item; uint32_t n; } goss_gpu_lane;
 
-enum { GOSS_TICKET_HELD, GOSS_TICKET_FLYING, GOSS_TICKET_SERVED, GOSS_TICKET_STALE, GOSS_TICKET_HOSTED, GOSS_TICKET_DONE };
+enum {
+    GOSS_TICKET_HELD, GOSS_TICKET_FLYING, GOSS_TICKET_SERVED, GOSS_TICKET_STALE, GOSS_TICKET_HOSTED, GOSS_TICKET_DONE
+};
 typedef struct goss_gpu_ticket {
     /* paging only: where the step stands (gpu_pages.c), its order, the step to record again, what the host writes
      * before it and which KV pages it copies first, the layer whose experts were counted last */
@@ -84,7 +87,8 @@ typedef struct goss_gpu_ticket {
     uint64_t logits_bytes;
 } goss_gpu_ticket;
 
-/* Experts that don't all fit, or are computed on the host (gpu_pages.c). Sets of experts are bits, n_words words a layer. */
+/* Experts that don't all fit, or are computed on the host (gpu_pages.c). Sets of experts are bits, n_words words a
+ * layer. */
 typedef struct goss_gpu_pages {
     int on, n_words, n_report;                         /* n_report: words of a step's report: mark, 3 more, used sets */
     int n_host, host_back;                             /* layers whose experts the host computes; read-back buffer */
@@ -119,7 +123,8 @@ typedef struct goss_gpu_state {
     uint32_t wg, wg_up, loads, lanes, nr[GOSS_BATCHES];       /* matvec: threads (experts_up), threads a row, rows a group */
     /* buffers */
     int step, params, x, xn, qkv, att, part, stat, h, ysplit, rlogits, route, slots, logits, xs, chunk, pick, exp2,
-        history, mask_buf, dummy, staging_back, query_buf, query_back, kv_temp, tap_back, xq, xq_scale, tiles, packed_x, packed_h;
+        history, mask_buf, dummy, staging_back, query_buf, query_back, kv_temp, tap_back, xq, xq_scale, tiles,
+        packed_x, packed_h;
     uint8_t *param_bytes; uint32_t n_params, cap_params; /* slots of 256 bytes */
     goss_matrix tok, out; int tied;
     goss_gpu_layer *layers; int out_small;
@@ -206,8 +211,8 @@ int goss_gpu_feed_idle(const goss_gpu_state *s);
 void goss_gpu_feed_done(goss_gpu_state *s, uint64_t tag, int status);
 
 /* gpu_slots.c. plan: after everything but the experts has its buffers, decides how many slots each layer has and
- * whether experts are paged. fetch: gives an absent expert the slot of one that is not in `keep` and queues its bytes; 0:
- * there is no such slot. pump: sends what is queued as far as it goes; 0 when all of it has arrived. */
+ * whether experts are paged. fetch: gives an absent expert the slot of one that is not in `keep` and queues its bytes;
+ * 0: there is no such slot. pump: sends what is queued as far as it goes; 0 when all of it has arrived. */
 int goss_gpu_slots_plan(goss_gpu_state *s, goss_error *err);
 void goss_gpu_slots_close(goss_gpu_state *s);
 uint64_t goss_gpu_slot_bytes(const goss_model *m, int layer);

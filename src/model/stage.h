@@ -43,7 +43,8 @@ typedef struct goss_backend_config {
     const goss_source *sources; int n_sources;   /* kept; for backends that fetch weights themselves */
     const goss_engine_config *engine;            /* borrowed */
     int max_rows, max_slots, max_kv;
-    goss_backend *host; int n_host_layers;       /* gpu: who computes the experts of the first layers; kept, may be NULL */
+    /* gpu: who computes the experts of the first layers; kept, may be NULL */
+    goss_backend *host; int n_host_layers;
     uint64_t gpu_memory, expert_cache;           /* gpu: bytes for everything, for experts; 0: as many as there are */
     int *tiles;                    /* kept, may be NULL; gpu: how many sizes smaller kernels' tiles are; it raises it */
     int n_pages[GOSS_KV_CLASSES]; int kv_type;   /* GOSS_F16, GOSS_F32, GOSS_Q8_0, GOSS_Q4_0 */

@@ -2,9 +2,7 @@
  * same to the bit and so are the tokens, in prefill in any chunking, in decoding with two steps in flight, with several
  * sessions, under taps; and with some layers' experts on the CPU the best tokens are. Needs an adapter (SwiftShader
  * will do). */
-#include <gossamer.h>
-#include "unit.h"
-#include <stdlib.h>
+#include "engine_util.h"
 
 static const char *const model = "models/demo-gptoss.gguf";
 enum { N = 20, VOCAB = 4096, NEW = 8, CHUNKS = 3, SESSIONS = 3 };
@@ -13,10 +11,37 @@ static int32_t ids[N];
 static int open_engine(goss_engine **e, uint64_t cache, int n_cpu_moe, goss_error *err)
 {
     const goss_engine_config c = { .model_path = model, .backend = "gpu", .max_kv = 512, .max_sessions = 6,
-                                   .webgpu_path = getenv("GOSSAMER_WEBGPU"), .expert_cache = cache, .n_cpu_moe = n_cpu_moe };
+                                   .webgpu_path = getenv("GOSSAMER_WEBGPU"), .expert_cache = cache,
+                                   .n_cpu_moe = n_cpu_moe };
     int r = goss_engine_open(e, &c, err);
     while (!r && goss_engine_state(*e) == GOSS_ENGINE_LOADING) r = goss_engine_poll(*e, 10, err) < 0 ? err->code : 0;
     return r;
+}
+
+/* A source that answers later, one read at a time, newest first. */
+typedef struct late {
+    const char *bytes;
+    goss_engine *e;
+    int n;
+    struct { uint64_t at, tag; void *to; size_t n; } asked[16];
+} late;
+static int late_read(void *ctx, uint64_t offset, void *dst, size_t n, uint64_t tag)
+{
+    late *l = ctx;
+    CHECK(dst != NULL && l->n < 16);
+    l->asked[l->n].at = offset;
+    l->asked[l->n].tag = tag;
+    l->asked[l->n].to = dst;
+    l->asked[l->n++].n = n;
+    return 0;
+}
+
+static void answer_one(late *l)
+{
+    if (!l->n) return;
+    l->n--;
+    memcpy(l->asked[l->n].to, l->bytes + l->asked[l->n].at, l->asked[l->n].n);
+    goss_engine_read_done(l->e, l->asked[l->n].tag, 0);
 }
 
 static float *logits_of(goss_engine *e, int chunk)
@@ -75,7 +100,11 @@ static uint64_t trace_of(goss_engine *e, int chunk)
 }
 
 static const int chunks[CHUNKS] = { 2, 16, 20 };
-typedef struct expected { float *logits[CHUNKS]; int32_t one[1][NEW], many[SESSIONS][NEW]; uint64_t trace[2]; } expected;
+typedef struct expected {
+    float *logits[CHUNKS];
+    int32_t one[1][NEW], many[SESSIONS][NEW];
+    uint64_t trace[2];
+} expected;
 
 static void run_all(goss_engine *e, expected *x)
 {
@@ -97,7 +126,8 @@ static void compare(const expected *a, const expected *b, const char *what)
                 if (first < 0) first = k;
                 wrong++;
             }
-        if (wrong) printf("%s, chunks of %d: %ld logits differ, first in row %ld\n", what, chunks[i], wrong, first / VOCAB);
+        if (wrong)
+            printf("%s, chunks of %d: %ld logits differ, first in row %ld\n", what, chunks[i], wrong, first / VOCAB);
         CHECK(a->logits[i] && b->logits[i] && !wrong);
     }
     CHECK(!memcmp(a->one, b->one, sizeof a->one));
@@ -147,6 +177,44 @@ static void on_host(const expected *all, uint64_t cache)
     }
 }
 
+/* The same model from a source that is read: weights, then experts as they are wanted. */
+static void from_source(const expected *all, uint64_t cache)
+{
+    size_t size;
+    late l = { .bytes = read_all(model, &size) };
+    const goss_source src = { .name = "late", .size = size, .read = late_read, .ctx = &l };
+    const goss_engine_config c = { .sources = &src, .n_sources = 1, .backend = "gpu", .max_kv = 512, .max_sessions = 6,
+                                   .webgpu_path = getenv("GOSSAMER_WEBGPU"), .expert_cache = cache };
+    goss_error err = { 0 };
+    goss_session *s = NULL;
+    goss_params p = goss_params_default();
+    int got = 0, done = 0, r = goss_engine_open(&l.e, &c, &err);
+    while (!r && goss_engine_state(l.e) == GOSS_ENGINE_LOADING) {
+        r = goss_engine_poll(l.e, 1, &err) < 0;
+        answer_one(&l);
+    }
+    CHECK(!r);
+    p.temperature = 0;
+    p.ignore_stop = 1;
+    p.max_tokens = NEW;
+    if (!r) {
+        CHECK_INT(goss_session_open(l.e, &s, &err), 0);
+        CHECK_INT(goss_session_prompt(s, ids, 6, &p, &err), 0);
+        while (!done && goss_engine_poll(l.e, 1, &err) >= 0) {
+            goss_event ev;
+            answer_one(&l);
+            while (goss_session_event(s, &ev)) {
+                if (ev.kind == GOSS_EVENT_TOKEN && got < NEW) CHECK_INT(ev.token, all->one[0][got++]);
+                done |= ev.kind == GOSS_EVENT_DONE;
+            }
+        }
+        CHECK_INT(got, NEW);
+        goss_session_close(&s);
+    } else printf("source: %s\n", err.text);
+    goss_engine_close(&l.e);
+    free((char *)(uintptr_t)l.bytes);
+}
+
 static void free_logits(expected *x) { for (int i = 0; i < CHUNKS; i++) free(x->logits[i]); }
 
 int main(void)
@@ -173,8 +241,9 @@ int main(void)
         compare(&all, &some, what);
         free_logits(&some);
         goss_engine_stats(e, &st);
-        printf("%s: hits %llu misses %llu evictions %llu stalls %llu, %.0f ms\n", what, (unsigned long long)st.expert_hits,
-               (unsigned long long)st.expert_misses, (unsigned long long)st.expert_evictions,
+        printf("%s: hits %llu misses %llu evictions %llu stalls %llu, %.0f ms\n", what,
+               (unsigned long long)st.expert_hits, (unsigned long long)st.expert_misses,
+               (unsigned long long)st.expert_evictions,
                (unsigned long long)st.expert_stalls, st.expert_stall_ms);
         CHECK(st.expert_misses > 0 && st.expert_evictions > 0 && st.expert_stalls > 0);
         goss_engine_close(&e);
@@ -182,6 +251,7 @@ int main(void)
     CHECK_INT(open_engine(&e, 3 * slot, 0, &err), GOSS_ELIMIT);
     CHECK(strstr(err.text, "--expert-cache") != NULL);
     goss_engine_close(&e);
+    from_source(&all, 5 * slot);
     on_host(&all, 5 * slot);
     free_logits(&all);
     return unit_done("test_gpu_pages");
