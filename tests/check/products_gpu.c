@@ -161,6 +161,70 @@ int gc_make_matvec(gc *g, gc_case *c, int i)
     return 0;
 }
 
+/* ---- matvec with the norm inside ----------------------------------------------------------------------------- */
+/* An output's bound: a sum's, and what 16 bits a value (a scale for each 32) and the norm's own error leave open. */
+static double normed_bound(const gc_matrix *m, uint32_t row, const double *x, double relative)
+{
+    double all = 0, top = 0;
+    for (uint32_t k = 0; k < m->n_in; k++) {
+        for (uint32_t j = k; k % 32 == 0 && j < k + 32; j++) top = fmax(j == k ? 0 : top, fabs(x[j]));
+        all += fabs(gc_weight(m, row, k)) * (0.51 * top / 32512 + 2 * relative * fabs(x[k]));
+    }
+    return all;
+}
+
+int gc_make_matvec_norm(gc *g, gc_case *c, int i)
+{
+    static const shape shapes[] = { { 2, 1, 16, 16, 0 }, { 4, 2, 16, 16, 1 }, { 3, 1, 32, 24, 0 }, QKV_20B };
+    static const uint32_t ins[] = { 32, 288, 1056, 2880 };
+    const shape h = shapes[i / 4 % 4];
+    const gc_tuning t = gc_tuning_of(g, i & 1);
+    const uint32_t n_in = ins[i / 4 % 4], n_out = (h.heads + 2 * h.kv) * h.hd,
+                   pos = (uint32_t)gc_below(g, 140), n_pages = pos / 64 + 2, bias = i & 2 ? 4 : GOSS_GPU_NONE,
+                   gain = 4 + n_out, nr = i & 1 ? 2 : t.nr[0];
+    const float eps = 1e-5f;
+    if (!(g->limits->features & GOSS_GPU_DOT4)) return 1;
+    const gc_step s = gc_step_make(g, 1, pos, h.rope, 1, n_pages);
+    const gc_matrix m = gc_matrix_make(g, i & 2 ? GOSS_LAYOUT_MX4 : GOSS_LAYOUT_Q8, n_in, n_out, 0);
+    const float *small = gc_floats(g, gain + n_in, 1), *x = gc_floats(g, n_in, 3);
+    double *normed = gc_alloc(g, n_in * sizeof *normed), relative;
+    float *rounded = gc_alloc(g, n_in * 4);
+    if (g->broken) return 0;
+    const uint32_t words[] = { m.n_units, m.scale_words, 0,      n_out,      n_out,   bias, 0,        h.heads,
+                               h.kv,      h.hd,          h.rope, h.adjacent, pos & 1, gain, bits(eps) };
+    gc_begin(c, "matvec.wgsl", ceil_div(n_out, 256 / t.lanes * nr), 1, 1);
+    goss_buf_printf(&c->defines, "QKV PAIRS KVT=f32 NORM=%u PACKED=normed",
+                    (uint32_t)(goss_layout_packed_bytes(n_in) / 4));
+    gc_layout_defines(c, m.layout);
+    goss_buf_printf(&c->defines, "B=1 NR=%u IT=%d ", nr, 1 + i % 3);
+    gc_reduce_defines(g, c, 256, t.lanes, nr);
+    goss_fmt(c->what, sizeof c->what, "%u -> %u at %u", n_in, n_out, pos);
+    gc_params(g, c, words, sizeof words);
+    gc_in(c, s.w, s.n_words * 4);
+    gc_matrix_in(c, &m);
+    gc_in(c, small, (gain + n_in) * 4);
+    gc_in(c, x, n_in * 4);
+    gc_buffer *y = gc_out(g, c, GC_FLOAT, n_out),
+              *pages = gc_out(g, c, GC_FLOAT, (size_t)n_pages * h.kv * 128 * h.hd);
+    gc_norm_row(x, small + gain, n_in, eps, normed, &relative);
+    for (uint32_t k = 0; k < n_in; k++) rounded[k] = (float)normed[k];
+    for (uint32_t o = 0; o < n_out && !g->broken; o += 2) {
+        double v[2], b[2], mag;
+        uint32_t at[2];
+        for (uint32_t k = 0; k < 2; k++) {
+            const double extra = bias == GOSS_GPU_NONE ? 0 : (double)small[bias + o + k];
+            v[k] = gc_dot(&m, o + k, rounded, &mag) + extra;
+            b[k] = gc_sum_bound(mag + fabs(extra), n_in) + normed_bound(&m, o + k, normed, relative);
+        }
+        gc_finish_pair(&s, 0, o, h.heads, h.kv, h.hd, h.rope, h.adjacent, v, b, at);
+        for (uint32_t k = 0; k < 2; k++) {
+            gc_put(y, at[k], v[k], b[k]);
+            gc_put_kv(pages, &s, 0, at[k], h.heads, h.kv, h.hd, v[k], b[k]);
+        }
+    }
+    return 0;
+}
+
 /* ---- matmul -------------------------------------------------------------------------------------------------- */
 enum { M_STORE, M_ADD, M_SILU, M_UP, M_DOWN, M_KINDS, M_SMALL = M_KINDS * GOSS_N_LAYOUTS * 2 };
 static const char *const m_words[] = { "DENSE STORE", "DENSE ADD", "DENSE SILU", "EXPERT UP", "EXPERT DOWN" };
@@ -279,9 +343,11 @@ int gc_make_matmul(gc *g, gc_case *c, int i)
     const tiles t = i < M_SMALL ? small_tiles(g, i) : m_real[i - M_SMALL];
     const int packable = t.layout == GOSS_LAYOUT_MX4 || t.layout == GOSS_LAYOUT_Q8, expert = t.kind >= M_UP;
     if (t.packed && (!packable || !(g->limits->features & GOSS_GPU_DOT4))) return 1;
-    const uint32_t nj = expert ? 8 : 4, nt = 16 * nj, entries = t.rows * t.top_k,
-                   x_rows = t.kind == M_DOWN ? entries : t.rows, slot0 = expert && t.experts > 2 ? 1 : 0,
-                   n_slots = t.experts - slot0, bias = t.kind == M_SILU ? GOSS_GPU_NONE : 2,
+    const uint32_t smaller = (expert ? 8u : 4u) >> i % 3,
+                   nj = smaller > 2 ? smaller : 2 /* as gpu_retry.c has them */, nt = 16 * nj,
+                   entries = t.rows * t.top_k, x_rows = t.kind == M_DOWN ? entries : t.rows,
+                   slot0 = expert && t.experts > 2 ? 1 : 0, n_slots = t.experts - slot0,
+                   bias = t.kind == M_SILU ? GOSS_GPU_NONE : 2,
                    stride = t.kind == M_UP || t.kind == M_SILU ? t.n_out / 2 : t.n_out;
     uint32_t n_words, list = 0, n_tiles, *expert_of = gc_alloc(g, entries * 4);
     uint32_t *info = make_info(g, &t, &n_words, &list, &n_tiles, expert_of);

@@ -12,6 +12,7 @@ int gc_make_repack(gc *g, gc_case *c, int i);
 int gc_make_qkv_rows(gc *g, gc_case *c, int i);
 int gc_make_moe_sum(gc *g, gc_case *c, int i);
 int gc_make_matvec(gc *g, gc_case *c, int i);
+int gc_make_matvec_norm(gc *g, gc_case *c, int i);
 int gc_make_matmul(gc *g, gc_case *c, int i);
 int gc_make_route(gc *g, gc_case *c, int i);
 int gc_make_experts_up(gc *g, gc_case *c, int i);
