@@ -74,7 +74,8 @@ enum { /* bits of telemetry_mask */
     GOSS_TELEMETRY_STAGES = 2,     /* inference_stage: one a prompt, prefill chunk, decode, generation */
     GOSS_TELEMETRY_TOKENS = 4,     /* token_generated, channel, cache_status, memory_usage, speculation */
     GOSS_TELEMETRY_LAYERS = 8,     /* per layer and operation: stages, router, layer_activation, attention_weights */
-    GOSS_TELEMETRY_KERNELS = 16    /* kernel_time */
+    GOSS_TELEMETRY_KERNELS = 16,   /* kernel_time */
+    GOSS_TELEMETRY_PANELS = 32     /* no lines: the GPU keeps a buffer that a page draws on the same device */
 };
 
 typedef struct goss_engine_config { /* zero means default everywhere */

@@ -133,6 +133,9 @@ export interface Llm {
   on(type: "telemetry", fn: (event: Telemetry) => void): () => void;
   on(type: "notice", fn: (text: string) => void): () => void;
   on(type: "error", fn: (error: Error) => void): () => void;
+  /** Canvases that the engine's GPU draws by itself, without read-back; each is handed over for good. Load with telemetry "all". */
+  attachPanels(canvases: Partial<Record<"attn" | "router" | "kv" | "activity", HTMLCanvasElement>>, options?: { calm?: boolean }): Promise<void>;
+  resizePanels(sizes: Record<string, { width: number; height: number }>): void;
   stats(): Promise<{ tok_s: number; cache_hit: number; gpu_mem_est: number; [key: string]: number }>;
   close(): void;
 }

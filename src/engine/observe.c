@@ -233,10 +233,11 @@ void goss_observe_close(goss_engine *e)
 int goss_engine_watch(goss_engine *e, int layer, int head)
 {
     const goss_hparams *h = &e->model.hp;
-    if (!e->observer) return 0;
     if (layer < 0 || layer >= h->n_layer || head < 0 || head >= h->n_head) return GOSS_EINVAL;
     e->config.telemetry_layer = layer;
     e->config.telemetry_head = head;
+    if (e->backend && e->backend->vt->watch) e->backend->vt->watch(e->backend, layer, head);
+    if (!e->observer) return 0;
     memset(e->observer->seen, 0, sizeof e->observer->seen); /* the keys of another head have to pass by first */
     return 0;
 }

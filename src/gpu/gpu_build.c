@@ -227,7 +227,7 @@ int goss_gpu_build(goss_gpu_state *s, goss_error *err)
 {
     const goss_model *m = s->base.model;
     s->n_groups_max = (int)goss_gpu_ceil_div((uint32_t)s->config.max_rows, GOSS_GPU_FEW);
-    const uint64_t slots = 64 + (uint64_t)m->hp.n_layer * (32 + 7 * GOSS_MAX_PIECES) +
+    const uint64_t slots = 64 + (uint64_t)m->hp.n_layer * (34 + 7 * GOSS_MAX_PIECES) +
                            (uint64_t)s->n_groups_max * (3 + GOSS_MAX_PIECES) + GOSS_MAX_PIECES;
     const uint32_t loader[64] = { 0 };
     for (int i = 0; i < GOSS_GPU_LANES; i++) goss_gpu_params(s, loader, sizeof loader);
@@ -248,6 +248,7 @@ int goss_gpu_build(goss_gpu_state *s, goss_error *err)
     for (int i = 0; i < m->hp.n_layer && !r; i++) r = build_experts(s, i, err);
     if (!r) r = goss_gpu_few_head(s, err);
     if (!r) r = goss_gpu_tiles_build(s, err);
+    if (!r) r = goss_gpu_panel_build(s, err);
     if (!r && s->n_params > slots) r = goss_fail(err, GOSS_ELIMIT, -1, "more GPU parameters than planned");
     if (!r) r = goss_gpu_write(s->gpu, s->params, 0, s->param_bytes, (uint64_t)s->n_params * 256);
     if (!r) r = goss_gpu_write(s->gpu, s->exp2, 0, goss_sample_exp2(), 4096 * 4);

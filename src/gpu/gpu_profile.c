@@ -7,7 +7,7 @@
 #include "../base/os.h"
 #include <string.h>
 
-enum { REPORT_EVERY = 32 };
+enum { REPORT_MS = 500 };
 
 void goss_gpu_profile_begin(goss_gpu_state *s)
 {
@@ -70,5 +70,9 @@ void goss_gpu_profile_collect(goss_gpu_state *s)
     for (uint32_t i = 0; !r && i < s->n_queries; i++)
         if (t[2 * i + 1] > t[2 * i]) s->kernels[s->query_kernel[i]].us += (double)(t[2 * i + 1] - t[2 * i]) / 1e3;
     goss_mem_free(t);
-    if (!r && ++s->profiled >= REPORT_EVERY) report(s);
+    if (r) return;
+    s->profiled++;
+    if (goss_os_now_ms() - s->t_profile < (double)REPORT_MS) return;
+    s->t_profile = goss_os_now_ms();
+    report(s);
 }

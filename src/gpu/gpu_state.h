@@ -55,6 +55,7 @@ typedef struct goss_gpu_layer {
         c_down[GOSS_MAX_PIECES], c_down_many[GOSS_MAX_PIECES], c_sum, c_ffn_norm;
     int packed, norm_inside, attend_ends;              /* few rows: experts on packed activations; one row: qkv makes the
                                                           norm; attention over one window needs no merge */
+    goss_call p_layer, p_attend;                       /* gpu_panel.c */
     goss_call t_norm, t_merge, t_route, t_ffn_norm, t_rows, t_group, t_sum; /* steps of many rows: gpu_tiles.c */
     goss_tile_call t_qkv[3], t_wo, t_up[GOSS_MAX_PIECES], t_down[GOSS_MAX_PIECES];
 } goss_gpu_layer;
@@ -147,7 +148,8 @@ typedef struct goss_gpu_state {
     goss_gpu_ticket tickets[GOSS_TICKETS];
     float *tap_floats, *logits_floats; uint64_t tap_bytes, logits_cap;
     goss_tap_fn tap; void *tap_ctx;
-    int profile, profiling; uint64_t profiled; uint32_t n_queries, query,  query_kernel[GOSS_GPU_MAX_QUERIES / 2];
+    int panels, panel, panel_layer, panel_head;        /* asked for; the buffer; what it shows the attention of */
+    int profile, profiling; double t_profile; uint64_t profiled; uint32_t n_queries, query,  query_kernel[GOSS_GPU_MAX_QUERIES / 2];
     uint64_t kv_bytes, weight_bytes;
     double busy_ms;
     char level[112];
@@ -193,6 +195,12 @@ void goss_gpu_tiles_qkv(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t row
 void goss_gpu_tiles_wo(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t rows);
 void goss_gpu_tiles_experts(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t rows);
 void goss_gpu_tiles_ffn(goss_gpu_state *s, const goss_gpu_layer *l, uint32_t rows);
+
+/* gpu_panel.c: what a page draws on the same device, where telemetry asks for it */
+int goss_gpu_panel_build(goss_gpu_state *s, goss_error *err);
+void goss_gpu_panel_watch(goss_gpu_state *s, int layer, int head);
+void goss_gpu_panel_attend(goss_gpu_state *s, const goss_gpu_layer *l, int layer);
+void goss_gpu_panel_layer(goss_gpu_state *s, const goss_gpu_layer *l);
 
 /* gpu_load.c */
 int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err);

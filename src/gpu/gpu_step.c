@@ -291,6 +291,7 @@ int goss_gpu_do_attend(goss_backend *b, goss_step *step, int layer)
         if (!many && !ends) goss_gpu_record(s, &l->c_merge, 0, 0, l->c_merge.grid[0], rows, 1);
     }
     if (ends) goss_gpu_record(s, &l->c_attend_end, 0, 0, n_kv, 1, rows);
+    goss_gpu_panel_attend(s, l, layer);
     return show(s, GOSS_STAGE_ATTEND, layer, s->att, step->n_rows, hp->n_head * hp->head_dim);
 }
 
@@ -307,6 +308,7 @@ int goss_gpu_do_route(goss_backend *b, goss_step *step, int layer)
     goss_gpu_state *s = of(b);
     const goss_gpu_layer *l = &s->layers[layer];
     goss_gpu_record(s, step->n_rows > GOSS_GPU_FEW ? &l->t_route : &l->c_route, 0, 0, (uint32_t)step->n_rows, 1, 1);
+    goss_gpu_panel_layer(s, l);
     return show(s, GOSS_STAGE_ROUTE, layer, s->rlogits, step->n_rows, b->model->hp.n_expert);
 }
 
@@ -357,6 +359,7 @@ int goss_gpu_do_ffn(goss_backend *b, goss_step *step, int layer)
         matvec(s, &l->c_up[0], step->n_rows, 0);
         matvec(s, &l->c_down[0], step->n_rows, 0);
     }
+    goss_gpu_panel_layer(s, l);
     return show(s, GOSS_STAGE_FFN, layer, s->x, step->n_rows, b->model->hp.n_embd);
 }
 

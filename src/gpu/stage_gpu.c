@@ -327,6 +327,8 @@ static void gpu_stats(const goss_backend *b, goss_backend_stats *out)
                                  .busy_ms = s->busy_ms };
 }
 
+static void gpu_watch(goss_backend *b, int layer, int head) { goss_gpu_panel_watch(of(b), layer, head); }
+
 static const char *gpu_level(const goss_backend *b) { return ((const goss_gpu_state *)b)->level; }
 
 static void gpu_close(goss_backend *b)
@@ -358,6 +360,7 @@ static const goss_backend_vt table = { .name = "gpu",
                                        .read_done = gpu_read_done,
                                        .tap = gpu_tap,
                                        .stats = gpu_stats,
+                                       .watch = gpu_watch,
                                        .level = gpu_level,
                                        .close = gpu_close };
 
@@ -397,6 +400,9 @@ int goss_backend_open_gpu(goss_backend **out, const goss_backend_config *c, goss
     s->smaller = c->tiles ? *c->tiles : 0;
     s->config.engine = NULL;
     s->profile = e && (e->telemetry_mask & GOSS_TELEMETRY_KERNELS);
+    s->panels = e && (e->telemetry_mask & GOSS_TELEMETRY_PANELS);
+    s->panel_layer = e ? e->telemetry_layer : 0;
+    s->panel_head = e ? e->telemetry_head : 0;
     const goss_hparams *hp = &c->model->hp;
     int r = 0;
     if (hp->n_head % hp->n_head_kv || hp->head_dim % 16 || hp->head_dim > 256 ||

@@ -83,6 +83,8 @@ typedef struct goss_backend_vt {
     void (*kv_copy)(goss_backend *b, int cls, int from, int to);
     void (*read_done)(goss_backend *b, uint64_t tag, int status);
     void (*tap)(goss_backend *b, goss_tap_fn fn, void *ctx);  /* NULL switches it off */
+    /* Which attention to show whoever draws on the device; may be NULL. */
+    void (*watch)(goss_backend *b, int layer, int head);
     void (*stats)(const goss_backend *b, goss_backend_stats *out);
     const char *(*level)(const goss_backend *b);              /* "avx2"; the adapter's name */
     void (*close)(goss_backend *b);

@@ -15,6 +15,17 @@ const run = async (context, query) => {
 };
 const text = (page, id) => page.locator(id).innerText();
 
+/** How many colours a node shows. */
+async function colours(page, selector) {
+  const png = (await page.locator(selector).screenshot()).toString("base64");
+  return page.evaluate(async data => {
+    const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${data}`)).blob());
+    const canvas = new OffscreenCanvas(image.width, image.height), c = canvas.getContext("2d");
+    c.drawImage(image, 0, 0);
+    return new Set(new Uint32Array(c.getImageData(0, 0, image.width, image.height).data.buffer)).size;
+  }, png);
+}
+
 await test("click to tokens on WebGPU, and what the panels say", async () => {
   const page = await run(gpu.context, "&backend=gpu");
   equal(await ask(page, QUESTION, 0, SLOW), ANSWER);
@@ -23,6 +34,17 @@ await test("click to tokens on WebGPU, and what the panels say", async () => {
   matches(await text(page, "#gpu-limits"), /maxBuffer: \d+MB {3}maxBinding: \d+MB {3}bindGroups: \d+ {3}bindingsPerGroup: \d+ {3}f16: (yes|no) {3}subgroups: (yes|no)/);
   for (const words of [/RMSNorm: GPU/, /RoPE: GPU/, /Attention: GPU \((decode|prefill)\)/, /MoE: active/]) matches(await text(page, "#stats"), words, "stats");
   matches(await page.locator("#infer-rows [data-stage=runtime_mode] .d").innerText(), /layers=6/);
+  for (const map of ["attn", "router", "kv", "activity"]) {
+    const n = await colours(page, `#gpu-${map}`);
+    ok(n > 6, `the map ${map} shows ${n} colours`);
+    ok(await page.locator(`#${map}`).isHidden(), `${map} is shown twice`);
+  }
+  const before = await page.locator("#gpu-attn").screenshot();
+  await page.locator("#attn-head").fill("5");
+  await ask(page, "What is 7 + 5?", 0, SLOW);
+  ok(!before.equals(await page.locator("#gpu-attn").screenshot()), "another head shows the same map");
+  ok(await page.locator("#kernels .n").count() >= 8, "no kernel times");
+  ok(await page.locator("#tensors div").count() > 0, "no resident tensors");
   page.quiet();
   await page.close();
 }, SLOW);

@@ -23,12 +23,12 @@ class Remote {
     return r;
   }
   #fail(e) { for (const w of this.#waiting.values()) w.reject(e); this.#waiting.clear(); }
-  ask(op, args) {
+  ask(op, args, transfer) {
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       this.#waiting.set(id, { resolve, reject });
       this.keep(true);
-      this.#worker.post({ id, op, args });
+      this.#worker.post({ id, op, args }, transfer);
     });
   }
   /** Node: the process lives as long as something is awaited. */
@@ -184,12 +184,20 @@ class Llm {
     const stop = () => this.#remote.ask("stop").catch(() => {});
     signal?.throwIfAborted();
     signal?.addEventListener("abort", stop, { once: true });
-    const mask = telemetry === "all" ? 31 : telemetry === "none" ? 0 : 7;
+    const mask = telemetry === "all" ? 63 : telemetry === "none" ? 0 : 7;
     try {
       const info = await this.#remote.ask("load", { source: what, options: { backend: this.#config.backend, telemetry_mask: mask, ...options } });
       return this.model = new Model(this, this.#remote, info);
     } finally { signal?.removeEventListener("abort", stop); this.#progress = null; }
   }
+
+  /** Canvases that the engine's GPU draws itself: {attn, router, kv, activity}, each handed over for good. */
+  attachPanels(canvases, { calm = false } = {}) {
+    const given = Object.fromEntries(Object.entries(canvases).map(([name, c]) => [name, c.transferControlToOffscreen()]));
+    return this.#remote.ask("panels", { canvases: given, calm }, Object.values(given));
+  }
+  /** Their sizes in device pixels: {attn: {width, height}, ...}. */
+  resizePanels(sizes) { this.#remote.ask("resize", { sizes }).catch(() => {}); }
 
   async stats() {
     if (!this.model) return { tok_s: 0, cache_hit: 0, gpu_mem_est: 0 };

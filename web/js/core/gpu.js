@@ -56,7 +56,7 @@ export class Gpu {
     } catch (e) { return { ok: false, line: { status: "failed", detail: `WebGPU: ${e.message}; the CPU does the work` } }; }
   }
 
-  /** hooks: {wake(), source(i), notice(text), readDone(tag, status)} */
+  /** hooks: {wake(), source(i), notice(text), readDone(tag, status)}; who draws: {panels(device, buffer), submitted(), gone()} */
   constructor(hooks) { this.#hooks = hooks; }
 
   // ---- opening -----------------------------------------------------------------------------------------------
@@ -101,6 +101,7 @@ export class Gpu {
   #drop() {
     const device = this.#device;
     this.#device = null;
+    this.#hooks.gone?.();
     for (const b of this.#buffers) b?.destroy();
     this.#buffers = []; this.#groups = []; this.#pipelines = []; this.#reads = []; this.#layouts.clear();
     this.#queries?.destroy();
@@ -131,6 +132,7 @@ export class Gpu {
       i) => usage & 1 << i ? sum | flag : sum, 0);
     this.#device.pushErrorScope("out-of-memory");
     this.#buffers[id] = this.#device.createBuffer({ size, usage: flags, label });
+    if (label === "panels") this.#hooks.panels?.(this.#device, this.#buffers[id]);
     this.#device.popErrorScope().then(e => { if (e) this.#errors.push([ENOMEM, e.message]); }, () => {});
   }
 
@@ -174,6 +176,7 @@ export class Gpu {
       }
     }
     this.#device.queue.submit([encoder.finish()]);
+    this.#hooks.submitted?.();
   }
 
   async #upload(id, offset, source, at, n) {

@@ -1,6 +1,7 @@
 // worker.js - the worker that owns one engine: its module, its bytes and its GPU device. The page only sends requests and gets,
 // at most once every few milliseconds, one message with everything that happened: {events, telemetry, notices}.
 import { Gpu } from "./gpu.js";
+import { Panels } from "./panels.js";
 import { NODE, serveWorker } from "./port.js";
 import { openDrive } from "./bytes/drives.js";
 import { openSources } from "./bytes/source.js";
@@ -115,8 +116,9 @@ const ops = {
     abort = new AbortController();
     lastReadError = null;
     const cpu = options.backend === "cpu" || options.backend === "ref" || (!hasGpu && options.backend !== "gpu");
-    gpu = cpu ? null : new Gpu({ wake: hurry, source: i => sources[i], notice, readFailed: e => { lastReadError = e;
-      }, readDone: (tag, status) => { if (wasm?.opened) wasm.call.goss_wasm_read_done(tag, status); } });
+    gpu = cpu ? null : new Gpu({ wake: hurry, source: i => sources[i], notice, readFailed: e => { lastReadError = e; },
+      panels: (device, buffer) => panels?.attach(device, buffer), submitted: () => panels?.touch(), gone: () => panels?.detach(),
+      readDone: (tag, status) => { if (wasm?.opened) wasm.call.goss_wasm_read_done(tag, status); } });
     const opened = Wasm.open({ base: new URL(config.wasm ?? "../../dist/", import.meta.url), threads: options.threads ?? config.threads, hooks });
     opened.catch(() => {});
     sources = await openSources(source, store, { signal: abort.signal, notice, progress: n => { fetched += n; } });
@@ -140,7 +142,7 @@ const ops = {
 
   stop() { abort?.abort(new DOMException("loading was stopped", "AbortError")); },
   info: () => ask("info"),
-  stats: () => ({ ...ask("stats"), fetched, memory: wasm.memory.buffer.byteLength }),
+  stats: () => ({ ...ask("stats"), fetched, memory: wasm.memory.buffer.byteLength, frames: panels?.frames ?? 0 }),
   tokenize: ({ text, flags }) => told(wasm.withText(text, (p, n) => wasm.call.goss_wasm_tokenize(p, n, flags ?? 0))).ids,
   render: ({ request }) => told(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_render(p, n))).ids,
   detokenize({ ids }) {
@@ -159,6 +161,8 @@ const ops = {
   cancel({ session }) { wasm?.call.goss_wasm_session_cancel(session); schedule(); },
   shut({ session }) { wasm?.opened && wasm.call.goss_wasm_session_close(session); },
   lose() { gpu?.lose(); },
+  panels({ canvases, calm }) { panels = new Panels(canvases, { calm, notice }); },
+  resize({ sizes }) { panels?.resize(sizes); },
   close() {
     abort?.abort(new DOMException("closed", "AbortError"));
     for (const s of sources) s.close();
@@ -170,7 +174,7 @@ const ops = {
     reading = 0;
   },
 };
-let fetched = 0;
+let fetched = 0, panels = null;
 
 function told(code) { must(code); return answer; }
 function ask(what) {
@@ -181,7 +185,7 @@ function ask(what) {
 serveWorker(async ({ id, op, args }) => {
   try {
     if (!ops[op]) throw new Error(`no such request: ${op}`);
-    if (!wasm?.opened && !["init", "load", "stop", "close", "cancel", "shut", "watch", "lose"].includes(op)) throw new Error("no model is loaded");
+    if (!wasm?.opened && !["init", "load", "stop", "close", "cancel", "shut", "watch", "lose", "panels", "resize"].includes(op)) throw new Error("no model is loaded");
     const result = await ops[op](args ?? {});
     flush();
     post({ id, result });

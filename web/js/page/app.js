@@ -127,6 +127,15 @@ async function load() {
   refresh();
 }
 
+/** Maps that the engine's GPU draws: handed over once, their sizes told whenever they may have changed. */
+const MAPS = ["attn", "router", "kv", "activity"];
+function sizeMaps() {
+  if (!document.body.classList.contains("on-gpu")) return;
+  const ratio = Math.min(devicePixelRatio || 1, 2);
+  app.llm?.resizePanels(Object.fromEntries(MAPS.map(name => [name, { width: Math.round($(`gpu-${name}`).clientWidth * ratio),
+    height: Math.round($(`gpu-${name}`).clientHeight * ratio) }])));
+}
+
 function loaded() {
   performance.mark("loaded");
   const m = app.model.info;
@@ -137,6 +146,8 @@ function loaded() {
     + `wasm SIMD kernels do the work; large models need a GPU.`, "cpu");
   else banner("");
   state.backend = m.backend;
+  document.body.classList.toggle("on-gpu", m.backend === "gpu");
+  sizeMaps();
   for (const id of ["attn-layer", "attn-head"]) $(id).dispatchEvent(new Event("input"));
   const pending = app.pending ?? (params.autostart && params.prompt ? { chat: app.chats[0], text: params.prompt } : null);
   app.pending = null;
@@ -216,10 +227,11 @@ function wire() {
   });
   for (const b of document.querySelectorAll(".views button")) b.addEventListener("click", () => {
     document.body.dataset.view = b.dataset.goto;
+    sizeMaps();
     for (const other of b.parentElement.children) other.setAttribute("aria-pressed", String(other === b));
     for (const name of ["attn", "router", "layers", "kv", "tokens", "stats"]) state.dirty.add(name);
   });
-  addEventListener("resize", () => { for (const name of ["attn", "router", "layers", "kv", "tokens", "stats"]) state.dirty.add(name); });
+  addEventListener("resize", () => { sizeMaps(); for (const name of ["attn", "router", "layers", "kv", "tokens", "stats"]) state.dirty.add(name); });
   addEventListener("keydown", e => { if (e.key === "Escape") app.chats.forEach(c => c.stop()); });
   dragAndDrop();
 }
@@ -260,6 +272,8 @@ async function start() {
   document.body.classList.toggle("calm", app.calm);
   setText($("chip-backend"), app.llm.gpu ? "WEBGPU" : "CPU · wasm SIMD");
   setText($("chip-threads"), app.llm.isolated ? "" : "1 thread");
+  if (app.llm.gpu || params.backend === "gpu")
+    app.llm.attachPanels(Object.fromEntries(MAPS.map(name => [name, $(`gpu-${name}`)])), { calm: app.calm });
   document.body.dataset.ready = "1";
   performance.mark("ready");
   const s = resolveSource(params.gguf, location.href);

@@ -73,8 +73,8 @@ function ioPanel(s) {
     ["tokenizer", d.vocab ? `${d.vocab} ${d.model ?? ""} ${d.pre ?? ""}` : "—"],
     ["model", s.config.blocks ? `${s.config.blocks}×${s.config.embd} ${+s.config.experts ? `· ${s.config.experts} experts` : ""}` : "—"],
   ]);
-  const all = Math.max(m.gpu_allocated ?? 0, +plan.resident || 0);
-  gauge(s.backend === "gpu" ? "GPU memory" : "memory", m.gpu_allocated ?? 0, all || 0, "var(--cy)");
+  const gpu = +s.load.get("gpu_alloc")?.d?.bytes || 0, held = m.gpu_allocated || gpu, all = Math.max(held, +plan.resident || 0);
+  gauge("memory", held || (io.bytes ?? 0), all, "var(--cy)");
   gauge("KV cache", m.cache_total ?? 0, +plan.kv || 0, "var(--vi)");
   gauge("activations", m.activations ?? 0, 0, "var(--gr)");
   if (s.limits) setText($("gpu-limits"), limitsText(s.limits));
@@ -180,7 +180,8 @@ const DRAW = {
   router(s) {
     charts.router($("router"), s.router, +s.config.experts);
     const hit = s.experts?.hits ? `cache ${s.experts.hits} hits · ${s.experts.misses ?? 0} misses · ${s.experts.evict ?? 0} evicted` : "all experts resident";
-    setText($("router-note"), s.router.size ? hit : "no experts yet");
+    const drawn = document.body.classList.contains("on-gpu") && s.tokenCount;
+    setText($("router-note"), s.router.size || drawn ? hit : "no experts yet");
   },
   layers: s => charts.activity($("activity"), s.activity),
   kv(s) {

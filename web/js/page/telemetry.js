@@ -76,6 +76,7 @@ function onStage(s, e) {
   if (e.stage === "decode_budget") s.facts.budget = `${d.avg_ms ?? "?"} ms ${d.label ?? ""}`.trim();
   if (e.stage === "expert_cache") s.experts = d;
   s.stage = e.stage;
+  if (e.stage === "generation") s.dirty.add("router");
   s.dirty.add("infer").add("stats");
 }
 

@@ -1,0 +1,144 @@
+// panels.js - the maps that show what is on the GPU: render passes on the engine's own device, straight from the buffer that its
+// kernels fill (its layout: src/gpu/gpu_panel.c). Nothing is read back. Four canvases, one shader, one small uniform each.
+
+const MAPS = { attn: 0, router: 1, kv: 2, activity: 3 };
+const CODE = /* wgsl */`
+struct View { map: u32, width: f32, height: f32, pad: u32 }
+@group(0) @binding(0) var<uniform> view: View;
+@group(0) @binding(1) var<storage, read> panel: array<f32>;
+@vertex fn corner(@builtin(vertex_index) i: u32) -> @builtin(position) vec4<f32> {
+  return vec4<f32>(f32(i32(i % 2u) * 4 - 1), f32(i32(i / 2u) * 4 - 1), 0.0, 1.0);
+}
+const CY = vec3<f32>(0.36, 0.88, 1.0);
+const GR = vec3<f32>(0.43, 1.0, 0.69);
+const VI = vec3<f32>(0.73, 0.64, 1.0);
+fn heat(x: f32) -> vec3<f32> {
+  let t = clamp(x, 0.0, 1.0);
+  return mix(vec3<f32>(0.01, 0.05, 0.09), CY, sqrt(t)) + vec3<f32>(0.8, 0.12, 0.0) * max(0.0, t - 0.6);
+}
+fn record(layer: u32) -> u32 { return 256u + layer * 544u; }
+fn attention(x: f32, y: f32) -> vec3<f32> {
+  let pos = u32(panel[2]);
+  let rows = clamp(u32(view.height / 5.0), 1u, 128u);
+  let back = u32((1.0 - y) * f32(rows));
+  if (back > pos) { return vec3<f32>(); }
+  let row = (pos - back) % 128u;
+  let first = panel[16u + row];
+  if (first == 0.0) { return vec3<f32>(); }
+  let span = f32(min(pos + 1u, 256u));
+  let key = floor(x * span) + f32(pos + 1u) - span;
+  let at = key - (first - 1.0);
+  if (at < 0.0 || at > 255.0 || key > f32(pos - back)) { return vec3<f32>(); }
+  let map = 256u + u32(panel[0]) * 544u + row * 256u;
+  return heat(sqrt(panel[map + u32(at)]));
+}
+fn router(x: f32, y: f32) -> vec3<f32> {
+  let n = panel[1];
+  if (n == 0.0) { return vec3<f32>(); }
+  let cell = vec2<f32>(x * n, y * panel[0]);
+  let r = record(u32(cell.y)) + u32(cell.x);
+  let inside = fract(cell) * vec2<f32>(view.width / n, view.height / panel[0]);
+  if (inside.x < 1.0 || inside.y < 1.0) { return vec3<f32>(); }
+  let now = panel[r + 256u];
+  return select(heat(0.02 + 1.2 * panel[r]), GR * (0.45 + 0.55 * now), now > 0.0);
+}
+fn cache(x: f32, y: f32) -> vec3<f32> {
+  let cell = y * panel[0];
+  let r = record(u32(cell)) + 512u;
+  if (fract(cell) * view.height / panel[0] < 1.0) { return vec3<f32>(); }
+  let span = exp2(ceil(log2(max(64.0, panel[r + 1u]))));
+  let key = x * span;
+  let held = key < panel[r + 1u] && key >= panel[r + 2u];
+  return select(vec3<f32>(0.02, 0.06, 0.09), select(CY, VI, panel[r + 2u] > 0.0) * 0.8, held);
+}
+fn norms(x: f32, y: f32) -> vec3<f32> {
+  let cell = x * panel[0];
+  var top = 0.1;
+  for (var i = 0u; i < u32(panel[0]); i++) { top = max(top, log(1.0 + panel[record(i) + 512u])); }
+  let v = log(1.0 + panel[record(u32(cell)) + 512u]) / top * 0.94;
+  return select(vec3<f32>(), GR * (0.35 + 0.65 * (1.0 - y)), 1.0 - y < v && fract(cell) > 0.12 && fract(cell) < 0.88);
+}
+@fragment fn pixel(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> {
+  let x = at.x / view.width;
+  let y = at.y / view.height;
+  var c = vec3<f32>();
+  switch (view.map) {
+    case 0u: { c = attention(x, y); }
+    case 1u: { c = router(x, y); }
+    case 2u: { c = cache(x, y); }
+    default: { c = norms(x, y); }
+  }
+  return vec4<f32>(c, min(1.0, max(c.r, max(c.g, c.b)) * 2.0));
+}`;
+
+export class Panels {
+  #canvases = {}; #sizes = {}; #device = null; #made = null; #timer = 0; #last = 0; #gap; #notice;
+  frames = 0;
+
+  /** calm: at most 30 frames a second. */
+  constructor(canvases, { calm, notice }) {
+    this.#canvases = canvases;
+    this.#gap = calm ? 33 : 15;
+    this.#notice = notice;
+  }
+
+  /** The canvases' sizes in device pixels. */
+  resize(sizes) {
+    for (const [name, { width, height }] of Object.entries(sizes)) {
+      const c = this.#canvases[name];
+      if (!c) continue;
+      Object.assign(c, { width: Math.max(1, width), height: Math.max(1, height) });
+    }
+    this.touch();
+  }
+
+  /** The engine's device has made the buffer; another device replaces the first. */
+  async attach(device, buffer) {
+    this.#made = null;
+    try {
+      const format = globalThis.navigator?.gpu?.getPreferredCanvasFormat?.() ?? "bgra8unorm", module = device.createShaderModule({ code: CODE });
+      const pipeline = await device.createRenderPipelineAsync({ layout: "auto", vertex: { module, entryPoint: "corner" },
+        fragment: { module, entryPoint: "pixel", targets: [{ format }] } });
+      const views = Object.entries(this.#canvases).map(([name, canvas]) => {
+        const context = canvas.getContext("webgpu");
+        context.configure({ device, format, alphaMode: "premultiplied" });
+        const uniform = device.createBuffer({ size: 16, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+        const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer: uniform } },
+          { binding: 1, resource: { buffer } }] });
+        return { name, canvas, context, uniform, group };
+      });
+      this.#device = device;
+      this.#made = { pipeline, views };
+      this.touch();
+    } catch (e) { this.#notice(`panels: ${e.message}`); }
+  }
+  detach() { this.#made = null; this.#device = null; clearTimeout(this.#timer); this.#timer = 0; }
+
+  /** Something has changed: one frame soon, in pace. */
+  touch() {
+    if (this.#timer || !this.#made) return;
+    this.#timer = setTimeout(() => { this.#timer = 0; this.#draw(); }, Math.max(0, this.#last + this.#gap - performance.now()));
+  }
+
+  #draw() {
+    const { pipeline, views } = this.#made ?? {}, device = this.#device;
+    this.#last = performance.now();
+    if (!pipeline) return;
+    const encoder = device.createCommandEncoder();
+    for (const { name, canvas, context, uniform, group } of views) {
+      if (canvas.width < 2) continue;
+      const data = new ArrayBuffer(16);
+      new Uint32Array(data, 0, 1)[0] = MAPS[name];
+      new Float32Array(data, 4, 2).set([canvas.width, canvas.height]);
+      device.queue.writeBuffer(uniform, 0, data);
+      const pass = encoder.beginRenderPass({ colorAttachments: [{ view: context.getCurrentTexture().createView(), loadOp: "clear", storeOp: "store",
+        clearValue: [0, 0, 0, 0] }] });
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group);
+      pass.draw(3);
+      pass.end();
+    }
+    device.queue.submit([encoder.finish()]);
+    this.frames++;
+  }
+}
