@@ -208,6 +208,18 @@ static void progress(goss_gpu_state *s, int last)
     goss_gpu_report(s, "weights_fetch", last ? "completed" : "progress", detail, s->bytes_done, s->bytes_total);
 }
 
+static void tell_resident(goss_gpu_state *s, const goss_tensor *t)
+{
+    goss_buf b = GOSS_BUF(1024);
+    if (!t || !s->config.report) return;
+    goss_buf_str(&b, "{\"type\":\"inference_event\",\"event\":{\"type\":\"tensor_resident\",\"name\":");
+    goss_buf_json_string(&b, t->name, strlen(t->name));
+    goss_buf_printf(&b, ",\"bytes\":%llu,\"kind\":\"%s\"},\"ts_ms\":%.1f}", (unsigned long long)t->n_bytes,
+                    goss_type_get(t->type)->name, goss_os_now_ms());
+    if (!b.failed) s->config.report(s->config.report_ctx, (const char *)b.data, b.len);
+    goss_buf_free(&b);
+}
+
 /* Sends the list on as far as it goes now. */
 static int load_items(goss_gpu_state *s, double until, goss_error *err)
 {
@@ -216,7 +228,10 @@ static int load_items(goss_gpu_state *s, double until, goss_error *err)
         int r = goss_gpu_feed_pump(s, err);
         if (!r) r = it->matrix ? goss_gpu_feed(s, it, err) : load_small(s, it, err);
         if (r) return r;
-        if (!it->matrix || it->done == it->n_rows) s->item++;
+        if (!it->matrix || it->done == it->n_rows) {
+            tell_resident(s, it->tensor);
+            s->item++;
+        }
         progress(s, 0);
         if (goss_os_now_ms() > until) return GOSS_EAGAIN;
     }
