@@ -79,8 +79,8 @@ static void K(rope)(float *x, const float *table, int n_heads, int head_dim, int
 }
 
 enum { ATTN_RUN = 8 };
-/* Attention of NQ queries (1 or SIMD_ATTN_Q) side by side, which share every load of a key or value. Each has sums of its
- * own in an order of its own: alone or not, its result is the same to the bit.
+/* Attention of NQ queries (1 or SIMD_ATTN_Q) side by side, which share every load of a key or value. Each has sums of
+ * its own in an order of its own: alone or not, its result is the same to the bit.
  * Scores of 32 keys of the page. */
 ALWAYS void attn_scores(float s[][GOSS_ATTN_KEYS], const goss_attn_q *q, const float *k, int head_dim, int half,
                         const int NQ)
@@ -153,8 +153,8 @@ ALWAYS float attn_softmax(goss_attn_q *q, float s[GOSS_ATTN_KEYS], float scale)
     q->m = top;
     return c;
 }
-/* n queries (at most ATTN_RUN) that see the same keys: all take a part of the page before the next part is touched, since
- * the page alone fills the first cache. */
+/* n queries (at most ATTN_RUN) that see the same keys: all take a part of the page before the next part is touched,
+ * since the page alone fills the first cache. */
 static void K(attn_run)(goss_attn_q *q, int n, const float *k, const float *v, int head_dim, float scale)
 {
     float s[ATTN_RUN][GOSS_ATTN_KEYS], c[ATTN_RUN];

@@ -1,5 +1,5 @@
-/* test_yarn.c - --yarn llama.cpp against llama.cpp itself (bench/peers): its greedy tokens on the demo model, each under
- * the rule of 0.25. GOSS_PEER is the command that gives them (bench/peers/llama.sh); SKIP without it.
+/* test_yarn.c - --yarn llama.cpp against llama.cpp itself (bench/peers): its greedy tokens on the demo model, each
+ * under the rule of 0.25. GOSS_PEER is the command that gives them (bench/peers/llama.sh); SKIP without it.
  *
  * Both sides see llama.cpp's tokens, so that a fork does not end the comparison. Where ref's two best logits are more
  * than 0.25 apart, the best must be the token that llama.cpp took; cpu is held to the same. That the variant matters is
@@ -99,7 +99,7 @@ int main(void)
         with += r.gap_error;
         const tally o = compare(openai, &p, info.n_vocab, ref_clear, 0);
         without += o.gap_error;
-        printf("# %d ids, %d clear positions: forks %d on ref, %d on cpu; gaps differ by %.4f, with OpenAI's YaRN %.4f\n",
+        printf("# %d ids, %d clear positions: forks %d on ref, %d on cpu; gaps differ by %.4f, OpenAI's YaRN %.4f\n",
                p.n_prompt, r.clear, r.forks, c.forks, r.gap_error, o.gap_error);
     }
     CHECK(clear > 100);
