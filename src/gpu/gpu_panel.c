@@ -3,7 +3,8 @@
  *
  *   0  n_layer | n_expert | position of the last row | watched layer | watched head | most KV positions | 10 spare
  *   16 for each of 128 rows of the attention map: its first key + 1, or 0: the row is empty
- *   256 + layer * 544: | use of each expert (256), fading | weights now (256) | norm of the residual | keys | first kept | spare
+ *   256 + layer * 544: | use of each expert (256), fading | weights now (256) | norm of the residual | keys |
+ *                      | first kept | spare
  *   map = 256 + n_layer * 544: 128 rows (position % 128) of 256 weights, the first key's first
  *
  * A layer costs one small dispatch more, the watched one two. */
@@ -27,8 +28,8 @@ static int build_layer(goss_gpu_state *s, goss_gpu_layer *l, int i, goss_error *
                            (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd, goss_gpu_bits(hp->attn_scale), l->sinks,
                            map_at(s) };
     if (!r)
-        r = goss_gpu_plain(s, &l->p_attend, "panel_attend.wgsl", "urrrrw", s->f16 ? "KVT=f16 HALF" : "KVT=f32", a, sizeof a,
-                           (const int[]){ s->step, s->qkv, l->kv, l->small, s->panel }, err);
+        r = goss_gpu_plain(s, &l->p_attend, "panel_attend.wgsl", "urrrrw", s->f16 ? "KVT=f16 HALF" : "KVT=f32", a,
+                           sizeof a, (const int[]){ s->step, s->qkv, l->kv, l->small, s->panel }, err);
     return r;
 }
 

@@ -1,12 +1,14 @@
-/* test_gpu_panel.c - what the page draws from (gpu_panel.c), against sums made here from the reference's stages: attention of
- * the watched layer and head, the router's choice, the residual's norm, keys held; and that watching another head tells.
+/* test_gpu_panel.c - what the page draws from (gpu_panel.c), against sums made here from the reference's stages:
+ * attention of the watched layer and head, the router's choice, keys held; and that watching another head tells.
  * Skipped where there is no adapter. */
 #include "../../src/gpu/gpu_state.h"
 #include "model_run.h"
 #include <math.h>
 
 enum { N = 140, LAYERS = 64, HEAD = 256, RECORD = 544, COLUMNS = 256 };
-static goss_engine_config engine = { .telemetry_mask = GOSS_TELEMETRY_PANELS, .telemetry_layer = 1, .telemetry_head = 3 };
+static goss_engine_config engine = { .telemetry_mask = GOSS_TELEMETRY_PANELS,
+                                     .telemetry_layer = 1,
+                                     .telemetry_head = 3 };
 static float *qkv[LAYERS], *logits[LAYERS];
 
 static void keep(void *ctx, goss_stage stage, int layer, const float *v, int n_rows, int width)
@@ -46,7 +48,8 @@ static double attention(const goss_model *m, int layer, int head, double *w)
     const int hd = h->head_dim, width = (h->n_head + 2 * h->n_head_kv) * hd, kv = head / (h->n_head / h->n_head_kv);
     const goss_layer *l = &m->layers[layer];
     const int from = l->windowed && N > h->window ? N - h->window : 0;
-    const float *sinks = (const float *)(const void *)l->sinks.data, *q = qkv[layer] + (size_t)(N - 1) * (size_t)width + head * hd;
+    const float *sinks = (const float *)(const void *)l->sinks.data;
+    const float *q = qkv[layer] + (size_t)(N - 1) * (size_t)width + head * hd;
     double sum = sinks ? exp((double)sinks[head]) : 0, most = 0;
     for (int i = 0; i < N; i++) {
         const float *k = qkv[layer] + (size_t)i * (size_t)width + (h->n_head + kv) * hd;
@@ -60,8 +63,8 @@ static double attention(const goss_model *m, int layer, int head, double *w)
     return most;
 }
 
-/* The largest difference over what stages may differ by (test_gpu_parity: 4e-3 of their values, so of scores), as weights at
- * most 1/2 from their ends feel it. */
+/* The largest difference over what stages may differ by (test_gpu_parity: 4e-3 of their values, so of scores), as
+ * weights at most 1/2 from their ends feel it. */
 static double attention_differs(const goss_model *m, const float *p, int layer, int head)
 {
     const float *row = p + HEAD + m->hp.n_layer * RECORD + (N - 1) % 128 * COLUMNS;
