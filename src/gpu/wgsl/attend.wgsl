@@ -68,9 +68,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #else
     var run = -3.0e38;
 #endif
+    let table = row_word(row, 3u + p.cls);
+    var number = step[table + begin];                 // of the page in the pool: asked for a page ahead
     workgroupBarrier();
     for (var page = begin; page < end; page++) {
-        let base = (row_page(row, p.cls, page) * p.n_kv + kvh) * 2u * 64u * D4;
+        let base = (number * p.n_kv + kvh) * 2u * 64u * D4;
+        number = step[table + min(page + 1u, end - 1u)];
         let key = t % 64u;
         let visible = page * 64u + key <= pos && page * 64u + key >= first_key;
 #for h HP
