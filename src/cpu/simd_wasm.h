@@ -160,7 +160,8 @@ ALWAYS v128_t dot4(v128_t c, v128_t w,
         c, wasm_i32x4_add(wasm_i32x4_shuffle(lo, hi, 0, 2, 4, 6), wasm_i32x4_shuffle(lo, hi, 1, 3, 5, 7)));
 }
 ALWAYS w8 w8_dot(w8 c, b32 w, b32 x) { return (w8){ dot4(c.a, w.a, x.a), dot4(c.b, w.b, x.b) }; }
-/* A block of 32 activations as products like them best: widened once for all weight rows. Its product with weights keeps the
+/* A block of 32 activations as products like them best: widened once for all weight rows. Its product with weights
+ * keeps the
  * block's first half in lanes 0-3; pairs of 16-bit products are one instruction, four sums of int8 are many. */
 typedef struct x32 { v128_t v[4]; } x32;
 ALWAYS x32 x32_load(const void *p)

@@ -1,7 +1,8 @@
 /* plan.c - says before loading what will be resident, what is paged, and what is left for KV.
  *
  * On memory (cpu, ref) the file is mapped and pages of KV that nobody touched cost nothing, so the KV may be reserved
- * generously: a quarter of the free memory unless told otherwise. On a GPU what is reserved is spent: at most 1 GB beside
+ * generously: a quarter of the free memory unless told otherwise. On a GPU what is reserved is spent: at most 1 GB
+  * beside
  * the weights; where that passes --gpu-memory, --resident-cap or --expert-cache, experts are paged (0.5 GB of KV by
  * default then). A session may use as many positions as the KV holds. How many experts really have room is counted when
  * the device is there (src/gpu/gpu_slots.c); what is said here is what its formulas give. */
@@ -137,7 +138,8 @@ static void explain(const goss_model *m, int gpu, int n_host, goss_plan_info *p)
     n += goss_fmt(p->text + n, sizeof p->text - n, " %llu MB hold the keys and values of %d positions a session.",
                   (unsigned long long)(p->kv_bytes / mb), p->max_kv);
     if (p->max_kv < m->hp.n_ctx)
-        n += goss_fmt(p->text + n, sizeof p->text - n, " The model's context is %d: --max-kv asks for more.", m->hp.n_ctx);
+        n += goss_fmt(p->text + n, sizeof p->text - n, " The model's context is %d: --max-kv asks for more.",
+                      m->hp.n_ctx);
     if (gpu)
         goss_fmt(p->text + n, sizeof p->text - n, " Steps take %llu MB more.",
                  (unsigned long long)(p->scratch_bytes / mb));

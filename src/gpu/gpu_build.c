@@ -1,4 +1,5 @@
-/* gpu_build.c - everything that is made once for a model: buffers, matrices cut to the limits, parameter slots. The calls
+/* gpu_build.c - everything that is made once for a model: buffers, matrices cut to the limits, parameter slots.
+ * The calls
  * that a step makes of them are gpu_few.c's and gpu_tiles.c's. */
 #include "gpu_state.h"
 #include "../base/error.h"

@@ -61,8 +61,9 @@ static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, int packed,
     for (int i = 0; i < GOSS_BATCHES; i++) {
         goss_buf d = GOSS_BUF(1024);
         const int norm = strstr(kind, "NORM") != NULL;
-        const uint32_t wg = norm ? 256 : s->wg,
-                       nr = m->n_out < 32768 && !goss_gpu_get_limits(s->gpu)->is_cpu ? 2 : s->nr[i]; /* enough workgroups */
+        const uint32_t wg = norm ? 256 : s->wg, nr = m->n_out < 32768 && !goss_gpu_get_limits(s->gpu)->is_cpu
+                                                         ? 2
+                                                         : s->nr[i]; /* enough workgroups */
         goss_buf_printf(&d, "%s%s", packed && !norm ? "PACKED " : "", kind);
         if (norm) goss_buf_printf(&d, "=%u PACKED=normed", (uint32_t)(goss_layout_packed_bytes(m->n_in) / 4));
         goss_gpu_layout_defines(&d, m->layout);
@@ -154,9 +155,11 @@ static int merge_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, 
     const uint32_t window = l->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0, hd = (uint32_t)hp->head_dim;
     const uint32_t p[] = { (uint32_t)hp->n_head, hd, window, l->sinks };
     goss_buf d = GOSS_BUF(128);
-    goss_buf_printf(&d, "%s WG=64 HEADS_CHUNKS=%u", packed ? "PACKED=y" : "", goss_gpu_ceil_div(256, hd) * GOSS_GPU_CHUNKS);
-    const int r = goss_gpu_plain(s, c, "merge.wgsl", "urrrrw", goss_buf_cstr(&d), p, sizeof p,
-                                 (const int[]){ s->step, l->small, s->part, s->stat, packed ? s->packed_x : s->att }, err);
+    goss_buf_printf(&d, "%s WG=64 HEADS_CHUNKS=%u", packed ? "PACKED=y" : "",
+                    goss_gpu_ceil_div(256, hd) * GOSS_GPU_CHUNKS);
+    const int r = goss_gpu_plain(
+        s, c, "merge.wgsl", "urrrrw", goss_buf_cstr(&d), p, sizeof p,
+        (const int[]){ s->step, l->small, s->part, s->stat, packed ? s->packed_x : s->att }, err);
     c->grid[0] = goss_gpu_ceil_div((uint32_t)hp->n_head * hd / 4, 64);
     goss_buf_free(&d);
     return r;
@@ -170,8 +173,14 @@ static int attention_calls(goss_gpu_state *s, goss_gpu_layer *l, goss_error *err
     const int packed = packs(s, &l->wo);
     goss_buf d = GOSS_BUF(512);
     attend_defines(s, &d, heads, hd, 0);
-    const uint32_t pa[] = { (uint32_t)hp->n_head, (uint32_t)hp->n_head_kv, hd, window, (uint32_t)l->cls,
-                            (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd, goss_gpu_bits(hp->attn_scale),   l->sinks };
+    const uint32_t pa[] = { (uint32_t)hp->n_head,
+                            (uint32_t)hp->n_head_kv,
+                            hd,
+                            window,
+                            (uint32_t)l->cls,
+                            (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd,
+                            goss_gpu_bits(hp->attn_scale),
+                            l->sinks };
     int r = goss_gpu_plain(s, &l->c_attend, "attend.wgsl", "urrrww", goss_buf_cstr(&d), pa, sizeof pa,
                            (const int[]){ s->step, s->qkv, l->kv, s->part, s->stat }, err);
     l->attend_ends = packed && window && window <= 4 * GOSS_KV_PAGE && heads * hd % 32 == 0;
@@ -198,7 +207,8 @@ static int route_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, 
     const goss_hparams *hp = &s->base.model->hp;
     const goss_gpu_limits *lim = goss_gpu_get_limits(s->gpu);
     const uint32_t n_embd = (uint32_t)hp->n_embd, e = (uint32_t)hp->n_expert;
-    const uint32_t threads = lim->max_invocations >= 1024 && !lim->is_cpu && !s->smaller ? 1024 : 256, groups = threads / s->lanes,
+    const uint32_t threads = lim->max_invocations >= 1024 && !lim->is_cpu && !s->smaller ? 1024 : 256,
+                   groups = threads / s->lanes,
                    each = goss_gpu_ceil_div(e, groups) > 4 ? 4 : goss_gpu_ceil_div(e, groups);
     goss_buf d = GOSS_BUF(512);
     goss_buf_printf(&d, "EP=%u IT=%d %s", each, lim->is_cpu ? 1 : 5, packed ? "PACKED=y " : "");
@@ -206,14 +216,17 @@ static int route_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, 
     goss_gpu_reduce_defines(s, &d, threads, s->lanes, each);
     const uint32_t p[] = { n_embd, goss_gpu_bits(hp->rms_eps), l->ffn_norm, l->router, l->router_b, e,
                            (uint32_t)hp->n_expert_used, (uint32_t)layer, 0 };
-    const int r = goss_gpu_plain(s, c, "route.wgsl", s->pages.on ? "urrrwwww" : "urrrwww", goss_buf_cstr(&d), p, sizeof p,
-                                 (const int[]){ l->small, s->x, s->slots, packed ? s->packed_x : s->xn, s->rlogits,
-                                                s->route, s->pages.mark }, err);
+    const int r = goss_gpu_plain(s, c, "route.wgsl", s->pages.on ? "urrrwwww" : "urrrwww", goss_buf_cstr(&d),
+                                 p, sizeof p,
+                                 (const int[]){ l->small, s->x, s->slots, packed ? s->packed_x : s->xn,
+                                                s->rlogits, s->route, s->pages.mark },
+                                 err);
     goss_buf_free(&d);
     return r;
 }
 
-/* Experts on packed activations. One row: down makes the weighted sum itself; else a pair's result goes to s->ysplit. */
+/* Experts on packed activations. One row: down makes the weighted sum itself; else a pair's result goes to
+ * s->ysplit. */
 static int packed_up(goss_gpu_state *s, goss_gpu_layer *l, int i, const uint32_t *p, size_t n_params, goss_error *err)
 {
     goss_call *c = &l->c_up[i];
@@ -302,7 +315,9 @@ static int expert_calls(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_er
                                l->up.piece[i].n / (2 * n_ff), l->up_b, inverse, goss_gpu_bits(hp->swiglu_alpha),
                                goss_gpu_bits(hp->swiglu_limit) };
         r = l->packed ? packed_up(s, l, i, p, sizeof p, err) : float_up(s, l, i, p, sizeof p, err);
-        l->c_up[i].bytes = 2 * n_ff * (goss_layout_q_bytes(l->up.layout, n_embd) + goss_layout_s_bytes(l->up.layout, n_embd));
+        l->c_up[i].bytes =
+            2 * n_ff *
+            (goss_layout_q_bytes(l->up.layout, n_embd) + goss_layout_s_bytes(l->up.layout, n_embd));
     }
     for (int i = 0; i < l->down.n_pieces && !r; i++) {
         const uint32_t p[] = { l->down.n_units, l->down.scale_words, n_embd, k, l->down.piece[i].first / n_embd,
@@ -351,7 +366,8 @@ int goss_gpu_few_layer(goss_gpu_state *s, int layer, goss_error *err)
     const uint32_t first[3] = { 0, nq, nq + nkv };
     int packed = 1;
     for (int i = 0; i < l->n_qkv; i++) packed &= packs(s, &l->qkv[i]);
-    l->norm_inside = packed && goss_layout_packed_bytes((uint64_t)hp->n_embd) + 4096 <= goss_gpu_get_limits(s->gpu)->max_workgroup_bytes;
+    l->norm_inside = packed && goss_layout_packed_bytes((uint64_t)hp->n_embd) + 4096 <=
+                                   goss_gpu_get_limits(s->gpu)->max_workgroup_bytes;
     int r = norm_call(s, &l->t_norm, 0, l->attn_norm, l->small, 0, err);
     if (!r) r = norm_call(s, &l->c_norm, packed, l->attn_norm, l->small, 0, err);
     for (int i = 0; i < l->n_qkv && !r; i++) r = qkv_call(s, l, packed, i, first[i], err);

@@ -139,7 +139,9 @@ int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err)
     s->small_host = goss_mem_array(s->small_cap, 4);
     if (!r && !s->small_host) r = GOSS_ENOMEM;
     if (!r) r = goss_gpu_feed_open(s);
-    return r < 0 ? goss_fail(err, r, -1, "no memory to load the weights with: use a smaller --max-kv, or --backend cpu") : 0;
+    return r < 0 ? goss_fail(err, r, -1,
+                             "no memory to load the weights with: use a smaller --max-kv, or --backend cpu")
+                 : 0;
 }
 
 /* ---- vectors ------------------------------------------------------------------------------------------- */

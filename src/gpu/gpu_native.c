@@ -509,7 +509,8 @@ static int native_pipeline_start(void *ctx, int id, const char *name, const char
     for (int i = 0; i < n_c; i++) k[i] = (wg_constant){ NULL, str(c[i].name), c[i].value };
     const wg_pipeline_desc d = { .label = str(p->name), .layout = layout,
         .compute = { .module = module, .entry = str("main"), .n_constants = (size_t)n_c, .constants = k } };
-    p->future = n->DeviceCreateComputePipelineAsync(n->device, &d, (wg_callback){ NULL, WG_MODE_PROCESS, on_pipeline, p, NULL });
+    p->future = n->DeviceCreateComputePipelineAsync(
+        n->device, &d, (wg_callback){ NULL, WG_MODE_PROCESS, on_pipeline, p, NULL });
     n->ShaderModuleRelease(module);
     n->PipelineLayoutRelease(layout);
     return 0;

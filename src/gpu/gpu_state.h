@@ -53,7 +53,7 @@ typedef struct goss_gpu_layer {
     int n_qkv, n_slots;
     goss_call c_norm, c_qkv[3], c_qkv_one[3], c_attend, c_attend_end, c_merge, c_wo, c_route, c_up[GOSS_MAX_PIECES],
         c_down[GOSS_MAX_PIECES], c_down_many[GOSS_MAX_PIECES], c_sum, c_ffn_norm;
-    int packed, norm_inside, attend_ends;              /* few rows: experts on packed activations; one row: qkv makes the
+    int packed, norm_inside, attend_ends; /* few rows: experts on packed activations; one row: qkv makes the
                                                           norm; attention over one window needs no merge */
     goss_call p_layer, p_attend;                       /* gpu_panel.c */
     goss_call t_norm, t_merge, t_route, t_ffn_norm, t_rows, t_group, t_sum; /* steps of many rows: gpu_tiles.c */
@@ -118,10 +118,11 @@ typedef struct goss_gpu_state {
     struct { char name[32]; int opens, launch; } broken; /* tests: kernels that fail on the next `opens` devices */
     /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
     int half_ok, subgroup, f16, packed;
-    uint64_t max_binding, split;                       /* split: matrices are cut to this many bytes (tests), 0: to the limit */
+    uint64_t max_binding, split; /* split: matrices are cut to this many bytes (tests), 0: to the limit */
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;
-    uint32_t wg, wg_up, loads, lanes, nr[GOSS_BATCHES];       /* matvec: threads (experts_up), threads a row, rows a group */
+    uint32_t wg, wg_up, loads, lanes,
+        nr[GOSS_BATCHES]; /* matvec: threads (experts_up), threads a row, rows a group */
     /* buffers */
     int step, params, x, xn, qkv, att, part, stat, h, ysplit, rlogits, route, slots, logits, xs, chunk, pick, exp2,
         history, mask_buf, dummy, staging_back, query_buf, query_back, kv_temp, tap_back, xq, xq_scale, tiles,
@@ -149,7 +150,10 @@ typedef struct goss_gpu_state {
     float *tap_floats, *logits_floats; uint64_t tap_bytes, logits_cap;
     goss_tap_fn tap; void *tap_ctx;
     int panels, panel, panel_layer, panel_head;        /* asked for; the buffer; what it shows the attention of */
-    int profile, profiling; double t_profile; uint64_t profiled; uint32_t n_queries, query,  query_kernel[GOSS_GPU_MAX_QUERIES / 2];
+    int profile, profiling;
+    double t_profile;
+    uint64_t profiled;
+    uint32_t n_queries, query, query_kernel[GOSS_GPU_MAX_QUERIES / 2];
     uint64_t kv_bytes, weight_bytes;
     double busy_ms;
     char level[112];

@@ -353,7 +353,8 @@ int goss_gpu_do_ffn(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
     const goss_gpu_layer *l = &s->layers[layer];
-    goss_gpu_record(s, step->n_rows > GOSS_GPU_FEW ? &l->t_ffn_norm : &l->c_ffn_norm, 0, 0, (uint32_t)step->n_rows, 1, 1);
+    goss_gpu_record(s, step->n_rows > GOSS_GPU_FEW ? &l->t_ffn_norm : &l->c_ffn_norm, 0, 0,
+                    (uint32_t)step->n_rows, 1, 1);
     if (step->n_rows > GOSS_GPU_FEW) goss_gpu_tiles_ffn(s, l, (uint32_t)step->n_rows);
     else {
         matvec(s, &l->c_up[0], step->n_rows, 0);

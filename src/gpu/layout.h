@@ -33,7 +33,8 @@
  * q | k | v); att (rows, n_head * head_dim); h (rows * top_k, n_ff) after SwiGLU; logits (16, n_vocab).
  * route (rows, top_k) of (slot, weight bits).
  *
- * Packed activations (steps of few rows, where the device multiplies packed bytes): a row of n values in nb = n / 32 blocks
+ * Packed activations (steps of few rows, where the device multiplies packed bytes): a row of n values in nb = n /
+  * 32 blocks
  * is 4 nb vectors of four words, then the blocks' scales as floats, padded to whole vectors:
  *   | high bytes of elements 0..15 of every block | of 16..31 | low bytes of 0..15 | of 16..31 | scales |
  *   value = scale * (256 * high + low), both signed

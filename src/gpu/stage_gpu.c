@@ -78,11 +78,13 @@ static int gpu_load(goss_backend *b, goss_error *err)
     if (s->phase == GOSS_GPU_COMPILING && !r && !(r = goss_gpu_kernels_ready(s, err))) {
         s->phase = GOSS_GPU_USABLE;
         tell_allocation(s);
-    } else if (s->phase == GOSS_GPU_COMPILING && r == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10); /* not asking takes no core */
+    } else if (s->phase == GOSS_GPU_COMPILING && r == GOSS_EAGAIN)
+        goss_gpu_poll(s->gpu, 10); /* not asking takes no core */
     goss_error why;
     if (r && r != GOSS_EAGAIN && s->kernel_failed) return goss_gpu_retry_kernel(s, err);
     if (!r || r == GOSS_EAGAIN) {
-        const int early = s->phase == GOSS_GPU_OPENING || s->n_ready < s->n_kernels; /* compilers speak for themselves */
+        const int early =
+            s->phase == GOSS_GPU_OPENING || s->n_ready < s->n_kernels; /* compilers speak for themselves */
         const int code = early ? 0 : goss_gpu_error(s->gpu, &why);
         if (code) { r = code; if (err) *err = why; }
     }

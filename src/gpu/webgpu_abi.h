@@ -1,5 +1,6 @@
 /* webgpu_abi.h - the few declarations of webgpu.h that gpu_native.c calls, as Dawn's binary interface has them in 2026.
- * Every object is an opaque pointer. The package ships no header to compare with: tests/unit/test_gpu.c runs all of it. */
+ * Every object is an opaque pointer. The package ships no header to compare with: tests/unit/test_gpu.c runs all
+  * of it. */
 #ifndef GOSS_GPU_WEBGPU_ABI_H
 #define GOSS_GPU_WEBGPU_ABI_H
 #include <stddef.h>

@@ -156,7 +156,8 @@ static void want_end(const setting *s, const gc_step *st, const float *q, const 
         const size_t to = ((size_t)row * s->heads + head) * s->hd + d;
         want->want[to] = values(s, st, pool, half, row, head, view_of(s, row).first_key, s->pos + row + 1, d, e, &all) /
                          total;
-        want->bound[to] = (4 * relative + 16 * GC_U * (1 + (sink > -1e38 ? fabs(sink - top) : 0))) * all / total + 1e-36;
+        want->bound[to] =
+            (4 * relative + 16 * GC_U * (1 + (sink > -1e38 ? fabs(sink - top) : 0))) * all / total + 1e-36;
     }
 }
 

@@ -42,7 +42,8 @@ int gpu_check_ready(void)
 
 int gpu_check_advance(void) { return gc_advance(&g); }
 
-/* 0: passed (with mutants caught), 1: failed (with mutants missed), 2: skipped, 3: values compared in thousands, 4: kernels */
+/* 0: passed (with mutants caught), 1: failed (with mutants missed), 2: skipped, 3: values compared in thousands,
+ * 4: kernels */
 int gpu_check_count(int what)
 {
     switch (what) {

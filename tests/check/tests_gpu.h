@@ -42,7 +42,8 @@ size_t gc_kv_at(uint32_t page, uint32_t n_kv, uint32_t head, uint32_t is_v, uint
 double gc_swiglu(double gate, double up, double alpha, double limit, double bg, double bu, double *bound);
 double gc_silu(double gate, double up, double bg, double bu, double *bound);
 
-/* Packed activations (layout.h): random rows with what they mean; and outputs that are packed, known by their values. */
+/* Packed activations (layout.h): random rows with what they mean; and outputs that are packed, known by their
+ * values. */
 uint32_t *gc_packed(gc *g, size_t n_rows, uint32_t n, float *values, size_t *n_bytes);
 typedef struct gc_packed_want {
     int buffer;

@@ -138,8 +138,10 @@ static void test_model(const char *model, const char *golden_file, int exact)
     CHECK(t.n_far > 100);
     CHECK_INT(t.n_forks, 0);
     CHECK(fabs(t.nll_ref - t.nll_cpu) / t.n_tokens < 0.01);
-    printf("# %s: %d prompts, nll %.4f ref %.4f %s, %d positions with a gap, largest difference of a logit %.4f\n",
-           model, n_prompts, t.nll_ref / t.n_tokens, t.nll_cpu / t.n_tokens, has_cpu ? cpu.b->vt->name : "(ref)", t.n_far, t.worst);
+    printf("# %s: %d prompts, nll %.4f ref %.4f %s, %d positions with a gap, largest difference of a logit "
+           "%.4f\n",
+           model, n_prompts, t.nll_ref / t.n_tokens, t.nll_cpu / t.n_tokens,
+           has_cpu ? cpu.b->vt->name : "(ref)", t.n_far, t.worst);
     free(a);
     free(b);
     run_stop(&ref);

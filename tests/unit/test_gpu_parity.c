@@ -93,8 +93,10 @@ static void one_model(const char *path)
                 if (ta.values[s][l] && s != GOSS_STAGE_HEAD) {
                     const double d = compare(&ta, &tb, s, l);
                     if (d > worst[s]) worst[s] = d;
-                    /* Prefill on packed bytes rounds activations to 8 bits, and a router may then choose otherwise: here
-                     * only the first products have a bound, the goldens see to the rest; GOSSAMER_GPU_MASK=dot4 is exact */
+                    /* Prefill on packed bytes rounds activations to 8 bits, and a router may then choose
+                     * otherwise: here
+                     * only the first products have a bound, the goldens see to the rest; GOSSAMER_GPU_MASK=dot4 is
+                      * exact */
                     const double bound = !bytes ? 4e-3 : s <= GOSS_STAGE_ATTN_IN && !l ? 2e-2 : 1e9;
                     if (!(d <= bound))
                         printf("%s: %s of layer %d is off by %g\n", path, goss_stage_name((goss_stage)s), l,

@@ -55,7 +55,8 @@ static int any_batch(const run_model *m)
     return 0;
 }
 
-/* GPU: single steps from 100 to DECODED and from LONG on, else 16 rows at a time: the kernels of steps with few rows. */
+/* GPU: single steps from 100 to DECODED and from LONG on, else 16 rows at a time: the kernels of steps with few
+ * rows. */
 static void far(const run_model *m)
 {
     run a, b;
@@ -87,7 +88,8 @@ static void far(const run_model *m)
            ALL, DECODED - 96 + ALL - LONG, worst, off, gaps);
     CHECK_INT(wrong, 0);
     CHECK(gaps > 1000);
-    /* 16-bit activations may turn a router where two experts are as good as equal: such rows differ, one in a thousand. */
+    /* 16-bit activations may turn a router where two experts are as good as equal: such rows differ, one in a
+     * thousand. */
     CHECK(off <= (((goss_gpu_state *)(void *)b.b)->packed ? ALL / 200 : 0));
     is_clean(b.b);
     run_stop(&a);

@@ -76,6 +76,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         number = step[table + min(page + 1u, end - 1u)];
         let key = t % 64u;
         let visible = page * 64u + key <= pos && page * 64u + key >= first_key;
+#if AHEAD
+        // the values, asked for before their weights are known
+        let vbase = base + 64u * D4 + o0 % D4 + (t / OUTS) % $KGu * KEYS * D4;
+#for j VS
+        let v$j = vec4<f32>(kv[vbase + $ju * D4]);
+#end
+#endif
 #for h HP
         let head$h = min(t / 64u + $hu * ($WGu / 64u), HEADS - 1u);
         var s$h = 0.0;
@@ -92,13 +99,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #end
             }
         }
-#if AHEAD
-        // the values, asked for before their weights are known
-        let vbase = base + 64u * D4 + o0 % D4 + (t / OUTS) % $KGu * KEYS * D4;
-#for j VS
-        let v$j = vec4<f32>(kv[vbase + $ju * D4]);
-#end
-#endif
 #if WAVES
 #for h HP
         s$h = select(-3.0e38, s$h, visible);
