@@ -27,6 +27,7 @@ static void configure(int m)
         c.rows[i] = (uint8_t)rows[i];
         c.bytes[i] = (uint16_t)bytes[i];
     }
+    __asm__ volatile("" : : "m"(c));                   /* gcc's _tile_loadconfig claims to read 8 bytes of it */
     _tile_loadconfig(&c);
 }
 
