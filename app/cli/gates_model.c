@@ -32,6 +32,8 @@ static int open_on(goss_gate *g, const char *backend, int n_layers, int default_
     c.backend = backend;
     if (n_layers) c.n_layers = n_layers;
     if (default_limits) c.gpu_limits_default = 1;
+    /* the kernels of few rows: prefill's tiles round activations to 8 bits, and a router may then choose otherwise */
+    if (n_layers && !c.max_rows && !strcmp(backend, "gpu")) c.max_rows = 16;
     *out = NULL;
     const int rc = goss_cli_load(out, &c, &err);
     if (rc >= 0) return GOSS_GATE_PASS;

@@ -109,9 +109,9 @@ enum { GOSS_GPU_OPENING, GOSS_GPU_PROBING, GOSS_GPU_LOADING, GOSS_GPU_COMPILING,
 typedef struct goss_gpu_state {
     goss_backend base;
     goss_backend_config config;
-    goss_engine_config engine;                         /* copy; its strings are borrowed during open only */
     goss_gpu_options options;                          /* its path is borrowed as long as the backend lives */
     goss_gpu *gpu;
+    int software_too;                                  /* asked for by name: an adapter made of software will do */
     int phase;
     /* gpu_retry.c: how many sizes smaller tiles are; a kernel was refused; a step came back */
     int smaller, kernel_failed, launched;

@@ -58,11 +58,21 @@ static void tell_allocation(goss_gpu_state *s)
     goss_gpu_report(s, "gpu_alloc", "completed", detail, 0, 0);
 }
 
+/* "auto" takes a GPU only where it is one: the CPU backend is many times faster than an adapter made of software. */
+static int suits(const goss_gpu_state *s, goss_error *err)
+{
+    const goss_gpu_limits *l = goss_gpu_get_limits(s->gpu);
+    if (!l->is_cpu || s->software_too) return 0;
+    return goss_fail(err, GOSS_EUNSUPPORTED, -1,
+                     "the only GPU adapter is software (%s): --backend gpu takes it all the same", l->adapter);
+}
+
 static int gpu_load(goss_backend *b, goss_error *err)
 {
     goss_gpu_state *s = of(b);
     int r = 0;
-    if (s->phase == GOSS_GPU_OPENING && !(r = goss_gpu_ready(s->gpu, err))) s->phase = GOSS_GPU_PROBING;
+    if (s->phase == GOSS_GPU_OPENING && !(r = goss_gpu_ready(s->gpu, err)) && !(r = suits(s, err)))
+        s->phase = GOSS_GPU_PROBING;
     if (s->phase == GOSS_GPU_PROBING && !r && !(r = goss_gpu_probe(s, err))) {
         choose(s);
         tell_limits(s);
@@ -400,6 +410,7 @@ int goss_backend_open_gpu(goss_backend **out, const goss_backend_config *c, goss
                                      .limits_default = e && e->gpu_limits_default,
                                      .mask = e ? mask_of(e->gpu_mask) : 0 };
     s->smaller = c->tiles ? *c->tiles : 0;
+    s->software_too = !e || (e->backend && !strcmp(e->backend, "gpu"));
     s->config.engine = NULL;
     s->profile = e && (e->telemetry_mask & GOSS_TELEMETRY_KERNELS);
     s->panels = e && (e->telemetry_mask & GOSS_TELEMETRY_PANELS);

@@ -9,7 +9,7 @@
 enum { MAX_IDS = 512 };
 static run_opener other = goss_backend_open_cpu;        /* what is compared with ref */
 static int chunk;                                       /* its rows a step; 0: all */
-static goss_engine_config gpu_engine;
+static goss_engine_config gpu_engine = { .backend = "gpu" };
 
 static int open_gpu(goss_backend **out, const goss_backend_config *c, goss_error *err)
 {

@@ -6,7 +6,7 @@
 #include <math.h>
 
 enum { N = 140, LAYERS = 64, HEAD = 256, RECORD = 544, COLUMNS = 256 };
-static goss_engine_config engine = { .telemetry_mask = GOSS_TELEMETRY_PANELS,
+static goss_engine_config engine = { .backend = "gpu", .telemetry_mask = GOSS_TELEMETRY_PANELS,
                                      .telemetry_layer = 1,
                                      .telemetry_head = 3 };
 static float *qkv[LAYERS], *logits[LAYERS];

@@ -9,7 +9,7 @@
 
 enum { N_TOKENS = 150 };
 typedef struct trace { float *values[GOSS_N_STAGES][64]; int rows[GOSS_N_STAGES][64], width[GOSS_N_STAGES][64]; } trace;
-static goss_engine_config engine;
+static goss_engine_config engine = { .backend = "gpu" };
 
 static void keep(void *ctx, goss_stage stage, int layer, const float *v, int n_rows, int width)
 {

@@ -6,7 +6,7 @@
 #include <math.h>
 
 enum { ROWS = 16, DECODED = 1130, LONG = 4130, ALL = LONG + 24 };
-static goss_engine_config engine;
+static goss_engine_config engine = { .backend = "gpu" };
 
 static int open_gpu(goss_backend **out, const goss_backend_config *c, goss_error *err)
 {

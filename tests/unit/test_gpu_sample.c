@@ -5,7 +5,7 @@
 #include <math.h>
 
 enum { ROWS = 12 };
-static goss_engine_config engine;
+static goss_engine_config engine = { .backend = "gpu" };
 
 static int open_gpu(goss_backend **out, const goss_backend_config *c, goss_error *err)
 {
