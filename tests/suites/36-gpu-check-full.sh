@@ -1,5 +1,5 @@
 #!/bin/sh
-# full: gossamer-check for the GPU: every variant, and the real 20b layers' shapes
+# slow: gossamer-check for the GPU: every variant, and the real 20b layers' shapes
 set -u
 make -s -j"$JOBS" check-bin || exit 1
 bad=0

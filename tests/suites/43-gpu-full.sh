@@ -1,5 +1,5 @@
 #!/bin/sh
-# full: the GPU backend: goldens, every model and variant, limits, matrices cut in pieces, long contexts, memory, kernels that fail
+# slow: the GPU backend: goldens, every model and variant, limits, matrices cut in pieces, long contexts, memory, kernels that fail
 set -u
 make -s -j"$JOBS" all unit || exit 1
 bad=0
