@@ -78,6 +78,7 @@ await test("reload in mid-download resumes", async () => {
     }).catch(() => false);
     while (!await kept()) await page.waitForTimeout(50);
     await page.close();
+    await new Promise(r => setTimeout(r, 500));      // what the closed page still had under way is refused as well
     slow = false;
     s.stats.bytes = 0;
     page = await open(context, at("", s.url));
@@ -189,8 +190,8 @@ await test("two tabs load and answer at once", async () => {
   const b = await browser({ gpu: false });
   try {
     const pages = await Promise.all([open(b.context, at("&threads=1")), open(b.context, at("&threads=1"))]);
-    await Promise.all(pages.map(load));
-    await Promise.all(pages.map(loaded));
+    await Promise.all(pages.map(p => load(p)));
+    await Promise.all(pages.map(p => loaded(p)));
     equal(await Promise.all(pages.map(p => ask(p, QUESTION))), [ANSWER, ANSWER]);
     for (const p of pages) p.quiet();
   } finally { await b.close(); }
