@@ -8,6 +8,7 @@
 #include "../base/error.h"
 #include "../base/mem.h"
 #include "../base/os.h"
+#include <stddef.h>
 #include <string.h>
 
 enum { SMALLEST = 2 };
@@ -64,17 +65,8 @@ int goss_gpu_state_open(goss_gpu_state *s, goss_error *err)
 int goss_gpu_retry_kernel(goss_gpu_state *s, goss_error *err)
 {
     if (!s->kernel_failed || !shrink(s, err ? err->text : "")) return err ? err->code : GOSS_EGPU;
-    const goss_gpu_state kept = *s;
     goss_gpu_state_clear(s);
-    memset(s, 0, sizeof *s);
-    s->base = kept.base;
-    s->config = kept.config;
-    s->options = kept.options;
-    s->smaller = kept.smaller;
-    s->broken = kept.broken;
-    s->profile = kept.profile;
-    s->tap = kept.tap;
-    s->tap_ctx = kept.tap_ctx;
+    memset(&s->gpu, 0, sizeof *s - offsetof(goss_gpu_state, gpu));
     const int r = goss_gpu_state_open(s, err);
     return r ? r : GOSS_EAGAIN;
 }

@@ -110,15 +110,19 @@ typedef struct goss_gpu_state {
     goss_backend base;
     goss_backend_config config;
     goss_gpu_options options;                          /* its path is borrowed as long as the backend lives */
-    goss_gpu *gpu;
     int software_too;                                  /* asked for by name: an adapter made of software will do */
-    int phase;
-    /* gpu_retry.c: how many sizes smaller tiles are; a kernel was refused; a step came back */
-    int smaller, kernel_failed, launched;
+    int profile, panels, panel_layer, panel_head;      /* asked for, the last two while it runs (gpu_panel.c) */
+    goss_tap_fn tap; void *tap_ctx;
+    int smaller;                                       /* gpu_retry.c: how many sizes smaller tiles are */
+    uint64_t split;                                    /* tests: matrices are cut to this many bytes, 0: to the limit */
     struct { char name[32]; int opens, launch; } broken; /* tests: kernels that fail on the next `opens` devices */
+    /* Above: what was asked for and outlives a device. From here on all is made anew with one (gpu_retry.c). */
+    goss_gpu *gpu;
+    int phase;
+    int kernel_failed, launched;                       /* gpu_retry.c: a kernel was refused; a step came back */
     /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
     int half_ok, subgroup, f16, packed;
-    uint64_t max_binding, split; /* split: matrices are cut to this many bytes (tests), 0: to the limit */
+    uint64_t max_binding;
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;
     uint32_t wg, wg_up, loads, lanes,
@@ -148,9 +152,8 @@ typedef struct goss_gpu_state {
     uint32_t *step_words; uint32_t n_step_words, cap_step_words;
     goss_gpu_ticket tickets[GOSS_TICKETS];
     float *tap_floats, *logits_floats; uint64_t tap_bytes, logits_cap;
-    goss_tap_fn tap; void *tap_ctx;
-    int panels, panel, panel_layer, panel_head;        /* asked for; the buffer; what it shows the attention of */
-    int profile, profiling;
+    int panel;                                         /* what the page's maps are drawn from (gpu_panel.c) */
+    int profiling;
     double t_profile;
     uint64_t profiled;
     uint32_t n_queries, query, query_kernel[GOSS_GPU_MAX_QUERIES / 2];
