@@ -66,7 +66,7 @@ struct gc {
     int subgroup, half_ok; /* what kernels are built with: what the first test, probe, found */
     int found_subgroup, found_half;
     /* where it stands */
-    int phase, test, i, mutant, in_mutants;
+    int phase, test, i, mutant, in_mutants, tries; /* tries: seeds on which this mutant went unseen */
     gc_case c;
     int pipeline, ids[2][GC_BUFFERS], group[2], back, compiled;
     void *blocks[256];

@@ -43,7 +43,8 @@ int gc_make_probe(gc *g, gc_case *c, int i)
 }
 
 /* ---- embed --------------------------------------------------------------------------------------------------- */
-/* A table cut in two of which this is one piece; tokens from the step and from the history. */
+/* A table cut in two, of which this is one piece that holds the first row's token; tokens from the step and from the
+ * history. */
 int gc_make_embed(gc *g, gc_case *c, int i)
 {
     static const uint32_t lengths[] = { 64, 288, 544, 2880 };
@@ -63,7 +64,8 @@ int gc_make_embed(gc *g, gc_case *c, int i)
     memset(history->data, 0, history->n);
     for (uint32_t r = 0; r < rows; r++) {
         uint32_t *row = s.w + s.w[GOSS_STEP_ROWS] + r * GOSS_ROW_WORDS;
-        const uint32_t token = (uint32_t)gc_below(g, 20), slot = r & 1, place = slot * stride + pos + r;
+        const uint32_t any = (uint32_t)gc_below(g, r ? 20 : (int)n), token = r ? any : first + any, slot = r & 1,
+                       place = slot * stride + pos + r;
         const int sampled = gc_below(g, 3) == 0;
         row[0] = sampled ? 0xffffffffu : token;
         row[2] = slot;

@@ -1,6 +1,6 @@
 /* run_gpu.c - runs the cases of check_gpu.h, one at a time:
  *   MAKE -> COMPILE -> (submit both runs) READ -> compare -> the next case; after the last, the mutants.
- * A mutant is a kernel that is wrong on purpose: its case must fail. */
+ * A mutant is a kernel that is wrong on purpose: its case must fail, on the first seed or on one of the next two. */
 #include "check_gpu.h"
 #include "../../src/base/error.h"
 #include "../../src/base/fmt.h"
@@ -73,8 +73,10 @@ static void next(gc *g, int skipped)
 {
     if (g->in_mutants) {
         const gc_mutant *m = &gc_mutants[g->mutant];
+        int again = 0;
         if (g->broken) g->caught++;
         else if (skipped) g->skipped++;
+        else if ((again = g->tries < 2)) g->seed++;
         else {
             char line[300];
             g->missed++;
@@ -83,7 +85,8 @@ static void next(gc *g, int skipped)
                      m->test);
             gc_say(g, line);
         }
-        g->mutant++;
+        g->tries = again ? g->tries + 1 : 0;
+        g->mutant += !again;
     } else {
         if (g->broken) g->failed++;
         else if (skipped) g->skipped++;
