@@ -14,16 +14,18 @@
 enum { MAX_LIST = 16 };
 typedef struct list { int v[MAX_LIST], n; } list;
 typedef struct result { const char *kind; int length, sessions; double per_second, ms, roofline, experts; } result;
+typedef struct kernel_time { char name[24]; double dispatches, us, bytes, roofline; } kernel_time;
 typedef struct bench {
     goss_cli_engine c;
     goss_model_info info;
     list prefill, depths, sessions;
-    int n_tokens, repeats, json;
+    int n_tokens, repeats, json, kernels_too;
     double bandwidth;              /* bytes/s */
     uint64_t random;
     uint64_t tokens;               /* a hash of every token that one session alone gave */
     double load_ms;
     result results[64]; int n_results;
+    kernel_time kernels[64]; int n_kernels; double steps; /* of one profiled run */
 } bench;
 
 static double now_ms(void)
@@ -208,6 +210,73 @@ static int bench_decode(bench *b, int depth, goss_error *err)
     return 0;
 }
 
+/* ---- a GPU's kernels ---------------------------------------------------------------------------------------- */
+static double number_of(const char *line, const char *key)
+{
+    const char *at = strstr(line, key);
+    return at ? strtod(at + strlen(key), NULL) : 0;
+}
+
+/* Adds up kernel_time lines by kernel, whatever the variant. */
+static void on_kernel(void *ctx, const char *json, size_t n)
+{
+    bench *b = ctx;
+    char line[1500];
+    if (n >= sizeof line) return;
+    memcpy(line, json, n);
+    line[n] = 0;
+    const char *at = strstr(line, "\"type\":\"kernel_time\",\"kernel\":\"");
+    if (!at) return;
+    at = strstr(at, "\"kernel\":\"") + 10;
+    const int len = (int)strcspn(at, "\"");
+    int i = 0;
+    while (i < b->n_kernels && (strncmp(b->kernels[i].name, at, (size_t)len) || b->kernels[i].name[len])) i++;
+    if (i == 64 || len >= (int)sizeof b->kernels[0].name) return;
+    kernel_time *k = &b->kernels[i];
+    if (i == b->n_kernels) {
+        *k = (kernel_time){ .us = 0 };
+        memcpy(k->name, at, (size_t)len);
+        b->n_kernels++;
+    }
+    k->dispatches += number_of(at, "\"dispatches\":");
+    k->us += number_of(at, "\"gpu_us\":");
+    k->bytes += number_of(at, "\"bytes\":");
+    if (number_of(at, "\"roofline\":") > 0) k->roofline = number_of(at, "\"roofline\":") / number_of(at, "\"gb_per_s\":");
+    if (!strcmp(k->name, "embed")) b->steps += number_of(at, "\"dispatches\":");
+}
+
+static int slower(const void *a, const void *b)
+{
+    const kernel_time *x = a, *y = b;
+    return x->us < y->us ? 1 : x->us > y->us ? -1 : 0;
+}
+
+/* One decoding run with timestamps around every dispatch, and what each kernel took of a step. */
+static int bench_kernels(bench *b, goss_error *err)
+{
+    double ignored, ms, all = 0;
+    goss_engine_telemetry(b->c.engine, GOSS_TELEMETRY_KERNELS);
+    const int rc = bench_one(b, 1, b->n_tokens + 1, &ignored, &ms, err);
+    goss_engine_telemetry(b->c.engine, 0);
+    if (rc || !b->n_kernels || b->steps < 1) return rc;
+    qsort(b->kernels, (size_t)b->n_kernels, sizeof *b->kernels, slower);
+    for (int i = 0; i < b->n_kernels; i++) if (strcmp(b->kernels[i].name, "roof")) all += b->kernels[i].us;
+    printf("%-14s %10s %12s %8s %10s %9s\n", "kernel", "a step", "us a step", "share", "GB/s", "roofline");
+    for (int i = 0; i < b->n_kernels; i++) {
+        const kernel_time *k = &b->kernels[i];
+        const double rate = k->us > 0 ? k->bytes / k->us / 1e3 : 0;
+        if (!strcmp(k->name, "roof")) {
+            printf("%-14s %10s %12s %8s %10.1f\n", "(reading only)", "", "", "", rate);
+            continue;
+        }
+        printf("%-14s %10.1f %12.1f %7.1f%% ", k->name, k->dispatches / b->steps, k->us / b->steps, k->us / all * 100);
+        if (rate > 0) printf("%10.1f %8.1f%%", rate, rate * k->roofline * 100);
+        putchar('\n');
+    }
+    printf("%-14s %10s %12.1f\n", "all", "", all / b->steps);
+    return 0;
+}
+
 /* n sessions; counted from the moment all have their first token until the first of them ends. */
 static int bench_sessions(bench *b, int n, goss_error *err)
 {
@@ -319,6 +388,7 @@ static int run_all(bench *b)
     if (rc) return goss_cli_fail("bench", 1, &err);
     if (b->json) print_json(b);
     else print_table(b);
+    if (!b->json && b->kernels_too && bench_kernels(b, &err)) return goss_cli_fail("bench", 1, &err);
     return 0;
 }
 
@@ -341,6 +411,8 @@ int goss_cmd_bench(int argc, char **argv)
                                       .help = "tokens to decode (64)", .min = 1, .max = 100000 },
                                     { "--repeat,-r", GOSS_OPT_INT, &b->repeats, .arg = "N",
                                       .help = "runs of each, the best counts (3)", .min = 1, .max = 1000 },
+                                    { "--kernels", GOSS_OPT_FLAG, &b->kernels_too,
+                                      .help = "gpu: what each kernel took of a decoding step, by timestamps" },
                                     { "--json", GOSS_OPT_FLAG, &b->json, .help = "print one JSON object" },
                                     { 0 } };
     goss_engine_options_init(&engine);
@@ -362,7 +434,13 @@ int goss_cmd_bench(int argc, char **argv)
     engine.config.max_sessions = most;
     const double t0 = now_ms();
     b->tokens = 14695981039346656037u;
+    if (b->kernels_too && !engine.telemetry) {
+        engine.config.on_telemetry = on_kernel;
+        engine.config.telemetry_ctx = b;
+        engine.config.telemetry_mask = GOSS_TELEMETRY_KERNELS;
+    }
     if (n >= 0 && !status) status = goss_cli_open(&b->c, &engine, "bench", 0);
+    if (b->kernels_too && !status && n >= 0) goss_engine_telemetry(b->c.engine, 0);
     b->load_ms = now_ms() - t0;
     if (n >= 0 && !status) {
         goss_cli_catch_interrupts();

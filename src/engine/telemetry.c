@@ -10,7 +10,11 @@ int goss_telemetry_on(const goss_engine *e, unsigned bit)
     return (e->config.on_telemetry && (e->config.telemetry_mask & bit)) || e->on_line != NULL;
 }
 
-void goss_engine_telemetry(goss_engine *e, unsigned mask) { e->config.telemetry_mask = mask; }
+void goss_engine_telemetry(goss_engine *e, unsigned mask)
+{
+    if (e->backend && e->backend->vt->telemetry) e->backend->vt->telemetry(e->backend, mask);
+    e->config.telemetry_mask = mask;
+}
 
 const goss_session *goss_telemetry_session(const goss_engine *e) { return e->about; }
 

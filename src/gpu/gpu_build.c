@@ -250,6 +250,7 @@ int goss_gpu_build(goss_gpu_state *s, goss_error *err)
     if (!r) r = goss_gpu_few_head(s, err);
     if (!r) r = goss_gpu_tiles_build(s, err);
     if (!r) r = goss_gpu_panel_build(s, err);
+    if (!r) r = goss_gpu_profile_build(s, err);
     if (!r && s->n_params > slots) r = goss_fail(err, GOSS_ELIMIT, -1, "more GPU parameters than planned");
     if (!r) r = goss_gpu_write(s->gpu, s->params, 0, s->param_bytes, (uint64_t)s->n_params * 256);
     if (!r) r = goss_gpu_write(s->gpu, s->exp2, 0, goss_sample_exp2(), 4096 * 4);

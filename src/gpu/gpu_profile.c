@@ -1,13 +1,26 @@
-/* gpu_profile.c - GPU time of every kernel. While a step is profiled each dispatch is a pass of its own with
- * two timestamps; they
- * come back with the step's result. One step at a time: a step begun while timestamps are on their way is
- * not profiled. */
+/* gpu_profile.c - GPU time of every kernel. While a step is profiled each dispatch is a pass of its own with two
+ * timestamps; they come back with the step's result. One step at a time: a step begun while timestamps are on their way
+ * is not profiled. The first profiled step also reads the head's matrix with a kernel that does nothing else: the roof
+ * that the others' rates are shares of. */
 #include "gpu_state.h"
+#include "../base/error.h"
 #include "../base/mem.h"
 #include "../base/os.h"
 #include <string.h>
 
-enum { REPORT_MS = 500 };
+enum { REPORT_MS = 500, ROOF_THREADS = 1 << 18 };
+
+int goss_gpu_profile_build(goss_gpu_state *s, goss_error *err)
+{
+    const goss_matrix *m = s->tied ? &s->tok : &s->out;
+    if (!s->profile || !(goss_gpu_get_limits(s->gpu)->features & GOSS_GPU_TIMESTAMPS)) return 0;
+    const uint64_t bytes = m->piece[0].n * goss_layout_q_bytes(m->layout, m->n_in);
+    const uint32_t p[] = { (uint32_t)(bytes / 16), ROOF_THREADS };
+    s->roof = goss_gpu_buffer(s->gpu, ROOF_THREADS * 4, GOSS_GPU_STORAGE, "roof");
+    if (s->roof < 0) return goss_fail(err, s->roof, -1, "the GPU has no memory for the profile");
+    s->c_roof.bytes = bytes;
+    return goss_gpu_plain(s, &s->c_roof, "roof.wgsl", "urw", "", p, sizeof p, (const int[]){ m->piece[0].q, s->roof }, err);
+}
 
 void goss_gpu_profile_begin(goss_gpu_state *s)
 {
@@ -24,6 +37,10 @@ void goss_gpu_profile_begin(goss_gpu_state *s)
 int goss_gpu_profile_record(goss_gpu_state *s)
 {
     if (s->profiling != 1 || !s->query) return 0;
+    if (s->roof && !s->roof_known) {
+        goss_gpu_record(s, &s->c_roof, 0, 0, ROOF_THREADS / 256, 1, 1);
+        s->roof_known = 1;
+    }
     goss_gpu_end_pass(s);
     const uint32_t w[] = { GOSS_GPU_OP_RESOLVE, 0, s->query * 2, (uint32_t)s->query_buf, 0 };
     goss_gpu_put(s, w, 5);
@@ -41,6 +58,8 @@ int goss_gpu_profile_submitted(goss_gpu_state *s)
 
 static void report(goss_gpu_state *s)
 {
+    if (s->c_roof.bytes && s->kernels[s->c_roof.kernel[0]].us > 0)
+        s->roof_rate = (double)s->c_roof.bytes / s->kernels[s->c_roof.kernel[0]].us / 1e3;
     for (int i = 0; i < s->n_kernels; i++) {
         goss_kernel *k = &s->kernels[i];
         if (!k->calls) continue;
@@ -49,15 +68,21 @@ static void report(goss_gpu_state *s)
         goss_buf_printf(&b,
                         "{\"type\":\"inference_event\",\"event\":{\"type\":\"kernel_time\",\"kernel\":\"%s\","
                         "\"variant\":\"%s\",\"dispatches\":%llu,\"gpu_us\":%.1f,"
-                        "\"bytes\":%llu,\"gb_per_s\":%.2f,\"steps\":%llu},\"ts_ms\":%.1f}",
-                        k->name, k->key, (unsigned long long)k->calls, k->us, (unsigned long long)k->bytes,
-                        rate, (unsigned long long)s->profiled, goss_os_now_ms());
+                        "\"bytes\":%llu,\"gb_per_s\":%.2f,\"roofline\":%.4f,\"steps\":%llu},\"ts_ms\":%.1f}",
+                        k->name, k->key, (unsigned long long)k->calls, k->us, (unsigned long long)k->bytes, rate,
+                        s->roof_rate > 0 ? rate / s->roof_rate : 0.0, (unsigned long long)s->profiled, goss_os_now_ms());
         if (!b.failed && s->config.report) s->config.report(s->config.report_ctx, (const char *)b.data, b.len);
         goss_buf_free(&b);
         k->calls = k->bytes = 0;
         k->us = 0;
     }
     s->profiled = 0;
+}
+
+void goss_gpu_profile_ask(goss_gpu_state *s, int on)
+{
+    if (s->profile && !on && s->profiled) report(s);
+    s->profile = on;
 }
 
 void goss_gpu_profile_collect(goss_gpu_state *s)

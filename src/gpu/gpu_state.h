@@ -137,6 +137,7 @@ typedef struct goss_gpu_state {
     /* head: a parameter slot for each group of 16 rows */
     goss_call c_embed[GOSS_MAX_PIECES], c_head_norm, c_head[GOSS_MAX_PIECES], c_scan, c_pick;
     int n_groups_max;
+    goss_call c_roof; int roof, roof_known; double roof_rate; /* gpu_profile.c: a kernel that only reads; where to; it ran; GB/s */
     /* loading */
     goss_load_item *items; int n_items, cap_items, item;
     uint64_t bytes_done, bytes_total, since_fence; int fence;
@@ -252,6 +253,8 @@ void goss_gpu_pages_close(goss_gpu_state *s);
 
 /* gpu_profile.c: GPU time of every kernel by timestamps, each dispatch in a pass of its own while a step is
  * profiled. */
+int goss_gpu_profile_build(goss_gpu_state *s, goss_error *err);
+void goss_gpu_profile_ask(goss_gpu_state *s, int on);  /* off: reports what is not reported yet */
 void goss_gpu_profile_begin(goss_gpu_state *s);        /* decides whether this step is */
 int goss_gpu_profile_record(goss_gpu_state *s);        /* before the submit: has the timestamps copied */
 int goss_gpu_profile_submitted(goss_gpu_state *s);

@@ -340,6 +340,10 @@ static void gpu_stats(const goss_backend *b, goss_backend_stats *out)
 }
 
 static void gpu_watch(goss_backend *b, int layer, int head) { goss_gpu_panel_watch(of(b), layer, head); }
+static void gpu_telemetry(goss_backend *b, unsigned mask)
+{
+    goss_gpu_profile_ask(of(b), (mask & GOSS_TELEMETRY_KERNELS) != 0);
+}
 
 static const char *gpu_level(const goss_backend *b) { return ((const goss_gpu_state *)b)->level; }
 
@@ -373,6 +377,7 @@ static const goss_backend_vt table = { .name = "gpu",
                                        .tap = gpu_tap,
                                        .stats = gpu_stats,
                                        .watch = gpu_watch,
+                                       .telemetry = gpu_telemetry,
                                        .level = gpu_level,
                                        .close = gpu_close };
 

@@ -85,6 +85,7 @@ typedef struct goss_backend_vt {
     void (*tap)(goss_backend *b, goss_tap_fn fn, void *ctx);  /* NULL switches it off */
     /* Which attention to show whoever draws on the device; may be NULL. */
     void (*watch)(goss_backend *b, int layer, int head);
+    void (*telemetry)(goss_backend *b, unsigned mask);        /* lines wanted from now on; may be NULL */
     void (*stats)(const goss_backend *b, goss_backend_stats *out);
     const char *(*level)(const goss_backend *b);              /* "avx2"; the adapter's name */
     void (*close)(goss_backend *b);

@@ -175,6 +175,27 @@ int gc_make_moe_sum(gc *g, gc_case *c, int i)
     return 0;
 }
 
+/* ---- roof ---------------------------------------------------------------------------------------------------- */
+int gc_make_roof(gc *g, gc_case *c, int i)
+{
+    const uint32_t n = i ? 4000 + (uint32_t)gc_below(g, 5000) : 3, threads = i & 1 ? 256 : 1000;
+    const uint32_t p[] = { n, threads };
+    uint32_t *src = gc_alloc(g, (size_t)n * 16);
+    for (uint32_t k = 0; k < 4 * n; k++) src[k] = (uint32_t)gc_rand(g);
+    gc_begin(c, "roof.wgsl", (threads + 255) / 256, 1, 1);
+    goss_fmt(c->what, sizeof c->what, "%u by %u", n, threads);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, src, (size_t)n * 16);
+    gc_buffer *out = gc_out(g, c, GC_WORD, threads);
+    for (uint32_t t = 0; t < threads; t++) {
+        uint32_t sum = 0;
+        for (uint32_t k = t; k < n; k += threads)
+            sum += src[4 * k] + src[4 * k + 1] + src[4 * k + 2] + src[4 * k + 3];
+        gc_put(out, t, sum, 0);
+    }
+    return 0;
+}
+
 /* ---- quantize ------------------------------------------------------------------------------------------------ */
 /* An element on the edge between two bytes may go either way; the scale is one division. */
 static void settle_quantize(gc *g, gc_case *c, void *const *out)

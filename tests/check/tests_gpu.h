@@ -11,6 +11,7 @@ int gc_make_quantize(gc *g, gc_case *c, int i);
 int gc_make_repack(gc *g, gc_case *c, int i);
 int gc_make_qkv_rows(gc *g, gc_case *c, int i);
 int gc_make_moe_sum(gc *g, gc_case *c, int i);
+int gc_make_roof(gc *g, gc_case *c, int i);
 int gc_make_matvec(gc *g, gc_case *c, int i);
 int gc_make_matvec_norm(gc *g, gc_case *c, int i);
 int gc_make_matmul(gc *g, gc_case *c, int i);
