@@ -50,6 +50,7 @@ $(V)/gen/wgsl.o: $(V)/gen/wgsl.c ; $(CC) $(CFLAGS_ALL) -Isrc -c -o $@ $<
 UNIT := $(patsubst tests/unit/%.c,$(V)/unit/%,$(wildcard tests/unit/test_*.c))
 CHECK_O := $(patsubst %.c,$(V)/%.o,$(filter-out tests/check/%_wasm.c,$(wildcard tests/check/*.c)))
 unit: $(UNIT)
+$(V)/unit/test_prefix: $(V)/app/prefix_dir.o
 $(V)/unit/%: $(V)/tests/unit/%.o $(V)/libgossamer.a ; @mkdir -p $(@D); $(CC) $(CFLAGS_ALL) -o $@ $^ $(LIBS)
 TEXT_T := $(patsubst tests/text/%.c,$(V)/text/%,$(wildcard tests/text/*.c))
 text-bin: $(TEXT_T)

@@ -63,6 +63,21 @@ typedef struct goss_source {
     void (*close)(void *ctx); /* may be NULL */
 } goss_source;
 
+/* ---- stores: where prefixes that were computed outlive the engine (a folder, say) ------------------------ */
+/* Entries have names of at most 63 plain characters. All calls return at once or block shortly, 0 or an error. */
+typedef struct goss_store {
+    void *ctx;                     /* kept, as everything it means */
+    /* entry() for each that is there: its bytes, and when it was last put or used, in any unit */
+    int (*list)(void *ctx, void (*entry)(void *to, const char *name, uint64_t bytes, uint64_t used), void *to);
+    int (*get)(void *ctx, const char *name, uint64_t offset, void *dst, size_t n); /* exactly n bytes */
+    /* The next n bytes of a new entry. last 1: it is whole now and appears under its name, 0: more come, -1: it is
+     * given up. Until it is whole, and whatever happens, nobody sees a part of it. */
+    int (*put)(void *ctx, const char *name, const void *bytes, size_t n, int last);
+    int (*touch)(void *ctx, const char *name);   /* it was used */
+    int (*drop)(void *ctx, const char *name);
+    void (*say)(void *ctx, const char *sentence); /* an entry that is ignored, and why; may be NULL */
+} goss_store;
+
 /* ---- engine -------------------------------------------------------------------------------------------- */
 typedef struct goss_engine goss_engine;
 typedef struct goss_session goss_session;
@@ -102,6 +117,8 @@ typedef struct goss_engine_config { /* zero means default everywhere */
     void *telemetry_ctx;           /* kept */
     unsigned telemetry_mask;
     int telemetry_layer, telemetry_head; /* which attention map to report */
+    const goss_store *prefix_store; /* borrowed, its contents kept: prefixes are kept there too; cpu and ref only */
+    uint64_t prefix_store_bytes;   /* most bytes there, of all models; 0: 4 GB */
 } goss_engine_config;
 
 enum { GOSS_ENGINE_LOADING = 0, GOSS_ENGINE_READY = 1, GOSS_ENGINE_FAILED = 2 };

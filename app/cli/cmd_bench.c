@@ -5,40 +5,27 @@
  * bytes of weights that one token must read (step_bytes).
  * Token ids are random: speed does not depend on sense, but on experts it does, so the distinct ones are counted. */
 #include "../../src/base/thread.h"
+#include "bench.h"
 #include "commands.h"
-#include "session_cli.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { MAX_LIST = 16 };
-typedef struct list { int v[MAX_LIST], n; } list;
-typedef struct result { const char *kind; int length, sessions; double per_second, ms, roofline, experts; } result;
-typedef struct kernel_time { char name[24]; double dispatches, us, bytes, roofline; } kernel_time;
-typedef struct bench {
-    goss_cli_engine c;
-    goss_model_info info;
-    list prefill, depths, sessions;
-    int n_tokens, repeats, json, kernels_too;
-    double bandwidth;              /* bytes/s */
-    uint64_t random;
-    uint64_t tokens;               /* a hash of every token that one session alone gave */
-    double load_ms;
-    result results[64]; int n_results;
-    kernel_time kernels[64]; int n_kernels; double steps; /* of one profiled run */
-} bench;
+typedef goss_bench bench;
+typedef goss_bench_result result;
+typedef goss_bench_kernel kernel_time;
 
-static double now_ms(void)
+double goss_bench_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-static int read_list(const char *text, list *out)
+static int read_list(const char *text, goss_bench_list *out)
 {
     out->n = 0;
-    for (char *end; *text && out->n < MAX_LIST; text = *end == ',' ? end + 1 : end) {
+    for (char *end; *text && out->n < GOSS_BENCH_LIST; text = *end == ',' ? end + 1 : end) {
         const long v = strtol(text, &end, 10);
         if (end == text || v < 0 || v > 10000000) return 1;
         out->v[out->n++] = (int)v;
@@ -70,9 +57,9 @@ static double read_bandwidth(int n_threads)
         memset(data, 1, bytes);
         reader r = { .data = data, .n_each = bytes / 8 / TASKS };
         for (int i = 0; i < 5; i++) {
-            const double t0 = now_ms();
+            const double t0 = goss_bench_now();
             goss_pool_run(pool, read_part, &r, TASKS);
-            const double rate = (double)bytes / ((now_ms() - t0) / 1000);
+            const double rate = (double)bytes / ((goss_bench_now() - t0) / 1000);
             if (rate > best) best = rate;
         }
         if (r.sum[0] == 1) putchar(0); /* the sums are used: the loop stays */
@@ -83,7 +70,7 @@ static double read_bandwidth(int n_threads)
 }
 
 /* ---- prompts ----------------------------------------------------------------------------------------------- */
-static uint32_t next_random(bench *b)
+uint32_t goss_bench_random(bench *b)
 {
     b->random = b->random * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(b->random >> 33);
@@ -92,7 +79,7 @@ static uint32_t next_random(bench *b)
 static void random_tokens(bench *b, int32_t *ids, int n)
 {
     const uint32_t vocab = (uint32_t)b->info.n_vocab, safe = vocab > 512 ? vocab - 256 : vocab;
-    for (int i = 0; i < n; i++) ids[i] = (int32_t)(next_random(b) % safe);
+    for (int i = 0; i < n; i++) ids[i] = (int32_t)(goss_bench_random(b) % safe);
 }
 
 static goss_session *begin(bench *b, int n_prompt, int n_new, goss_error *err)
@@ -145,21 +132,24 @@ static double distinct_experts(bench *b, int n)
 }
 
 /* ---- runs -------------------------------------------------------------------------------------------------- */
-static result *add(bench *b, const char *kind, int length, int sessions)
+result *goss_bench_add(bench *b, const char *kind, int length, int sessions)
 {
-    if (b->n_results == 64) return NULL;
+    if (b->n_results == GOSS_BENCH_RESULTS) return NULL;
     result *r = &b->results[b->n_results++];
     *r = (result){ .kind = kind, .length = length, .sessions = sessions };
     return r;
 }
 
-/* Runs one session to its end. 0, or an error. */
-static int finish(bench *b, goss_session *s, goss_event *done, goss_error *err)
+int goss_bench_finish(bench *b, goss_session *s, goss_event *done, int32_t *ids, int room, int *n, goss_error *err)
 {
+    *n = 0;
     for (;;) {
         goss_event ev;
         while (goss_session_event(s, &ev)) {
-            if (ev.kind == GOSS_EVENT_TOKEN) b->tokens = (b->tokens ^ (uint32_t)ev.token) * 1099511628211u;
+            if (ev.kind == GOSS_EVENT_TOKEN) {
+                b->tokens = (b->tokens ^ (uint32_t)ev.token) * 1099511628211u;
+                if (ids && *n < room) ids[(*n)++] = ev.token;
+            }
             if (ev.kind == GOSS_EVENT_DONE) {
                 *done = ev;
                 if (ev.stop == GOSS_STOP_ERROR) *err = ev.error;
@@ -175,7 +165,8 @@ static int bench_one(bench *b, int n_prompt, int n_new, double *prefill_ms, doub
 {
     goss_event done = { 0 };
     goss_session *s = begin(b, n_prompt, n_new, err);
-    const int rc = !s || finish(b, s, &done, err);
+    int n_ids;
+    const int rc = !s || goss_bench_finish(b, s, &done, NULL, 0, &n_ids, err);
     goss_session_close(&s);
     *prefill_ms = done.prefill_ms;
     *decode_ms = done.decode_ms;
@@ -189,7 +180,7 @@ static int bench_prefill(bench *b, int n, goss_error *err)
         if (bench_one(b, n, 1, &ms, &ignored, err)) return 1;
         if (!best || ms < best) best = ms;
     }
-    result *r = add(b, "prefill", n, 1);
+    result *r = goss_bench_add(b, "prefill", n, 1);
     if (r) { r->ms = best; r->per_second = n * 1000 / best; }
     return 0;
 }
@@ -201,7 +192,7 @@ static int bench_decode(bench *b, int depth, goss_error *err)
         if (bench_one(b, depth > 0 ? depth : 1, b->n_tokens + 1, &ignored, &ms, err)) return 1;
         if (!best || ms < best) best = ms;
     }
-    result *r = add(b, "decode", depth, 1);
+    result *r = goss_bench_add(b, "decode", depth, 1);
     if (!r) return 0;
     r->ms = best / b->n_tokens;
     r->per_second = b->n_tokens * 1000 / best;
@@ -295,12 +286,12 @@ static int bench_sessions(bench *b, int n, goss_error *err)
                 else if (t0 > 0) counted++;
             }
         }
-        t1 = now_ms();
+        t1 = goss_bench_now();
         if (started == n && t0 == 0) t0 = t1;
         if (goss_cli_interrupted()) ended = 1;
     }
     for (int i = 0; i < n; i++) goss_session_close(&s[i]);
-    result *r = rc ? NULL : add(b, "sessions", 16, n);
+    result *r = rc ? NULL : goss_bench_add(b, "sessions", 16, n);
     if (!r) return rc;
     r->ms = t1 - t0;
     r->per_second = counted * 1000 / (t1 - t0);
@@ -329,6 +320,7 @@ static void print_table(const bench *b)
         if (r->roofline > 0) printf("%8.1f%% ", r->roofline * 100);
         else printf("%9s ", "");
         if (r->experts > 0) printf("%8.1f", r->experts);
+        if (r->ratio > 0) printf("%*s%.3f %s", r->experts > 0 ? 2 : 10, "", r->ratio, r->note);
         putchar('\n');
     }
     goss_stats st;
@@ -358,8 +350,9 @@ static void print_json(const bench *b)
     for (int i = 0; i < b->n_results; i++) {
         const result *r = &b->results[i];
         printf("%s{\"test\":\"%s\",\"tokens\":%d,\"sessions\":%d,\"tokens_per_s\":%.3f,\"ms\":%.4f,"
-               "\"roofline\":%.4f,\"experts\":%.2f}",
-               i ? "," : "", r->kind, r->length, r->sessions, r->per_second, r->ms, r->roofline, r->experts);
+               "\"roofline\":%.4f,\"experts\":%.2f,\"ratio\":%.4f,\"note\":\"%s\"}",
+               i ? "," : "", r->kind, r->length, r->sessions, r->per_second, r->ms, r->roofline, r->experts, r->ratio,
+               r->note);
     }
     goss_stats st;
     goss_engine_stats(b->c.engine, &st);
@@ -385,6 +378,7 @@ static int run_all(bench *b)
         if (fits(b, b->depths.v[i] + 1)) rc = bench_decode(b, b->depths.v[i], &err);
     for (int i = 0; i < b->sessions.n && !rc && !goss_cli_interrupted(); i++)
         if (b->sessions.v[i] > 0) rc = bench_sessions(b, b->sessions.v[i], &err);
+    for (int i = 0; i < b->turns.n && !rc && !goss_cli_interrupted(); i++) rc = goss_bench_turn(b, b->turns.v[i], &err);
     if (rc) return goss_cli_fail("bench", 1, &err);
     if (b->json) print_json(b);
     else print_table(b);
@@ -395,7 +389,7 @@ static int run_all(bench *b)
 int goss_cmd_bench(int argc, char **argv)
 {
     goss_engine_options engine;
-    const char *prefill = "128,512", *depths = "0,512", *sessions = "4,16", *args[1];
+    const char *prefill = "128,512", *depths = "0,512", *sessions = "4,16", *turns = NULL, *args[1];
     bench *b = calloc(1, sizeof *b);
     if (!b) return 1;
     b->n_tokens = 64;
@@ -407,6 +401,9 @@ int goss_cmd_bench(int argc, char **argv)
                                       .help = "tokens in front of the decoded ones (0,512)" },
                                     { "--sessions", GOSS_OPT_STR, &sessions, .arg = "N,N,...",
                                       .help = "sessions at once (4,16); 0: none" },
+                                    { "--turn", GOSS_OPT_STR, &turns, .arg = "N,N,...",
+                                      .help = "a chat's second turn behind N tokens of history: warm and cold" },
+                                    { "--no-cold", GOSS_OPT_FLAG, &b->no_cold, .help = "of --turn: the warm one only" },
                                     { "--max-tokens,-n", GOSS_OPT_INT, &b->n_tokens, .arg = "N",
                                       .help = "tokens to decode (64)", .min = 1, .max = 100000 },
                                     { "--repeat,-r", GOSS_OPT_INT, &b->repeats, .arg = "N",
@@ -424,7 +421,7 @@ int goss_cmd_bench(int argc, char **argv)
     int status = n < 0 ? ~n : goss_engine_options_finish(&engine, "bench", n ? args[0] : NULL);
     if (n >= 0 && !status &&
         (read_list(prefill, &b->prefill) || read_list(depths, &b->depths) ||
-         read_list(sessions, &b->sessions))) {
+         read_list(sessions, &b->sessions) || (turns && read_list(turns, &b->turns)))) {
         fputs("gossamer bench: a list should be numbers with commas between, as 128,512.\n", stderr);
         status = 2;
     }
@@ -432,7 +429,7 @@ int goss_cmd_bench(int argc, char **argv)
     for (int i = 0; i < b->sessions.n; i++) most = b->sessions.v[i] > most ? b->sessions.v[i] : most;
     if (!status && most > 256) { fputs("gossamer bench: at most 256 sessions.\n", stderr); status = 2; }
     engine.config.max_sessions = most;
-    const double t0 = now_ms();
+    const double t0 = goss_bench_now();
     b->tokens = 14695981039346656037u;
     if (b->kernels_too && !engine.telemetry) {
         engine.config.on_telemetry = on_kernel;
@@ -441,7 +438,7 @@ int goss_cmd_bench(int argc, char **argv)
     }
     if (n >= 0 && !status) status = goss_cli_open(&b->c, &engine, "bench", 0);
     if (b->kernels_too && !status && n >= 0) goss_engine_telemetry(b->c.engine, 0);
-    b->load_ms = now_ms() - t0;
+    b->load_ms = goss_bench_now() - t0;
     if (n >= 0 && !status) {
         goss_cli_catch_interrupts();
         goss_engine_info(b->c.engine, &b->info);

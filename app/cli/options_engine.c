@@ -46,6 +46,10 @@ void goss_engine_options_init(goss_engine_options *o)
           .help = "GPU features to leave off, e.g. f16,subgroups" },
         { "--webgpu", GOSS_OPT_STR, &c->webgpu_path, .arg = "PATH", .help = "a webgpu.h library",
           .env = "GOSSAMER_WEBGPU" },
+        { "--prefix-cache", GOSS_OPT_STR, &o->prefix_cache, .arg = "DIR",
+          .help = "keep computed prefixes there, over restarts" },
+        { "--prefix-cache-size", GOSS_OPT_SIZE, &c->prefix_store_bytes, .arg = "SIZE",
+          .help = "most bytes there (4G)" },
         { "--telemetry", GOSS_OPT_STR, &o->telemetry, .arg = "FILE",
           .help = "write telemetry as JSON lines" },
         { 0 }

@@ -34,7 +34,12 @@ int goss_cli_open(goss_cli_engine *c, goss_engine_options *o, const char *comman
     *c = (goss_cli_engine){ 0 };
     if (goss_cli_telemetry(c, o, command, layers)) return 1;
     goss_error err = { .position = -1 };
-    int rc = goss_engine_open(&c->engine, &o->config, &err);
+    int rc = 0;
+    if (o->prefix_cache) {
+        rc = goss_prefix_dir_open(&c->prefixes, o->prefix_cache, &err);
+        o->config.prefix_store = &c->prefixes.store;
+    }
+    if (!rc) rc = goss_engine_open(&c->engine, &o->config, &err);
     goss_progress bar;
     goss_progress_start(&bar, "loading", 0, 1000);
     while (!rc && goss_engine_state(c->engine) == GOSS_ENGINE_LOADING) {
@@ -53,6 +58,7 @@ int goss_cli_open(goss_cli_engine *c, goss_engine_options *o, const char *comman
 int goss_cli_close(goss_cli_engine *c, const char *command)
 {
     goss_engine_close(&c->engine);
+    goss_prefix_dir_close(&c->prefixes);
     if (!c->telemetry) return 0;
     const int bad = ferror(c->telemetry), closed = fclose(c->telemetry);
     c->telemetry = NULL;

@@ -4,10 +4,12 @@
 #ifndef GOSS_CLI_SESSION_CLI_H
 #define GOSS_CLI_SESSION_CLI_H
 #include "../../src/base/buf.h"
+#include "../prefix_dir.h"
 #include "options.h"
 #include <stdio.h>
 
-typedef struct goss_cli_engine { goss_engine *engine; FILE *telemetry; } goss_cli_engine;
+/* Stays where it is while the engine is open. */
+typedef struct goss_cli_engine { goss_engine *engine; FILE *telemetry; goss_prefix_dir prefixes; } goss_cli_engine;
 /* Opens the file of --telemetry, if there is one, and has the engine's configuration write to it. 1: it can't, said. */
 int goss_cli_telemetry(goss_cli_engine *c, goss_engine_options *o, const char *command, int layers);
 /* Opens the model that o names (after goss_engine_options_finish) and waits until it is ready, with a

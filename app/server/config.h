@@ -67,6 +67,8 @@ typedef struct goss_srv_list { const char *item[GOSS_SRV_LIST_MAX]; int n; } gos
     X(SIZE, resident_cap, "resident-cap", "BYTES", "", "0", "gpu: most memory for resident weights") \
     X(SIZE, expert_cache, "expert-cache", "BYTES", "", "0", "gpu: memory for paged experts") \
     X(SIZE, kv_cap, "kv-cap", "BYTES", "", "0", "most memory for KV") \
+    X(STR, prefix_cache, "prefix-cache", "DIR", "", "", "keeps computed prefixes there, over restarts") \
+    X(SIZE, prefix_cache_size, "prefix-cache-size", "BYTES", "", "4G", "most bytes there") \
     X(STR, gpu_limits, "gpu-limits", "WHICH", "", "adapter", "default or adapter") \
     X(STR, gpu_mask, "gpu-mask", "LIST", "", "", "GPU features to leave off") \
     X(STR, cpu_mask, "cpu-mask", "LIST", "", "", "CPU features to leave off")

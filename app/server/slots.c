@@ -85,9 +85,13 @@ int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, i
     config.telemetry_mask = s->mask;
     struct stat st;
     if (!stat(m->path, &st)) slot->file = (goss_srv_file){ st.st_ino, st.st_size, st.st_mtim };
-    int rc = goss_engine_open(&slot->engine, &config, err);
+    int rc = *s->c->prefix_cache ? goss_prefix_dir_open(&slot->prefixes, s->c->prefix_cache, err) : 0;
+    if (*s->c->prefix_cache) config.prefix_store = &slot->prefixes.store;
+    config.prefix_store_bytes = s->c->prefix_cache_size;
+    if (!rc) rc = goss_engine_open(&slot->engine, &config, err);
     if (rc < 0) {
         goss_engine_close(&slot->engine);
+        goss_prefix_dir_close(&slot->prefixes);
         return rc;
     }
     *out = slot;
@@ -116,5 +120,6 @@ int goss_srv_slots_check(goss_srv_slots *s, goss_srv_slot *slot, goss_error *err
 void goss_srv_slots_unload(goss_srv_slots *s, goss_srv_slot *slot) {
     (void)s;
     goss_engine_close(&slot->engine);
+    goss_prefix_dir_close(&slot->prefixes);
     slot->ready = slot->stale = 0;
 }

@@ -1,6 +1,7 @@
 /* slots.h - the models in memory, each an engine. Only the runner's thread may call these. */
 #ifndef GOSS_SERVER_SLOTS_H
 #define GOSS_SERVER_SLOTS_H
+#include "../prefix_dir.h"
 #include "catalog.h"
 #include "job.h"
 #include "runner.h"
@@ -15,6 +16,7 @@ struct goss_srv_slot {
     goss_srv_file file;             /* as it was when it was loaded */
     int layers, moe_fallback;       /* the variant */
     goss_engine *engine;            /* NULL: the slot is free */
+    goss_prefix_dir prefixes;
     goss_model_info info;
     int ready, stale, n_lanes, n_jobs;
     double used_ms, began_ms, load_ms;

@@ -145,6 +145,12 @@ static void cpu_kv_copy(goss_backend *b, int cls, int from, int to)
     const size_t n = c->page_bytes[cls];
     memcpy(c->kv[cls] + (size_t)to * n, c->kv[cls] + (size_t)from * n, n);
 }
+static void *cpu_kv_page(goss_backend *b, int cls, int page, size_t *n)
+{
+    cpu *c = cpu_of(b);
+    *n = c->page_bytes[cls];
+    return c->kv[cls] + (size_t)page * *n;
+}
 static void cpu_read_done(goss_backend *b, uint64_t tag, int status)
 {
     (void)b;
@@ -192,6 +198,7 @@ static const goss_backend_vt cpu_vt = {
     .release = cpu_release,
     .residual = cpu_residual,
     .kv_copy = cpu_kv_copy,
+    .kv_page = cpu_kv_page,
     .read_done = cpu_read_done,
     .tap = cpu_tap,
     .stats = cpu_stats,

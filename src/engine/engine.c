@@ -81,7 +81,8 @@ int goss_engine_ready(goss_engine *e, void (*kv_copy)(void *ctx, int cls, int fr
     if (!rc) rc = goss_prefix_open(e);
     if (!rc) rc = goss_observe_open(e);
     if (rc) return goss_fail(err, rc, -1, "no memory for %d sessions of %d positions", e->max_sessions, e->max_kv);
-    return goss_speculate_open(e, err);
+    rc = goss_keep_open(e, err);
+    return rc ? rc : goss_speculate_open(e, err);
 }
 
 void goss_engine_close(goss_engine **engine)
@@ -92,6 +93,7 @@ void goss_engine_close(goss_engine **engine)
     for (int i = 0; e->sessions && i < e->max_sessions; i++)
         if (e->sessions[i]) goss_session_free(e->sessions[i]);
     goss_word_list_close(&e->words);
+    goss_keep_close(e);
     goss_speculate_close(e);
     goss_observe_close(e);
     goss_prefix_close(e);

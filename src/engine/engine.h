@@ -11,6 +11,7 @@
  *   engine.c     open, poll, close, info, stats                              session.c    open, prompt, events
  *   scheduler.c  steps out of sessions, and their results                    output.c     tokens to text, stops, events
  *   prefix.c     what can be reused, and idle-time warming                   speculate.c  drafts
+ *   keep.c       prefixes in a store that outlives the engine
  *   schema.c, regex.c, automaton.c  JSON schemas; grammar.c: their masks        telemetry.c  every line of JSON
  *   observe.c    layer telemetry from the backend's taps                     api.c        the calls that block */
 #ifndef GOSS_ENGINE_ENGINE_H
@@ -44,6 +45,7 @@ enum {
 
 typedef struct goss_speculator goss_speculator; /* speculate.c */
 typedef struct goss_observer goss_observer;     /* observe.c */
+typedef struct goss_keeper goss_keeper;         /* keep.c */
 
 /* ---- loading ------------------------------------------------------------------------------------------- */
 typedef struct goss_file {
@@ -79,7 +81,11 @@ typedef struct goss_flight {
 } goss_flight;
 
 /* A sequence kept for reuse: tokens[0..n) of which the KV holds kv.n. Wanted in full when `warm`. */
-struct goss_cached { goss_kv kv; int32_t *tokens; int n, live, warm, busy; uint64_t used; };
+struct goss_cached {
+    goss_kv kv; int32_t *tokens; int n, live, warm, busy; uint64_t used;
+    int keep;                               /* in the store: GOSS_KEEP_* */
+};
+enum { GOSS_KEEP_NO, GOSS_KEEP_AT_END, GOSS_KEEP_SOON, GOSS_KEPT };
 
 /* ---- sessions ------------------------------------------------------------------------------------------ */
 typedef struct goss_queued { goss_event event; uint32_t text_at, recipient_at; } goss_queued;
@@ -137,6 +143,7 @@ struct goss_engine {
     goss_word_list *words;       /* made when the first schema comes */
     goss_speculator *speculator;
     goss_observer *observer;
+    goss_keeper *keeper;         /* NULL: prefixes live as long as the engine */
     goss_buf line;               /* a telemetry line */
     const goss_session *about;   /* the session that it is about, NULL: the engine */
     goss_telemetry_fn on_line; void *on_line_ctx; /* goss_generate's */
@@ -187,11 +194,20 @@ void goss_prefix_close(goss_engine *e);
 /* fills s->kv; returns the positions it holds */
 int goss_prefix_reuse(goss_session *s, const int32_t *ids, int n, int most);
 void goss_prefix_snapshot(goss_session *s);                /* after a chunk: message boundaries that it passed */
-void goss_prefix_keep(goss_engine *e, const goss_kv *kv, const int32_t *ids, int n);
+goss_cached *goss_prefix_keep(goss_engine *e, const goss_kv *kv, const int32_t *ids, int n); /* NULL: it is not */
+goss_cached *goss_prefix_place(goss_engine *e, const int32_t *ids, int n); /* a live entry without KV, or NULL */
+void goss_prefix_forget(goss_cached *c);
 void goss_prefix_finished(goss_session *s, int stop);      /* the turn's canonical form, to be warmed */
 int goss_prefix_evict(goss_engine *e, const goss_kv *but); /* 1: gave something back */
 goss_cached *goss_prefix_warm(goss_engine *e);             /* what idle time should go on with, NULL: nothing */
 void goss_prefix_drop(goss_engine *e);                     /* everything: the device lost it */
+/* keep.c: prefixes in the application's store */
+int goss_keep_open(goss_engine *e, goss_error *err);
+void goss_keep_close(goss_engine *e);                      /* stores what is worth it */
+/* Makes an entry of the store that shares more than `have` tokens with ids an entry in memory; 1: it did. */
+int goss_keep_fetch(goss_engine *e, const int32_t *ids, int most, int have);
+int goss_keep_waits(const goss_engine *e);                 /* something is to be stored in idle time */
+void goss_keep_idle(goss_engine *e);
 /* speculate.c */
 int goss_speculate_open(goss_engine *e, goss_error *err);  /* the draft model, if the config names one */
 void goss_speculate_close(goss_engine *e);

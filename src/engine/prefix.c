@@ -22,12 +22,12 @@ int goss_prefix_open(goss_engine *e)
     return 0;
 }
 
-static void drop(goss_cached *c)
+void goss_prefix_forget(goss_cached *c)
 {
     goss_kv_clear(&c->kv);
     goss_mem_free(c->tokens);
     c->tokens = NULL;
-    c->n = c->live = c->warm = 0;
+    c->n = c->live = c->warm = c->keep = 0;
 }
 
 void goss_prefix_close(goss_engine *e)
@@ -42,7 +42,7 @@ void goss_prefix_drop(goss_engine *e)
 {
     for (int i = 0; i < GOSS_CACHED; i++) {
         e->cached[i].busy = 0;
-        drop(&e->cached[i]);
+        goss_prefix_forget(&e->cached[i]);
     }
 }
 
@@ -70,6 +70,7 @@ int goss_prefix_reuse(goss_session *s, const int32_t *ids, int n, int most)
     int best = own;
     const goss_kv *from = NULL;
     goss_cached *hit = NULL;
+again:
     for (int i = 0; i < GOSS_CACHED; i++) {
         goss_cached *c = &e->cached[i];
         const int g = c->live && !c->busy ? gives(&c->kv, c->tokens, c->n, ids, most) : 0;
@@ -81,6 +82,7 @@ int goss_prefix_reuse(goss_session *s, const int32_t *ids, int n, int most)
         const int held = o->n_known < o->kv.n ? o->n_known : o->kv.n, g = gives(&o->kv, o->tokens, held, ids, most);
         if (g > best) { best = g; from = &o->kv; hit = NULL; }
     }
+    if (goss_keep_fetch(e, ids, most, best)) goto again;
     if (!from) {
         if (!own || goss_kv_truncate(&s->kv, own)) goss_kv_clear(&s->kv);
         return s->kv.n;
@@ -102,7 +104,7 @@ static goss_cached *place(goss_engine *e)
         if (!c->live) return c;
         if (!oldest || c->used < oldest->used) oldest = c;
     }
-    if (oldest) drop(oldest);
+    if (oldest) goss_prefix_forget(oldest);
     return oldest;
 }
 
@@ -116,13 +118,9 @@ static goss_cached *find(goss_engine *e, const int32_t *ids, int n)
     return NULL;
 }
 
-/* An entry for n tokens whose KV starts as the first `have` positions of `kv`. NULL: there is no place or no memory. */
-static goss_cached *insert(goss_engine *e, const goss_kv *kv, const int32_t *ids, int n, int have)
+goss_cached *goss_prefix_place(goss_engine *e, const int32_t *ids, int n)
 {
-    goss_cached *c = find(e, ids, n);
-    if (c) { c->used = e->clock; return c; }
-    if (have > 0 && !goss_kv_can_truncate(kv, have)) return NULL;
-    c = place(e);
+    goss_cached *c = place(e);
     if (!c) return NULL;
     c->tokens = goss_mem_array((size_t)n, sizeof *ids);
     if (!c->tokens) return NULL;
@@ -130,18 +128,46 @@ static goss_cached *insert(goss_engine *e, const goss_kv *kv, const int32_t *ids
     c->n = n;
     c->live = 1;
     c->used = e->clock;
-    if (have > 0 && goss_kv_fork(&c->kv, kv, have)) { drop(c); return NULL; }
     return c;
 }
 
-void goss_prefix_keep(goss_engine *e, const goss_kv *kv, const int32_t *ids, int n)
+/* An entry for n tokens whose KV starts as the first `have` positions of `kv`. NULL: there is no place or no memory. */
+static goss_cached *insert(goss_engine *e, const goss_kv *kv, const int32_t *ids, int n, int have)
 {
-    if (n >= MIN_KEEP) insert(e, kv, ids, n, n);
+    goss_cached *c = find(e, ids, n);
+    if (c) { c->used = e->clock; return c; }
+    if (have > 0 && !goss_kv_can_truncate(kv, have)) return NULL;
+    c = goss_prefix_place(e, ids, n);
+    if (!c) return NULL;
+    if (have > 0 && goss_kv_fork(&c->kv, kv, have)) { goss_prefix_forget(c); return NULL; }
+    return c;
+}
+
+goss_cached *goss_prefix_keep(goss_engine *e, const goss_kv *kv, const int32_t *ids, int n)
+{
+    return n >= MIN_KEEP ? insert(e, kv, ids, n, n) : NULL;
+}
+
+/* Where the first user's message begins, if the prompt says anything before it: every conversation with the same
+ * instructions begins with the same tokens. -1: nowhere. */
+static int instructions_end(const goss_engine *e, const int32_t *ids, int n)
+{
+    for (int i = 1; i + 1 < n; i++) {
+        if (ids[i] != e->tok_start) continue;
+        const goss_str role = goss_vocab_bytes(e->vocab, ids[i + 1], 0);
+        if (role.n == 4 && !memcmp(role.s, "user", 4)) return i;
+    }
+    return -1;
 }
 
 void goss_prefix_snapshot(goss_session *s)
 {
     goss_engine *e = s->engine;
+    const int first = e->keeper && s->chat && e->tok_start >= 0 ? instructions_end(e, s->tokens, s->n_prompt) : -1;
+    if (first > s->n_reused && first <= s->kv.n && goss_kv_can_truncate(&s->kv, first)) {
+        goss_cached *c = goss_prefix_keep(e, &s->kv, s->tokens, first);
+        if (c && c->keep < GOSS_KEEP_SOON) c->keep = GOSS_KEEP_SOON;
+    }
     if (!e->model.hp.window) return;
     const int n = s->n_prompt, done = s->kv.n < n ? s->kv.n : n, from = s->kv.n - e->max_rows - GOSS_ROLLBACK;
     if (done == n) goss_prefix_keep(e, &s->kv, s->tokens, n - 1);
@@ -197,6 +223,7 @@ void goss_prefix_finished(goss_session *s, int stop)
     if (own >= best) { best = own; from = &s->kv; }
     goss_cached *c = best > 0 ? insert(e, from, ids, n, best) : NULL;
     if (c && c->kv.n < c->n) c->warm = 1;
+    if (c && c->keep < GOSS_KEEP_AT_END) c->keep = GOSS_KEEP_AT_END;
     goss_mem_free(ids);
 }
 
@@ -228,6 +255,6 @@ int goss_prefix_evict(goss_engine *e, const goss_kv *but)
     }
     if (idle && (!oldest || idle->used < oldest->used)) { goss_kv_clear(&idle->kv); return 1; }
     if (!oldest) return 0;
-    drop(oldest);
+    goss_prefix_forget(oldest);
     return 1;
 }

@@ -327,7 +327,7 @@ static int more_to_do(goss_engine *e)
         if (is_ready(e->sessions[i]) ||
             (e->sessions[i] && e->sessions[i]->active && e->sessions[i]->canceled))
             return 1;
-    return goss_prefix_warm(e) != NULL;
+    return goss_prefix_warm(e) != NULL || goss_keep_waits(e);
 }
 
 int goss_steps_advance(goss_engine *e, int timeout_ms, goss_error *err)
@@ -343,6 +343,7 @@ int goss_steps_advance(goss_engine *e, int timeout_ms, goss_error *err)
             if (rc < 0) return rc;
             submitted = 1;
         } else if (full && !e->n_flights) give_up_youngest(e);
+        else if (!e->n_flights) goss_keep_idle(e);
     }
     if (e->n_flights) {
         const int room = submitted && e->n_flights < e->backend->vt->in_flight;

@@ -61,7 +61,8 @@ void goss_session_close(goss_session **session)
     *session = NULL;
     if (!s) return;
     goss_session_forget(s, s->n_known > 0 ? s->n_known - 1 : 0);
-    if (s->kv.n > 0) goss_prefix_keep(s->engine, &s->kv, s->tokens, s->kv.n);
+    goss_cached *c = s->kv.n > 0 ? goss_prefix_keep(s->engine, &s->kv, s->tokens, s->kv.n) : NULL;
+    if (c && !s->chat && c->keep < GOSS_KEEP_AT_END) c->keep = GOSS_KEEP_AT_END;
     s->active = 0;
     s->closed = 1;
     if (!s->n_inflight) goss_session_free(s); /* else the scheduler does, when its rows are back */

@@ -184,3 +184,22 @@ void goss_kv_clear(goss_kv *kv)
 {
     goss_kv_truncate(kv, 0);
 }
+
+int goss_kv_restore(goss_kv *kv, int n, int window_base)
+{
+    goss_kv_pool *p = kv->pool;
+    const int last = pages_for(n), least = n - p->window + 1;
+    if (kv->n || n < 1 || n > kv->cap || window_base < 0 || window_base % GOSS_KV_PAGE ||
+        (window_base > 0 && window_base > least))
+        return GOSS_EINVAL;
+    const int first[GOSS_KV_CLASSES] = { 0, window_base / GOSS_KV_PAGE };
+    for (int c = 0; c < GOSS_KV_CLASSES; c++)
+        if (used(p, c) && p->n_free[c] < last - first[c]) return GOSS_EFULL;
+    for (int c = 0; c < GOSS_KV_CLASSES; c++) {
+        if (!used(p, c)) continue;
+        for (int i = first[c]; i < last; i++) kv->page[c][i] = take_page(p, c);
+        kv->base[c] = first[c] * GOSS_KV_PAGE;
+    }
+    kv->n = n;
+    return 0;
+}

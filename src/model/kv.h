@@ -38,4 +38,7 @@ int goss_kv_can_truncate(const goss_kv *kv, int n);
 /* dst (empty) becomes src's first n positions, by reference; GOSS_ESTATE as truncate. */
 int goss_kv_fork(goss_kv *dst, const goss_kv *src, int n);
 void goss_kv_clear(goss_kv *kv);
+/* kv (empty) gets pages of its own for positions [0, n), windowed ones from window_base on (a multiple of a page),
+ * whose bytes the caller then fills in. GOSS_EFULL leaves it empty; GOSS_EINVAL: no sequence looks like that. */
+int goss_kv_restore(goss_kv *kv, int n, int window_base);
 #endif

@@ -81,6 +81,9 @@ typedef struct goss_backend_vt {
      * NULL: not offered. */
     float *(*residual)(goss_backend *b, int n_rows);
     void (*kv_copy)(goss_backend *b, int cls, int from, int to);
+    /* Of a backend on memory: where a page's bytes are, *n of them; between steps they may be read and, while nobody
+     * holds the page's positions, written. NULL: not offered. */
+    void *(*kv_page)(goss_backend *b, int cls, int page, size_t *n);
     void (*read_done)(goss_backend *b, uint64_t tag, int status);
     void (*tap)(goss_backend *b, goss_tap_fn fn, void *ctx);  /* NULL switches it off */
     /* Which attention to show whoever draws on the device; may be NULL. */

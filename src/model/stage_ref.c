@@ -433,6 +433,13 @@ static void ref_kv_copy(goss_backend *b, int cls, int from, int to)
     memcpy(r->kv[cls] + (size_t)to * n, r->kv[cls] + (size_t)from * n, n * sizeof(float));
 }
 
+static void *ref_kv_page(goss_backend *b, int cls, int page, size_t *n)
+{
+    ref *r = ref_of(b);
+    *n = r->page_floats[cls] * sizeof(float);
+    return r->kv[cls] + (size_t)page * r->page_floats[cls];
+}
+
 static void ref_read_done(goss_backend *b, uint64_t tag, int status)
 {
     (void)b; (void)tag; (void)status; /* reads nothing: the file is mapped */
@@ -494,6 +501,7 @@ static const goss_backend_vt ref_vt = {
     .logits = ref_logits,
     .release = ref_release,
     .kv_copy = ref_kv_copy,
+    .kv_page = ref_kv_page,
     .read_done = ref_read_done,
     .tap = ref_tap,
     .stats = ref_stats,

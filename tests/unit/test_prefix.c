@@ -1,0 +1,335 @@
+/* test_prefix.c - prefixes that are not computed again: the second turn of a long chat, and entries of a store that
+ * outlive their engine: whole, bounded, of the same model and KV only, never believed when damaged. */
+#include "../../app/prefix_dir.h"
+#include "engine_util.h"
+#include <dirent.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const MODEL = "models/demo-gptoss.gguf", *const DRAFT = "models/demo-gptoss-draft.gguf";
+static char folder[64];
+
+static goss_engine *open_engine(const char *path, const char *backend, const char *kv, const goss_store *store,
+                                uint64_t most)
+{
+    const goss_engine_config c = {
+        .model_path = path, .backend = backend, .kv_type = kv, .max_kv = 3000, .max_sessions = 3, .prefix_store = store,
+        .prefix_store_bytes = most
+    };
+    goss_engine *e = NULL;
+    goss_error err = { 0 };
+    if (goss_engine_open(&e, &c, &err)) { printf("open: %s\n", err.text); exit(1); }
+    return e;
+}
+
+static void idle(goss_engine *e)
+{
+    goss_error err;
+    while (goss_engine_poll(e, 100, &err) > 0) { }
+}
+
+typedef struct result { char text[4096]; int n_text, n_reused, n_prompt, stop; double ms; } result;
+
+static void ask(goss_engine *e, const int32_t *ids, int n, const goss_params *p, result *r)
+{
+    goss_session *s = NULL;
+    goss_error err = { 0 };
+    goss_event ev;
+    memset(r, 0, sizeof *r);
+    CHECK_INT(goss_session_open(e, &s, &err), 0);
+    CHECK_INT(goss_session_prompt(s, ids, n, p, &err), 0);
+    for (int done = 0; !done;) {
+        CHECK(goss_engine_poll(e, 100, &err) >= 0);
+        while (!done && goss_session_event(s, &ev)) {
+            if (ev.kind != GOSS_EVENT_PREFILL && r->n_text + ev.n_text < (int)sizeof r->text) {
+                memcpy(r->text + r->n_text, ev.text, (size_t)ev.n_text);
+                r->n_text += ev.n_text;
+            }
+            if (ev.kind != GOSS_EVENT_DONE) continue;
+            r->n_reused = ev.n_reused;
+            r->n_prompt = ev.n_prompt;
+            r->ms = ev.prefill_ms;
+            r->stop = ev.stop;
+            done = 1;
+        }
+    }
+    goss_session_close(&s);
+}
+
+/* ---- the second turn ----------------------------------------------------------------------------------------- */
+static const char LINE[] = "The crow listened to the wind above the forest and counted the clouds until the evening. ";
+
+static int render(const goss_engine *e, const char *messages, const char *more, int32_t *ids, int cap)
+{
+    static char json[60000];
+    goss_error err = { 0 };
+    snprintf(json, sizeof json, "{\"date\":\"2025-06-28\",\"messages\":[%s]}", messages);
+    int n = goss_chat_render(e, json, strlen(json), ids, cap, &err);
+    CHECK(n > 0);
+    if (*more) n += goss_tokenize(e, more, strlen(more), GOSS_TOKENIZE_SPECIAL, ids + n, cap - n);
+    return n;
+}
+
+/* 2,000 tokens of history, an answer of 300 behind reasoning of 100: the second turn shares all but the reasoning, and
+ * must start in under a tenth of the cold time, with the cold run's answer. */
+static void second_turn(void)
+{
+    static char text[3][20000], messages[60000], more[50000];
+    static int32_t ids[6000];
+    static result first, warm, cold;
+    const int times[] = { unit_small() ? 4 : 25, unit_small() ? 2 : 15, 5 }; /* history's half, answer, reasoning */
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < times[k]; i++) strcat(text[k], LINE);
+    goss_engine *e = open_engine(MODEL, "cpu", NULL, NULL, 0);
+    int at = 0;
+    for (int i = 0; i < 4; i++)
+        at += snprintf(messages + at, sizeof messages - (size_t)at, "{\"role\":\"%s\",\"content\":\"%s\"},",
+                       i % 2 ? "assistant" : "user", text[0]);
+    at += snprintf(messages + at, sizeof messages - (size_t)at, "{\"role\":\"user\",\"content\":\"And then?\"}");
+    snprintf(more, sizeof more,
+             "<|channel|>analysis<|message|>%s<|end|><|start|>assistant<|channel|>final<|message|>%s", text[2],
+             text[1]);
+    int32_t stop[4];
+    CHECK_INT(goss_tokenize(e, "<|return|>", 10, GOSS_TOKENIZE_SPECIAL, stop, 4), 1);
+    goss_params p = greedy_params(1), q = greedy_params(60);
+    const goss_logit_bias bias = { stop[0], 1000 };
+    p.chat = q.chat = 1;
+    p.bias = &bias;
+    p.n_bias = 1;
+    int n = render(e, messages, more, ids, 6000);
+    ask(e, ids, n, &p, &first);
+    CHECK_INT(first.stop, GOSS_STOP_EOS);
+    idle(e);
+    snprintf(messages + at, sizeof messages - (size_t)at,
+             ",{\"role\":\"assistant\",\"content\":\"%s\"},"
+             "{\"role\":\"user\",\"content\":\"Which month comes after June?\"}",
+             text[1]);
+    n = render(e, messages, "", ids, 6000);
+    if (!unit_small()) CHECK(n > 2200 && n < 2600);
+    ask(e, ids, n, &q, &warm);
+    goss_engine_close(&e);
+    e = open_engine(MODEL, "cpu", NULL, NULL, 0);
+    ask(e, ids, n, &q, &cold);
+    goss_engine_close(&e);
+    printf("second turn of %d tokens: %d reused, %.1f ms, cold %.1f ms\n", n, warm.n_reused, warm.ms, cold.ms);
+    CHECK_INT(cold.n_reused, 0);
+    CHECK(warm.n_reused >= n - 24);
+    CHECK(unit_small() || warm.ms < cold.ms / 10);
+    CHECK_STR(warm.text, cold.text);
+    CHECK(strlen(cold.text) > 10);
+}
+
+/* ---- the store ------------------------------------------------------------------------------------------------ */
+typedef struct entries { char name[64][340]; int n; long long bytes; } entries;
+
+static entries list_folder(void)
+{
+    static entries out;
+    out.n = 0;
+    out.bytes = 0;
+    DIR *d = opendir(folder);
+    for (struct dirent *f; (f = readdir(d)) != NULL && out.n < 64;) {
+        struct stat st;
+        if (!strcmp(f->d_name, ".") || !strcmp(f->d_name, "..")) continue;
+        snprintf(out.name[out.n], sizeof out.name[0], "%s/%s", folder, f->d_name);
+        stat(out.name[out.n++], &st);
+        out.bytes += st.st_size;
+    }
+    closedir(d);
+    return out;
+}
+
+static void clear_folder(void)
+{
+    const entries all = list_folder();
+    for (int i = 0; i < all.n; i++) unlink(all.name[i]);
+}
+
+static int n_said;
+static void say(void *ctx, const char *sentence)
+{
+    (void)ctx;
+    n_said++;
+    CHECK(strlen(sentence) > 30 && strchr(sentence, '.'));
+}
+
+/* One life of the program: opens, asks, idles, closes. */
+static void life(const char *path, const char *backend, const char *kv, uint64_t most, const char *messages, result *r)
+{
+    static int32_t ids[3000];
+    goss_prefix_dir dir;
+    goss_error err;
+    CHECK_INT(goss_prefix_dir_open(&dir, folder, &err), 0);
+    dir.store.say = say;
+    goss_engine *e = open_engine(path, backend, kv, &dir.store, most);
+    goss_params p = greedy_params(40);
+    p.chat = 1;
+    const int n = render(e, messages, "", ids, 3000);
+    ask(e, ids, n, &p, r);
+    idle(e);
+    goss_engine_close(&e);
+    goss_prefix_dir_close(&dir);
+}
+
+static const char *chat_of(const char *instructions, const char *question)
+{
+    static char out[9000];
+    snprintf(out, sizeof out,
+             "{\"role\":\"system\",\"content\":\"%s\"},{\"role\":\"user\",\"content\":\"%s\"}", instructions, question);
+    return out;
+}
+
+/* The instructions come back after a restart, for the same model and KV; another's are left alone. */
+static void restarts(const char *backend, const char *kv, int others)
+{
+    static result a, b, c;
+    char long_text[4000] = "";
+    for (int i = 0; i < 12; i++) strcat(long_text, LINE);
+    clear_folder();
+    n_said = 0;
+    life(DRAFT, backend, kv, 0, chat_of(long_text, "What is the capital of France?"), &a);
+    CHECK_INT(a.n_reused, 0);
+    CHECK(list_folder().n >= 1);
+    life(DRAFT, backend, kv, 0, chat_of(long_text, "Which month comes after June?"), &b);
+    CHECK(b.n_reused > 200 && b.n_reused < b.n_prompt - 5);
+    clear_folder();
+    life(DRAFT, backend, kv, 0, chat_of(long_text, "Which month comes after June?"), &c);
+    CHECK_INT(c.n_reused, 0);
+    CHECK_STR(b.text, c.text);
+    CHECK_INT(n_said, 0);
+    if (!others) return;
+    life(DRAFT, backend, kv && !strcmp(kv, "q8") ? "f16" : "q8", 0, chat_of(long_text, "Which month comes after June?"),
+         &c);
+    CHECK_INT(c.n_reused, 0);
+    life(MODEL, backend, kv, 0, chat_of(long_text, "Which month comes after June?"), &c);
+    CHECK_INT(c.n_reused, 0);
+    life(DRAFT, backend, kv, 0, chat_of(long_text, "What colour is the sky?"), &c);
+    CHECK(c.n_reused > 200);
+    CHECK_INT(n_said, 0);
+}
+
+/* A flipped byte anywhere, a cut file, another's entry under our name: a sentence, no reuse, the right answer. */
+static void damaged(void)
+{
+    static result clean, r;
+    char long_text[4000] = "";
+    for (int i = 0; i < 14; i++) strcat(long_text, LINE);
+    const char *chat = chat_of(long_text, "Which month comes after June?");
+    clear_folder();
+    life(DRAFT, "cpu", NULL, 0, chat, &clean);
+    for (int k = 0; k < 7; k++) {
+        const entries all = list_folder();
+        for (int i = 0; i < all.n; i++) {
+            size_t n;
+            char *bytes = read_all(all.name[i], &n);
+            const size_t at[] = { 3, 20, 44, 120, n / 2, n - 3, 0 };
+            if (k < 6) bytes[at[k]] ^= 0x10;
+            FILE *f = fopen(all.name[i], "wb");
+            fwrite(bytes, 1, k < 6 ? n : n / 2, f);
+            fclose(f);
+            free(bytes);
+        }
+        n_said = 0;
+        life(DRAFT, "cpu", NULL, 0, chat, &r);
+        if (r.n_reused || !n_said) printf("damage %d: %d reused, %d sentences\n", k, r.n_reused, n_said);
+        CHECK_INT(r.n_reused, 0);
+        CHECK(n_said > 0);
+        CHECK_STR(r.text, clean.text);
+    }
+    n_said = 0;
+    life(DRAFT, "cpu", NULL, 0, chat, &r); /* what was removed is there again */
+    CHECK(r.n_reused > 200);
+    CHECK_INT(n_said, 0);
+}
+
+/* The folder keeps to its size, the least recently used goes; names that are no entries stay. */
+static void bounded(void)
+{
+    static result r;
+    char text[4000], path[100];
+    clear_folder();
+    snprintf(path, sizeof path, "%s/notes.txt", folder);
+    FILE *f = fopen(path, "w");
+    fputs("mine", f);
+    fclose(f);
+    enum { MOST = 3 << 20 };
+    for (int k = 0; k < 6; k++) {
+        const int n = snprintf(text, sizeof text, "You are number %d. ", k);
+        text[n] = 0;
+        for (int i = 0; i < 10; i++) strcat(text, LINE);
+        life(DRAFT, "cpu", NULL, MOST, chat_of(text, "What is the capital of France?"), &r);
+        CHECK(list_folder().bytes <= MOST + 4);
+    }
+    CHECK(list_folder().n >= 2);
+    life(DRAFT, "cpu", NULL, MOST, chat_of(text, "What colour is the sky?"), &r);
+    CHECK(r.n_reused > 100); /* the newest is there */
+    CHECK(access(path, R_OK) == 0);
+    unlink(path);
+    clear_folder();
+    life(DRAFT, "cpu", NULL, 1000, chat_of(text, "What colour is the sky?"), &r);
+    CHECK_INT(list_folder().n, 0);
+}
+
+/* A store that fails at every place: the engine works as without it. */
+typedef struct flaky { goss_prefix_dir dir; int calls, fail_at; } flaky;
+static int flaky_get(void *ctx, const char *name, uint64_t at, void *dst, size_t n)
+{
+    flaky *f = ctx;
+    return ++f->calls == f->fail_at ? GOSS_EIO : f->dir.store.get(&f->dir, name, at, dst, n);
+}
+static int flaky_put(void *ctx, const char *name, const void *bytes, size_t n, int last)
+{
+    flaky *f = ctx;
+    return last >= 0 && ++f->calls == f->fail_at ? (f->dir.store.put(&f->dir, name, NULL, 0, -1), GOSS_EFULL)
+                                                 : f->dir.store.put(&f->dir, name, bytes, n, last);
+}
+static int flaky_list(void *ctx, void (*entry)(void *, const char *, uint64_t, uint64_t), void *to)
+{
+    flaky *f = ctx;
+    return f->dir.store.list(&f->dir, entry, to);
+}
+static int flaky_touch(void *ctx, const char *name) { flaky *f = ctx; return f->dir.store.touch(&f->dir, name); }
+static int flaky_drop(void *ctx, const char *name) { flaky *f = ctx; return f->dir.store.drop(&f->dir, name); }
+
+static void failing(void)
+{
+    static int32_t ids[3000];
+    static result clean, r;
+    char long_text[4000] = "";
+    for (int i = 0; i < 6; i++) strcat(long_text, LINE);
+    clear_folder();
+    for (int fail = 0; fail < 15; fail++) {
+        flaky f = { .fail_at = fail };
+        goss_error err;
+        CHECK_INT(goss_prefix_dir_open(&f.dir, folder, &err), 0);
+        const goss_store store = { &f, flaky_list, flaky_get, flaky_put, flaky_touch, flaky_drop, say };
+        goss_engine *e = open_engine(DRAFT, "cpu", NULL, &store, 0);
+        goss_params p = greedy_params(20);
+        p.chat = 1;
+        const int n = render(e, chat_of(long_text, "Which month comes after June?"), "", ids, 3000);
+        ask(e, ids, n, &p, fail ? &r : &clean);
+        idle(e);
+        goss_engine_close(&e);
+        goss_prefix_dir_close(&f.dir);
+        if (fail) CHECK_STR(r.text, clean.text);
+        const entries all = list_folder();
+        for (int i = 0; i < all.n; i++) CHECK(!strstr(all.name[i], "/."));
+        if (fail % 3 == 0) clear_folder();
+    }
+}
+
+int main(void)
+{
+    snprintf(folder, sizeof folder, "/tmp/gossamer-prefix-XXXXXX");
+    if (!mkdtemp(folder)) return 1;
+    second_turn();
+    restarts("cpu", NULL, 1);
+    if (!unit_small()) restarts("cpu", "q8", 1);
+    if (!unit_small()) restarts("ref", NULL, 0);
+    damaged();
+    bounded();
+    failing();
+    clear_folder();
+    rmdir(folder);
+    return unit_done("prefix");
+}
