@@ -61,7 +61,7 @@ static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, int packed,
     for (int i = 0; i < GOSS_BATCHES; i++) {
         goss_buf d = GOSS_BUF(1024);
         const int norm = strstr(kind, "NORM") != NULL;
-        const uint32_t wg = norm ? 256 : s->wg, nr = m->n_out < 32768 && !goss_gpu_get_limits(s->gpu)->is_cpu
+        const uint32_t wg = norm ? s->wg_norm : s->wg, nr = m->n_out < 32768 && !goss_gpu_get_limits(s->gpu)->is_cpu
                                                          ? 2
                                                          : s->nr[i]; /* enough workgroups */
         goss_buf_printf(&d, "%s%s", packed && !norm ? "PACKED " : "", kind);
@@ -86,7 +86,7 @@ static int norm_call(goss_gpu_state *s, goss_call *c, int packed, uint32_t gain,
 {
     const goss_hparams *hp = &s->base.model->hp;
     goss_buf d = GOSS_BUF(512);
-    goss_buf_printf(&d, "%s", packed ? "PACKED=y WG=256 " : "");
+    goss_buf_printf(&d, "%sWG=%u ", packed ? "PACKED=y " : "", s->wg_norm);
     if (s->subgroup) goss_buf_printf(&d, "SG=%d", s->subgroup);
     int r = 0;
     for (int g = 0; g < (list ? s->n_groups_max : 1) && !r; g++) {
@@ -135,11 +135,11 @@ static int qkv_call(goss_gpu_state *s, goss_gpu_layer *l, int packed, int i, uin
 static void attend_defines(const goss_gpu_state *s, goss_buf *d, uint32_t heads, uint32_t hd, int final)
 {
     const goss_gpu_limits *lim = goss_gpu_get_limits(s->gpu);
-    const uint32_t outs = heads * hd / 4, most = lim->is_cpu ? 128 : lim->max_invocations < 512 ? 256 : 512;
+    const uint32_t outs = heads * hd / 4, most = lim->is_cpu ? 64 : lim->max_invocations < 512 ? 256 : 512;
     uint32_t wg = 64, kg = 1;
     while (wg * 2 <= most && wg * 2 <= heads * 64) wg *= 2;
     while (kg * 2 * outs <= wg && kg < 16) kg *= 2;
-    const int waves = s->subgroup && 64 % s->subgroup == 0 && heads * 64 % wg == 0;
+    const int waves = !lim->is_cpu && s->subgroup && 64 % s->subgroup == 0 && heads * 64 % wg == 0;
     const int ahead = !lim->is_cpu && 64 / kg <= 16 && outs <= wg;
     goss_buf_printf(d, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d KU=%d VS=%u%s",
                     s->f16 ? "KVT=f16 HALF" : "KVT=f32", waves ? " WAVES" : "", heads, hd, wg,
@@ -207,7 +207,7 @@ static int route_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, 
     const goss_hparams *hp = &s->base.model->hp;
     const goss_gpu_limits *lim = goss_gpu_get_limits(s->gpu);
     const uint32_t n_embd = (uint32_t)hp->n_embd, e = (uint32_t)hp->n_expert;
-    const uint32_t threads = lim->max_invocations >= 1024 && !lim->is_cpu && !s->smaller ? 1024 : 256,
+    const uint32_t threads = lim->is_cpu ? 64 : lim->max_invocations >= 1024 && !s->smaller ? 1024 : 256,
                    groups = threads / s->lanes,
                    each = goss_gpu_ceil_div(e, groups) > 4 ? 4 : goss_gpu_ceil_div(e, groups);
     goss_buf d = GOSS_BUF(512);
@@ -291,14 +291,15 @@ static int float_down(goss_gpu_state *s, goss_gpu_layer *l, int i, const uint32_
     const int split = l->down.n_pieces > 1 || s->pages.on;
     goss_buf d = GOSS_BUF(512);
     goss_gpu_layout_defines(&d, l->down.layout);
-    goss_buf_printf(&d, "NR=%u %s", s->nr[0], split ? "SPLIT " : "");
-    goss_gpu_reduce_defines(s, &d, p[3] * s->lanes, s->lanes, s->nr[0]);
+    const uint32_t nr = goss_gpu_get_limits(s->gpu)->is_cpu && !s->smaller ? 8 : s->nr[0];
+    goss_buf_printf(&d, "NR=%u %s", nr, split ? "SPLIT " : "");
+    goss_gpu_reduce_defines(s, &d, p[3] * s->lanes, s->lanes, nr);
     const int r = goss_gpu_plain(s, &l->c_down[i], "moe_down.wgsl", "urrrrrwr", goss_buf_cstr(&d), p, n_params,
                                  (const int[]){ s->route, l->down.piece[i].q, l->down.piece[i].s, l->small, s->h,
                                                 split ? s->ysplit : s->x, s->slots },
                                  err);
     goss_buf_free(&d);
-    l->c_down[i].grid[0] = goss_gpu_ceil_div(p[2], s->nr[0]);
+    l->c_down[i].grid[0] = goss_gpu_ceil_div(p[2], nr);
     return r;
 }
 

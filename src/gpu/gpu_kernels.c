@@ -79,6 +79,7 @@ void goss_gpu_reduce_defines(const goss_gpu_state *s, goss_buf *out, uint32_t wg
     const uint32_t groups = wg / lanes;
     goss_buf_printf(out, "WG=%u LANES=%u GROUPS=%u VALUES=%u TOTALS=%u", wg, lanes, groups, values, groups * values);
     if (s->subgroup) goss_buf_printf(out, " SG=%d PARTIALS=%u", s->subgroup, values * wg / (uint32_t)s->subgroup);
+    if (s->subgroup == (int)lanes) goss_buf_str(out, " SOLO");
 }
 
 /* One thread looks at a subnormal half; with subgroups, 64 threads tell their lane and their subgroup's sum. */

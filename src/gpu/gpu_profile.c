@@ -8,18 +8,21 @@
 #include "../base/os.h"
 #include <string.h>
 
-enum { REPORT_MS = 500, ROOF_THREADS = 1 << 18 };
+enum { REPORT_MS = 500, ROOF_THREADS = 1 << 18, ROOF_EACH = 16 /* vectors a thread, in small matrices */ };
 
 int goss_gpu_profile_build(goss_gpu_state *s, goss_error *err)
 {
     const goss_matrix *m = s->tied ? &s->tok : &s->out;
     if (!s->profile || !(goss_gpu_get_limits(s->gpu)->features & GOSS_GPU_TIMESTAMPS)) return 0;
     const uint64_t bytes = m->piece[0].n * goss_layout_q_bytes(m->layout, m->n_in);
-    const uint32_t p[] = { (uint32_t)(bytes / 16), ROOF_THREADS };
+    const uint32_t n = (uint32_t)(bytes / 16), groups = goss_gpu_ceil_div(n, ROOF_EACH * 256),
+                   threads = groups * 256 < ROOF_THREADS ? groups * 256 : ROOF_THREADS, p[] = { n, threads };
     s->roof = goss_gpu_buffer(s->gpu, ROOF_THREADS * 4, GOSS_GPU_STORAGE, "roof");
     if (s->roof < 0) return goss_fail(err, s->roof, -1, "the GPU has no memory for the profile");
     s->c_roof.bytes = bytes;
-    return goss_gpu_plain(s, &s->c_roof, "roof.wgsl", "urw", "", p, sizeof p, (const int[]){ m->piece[0].q, s->roof }, err);
+    s->c_roof.grid[0] = threads / 256;
+    return goss_gpu_plain(s, &s->c_roof, "roof.wgsl", "urw", "", p, sizeof p,
+                          (const int[]){ m->piece[0].q, s->roof }, err);
 }
 
 void goss_gpu_profile_begin(goss_gpu_state *s)
@@ -38,7 +41,7 @@ int goss_gpu_profile_record(goss_gpu_state *s)
 {
     if (s->profiling != 1 || !s->query) return 0;
     if (s->roof && !s->roof_known) {
-        goss_gpu_record(s, &s->c_roof, 0, 0, ROOF_THREADS / 256, 1, 1);
+        goss_gpu_record(s, &s->c_roof, 0, 0, s->c_roof.grid[0], 1, 1);
         s->roof_known = 1;
     }
     goss_gpu_end_pass(s);
@@ -70,7 +73,8 @@ static void report(goss_gpu_state *s)
                         "\"variant\":\"%s\",\"dispatches\":%llu,\"gpu_us\":%.1f,"
                         "\"bytes\":%llu,\"gb_per_s\":%.2f,\"roofline\":%.4f,\"steps\":%llu},\"ts_ms\":%.1f}",
                         k->name, k->key, (unsigned long long)k->calls, k->us, (unsigned long long)k->bytes, rate,
-                        s->roof_rate > 0 ? rate / s->roof_rate : 0.0, (unsigned long long)s->profiled, goss_os_now_ms());
+                        s->roof_rate > 0 ? rate / s->roof_rate : 0.0, (unsigned long long)s->profiled,
+                        goss_os_now_ms());
         if (!b.failed && s->config.report) s->config.report(s->config.report_ctx, (const char *)b.data, b.len);
         goss_buf_free(&b);
         k->calls = k->bytes = 0;

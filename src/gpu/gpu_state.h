@@ -114,6 +114,7 @@ typedef struct goss_gpu_state {
     int profile, panels, panel_layer, panel_head;      /* asked for, the last two while it runs (gpu_panel.c) */
     goss_tap_fn tap; void *tap_ctx;
     int smaller;                                       /* gpu_retry.c: how many sizes smaller tiles are */
+    int packed_too;                                    /* tests: packed activations on slow adapters too */
     uint64_t split;                                    /* tests: matrices are cut to this many bytes, 0: to the limit */
     struct { char name[32]; int opens, launch; } broken; /* tests: kernels that fail on the next `opens` devices */
     /* Above: what was asked for and outlives a device. From here on all is made anew with one (gpu_retry.c). */
@@ -125,8 +126,8 @@ typedef struct goss_gpu_state {
     uint64_t max_binding;
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;
-    uint32_t wg, wg_up, loads, lanes,
-        nr[GOSS_BATCHES]; /* matvec: threads (experts_up), threads a row, rows a group */
+    /* matvec: threads (experts_up, norms), loads at once, threads a row, rows a group */
+    uint32_t wg, wg_up, wg_norm, loads, lanes, nr[GOSS_BATCHES];
     /* buffers */
     int step, params, x, xn, qkv, att, part, stat, h, ysplit, rlogits, route, slots, logits, xs, chunk, pick, exp2,
         history, mask_buf, dummy, staging_back, query_buf, query_back, kv_temp, tap_back, xq, xq_scale, tiles,
@@ -137,7 +138,8 @@ typedef struct goss_gpu_state {
     /* head: a parameter slot for each group of 16 rows */
     goss_call c_embed[GOSS_MAX_PIECES], c_head_norm, c_head[GOSS_MAX_PIECES], c_scan, c_pick;
     int n_groups_max;
-    goss_call c_roof; int roof, roof_known; double roof_rate; /* gpu_profile.c: a kernel that only reads; where to; it ran; GB/s */
+    /* gpu_profile.c: a kernel that only reads; where to; it ran; GB/s */
+    goss_call c_roof; int roof, roof_known; double roof_rate;
     /* loading */
     goss_load_item *items; int n_items, cap_items, item;
     uint64_t bytes_done, bytes_total, since_fence; int fence;

@@ -30,14 +30,14 @@ static void tell_limits(goss_gpu_state *s)
 static void choose(goss_gpu_state *s)
 {
     const goss_gpu_limits *l = goss_gpu_get_limits(s->gpu);
-    s->packed = (l->features & GOSS_GPU_DOT4) != 0;
+    s->packed = (l->features & GOSS_GPU_DOT4) && (!l->is_cpu || s->packed_too);
     s->f16 = (l->features & GOSS_GPU_F16) && s->config.kv_type != GOSS_F32;
     s->max_binding = l->max_binding < l->max_buffer ? l->max_binding : l->max_buffer;
     if (s->split && s->split < s->max_binding) s->max_binding = s->split;
     s->wg = l->is_cpu ? 64 : 128;
     s->lanes = l->is_cpu ? 4 : 32;
     if (s->subgroup > (int)s->lanes) s->lanes = (uint32_t)s->subgroup;
-    s->wg_up = l->is_cpu ? 64 : 256;
+    s->wg_up = s->wg_norm = l->is_cpu ? 64 : 256;
     s->loads = l->is_cpu ? 1 : 12;
     s->nr[0] = 4;
     s->nr[1] = l->is_cpu ? 2 : 4;

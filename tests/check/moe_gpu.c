@@ -63,7 +63,7 @@ int gc_make_route(gc *g, gc_case *c, int i)
                   { 128, 128, 4 }, { 2880, 32, 4 }, { 2880, 128, 4 } };
     const uint32_t n = sizes[i / 2 % 6].n, e = sizes[i / 2 % 6].e, k = sizes[i / 2 % 6].k,
                    rows = 1 + (uint32_t)gc_below(g, 6), layer = (uint32_t)(i % 3);
-    const uint32_t threads = i & 1 && g->limits->max_invocations >= 1024 ? 1024 : 256;
+    const uint32_t threads = i & 1 ? g->limits->max_invocations >= 1024 ? 1024 : 256 : 64;
     const gc_tuning t = gc_tuning_of(g, i & 1);
     const int packed = i >= 12;
     if (packed && (n % 32 || !(g->limits->features & GOSS_GPU_DOT4))) return 1;
@@ -215,12 +215,13 @@ int gc_make_moe_down(gc *g, gc_case *c, int i)
     const int split = i & 1;
     const experts e = experts_make(g, i, 1, split);
     const gc_tuning t = gc_tuning_of(g, e.tuning);
+    const uint32_t nr = e.tuning ? t.nr[0] : 8;
     const float *h = gc_floats(g, (size_t)e.rows * e.top_k * e.n_in, 1);
     const uint32_t p[] = { e.m.n_units, e.m.scale_words, e.n_out, e.top_k, e.first, e.n, e.bias, e.inverse };
-    gc_begin(c, "moe_down.wgsl", ceil_div(e.n_out, t.nr[0]), e.rows, 1);
+    gc_begin(c, "moe_down.wgsl", ceil_div(e.n_out, nr), e.rows, 1);
     gc_layout_defines(c, e.layout);
-    goss_buf_printf(&c->defines, "NR=%u %s", t.nr[0], split ? "SPLIT " : "");
-    gc_reduce_defines(g, c, e.top_k * t.lanes, t.lanes, t.nr[0]);
+    goss_buf_printf(&c->defines, "NR=%u %s", nr, split ? "SPLIT " : "");
+    gc_reduce_defines(g, c, e.top_k * t.lanes, t.lanes, nr);
     experts_in(g, c, &e, p, sizeof p, h, (size_t)e.rows * e.top_k * e.n_in);
     gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)e.rows * e.n_out * (split ? e.top_k : 1));
     gc_in(c, e.slots, (size_t)e.n_expert * 12);

@@ -122,7 +122,7 @@ int gc_make_norm(gc *g, gc_case *c, int i)
     uint32_t p[] = { n, 0, gain, list, first };
     memcpy(p + 1, &eps, 4);
     gc_begin(c, "norm.wgsl", wants, 1, 1);
-    if (packed) goss_buf_str(&c->defines, "PACKED=y WG=256 ");
+    goss_buf_printf(&c->defines, "%sWG=%d ", packed ? "PACKED=y " : "", i % 3 == 1 ? 64 : 256);
     if (g->subgroup) goss_buf_printf(&c->defines, "SG=%d", g->subgroup);
     goss_fmt(c->what, sizeof c->what, "%u of %u", wants, n);
     gc_params(g, c, p, sizeof p);

@@ -3,20 +3,13 @@
  * quantisation: the same best token wherever ref's best two are more than 0.25 apart, and a mean NLL over the
  * greedy tokens within 0.01 nats. usage: test_golden [gpu MODEL...]: the gpu backend instead of cpu, by the same rule,
  * as prefill, and in steps of 16 rows */
+#include "gpu_open.h"
 #include "model_run.h"
 #include <math.h>
 
 enum { MAX_IDS = 512 };
 static run_opener other = goss_backend_open_cpu;        /* what is compared with ref */
 static int chunk;                                       /* its rows a step; 0: all */
-static goss_engine_config gpu_engine = { .backend = "gpu" };
-
-static int open_gpu(goss_backend **out, const goss_backend_config *c, goss_error *err)
-{
-    goss_backend_config mine = *c;
-    mine.engine = &gpu_engine;
-    return goss_backend_open_gpu(out, &mine, err);
-}
 
 typedef struct golden { int32_t ids[MAX_IDS]; int n_prompt, n; goss_json json; int node; } golden;
 
@@ -156,8 +149,6 @@ static int gpu_main(int argc, char **argv)
     run_model m;
     run r;
     other = open_gpu;
-    gpu_engine.webgpu_path = getenv("GOSSAMER_WEBGPU");
-    gpu_engine.gpu_mask = getenv("GOSSAMER_GPU_MASK");
     if (run_open_file(&m, "models/demo-gptoss-draft.gguf", NULL) < 0) return 1;
     if (run_start(&r, &m, open_gpu, 1, 64, GOSS_F16)) {
         printf("SKIP goldens on the GPU: there is none\ngolden gpu: 0 passed, 0 failed, 1 skipped\n");

@@ -1,15 +1,11 @@
 /* test_gpu_parity.c - every stage of every layer on the GPU against the reference, on the demo models;
- * skipped where there is no
- * adapter. usage: test_gpu_parity [MODEL...]; GOSSAMER_GPU_MASK switches features off,
- * GOSSAMER_GPU_LIMITS=default asks for WebGPU's
- * default limits, GOSSAMER_GPU_SPLIT=BYTES has matrices cut to that size, where a device has larger bindings. */
-#include "../../src/gpu/gpu_state.h"
+ * skipped where there is no adapter. usage: test_gpu_parity [MODEL...]; variables: gpu_open.h. */
+#include "gpu_open.h"
 #include "model_run.h"
 #include <math.h>
 
 enum { N_TOKENS = 150 };
 typedef struct trace { float *values[GOSS_N_STAGES][64]; int rows[GOSS_N_STAGES][64], width[GOSS_N_STAGES][64]; } trace;
-static goss_engine_config engine = { .backend = "gpu" };
 
 static void keep(void *ctx, goss_stage stage, int layer, const float *v, int n_rows, int width)
 {
@@ -20,16 +16,6 @@ static void keep(void *ctx, goss_stage stage, int layer, const float *v, int n_r
     memcpy(t->values[stage][l], v, (size_t)n_rows * (size_t)width * sizeof *v);
     t->rows[stage][l] = n_rows;
     t->width[stage][l] = width;
-}
-
-static int open_gpu(goss_backend **out, const goss_backend_config *c, goss_error *err)
-{
-    goss_backend_config mine = *c;
-    mine.engine = &engine;
-    const int r = goss_backend_open_gpu(out, &mine, err);
-    const char *split = getenv("GOSSAMER_GPU_SPLIT");
-    if (!r && split) ((goss_gpu_state *)(void *)*out)->split = (uint64_t)atoll(split);
-    return r;
 }
 
 /* What the device complained about, now or earlier, is a failure. */
@@ -136,21 +122,18 @@ static int have_adapter(void)
     goss_backend *b = NULL;
     if (run_open_file(&m, "models/demo-gptoss.gguf", NULL) < 0) return 0;
     const goss_backend_config c = { .model = &m.model,
-                                    .engine = &engine,
                                     .max_rows = 1,
                                     .max_slots = 1,
                                     .max_kv = 64,
                                     .n_pages = { 2, 2 },
                                     .kv_type = GOSS_F16 };
-    int r = goss_backend_open_gpu(&b, &c, &err);
+    int r = open_gpu(&b, &c, &err);
     while (!r && (r = b->vt->load(b, &err)) == GOSS_EAGAIN) r = 0;
     if (r) printf("test_gpu_parity: skipped: %s\n", err.text);
     else printf("%s\n", b->vt->level(b));
     if (b) b->vt->close(b);
     run_close(&m);
-    return !r || !strstr(err.text, "WebGPU library") || strstr(err.text, "adapter") == NULL
-               ? !r || strstr(err.text, "adapter") == NULL
-               : 0;
+    return !r || !strstr(err.text, "adapter");
 }
 
 int main(int argc, char **argv)
@@ -159,9 +142,6 @@ int main(int argc, char **argv)
                                           "models/demo-llama-f16.gguf",    "models/demo-llama-Q2_K.gguf",
                                           "models/demo-llama-Q3_K_M.gguf", "models/demo-llama-Q4_K_M.gguf",
                                           "models/demo-llama-Q5_K_M.gguf", "models/demo-llama-Q6_K.gguf" };
-    engine.webgpu_path = getenv("GOSSAMER_WEBGPU");
-    engine.gpu_mask = getenv("GOSSAMER_GPU_MASK");
-    engine.gpu_limits_default = getenv("GOSSAMER_GPU_LIMITS") != NULL;
     if (!have_adapter()) return unit_done("test_gpu_parity");
     for (int i = 1; i < argc; i++) one_model(argv[i]);
     for (size_t i = 0; argc < 2 && i < sizeof models / sizeof models[0]; i++) one_model(models[i]);

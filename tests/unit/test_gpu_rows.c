@@ -1,19 +1,11 @@
 /* test_gpu_rows.c - rows on the GPU: the same bits in any batch of 1 to 16; and far into a sequence, 1,000 decoded
  * steps past the window and past 4,096 positions, against the reference. Skipped where there is no adapter.
  * usage: test_gpu_rows MODEL [long] */
-#include "../../src/gpu/gpu_state.h"
+#include "gpu_open.h"
 #include "model_run.h"
 #include <math.h>
 
 enum { ROWS = 16, DECODED = 1130, LONG = 4130, ALL = LONG + 24 };
-static goss_engine_config engine = { .backend = "gpu" };
-
-static int open_gpu(goss_backend **out, const goss_backend_config *c, goss_error *err)
-{
-    goss_backend_config mine = *c;
-    mine.engine = &engine;
-    return goss_backend_open_gpu(out, &mine, err);
-}
 
 static void fill(int32_t *ids, int n, int n_vocab)
 {
@@ -102,8 +94,6 @@ static void far(const run_model *m)
 int main(int argc, char **argv)
 {
     run_model m;
-    engine.webgpu_path = getenv("GOSSAMER_WEBGPU");
-    engine.gpu_mask = getenv("GOSSAMER_GPU_MASK");
     if (run_open_file(&m, argc > 1 ? argv[1] : "models/demo-gptoss-draft.gguf", NULL) < 0) return 1;
     if (any_batch(&m)) {
         printf("SKIP test_gpu_rows: no GPU\ntest_gpu_rows: 0 passed, 0 failed, 1 skipped\n");

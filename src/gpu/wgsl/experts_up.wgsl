@@ -13,7 +13,7 @@ struct P { n_units: u32, scale_words: u32, n_ff: u32, top_k: u32, first: u32, n:
 @group(0) @binding(7) var<storage, read> slots: array<u32>;
 #include halves.inc.wgsl
 #include packed.inc.wgsl
-#include reduce.inc.wgsl
+#include own.inc.wgsl
 #include pack.inc.wgsl
 #if MANY
 #include mates.inc.wgsl
@@ -82,12 +82,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: 
 #end
 #end
         reduce_end(t);
-        if (t < 32u * $Bu) {
-            let r = (t % 32u) * 2u;
-            let at = (r / $NRu) * $VALUESu + (t / 32u) * $NRu + r % $NRu;
-            let g = min(totals[at] + small[bias + r], p.limit);
-            let up = clamp(totals[at + 1u] + small[bias + r + 1u], -p.limit, p.limit);
-            out[t] = g / (1.0 + exp(-p.alpha * g)) * (up + 1.0);
+        let own = mine(t, 2u);
+        for (var i = own.at; i < own.end; i += own.step) {
+            let r = (i / $VALUESu) * $NRu + i % $NRu;
+            let g = min(total(i) + small[bias + r], p.limit);
+            let up = clamp(total(i + 1u) + small[bias + r + 1u], -p.limit, p.limit);
+            out[(i % $VALUESu) / $NRu * 32u + r / 2u] = g / (1.0 + exp(-p.alpha * g)) * (up + 1.0);
         }
         workgroupBarrier();
         let b = min(t / 8u, $Bu - 1u);

@@ -41,7 +41,7 @@ var<workgroup> normed: array<u32, $NORM>;
 #include weights.inc.wgsl
 #endif
 #include step.inc.wgsl
-#include reduce.inc.wgsl
+#include own.inc.wgsl
 
 #if QKV
 // Where dimension d of k (or v) of a head at a position lies in the layer's pages.
@@ -99,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let n = p.n_units / 4u;
 #if NORM
     let scale = rms_scale(0u, n * 8u, p.eps, t);
-    for (var i0 = 0u; i0 < n * 8u; i0 += 256u) {
+    for (var i0 = 0u; i0 < n * 8u; i0 += $WGu) {
         let i = min(i0 + t, n * 8u - 1u);
         let gain = vec4<f32>(small[p.gain + i * 4u], small[p.gain + i * 4u + 1u], small[p.gain + i * 4u + 2u], small[p.gain + i * 4u + 3u]);
         pack(0u, n, i0 + t, i0 + t < n * 8u, x[i] * scale * gain, t);
@@ -167,31 +167,36 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #end
 #end
     reduce_end(t);
+#if PAIRS
+    let own = mine(t, 2u);
+#else
+    let own = mine(t, 1u);
+#endif
 #if STORE
-    for (var i = t; i < $GROUPS * $VALUES; i += $WG) {
+    for (var i = own.at; i < own.end; i += own.step) {
         let b = base + (i % $VALUES) / $NRu;
         let r = (group.x * $GROUPS + i / $VALUES) * $NRu + i % $NRu;
-        if (b < rows && r < p.n) { y[b * p.stride + p.first + r] = totals[i]; }
+        if (b < rows && r < p.n) { y[b * p.stride + p.first + r] = total(i); }
     }
 #endif
 #if ADD
-    for (var i = t; i < $GROUPS * $VALUES; i += $WG) {
+    for (var i = own.at; i < own.end; i += own.step) {
         let b = base + (i % $VALUES) / $NRu;
         let r = (group.x * $GROUPS + i / $VALUES) * $NRu + i % $NRu;
         if (b < rows && r < p.n) {
-            var v = totals[i];
+            var v = total(i);
             if (p.bias != 0xffffffffu) { v += small[p.bias + r]; }
             y[b * p.stride + p.first + r] += v;
         }
     }
 #endif
 #if PAIRS
-    for (var i = t * 2u; i < $GROUPS * $VALUES; i += $WG * 2u) {
+    for (var i = own.at; i < own.end; i += own.step) {
         let b = base + (i % $VALUES) / $NRu;
         let r = (group.x * $GROUPS + i / $VALUES) * $NRu + i % $NRu;
         if (b < rows && r < p.n) {
-            var v0 = totals[i];
-            var v1 = totals[i + 1u];
+            var v0 = total(i);
+            var v1 = total(i + 1u);
 #if QKV
             if (p.bias != 0xffffffffu) { v0 += small[p.bias + r]; v1 += small[p.bias + r + 1u]; }
             finish_pair(b, p.first + r, v0, v1);

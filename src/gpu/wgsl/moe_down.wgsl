@@ -59,13 +59,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
 #else
-    if (t < $NRu && first + t < p.n_out) {
+    for (var o = t; o < $NRu && first + o < p.n_out; o += $WGu) {
         var v = 0.0;
         for (var i = 0u; i < p.top_k; i++) {
             let one = route[group.y * p.top_k + i];
-            v = fma(bitcast<f32>(one.y), totals[i * $NRu + t] + small[p.bias + slots[p.inverse + one.x] * p.n_out + first + t], v);
+            v = fma(bitcast<f32>(one.y), totals[i * $NRu + o] + small[p.bias + slots[p.inverse + one.x] * p.n_out + first + o], v);
         }
-        x[group.y * p.n_out + first + t] += v;
+        x[group.y * p.n_out + first + o] += v;
     }
 #endif
 }

@@ -12,7 +12,7 @@ struct P { n_units: u32, scale_words: u32, n_ff: u32, top_k: u32, first: u32, n:
 @group(0) @binding(6) var<storage, read_write> h: array<f32>;
 @group(0) @binding(7) var<storage, read> slots: array<u32>;
 #include weights.inc.wgsl
-#include reduce.inc.wgsl
+#include own.inc.wgsl
 
 @compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
@@ -44,11 +44,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #end
     reduce_end(t);
     let bias = p.bias + slots[p.inverse + slot] * n;
-    for (var i = t * 2u; i < $GROUPS * $VALUES; i += $WG * 2u) {
+    let own = mine(t, 2u);
+    for (var i = own.at; i < own.end; i += own.step) {
         let r = group.x * $GROUPS * $NRu + i;
         if (r < n) {
-            let g = min(totals[i] + small[bias + r], p.limit);
-            let up = clamp(totals[i + 1u] + small[bias + r + 1u], -p.limit, p.limit);
+            let g = min(total(i) + small[bias + r], p.limit);
+            let up = clamp(total(i + 1u) + small[bias + r + 1u], -p.limit, p.limit);
             h[group.y * p.n_ff + r / 2u] = g / (1.0 + exp(-p.alpha * g)) * (up + 1.0);
         }
     }

@@ -13,13 +13,13 @@ struct P { n: u32, eps: f32, gain: u32, list: u32, first: u32 }
 #endif
 #include rms.inc.wgsl
 
-@compute @workgroup_size(256)
+@compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
     var row = group.x;
     if (p.list != 0u) { row = step[step[3] + p.first + group.x]; }
     let n4 = p.n / 4u;                               // every vector starts at a multiple of 4
     let scale = rms_scale(row, n4, p.eps, t);
-    for (var first = 0u; first < n4; first += 256u) {
+    for (var first = 0u; first < n4; first += $WGu) {
         let i = first + t;
         let v = x[row * n4 + min(i, n4 - 1u)] * scale * small[p.gain / 4u + min(i, n4 - 1u)];
 #if PACKED

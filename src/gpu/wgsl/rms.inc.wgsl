@@ -1,9 +1,10 @@
-// rms.inc.wgsl - 1 / sqrt(mean(x^2) + eps) of a row of n4 vectors of x, by 256 threads, in the same order in every kernel.
-var<workgroup> rms_part: array<f32, 256>;
+// rms.inc.wgsl - 1 / sqrt(mean(x^2) + eps) of a row of n4 vectors of x, by the workgroup's $WG threads, in the
+// same order in every kernel.
+var<workgroup> rms_part: array<f32, $WG>;
 
 fn rms_scale(row: u32, n4: u32, eps: f32, t: u32) -> f32 {
     var s = 0.0;
-    for (var i = t; i < n4; i += 256u) {
+    for (var i = t; i < n4; i += $WGu) {
         let v = x[row * n4 + i];
         s = fma(v.x, v.x, fma(v.y, v.y, fma(v.z, v.z, fma(v.w, v.w, s))));
     }
@@ -12,11 +13,11 @@ fn rms_scale(row: u32, n4: u32, eps: f32, t: u32) -> f32 {
     if (t % $SGu == 0u) { rms_part[t / $SGu] = s; }
     workgroupBarrier();
     s = 0.0;
-    for (var i = 0u; i < 256u / $SGu; i++) { s += rms_part[i]; }
+    for (var i = 0u; i < $WGu / $SGu; i++) { s += rms_part[i]; }
 #else
     rms_part[t] = s;
     workgroupBarrier();
-    for (var w = 128u; w > 0u; w >>= 1u) {
+    for (var w = $WGu / 2u; w > 0u; w >>= 1u) {
         if (t < w) { rms_part[t] += rms_part[t + w]; }
         workgroupBarrier();
     }
