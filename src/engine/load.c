@@ -303,7 +303,8 @@ static int open_backend(goss_engine *e, goss_error *err)
         .max_rows = e->max_rows, .max_slots = e->max_sessions + 1, .max_kv = e->max_kv,
         .gpu_memory = e->config.gpu_memory,
         .expert_cache = e->config.gpu_memory && !e->config.expert_cache ? 0 : e->plan.expert_cache_bytes,
-        .n_pages = { e->plan.n_pages[0], e->plan.n_pages[1] }, .kv_type = kv_type, .tiles = &e->gpu_tiles,
+        .n_pages = { e->plan.n_pages[0], e->plan.n_pages[1] },
+        .kv_type = e->load.kind == KIND_REF ? GOSS_F32 : kv_type, .tiles = &e->gpu_tiles,
         .report = report, .report_ctx = e,
     };
     if (e->load.kind == KIND_GPU) rc = goss_backend_open_gpu(&e->backend, &c, err);

@@ -101,9 +101,7 @@ static uint64_t budget(const goss_model *m, const goss_engine_config *c, int gpu
     }
     p->scratch_bytes = scratch_bytes(m, c);
     share_gpu(m, c, p);
-    const int paged = p->expert_cache_bytes != 0;
-    /* a cap is meant in real bytes, and without shader-f16 a GPU keeps its KV in f32: half as many positions */
-    return paged && (!c->kv_type || !strcmp(c->kv_type, "f16")) ? kv_cap(c, p, 1) / 2 : kv_cap(c, p, paged);
+    return kv_cap(c, p, p->expert_cache_bytes != 0);
 }
 
 /* The plan in sentences. */
@@ -153,6 +151,7 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
     *p = (goss_plan_info){ 0 };
     const int rc = kv_type_of(c->kv_type, kv_type, err);
     if (rc) return rc;
+    if (gpu && *kv_type != GOSS_F32) *kv_type = GOSS_F16; /* all that its kernels know */
     p->memory_total = goss_os_memory(&p->memory_available);
     uint64_t bytes = budget(m, c, gpu, p);
     const int sessions = c->max_sessions ? c->max_sessions : 16, rows = c->max_rows ? c->max_rows : 512;

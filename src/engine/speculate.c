@@ -72,7 +72,7 @@ static int open_backend(goss_engine *e, goss_speculator *d, goss_plan_info *plan
                                     .max_slots = e->max_sessions + 1,
                                     .max_kv = d->max_kv,
                                     .n_pages = { plan->n_pages[0], plan->n_pages[1] },
-                                    .kv_type = kv_type };
+                                    .kv_type = ref ? GOSS_F32 : kv_type };
     rc = ref ? goss_backend_open_ref(&d->backend, &b, err) : goss_backend_open_cpu(&d->backend, &b, err);
     return rc ? rc : d->backend->vt->load(d->backend, err);
 }

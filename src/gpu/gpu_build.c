@@ -129,7 +129,7 @@ static int build_layer(goss_gpu_state *s, int layer, goss_error *err)
     place_small(l, t, l->n_qkv);
     int r = make_buffer(s, &l->small, l->small_floats * 4ull, RW, "vectors", err);
     const uint64_t kv = (uint64_t)(s->config.n_pages[l->cls] ? s->config.n_pages[l->cls] : 1) *
-                        (uint64_t)nkv * 2 * GOSS_KV_PAGE * (s->f16 ? 2 : 4);
+                        (uint64_t)nkv * 2 * GOSS_KV_PAGE * goss_gpu_kv_size(s);
     if (!r) r = make_buffer(s, &l->kv, kv, RW, "KV pages", err);
     s->kv_bytes += kv;
     if (!r && l->n_qkv == 1)

@@ -123,11 +123,13 @@ static int qkv_call(goss_gpu_state *s, goss_gpu_layer *l, int packed, int i, uin
                            goss_gpu_bits(hp->rms_eps) };
     const int few[] = { s->step, m->piece[0].q, m->piece[0].s, l->small, packed ? s->packed_x : s->xn, s->qkv, l->kv },
               one[] = { s->step, m->piece[0].q, m->piece[0].s, l->small, s->x, s->qkv, l->kv };
-    int r = matvec(s, &l->c_qkv[i], s->f16 ? "QKV PAIRS KVT=f16 HALF" : "QKV PAIRS KVT=f32", packed, m, 0, p, sizeof p,
-                   few, err);
+    goss_buf kind = GOSS_BUF(64);
+    goss_buf_printf(&kind, "QKV PAIRS %s", goss_gpu_kv_defines(s));
+    int r = matvec(s, &l->c_qkv[i], goss_buf_cstr(&kind), packed, m, 0, p, sizeof p, few, err);
+    goss_buf_str(&kind, " NORM");
     if (!r && l->norm_inside)
-        r = matvec(s, &l->c_qkv_one[i], s->f16 ? "QKV PAIRS KVT=f16 HALF NORM" : "QKV PAIRS KVT=f32 NORM", 1, m, 0, p,
-                   sizeof p, one, err);
+        r = matvec(s, &l->c_qkv_one[i], goss_buf_cstr(&kind), 1, m, 0, p, sizeof p, one, err);
+    goss_buf_free(&kind);
     return r;
 }
 
@@ -142,7 +144,7 @@ static void attend_defines(const goss_gpu_state *s, goss_buf *d, uint32_t heads,
     const int waves = !lim->is_cpu && s->subgroup && 64 % s->subgroup == 0 && heads * 64 % wg == 0;
     const int ahead = !lim->is_cpu && 64 / kg <= 16 && outs <= wg;
     goss_buf_printf(d, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d KU=%d VS=%u%s",
-                    s->f16 ? "KVT=f16 HALF" : "KVT=f32", waves ? " WAVES" : "", heads, hd, wg,
+                    goss_gpu_kv_defines(s), waves ? " WAVES" : "", heads, hd, wg,
                     goss_gpu_ceil_div(heads * 64, wg), goss_gpu_ceil_div(outs, wg), kg, kg > 1,
                     lim->is_cpu || hd % 64 ? 4 : 16, ahead || 64 / kg < 8 ? 64 / kg : 8, ahead ? " AHEAD" : "");
     if (waves) goss_buf_printf(d, " SG=%d", s->subgroup);
@@ -180,7 +182,8 @@ static int attention_calls(goss_gpu_state *s, goss_gpu_layer *l, goss_error *err
                             (uint32_t)l->cls,
                             (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd,
                             goss_gpu_bits(hp->attn_scale),
-                            l->sinks };
+                            l->sinks,
+                            goss_gpu_rope_half(hp) };
     int r = goss_gpu_plain(s, &l->c_attend, "attend.wgsl", "urrrww", goss_buf_cstr(&d), pa, sizeof pa,
                            (const int[]){ s->step, s->qkv, l->kv, s->part, s->stat }, err);
     l->attend_ends = packed && window && window <= 4 * GOSS_KV_PAGE && heads * hd % 32 == 0;

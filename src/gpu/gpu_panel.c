@@ -26,9 +26,9 @@ static int build_layer(goss_gpu_state *s, goss_gpu_layer *l, int i, goss_error *
                            (const int[]){ s->step, s->x, hp->n_expert ? s->rlogits : s->dummy, s->panel }, err);
     const uint32_t a[] = { (uint32_t)hp->n_head, (uint32_t)hp->n_head_kv, hd, window, (uint32_t)l->cls,
                            (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd, goss_gpu_bits(hp->attn_scale), l->sinks,
-                           map_at(s) };
+                           goss_gpu_rope_half(hp), map_at(s) };
     if (!r)
-        r = goss_gpu_plain(s, &l->p_attend, "panel_attend.wgsl", "urrrrw", s->f16 ? "KVT=f16 HALF" : "KVT=f32", a,
+        r = goss_gpu_plain(s, &l->p_attend, "panel_attend.wgsl", "urrrrw", goss_gpu_kv_defines(s), a,
                            sizeof a, (const int[]){ s->step, s->qkv, l->kv, l->small, s->panel }, err);
     return r;
 }

@@ -122,7 +122,7 @@ typedef struct goss_gpu_state {
     int phase;
     int kernel_failed, launched;                       /* gpu_retry.c: a kernel was refused; a step came back */
     /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
-    int half_ok, subgroup, f16, packed;
+    int half_ok, subgroup, kv_half, packed;
     uint64_t max_binding;
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;
@@ -166,6 +166,17 @@ typedef struct goss_gpu_state {
 } goss_gpu_state;
 
 static inline uint32_t goss_gpu_bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }
+/* How keys and values are stored: bytes of an element, the kernels' defines; how far apart the dims are that rotate
+ * together (0: neighbours). */
+static inline uint32_t goss_gpu_kv_size(const goss_gpu_state *s) { return s->kv_half ? 2 : 4; }
+static inline const char *goss_gpu_kv_defines(const goss_gpu_state *s)
+{
+    return s->kv_half ? "KV_HALF KV2=u32 KV4=vec2<u32>" : "KV2=vec2<f32> KV4=vec4<f32>";
+}
+static inline uint32_t goss_gpu_rope_half(const goss_hparams *hp)
+{
+    return hp->rope_half ? (uint32_t)hp->rope_dim / 2 : 0;
+}
 static inline uint32_t goss_gpu_ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 /* gpu_kernels.c: the number of a kernel with these defines, compiling it when it is new; negative: an error. */

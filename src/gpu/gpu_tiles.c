@@ -115,7 +115,7 @@ static int layer_tiles(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_err
     const uint32_t p[] = { nq + 2 * nkv,           (uint32_t)hp->n_head,    (uint32_t)hp->n_head_kv, hd,
                            (uint32_t)hp->rope_dim, hp->rope_half ? 0u : 1u, (uint32_t)l->cls };
     if (!r)
-        r = goss_gpu_plain(s, &l->t_rows, "qkv_rows.wgsl", "urww", s->f16 ? "KVT=f16 HALF" : "KVT=f32",
+        r = goss_gpu_plain(s, &l->t_rows, "qkv_rows.wgsl", "urww", goss_gpu_kv_defines(s),
                                 p, sizeof p, (const int[]){ s->step, s->qkv, l->kv }, err);
     if (!r) r = dense_call(s, &l->t_wo, "ADD", &l->wo, 0, n_embd, l->bo, s->att, l->small, s->x, err);
     if (r || hp->n_expert) return r ? r : expert_tiles(s, l, layer, err);

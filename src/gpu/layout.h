@@ -23,7 +23,8 @@
  *   gate, up   interleaved: row 2i is gate i, row 2i + 1 is up i; biases likewise
  *   experts    expert in slot s of a piece: rows [s * rows_of_one, (s + 1) * rows_of_one)
  *
- * KV pages: a buffer a layer, of f32 or f16 elements; page = 64 positions; for each KV head of a page, K then V:
+ * KV pages: a buffer a layer, of halves, two neighbours a word (or of f32: --kv f32, or a device that loses subnormal
+ * halves); page = 64 positions; for each KV head of a page, K then V. A head's K has the order of the matrix's rows.
  *   page p, head h:  base = (p * n_head_kv + h) * 2 * 64 * head_dim
  *   K   base + (d / 4) * 256 + position * 4 + d % 4      vec4 of dims, all positions side by side: lanes are keys
  *   V   base + 64 * head_dim + position * head_dim + d   lanes are dims

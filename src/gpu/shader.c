@@ -174,7 +174,6 @@ int goss_shader_text(goss_buf *out, const char *file, const char *defines, goss_
 {
     expansion x = { out, defines, 0, err };
     if (is_on(defines, "SUBGROUPS", 9)) goss_buf_str(out, "enable subgroups;\n");
-    if (is_on(defines, "HALF", 4)) goss_buf_str(out, "enable f16;\n");
     const int r = expand_file(&x, file, strlen(file));
     return r ? r : out->failed ? goss_fail(err, GOSS_ENOMEM, -1, "no memory for a kernel's text") : 0;
 }

@@ -23,7 +23,8 @@ static void tell_limits(goss_gpu_state *s)
              l->max_bindings_per_group, l->features & GOSS_GPU_F16 ? "yes" : "no", s->subgroup ? "yes" : "no",
              s->packed ? "yes" : "no", l->max_storage_buffers, l->max_workgroup_bytes, l->max_invocations, l->adapter);
     goss_gpu_report(s, "gpu_limits", "completed", detail, 0, 0);
-    goss_fmt(s->level, sizeof s->level, "%s%s%s", l->adapter, s->f16 ? " f16" : "", s->subgroup ? " subgroups" : "");
+    goss_fmt(s->level, sizeof s->level, "%s%s%s", l->adapter, s->kv_half ? " f16" : "",
+             s->subgroup ? " subgroups" : "");
 }
 
 /* What the probe and the limits allow. */
@@ -31,7 +32,7 @@ static void choose(goss_gpu_state *s)
 {
     const goss_gpu_limits *l = goss_gpu_get_limits(s->gpu);
     s->packed = (l->features & GOSS_GPU_DOT4) && (!l->is_cpu || s->packed_too);
-    s->f16 = (l->features & GOSS_GPU_F16) && s->config.kv_type != GOSS_F32;
+    s->kv_half = s->half_ok && s->config.kv_type != GOSS_F32;
     s->max_binding = l->max_binding < l->max_buffer ? l->max_binding : l->max_buffer;
     if (s->split && s->split < s->max_binding) s->max_binding = s->split;
     s->wg = l->is_cpu ? 64 : 128;
@@ -298,7 +299,7 @@ static void gpu_release(goss_backend *b, goss_step *step)
 void goss_gpu_copy_pages(goss_gpu_state *s, int cls, int from, int to)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    const uint64_t bytes = (uint64_t)(hp->n_head_kv * hp->head_dim) * 2 * GOSS_KV_PAGE * (s->f16 ? 2 : 4);
+    const uint64_t bytes = (uint64_t)(hp->n_head_kv * hp->head_dim) * 2 * GOSS_KV_PAGE * goss_gpu_kv_size(s);
     if (!s->kv_temp) s->kv_temp = goss_gpu_buffer(s->gpu, bytes, GOSS_GPU_COPY_SRC | GOSS_GPU_COPY_DST, "KV copy");
     for (int i = 0; i < hp->n_layer && s->kv_temp > 0; i++)
         if (s->layers[i].cls == cls) {                 /* WebGPU copies only between buffers */
@@ -424,7 +425,8 @@ int goss_backend_open_gpu(goss_backend **out, const goss_backend_config *c, goss
     const goss_hparams *hp = &c->model->hp;
     int r = 0;
     if (hp->n_head % hp->n_head_kv || hp->head_dim % 16 || hp->head_dim > 256 ||
-        hp->n_head / hp->n_head_kv > 16 || hp->n_expert > 256 || c->max_rows > 2048)
+        hp->n_head / hp->n_head_kv > 16 || (hp->rope_half && hp->rope_dim % 4) || hp->n_expert > 256 ||
+        c->max_rows > 2048)
         r = goss_fail(
             err, GOSS_EUNSUPPORTED, -1,
             "the GPU kernels don't cover %d heads of %d over %d KV heads with %d experts; use --backend cpu",

@@ -1,13 +1,15 @@
 /* stage_ref.c - the reference backend: double arithmetic, plain loops, every formula as REFERENCE.md 2 writes it.
  *
  * Weights are dequantised row by row with goss_to_float, the definition. Activations, softmax and sums are double;
- * only the KV cache is float. A row's result does not depend on its batch: every sum runs over its own inputs in
- * index order. Work is spread over a pool by output rows, heads and batch rows, none of which share a sum.
+ * only the KV cache is float (config.kv_type GOSS_F16: floats that are halves). A row's result does not depend on its
+ * batch: every sum runs over its own inputs in index order. Work is spread over a pool by output
+ * rows, heads and batch rows, none of which share a sum.
  *
  * Matrix products take eight batch rows side by side (x8: [block of 8 rows][input][8]), so that a dequantised
  * weight is used eight times and the compiler may put the eight sums into vector registers; the order of each sum
  * stays the same. */
 #include "stage.h"
+#include "../format/quant.h"
 #include "../base/error.h"
 #include "../base/mem.h"
 #include "../base/thread.h"
@@ -21,6 +23,7 @@ typedef struct ref {
     goss_pool *pool;
     void *blocks[MAX_BLOCKS]; int n_blocks; uint64_t bytes; /* all memory below but kv */
     int max_rows, max_width, max_kv, busy;  /* busy: a ticket is out */
+    int halves;                             /* keys and values are rounded to halves */
     int *layer_index;                /* (n_layer) number of the layer among those of its class */
     size_t page_floats[GOSS_KV_CLASSES], kv_bytes[GOSS_KV_CLASSES];
     float *kv[GOSS_KV_CLASSES];      /* (page, layer of the class, position in the page, k then v) */
@@ -190,7 +193,8 @@ static int ref_attn_in(goss_backend *b, goss_step *s, int layer)
         double *row = r->qkv + (size_t)i * width;
         float *to = kv_at(r, kv_of(s, i), layer, s->rows[i].pos);
         for (int h = 0; h < hp->n_head + hp->n_head_kv; h++) rotate(hp, s->rows[i].pos, row + (size_t)h * hp->head_dim);
-        for (int j = 0; j < 2 * nkv; j++) to[j] = (float)row[nq + j];
+        for (int j = 0; j < 2 * nkv; j++)
+            to[j] = r->halves ? goss_f16_to_f32(goss_f32_to_f16((float)row[nq + j])) : (float)row[nq + j];
     }
     return show(r, GOSS_STAGE_ATTN_IN, layer, r->qkv, s->n_rows, width);
 }
@@ -582,6 +586,7 @@ int goss_backend_open_ref(goss_backend **out, const goss_backend_config *c, goss
     r->base = (goss_backend){ &ref_vt, c->model };
     r->max_rows = c->max_rows;
     r->max_kv = c->max_kv;
+    r->halves = c->kv_type == GOSS_F16;
     int rc = goss_pool_open(&r->pool, c->engine ? c->engine->n_threads : 0);
     if (rc == 0) rc = make_room(r);
     if (rc == 0) rc = make_kv(r, c);

@@ -16,15 +16,15 @@ static uint32_t bits(float f)
 }
 
 typedef struct setting {
-    uint32_t heads, kv, hd, window, pos, rows, chunks;
+    uint32_t heads, kv, hd, window, pos, rows, chunks, rope_half;
 } setting;
 /* Depths on the edges of pages and windows, and past 4,096; the demo's heads and the real models'. */
-static const setting settings[] = { { 4, 2, 16, 0, 0, 1, 16 },       { 4, 2, 16, 0, 63, 2, 16 },
-                                    { 4, 2, 32, 48, 64, 3, 16 },     { 3, 1, 16, 128, 127, 2, 16 },
-                                    { 2, 2, 64, 0, 700, 1, 16 },     { 8, 1, 64, 128, 300, 2, 16 },
-                                    { 12, 2, 48, 16, 15, 20, 1 },    { 4, 2, 32, 0, 100, 17, 1 },
-                                    { 64, 8, 64, 128, 4200, 1, 16 }, { 64, 8, 64, 0, 4200, 1, 16 },
-                                    { 64, 8, 64, 0, 130, 20, 1 },    { 2, 1, 256, 0, 70, 1, 16 } };
+static const setting settings[] = { { 4, 2, 16, 0, 0, 1, 16, 8 },    { 4, 2, 16, 0, 63, 2, 16, 4 },
+                                    { 4, 2, 32, 48, 64, 3, 16, 16 }, { 3, 1, 16, 128, 127, 2, 16, 8 },
+                                    { 2, 2, 64, 0, 700, 1, 16, 0 },  { 8, 1, 64, 128, 300, 2, 16, 0 },
+                                    { 12, 2, 48, 16, 15, 20, 1, 8 }, { 4, 2, 32, 0, 100, 17, 1, 16 },
+                                    { 64, 8, 64, 128, 4200, 1, 16, 32 }, { 64, 8, 64, 0, 4200, 1, 16, 32 },
+                                    { 64, 8, 64, 0, 130, 20, 1, 32 }, { 2, 1, 256, 0, 70, 1, 16, 64 } };
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
 _Static_assert(GC_ATTEND_CASES == 2 * N_SETTINGS, "tests_gpu.h counts them");
 
@@ -81,6 +81,7 @@ static double weigh(const setting *s, const gc_step *st, const float *q, const v
 {
     const uint32_t kvh = head / (s->heads / s->kv);
     const float *qh = q + (size_t)row * (s->heads + 2 * s->kv) * s->hd + head * s->hd;
+    const uint32_t turns = 2 * s->rope_half;             /* dims that keys have beside their mates */
     double spread = 0;
     *top = -1e300;
     *delta = *sum = 0;
@@ -88,7 +89,7 @@ static double weigh(const setting *s, const gc_step *st, const float *q, const v
         double dot = 0, mag = 0;
         for (uint32_t d = 0; d < s->hd; d++) {
             const double t =
-                scale * (double)qh[d] *
+                scale * (double)qh[d < turns ? d / 2 + d % 2 * s->rope_half : d] *
                 kv_value(pool, half,
                          gc_kv_at(gc_step_page(st, row, key / 64), s->kv, kvh, 0, s->hd, key % 64, d));
             dot += t;
@@ -173,7 +174,7 @@ static void defines(gc *g, gc_case *c, int half, uint32_t heads, uint32_t hd, in
     const int waves = !software && g->subgroup && 64 % g->subgroup == 0 && heads * 64 % wg == 0,
               ahead = !software && 64 / kg <= 16 && outs <= wg;
     goss_buf_printf(&c->defines, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d KU=%d VS=%u%s",
-                    half ? "KVT=f16 HALF" : "KVT=f32", waves ? " WAVES" : "", heads, hd, wg,
+                    gc_kv_defines(half), waves ? " WAVES" : "", heads, hd, wg,
                     ceil_div(heads * 64, wg), ceil_div(outs, wg), kg, kg > 1, software || hd % 64 ? 4 : 16,
                     ahead || 64 / kg < 8 ? 64 / kg : 8, ahead ? " AHEAD" : "");
     if (waves) goss_buf_printf(&c->defines, " SG=%d", g->subgroup);
@@ -184,7 +185,7 @@ int gc_make_attend(gc *g, gc_case *c, int i)
 {
     const setting *s = &settings[i / 2];
     const int half = i & 1;
-    if (half && !(g->limits->features & GOSS_GPU_F16)) return 1;
+    if (half && !g->half_ok) return 1;
     const uint32_t per_kv = s->heads / s->kv, last = s->pos + s->rows - 1, n_pages = last / 64 + 1,
                    stride = (s->heads + 2 * s->kv) * s->hd;
     const float scale = 1 / sqrtf((float)s->hd);
@@ -195,7 +196,8 @@ int gc_make_attend(gc *g, gc_case *c, int i)
     uint32_t most = 1;
     for (uint32_t r = 0; r < s->rows; r++)
         if (view_of(s, r).chunks > most) most = view_of(s, r).chunks;
-    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale), GOSS_GPU_NONE };
+    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale), GOSS_GPU_NONE,
+                           s->rope_half };
     gc_begin(c, "attend.wgsl", s->kv, most, s->rows);
     defines(g, c, half, per_kv, s->hd, i % 4 < 2, 0);
     goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos,
@@ -219,15 +221,16 @@ int gc_make_attend_end(gc *g, gc_case *c, int i)
     const setting *s = &settings[i / 2];
     const uint32_t sinks = i & 1 ? 6 : GOSS_GPU_NONE, per_kv = s->heads / s->kv, last = s->pos + s->rows - 1,
                    n_pages = last / 64 + 1, stride = (s->heads + 2 * s->kv) * s->hd;
+    const int half = g->half_ok && i % 3;
     if (per_kv * s->hd % 32 || !(g->limits->features & GOSS_GPU_DOT4)) return 1;
     const float scale = 1 / sqrtf((float)s->hd);
     const gc_step st = gc_step_make(g, s->rows, s->pos, 8, s->chunks, n_pages);
     size_t n_pool;
-    const void *pool = make_pool(g, s, &st, 0, n_pages, &n_pool);
+    const void *pool = make_pool(g, s, &st, half, n_pages, &n_pool);
     const float *q = gc_floats(g, (size_t)s->rows * stride, 4), *small = gc_floats(g, s->heads + 6, 4);
-    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale), sinks };
+    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale), sinks, s->rope_half };
     gc_begin(c, "attend.wgsl", s->kv, 1, s->rows);
-    defines(g, c, 0, per_kv, s->hd, i % 4 < 2, 1);
+    defines(g, c, half, per_kv, s->hd, i % 4 < 2, 1);
     goss_fmt(c->what, sizeof c->what, "to the end: %u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos,
              s->heads, s->kv, s->hd, s->window);
     gc_params(g, c, p, sizeof p);
@@ -242,7 +245,7 @@ int gc_make_attend_end(gc *g, gc_case *c, int i)
     memset(want->there, 1, s->rows);
     for (uint32_t r = 0; r < s->rows; r++)
         for (uint32_t h = 0; h < s->heads; h++)
-            want_end(s, &st, q, pool, 0, r, h, (double)scale,
+            want_end(s, &st, q, pool, half, r, h, (double)scale,
                      sinks == GOSS_GPU_NONE ? -3e38 : (double)small[sinks + h], want, e);
     return 0;
 }

@@ -309,11 +309,16 @@ size_t gc_kv_at(uint32_t page, uint32_t n_kv, uint32_t head, uint32_t is_v, uint
     return base + (is_v ? position * hd + d : d / 4 * 256 + position * 4 + d % 4);
 }
 
-void gc_put_kv(gc_buffer *pages, const gc_step *s, uint32_t row, uint32_t at, uint32_t n_head, uint32_t n_kv,
+const char *gc_kv_defines(int half)
+{
+    return half ? "KV_HALF KV2=u32 KV4=vec2<u32>" : "KV2=vec2<f32> KV4=vec4<f32>";
+}
+
+void gc_put_kv(gc_buffer *pages, const gc_step *s, uint32_t row, uint32_t o, uint32_t n_head, uint32_t n_kv,
                uint32_t hd, double v, double bound)
 {
-    if (at < n_head * hd) return;
-    const uint32_t k = at - n_head * hd, is_v = k >= n_kv * hd, i = k - is_v * n_kv * hd, pos = s->pos + row;
+    if (o < n_head * hd) return;
+    const uint32_t k = o - n_head * hd, is_v = k >= n_kv * hd, i = k - is_v * n_kv * hd, pos = s->pos + row;
     gc_put(pages, gc_kv_at(gc_step_page(s, row, pos / 64), n_kv, i / hd, is_v, hd, pos % 64, i % hd), v,
            bound + (pages->type == GC_HALF ? gc_half_bound(v) : 0));
 }

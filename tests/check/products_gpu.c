@@ -33,8 +33,8 @@ static const struct {
                      { "ADD", "urrrrrw" },
                      { "ADD", "urrrrrw" },
                      { "PAIRS", "urrrrrw" },
-                     { "QKV PAIRS KVT=f32", "urrrrrww" },
-                     { "QKV PAIRS KVT=f16 HALF", "urrrrrww" } };
+                     { "QKV PAIRS ", "urrrrrww" },
+                     { "QKV PAIRS ", "urrrrrww" } };
 typedef struct shape {
     uint32_t heads, kv, hd, rope, adjacent;
 } shape;
@@ -114,7 +114,7 @@ static void want_matvec(gc *g, const product *p, const gc_matrix *m, const gc_st
                 gc_finish_pair(s, r, o, p->s.heads, p->s.kv, p->s.hd, p->s.rope, p->s.adjacent, v, b, at);
             for (uint32_t k = 0; k < 2 && o + k < p->n_out; k++) {
                 gc_put(y, (size_t)r * stride + at[k], v[k], b[k]);
-                if (pages) gc_put_kv(pages, s, r, at[k], p->s.heads, p->s.kv, p->s.hd, v[k], b[k]);
+                if (pages) gc_put_kv(pages, s, r, o + k, p->s.heads, p->s.kv, p->s.hd, v[k], b[k]);
             }
         }
 }
@@ -123,7 +123,7 @@ int gc_make_matvec(gc *g, gc_case *c, int i)
 {
     static const uint32_t batches[N_BATCHES] = { 1, 4, GOSS_GPU_BATCH };
     const product p = i < N_SMALL ? small_product(g, i) : real[i - N_SMALL];
-    if (p.kind == QKV16 && !(g->limits->features & GOSS_GPU_F16)) return 1;
+    if (p.kind == QKV16 && !g->half_ok) return 1;
     if (p.packed && !(g->limits->features & GOSS_GPU_DOT4)) return 1;
     const gc_tuning t = gc_tuning_of(g, p.tuning);
     const uint32_t nr = p.tuning && p.n_out < 32768 ? 2 : t.nr[p.batch], batch = batches[p.batch],
@@ -143,6 +143,7 @@ int gc_make_matvec(gc *g, gc_case *c, int i)
                                p.s.heads, p.s.kv,        p.s.hd, p.s.rope, p.s.adjacent, pos & 1 };
     gc_begin(c, "matvec.wgsl", ceil_div(p.n_out, t.wg / t.lanes * nr), 1, ceil_div(p.rows, batch));
     goss_buf_printf(&c->defines, "%s%s", p.packed ? "PACKED " : "", kinds[p.kind].words);
+    if (qkv) goss_buf_str(&c->defines, gc_kv_defines(p.kind == QKV16));
     gc_layout_defines(c, p.layout);
     goss_buf_printf(&c->defines, "B=%u NR=%u IT=%d ", batch, nr, 1 + i % 3);
     gc_reduce_defines(g, c, t.wg, t.lanes, batch * nr);
@@ -183,6 +184,7 @@ int gc_make_matvec_norm(gc *g, gc_case *c, int i)
                    pos = (uint32_t)gc_below(g, 140), n_pages = pos / 64 + 2, bias = i & 2 ? 4 : GOSS_GPU_NONE,
                    gain = 4 + n_out, nr = i & 1 ? 2 : t.nr[0];
     const float eps = 1e-5f;
+    const int half = g->half_ok && i % 3;
     if (!(g->limits->features & GOSS_GPU_DOT4)) return 1;
     const gc_step s = gc_step_make(g, 1, pos, h.rope, 1, n_pages);
     const gc_matrix m = gc_matrix_make(g, i & 2 ? GOSS_LAYOUT_MX4 : GOSS_LAYOUT_Q8, n_in, n_out, 0);
@@ -193,7 +195,7 @@ int gc_make_matvec_norm(gc *g, gc_case *c, int i)
     const uint32_t words[] = { m.n_units, m.scale_words, 0,      n_out,      n_out,   bias, 0,        h.heads,
                                h.kv,      h.hd,          h.rope, h.adjacent, pos & 1, gain, bits(eps) };
     gc_begin(c, "matvec.wgsl", ceil_div(n_out, 256 / t.lanes * nr), 1, 1);
-    goss_buf_printf(&c->defines, "QKV PAIRS KVT=f32 NORM=%u PACKED=normed",
+    goss_buf_printf(&c->defines, "QKV PAIRS %s NORM=%u PACKED=normed", gc_kv_defines(half),
                     (uint32_t)(goss_layout_packed_bytes(n_in) / 4));
     gc_layout_defines(c, m.layout);
     goss_buf_printf(&c->defines, "B=1 NR=%u IT=%d ", nr, 1 + i % 3);
@@ -205,7 +207,7 @@ int gc_make_matvec_norm(gc *g, gc_case *c, int i)
     gc_in(c, small, (gain + n_in) * 4);
     gc_in(c, x, n_in * 4);
     gc_buffer *y = gc_out(g, c, GC_FLOAT, n_out),
-              *pages = gc_out(g, c, GC_FLOAT, (size_t)n_pages * h.kv * 128 * h.hd);
+              *pages = gc_out(g, c, half ? GC_HALF : GC_FLOAT, (size_t)n_pages * h.kv * 128 * h.hd);
     gc_norm_row(x, small + gain, n_in, eps, normed, &relative);
     for (uint32_t k = 0; k < n_in; k++) rounded[k] = (float)normed[k];
     for (uint32_t o = 0; o < n_out && !g->broken; o += 2) {
@@ -219,7 +221,7 @@ int gc_make_matvec_norm(gc *g, gc_case *c, int i)
         gc_finish_pair(&s, 0, o, h.heads, h.kv, h.hd, h.rope, h.adjacent, v, b, at);
         for (uint32_t k = 0; k < 2; k++) {
             gc_put(y, at[k], v[k], b[k]);
-            gc_put_kv(pages, &s, 0, at[k], h.heads, h.kv, h.hd, v[k], b[k]);
+            gc_put_kv(pages, &s, 0, o + k, h.heads, h.kv, h.hd, v[k], b[k]);
         }
     }
     return 0;

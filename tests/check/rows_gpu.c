@@ -379,7 +379,7 @@ int gc_make_qkv_rows(gc *g, gc_case *c, int i)
         uint32_t heads, kv, hd, rope;
     } shapes[] = { { 4, 2, 16, 16 }, { 3, 1, 32, 24 }, { 8, 8, 8, 8 }, { 64, 8, 64, 64 } };
     const int half = i & 1;
-    if (half && !(g->limits->features & GOSS_GPU_F16)) return 1;
+    if (half && !g->half_ok) return 1;
     const uint32_t h = shapes[i / 4 % 4].heads, kv = shapes[i / 4 % 4].kv, hd = shapes[i / 4 % 4].hd,
                    rope = shapes[i / 4 % 4].rope, adjacent = (uint32_t)(i / 2 & 1),
                    rows = 1 + (uint32_t)gc_below(g, 20), stride = (h + 2 * kv) * hd,
@@ -388,7 +388,7 @@ int gc_make_qkv_rows(gc *g, gc_case *c, int i)
     const float *in = gc_floats(g, (size_t)rows * stride, 8);
     const uint32_t p[] = { stride, h, kv, hd, rope, adjacent, pos & 1 };
     gc_begin(c, "qkv_rows.wgsl", h + 2 * kv, rows, 1);
-    goss_buf_str(&c->defines, half ? "KVT=f16 HALF" : "KVT=f32");
+    goss_buf_str(&c->defines, gc_kv_defines(half));
     goss_fmt(c->what, sizeof c->what, "%u rows of %u + %u heads of %u from %u", rows, h, kv, hd, pos);
     gc_params(g, c, p, sizeof p);
     gc_in(c, s.w, s.n_words * 4);
@@ -404,7 +404,7 @@ int gc_make_qkv_rows(gc *g, gc_case *c, int i)
             gc_finish_pair(&s, r, o, h, kv, hd, rope, adjacent, v, b, at);
             for (int k = 0; k < 2; k++) {
                 gc_put(x, (size_t)r * stride + at[k], v[k], b[k]);
-                gc_put_kv(pool, &s, r, at[k], h, kv, hd, v[k], b[k]);
+                gc_put_kv(pool, &s, r, o + (uint32_t)k, h, kv, hd, v[k], b[k]);
             }
         }
     return 0;

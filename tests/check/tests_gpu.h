@@ -34,11 +34,14 @@ double gc_norm_row(const float *x, const float *gain, uint32_t n, float eps, dou
 /* Matrix rows o and o + 1 of q | k | v with their values and bounds: RoPE, and where they go in the usual order. */
 void gc_finish_pair(const gc_step *s, uint32_t row, uint32_t o, uint32_t n_head, uint32_t n_kv, uint32_t hd,
                     uint32_t rope, uint32_t adjacent, double v[2], double bound[2], uint32_t at[2]);
-/* A value of q | k | v at its usual place, into the pages if it is k or v. */
-void gc_put_kv(gc_buffer *pages, const gc_step *s, uint32_t row, uint32_t at, uint32_t n_head, uint32_t n_kv,
+/* The value of matrix row o of q | k | v into the pages if it is k or v. */
+void gc_put_kv(gc_buffer *pages, const gc_step *s, uint32_t row, uint32_t o, uint32_t n_head, uint32_t n_kv,
                uint32_t hd, double v, double bound);
+/* d: in the order of the matrix's rows. */
 size_t gc_kv_at(uint32_t page, uint32_t n_kv, uint32_t head, uint32_t is_v, uint32_t hd, uint32_t position,
                 uint32_t d);
+/* The kernels' words for pages of halves or of floats. */
+const char *gc_kv_defines(int half);
 /* Clamped SwiGLU of gate and up known within bg and bu; *bound of the result. */
 double gc_swiglu(double gate, double up, double alpha, double limit, double bg, double bu, double *bound);
 double gc_silu(double gate, double up, double bg, double bu, double *bound);

@@ -4,6 +4,9 @@
 #include "model_run.h"
 #include <math.h>
 
+/* The reference keeps floats, others halves. */
+static int kv_type(run_opener open) { return open == goss_backend_open_ref ? GOSS_F32 : GOSS_F16; }
+
 static uint32_t rng_state = 99;
 static uint32_t rng(void)
 {
@@ -87,7 +90,7 @@ static void test_chunks(const char *name, run_opener open, const run_model *m, i
     run r;
     float *whole = malloc(n * sizeof *whole), *parts = malloc(n * sizeof *parts);
     take_text(ids, N);
-    CHECK_INT(run_start(&r, m, open, N, 400, GOSS_F16), 0);
+    CHECK_INT(run_start(&r, m, open, N, 400, kv_type(open)), 0);
     CHECK_INT(run_all(&r, ids, N, 0, 1, whole), 0);
     for (int i = 0; i < n_chunks; i++) {
         memset(parts, 0xFF, n * sizeof *parts);
@@ -115,7 +118,7 @@ static void test_long(const char *name, run_opener open, const run_model *m, int
     float *a = malloc((size_t)LAST * (size_t)n_vocab * sizeof *a),
           *b = malloc((size_t)LAST * (size_t)n_vocab * sizeof *b);
     take_text(ids, N);
-    CHECK_INT(run_start(&r, m, open, 512, N, GOSS_F16), 0);
+    CHECK_INT(run_start(&r, m, open, 512, N, kv_type(open)), 0);
     CHECK_INT(run_all(&r, ids, N - LAST, 512, 0, a), 0);
     CHECK_INT(run_step(&r, ids, N - LAST, N, 1, a), 0);
     CHECK_INT(goss_kv_truncate(&r.kv, N - LAST), 0);
@@ -161,7 +164,7 @@ static void test_batches(const char *name, run_opener open, const run_model *m)
     const int n_vocab = m->model.hp.n_vocab;
     const size_t row = (size_t)n_vocab;
     float *alone = malloc(SEQS * row * sizeof *alone), *together = malloc(SEQS * row * sizeof *together);
-    CHECK_INT(run_start(&t.r, m, open, 256, 64 * 64, GOSS_F16), 0);
+    CHECK_INT(run_start(&t.r, m, open, 256, 64 * 64, kv_type(open)), 0);
     for (int s = 0; s < SEQS; s++) {
         t.n[s] = 1 + s * 9; /* some within the window, some beyond */
         take_text(t.ids[s], PROMPT + 1);

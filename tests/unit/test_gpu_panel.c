@@ -120,7 +120,8 @@ int main(void)
     engine.webgpu_path = getenv("GOSSAMER_WEBGPU");
     if (run_open_file(&m, "models/demo-gptoss.gguf", NULL) < 0) return 1;
     if (run_start(&b, &m, open_gpu, 160, 256, GOSS_F16) < 0) { printf("SKIP no GPU adapter\n"); return 0; }
-    CHECK_INT(run_start(&a, &m, goss_backend_open_ref, 160, 256, GOSS_F32), 0);
+    const int halves = ((goss_gpu_state *)(void *)b.b)->kv_half;
+    CHECK_INT(run_start(&a, &m, goss_backend_open_ref, 160, 256, halves ? GOSS_F16 : GOSS_F32), 0);
     int32_t ids[N];
     for (int i = 0; i < N; i++) ids[i] = (int32_t)((i * 7919 + 13) % 1000);
     float *out = malloc((size_t)m.model.hp.n_vocab * 4);

@@ -62,9 +62,10 @@ static void one_model(const char *path)
     int32_t ids[N_TOKENS];
     for (int i = 0; i < N_TOKENS; i++) ids[i] = (int32_t)((i * 7919 + 13) % (n_vocab < 1000 ? n_vocab : 1000));
     float *la = malloc((size_t)N_TOKENS * (size_t)n_vocab * 4), *lb = malloc((size_t)N_TOKENS * (size_t)n_vocab * 4);
-    CHECK_INT(run_start(&a, &m, goss_backend_open_ref, 160, 256, GOSS_F32), 0);
     const int started = run_start(&b, &m, open_gpu, 160, 256, GOSS_F16);
     CHECK_INT(started, 0);
+    const int halves = !started && ((goss_gpu_state *)(void *)b.b)->kv_half;
+    CHECK_INT(run_start(&a, &m, goss_backend_open_ref, 160, 256, halves ? GOSS_F16 : GOSS_F32), 0);
     const int chunks[] = { 150, 4, 1 };
     for (size_t c = 0; c < sizeof chunks / sizeof chunks[0] && !started; c++) {
         const int n = chunks[c] < 16 ? 10 : N_TOKENS;

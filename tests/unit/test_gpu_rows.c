@@ -56,8 +56,9 @@ static void far(const run_model *m)
     int32_t *ids = malloc(ALL * sizeof *ids);
     float *want = malloc(n_vocab * 4 * ALL), *got = malloc(n_vocab * 4 * ALL);
     fill(ids, ALL, (int)n_vocab);
-    CHECK_INT(run_start(&a, m, goss_backend_open_ref, 512, ALL + 64, GOSS_F32), 0);
     CHECK_INT(run_start(&b, m, open_gpu, ROWS, ALL + 64, GOSS_F16), 0);
+    const int halves = ((goss_gpu_state *)(void *)b.b)->kv_half;
+    CHECK_INT(run_start(&a, m, goss_backend_open_ref, 512, ALL + 64, halves ? GOSS_F16 : GOSS_F32), 0);
     CHECK_INT(run_all(&a, ids, ALL, 512, 1, want), 0);
     for (int i = 0, n; i < ALL; i += n) {
         n = (i >= 96 && i < DECODED) || i >= LONG ? 1 : LONG - i < ROWS ? LONG - i : ROWS;

@@ -3,11 +3,11 @@
 // depends on the row's own position only. Leaves part[row][chunk][head] = (head_dim sums of p * v), and stat = (max, sum
 // of p): merge ends it. FINAL: one chunk has all the keys, and the result with the head's sink goes to y, PACKED.
 // Scores: a thread has one key and $HP heads, $KU vectors of the key at once. Sums: a thread has $AP vectors of four dims and every $KG-th part of the keys.
-struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride: u32, scale: f32, sinks: u32 }
+struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride: u32, scale: f32, sinks: u32, half: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> kv: array<vec4<$KVT>>;
+@group(0) @binding(2) var<storage, read> q: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> kv: array<$KV4>;
 #if FINAL
 @group(0) @binding(4) var<storage, read_write> y: array<u32>;
 @group(0) @binding(5) var<storage, read> small: array<f32>;
@@ -17,6 +17,7 @@ struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride:
 @group(0) @binding(5) var<storage, read_write> stat: array<vec2<f32>>;
 #endif
 #include step.inc.wgsl
+#include keys.inc.wgsl
 
 const HEADS = $HEADSu;                               // query heads of one KV head
 const D4 = $HDu / 4u;
@@ -53,7 +54,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let begin = first_page + group.y * per;
     let end = min(begin + per, first_page + n_pages);
 
-    for (var i = t; i < OUTS; i += $WGu) { qs[i] = q[(row * p.stride) / 4u + kvh * OUTS + i] * p.scale; }
+    for (var i = t; i < OUTS; i += $WGu) {
+        qs[i] = query(row * p.stride / 2u + (kvh * HEADS + i / D4) * 2u * D4, i % D4) * p.scale;
+    }
 #for a AP
     let o$a = (t + $au * $WGu) % OUTS;
     let h$a = o$a / D4;
@@ -80,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         // the values, asked for before their weights are known
         let vbase = base + 64u * D4 + o0 % D4 + (t / OUTS) % $KGu * KEYS * D4;
 #for j VS
-        let v$j = vec4<f32>(kv[vbase + $ju * D4]);
+        let v$j = kv[vbase + $ju * D4];
 #end
 #endif
 #for h HP
@@ -90,7 +93,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (visible) {
             for (var d = 0u; d < D4; d += $KUu) {
 #for j KU
-                let k$j = vec4<f32>(kv[base + (d + $ju) * 64u + key]);
+                let raw$j = kv[base + (d + $ju) * 64u + key];
+#end
+#for j KU
+                let k$j = four(raw$j);
 #end
 #for h HP
 #for j KU
@@ -152,17 +158,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #if AHEAD
 #for j VS
             let w$j = scores[h$a * 64u + first + $ju];
-            acc$a = fma(vec4<f32>(w$j), select(vec4<f32>(), v$j, w$j > 0.0), acc$a);
+            acc$a = fma(vec4<f32>(w$j), select(vec4<f32>(), four(v$j), w$j > 0.0), acc$a);
 #end
 #else
             let vbase = base + 64u * D4 + o$a % D4;
             for (var k = first; k < first + KEYS; k += $VSu) {
 #for j VS
                 let w$j = scores[h$a * 64u + k + $ju];
-                let v$j = vec4<f32>(kv[vbase + (k + $ju) * D4]);
+                let v$j = kv[vbase + (k + $ju) * D4];
 #end
 #for j VS
-                acc$a = fma(vec4<f32>(w$j), select(vec4<f32>(), v$j, w$j > 0.0), acc$a);
+                acc$a = fma(vec4<f32>(w$j), select(vec4<f32>(), four(v$j), w$j > 0.0), acc$a);
 #end
             }
 #endif

@@ -32,7 +32,7 @@ var<workgroup> normed: array<u32, $NORM>;
 #endif
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 #if QKV
-@group(0) @binding(7) var<storage, read_write> kv: array<$KVT>;
+@group(0) @binding(7) var<storage, read_write> kv: array<$KV2>;
 #endif
 #if PACKED
 #include halves.inc.wgsl
@@ -44,41 +44,29 @@ var<workgroup> normed: array<u32, $NORM>;
 #include own.inc.wgsl
 
 #if QKV
-// Where dimension d of k (or v) of a head at a position lies in the layer's pages.
-fn kv_place(row: u32, head: u32, is_v: u32, d: u32) -> u32 {
-    let pos = row_pos(row);
-    let at = pos % 64u;
-    let base = ((row_page(row, p.cls, pos / 64u) * p.n_kv + head) * 2u + is_v) * 64u * p.head_dim;
-    return base + select((d / 4u) * 256u + at * 4u + d % 4u, at * p.head_dim + d, is_v == 1u);
-}
-fn put(row: u32, out: u32, v: f32) {                 // out: usual index in q | k | v
-    y[row * p.stride + out] = v;
-    let nq = p.n_head * p.head_dim;
-    if (out >= nq) {
-        let k = out - nq;
-        let is_v = u32(k >= p.n_kv * p.head_dim);
-        let i = k - is_v * p.n_kv * p.head_dim;
-        kv[kv_place(row, i / p.head_dim, is_v, i % p.head_dim)] = $KVT(v);
-    }
-}
+#include keep.inc.wgsl
 fn finish_pair(row: u32, r: u32, a: f32, b: f32) {   // matrix rows r and r + 1
-    let nqk = (p.n_head + p.n_kv) * p.head_dim;
+    let nq = p.n_head * p.head_dim;
+    let nk = p.n_kv * p.head_dim;
     let half = p.rope_dim / 2u;
     let head = r / p.head_dim;
     let j = r % p.head_dim;
-    if (r >= nqk || j >= p.rope_dim) {
-        put(row, r, a);
-        put(row, r + 1u, b);
-        return;
+    var v = vec2<f32>(a, b);
+    var to = vec2<u32>(r, r + 1u);                   // usual index in q | k | v
+    if (r < nq + nk && j < p.rope_dim) {
+        let i = j / 2u;
+        let table = step[4] + row * p.rope_dim;
+        let c = bitcast<f32>(step[table + i]);
+        let s = bitcast<f32>(step[table + half + i]);
+        v = vec2<f32>(a * c - b * s, b * c + a * s);
+        if (p.adjacent == 0u) { to = vec2<u32>(head * p.head_dim + i, head * p.head_dim + i + half); }
     }
-    let i = j / 2u;
-    let table = step[4] + row * p.rope_dim;
-    let c = bitcast<f32>(step[table + i]);
-    let s = bitcast<f32>(step[table + half + i]);
-    let d0 = head * p.head_dim + select(i, j, p.adjacent == 1u);
-    let d1 = head * p.head_dim + select(i + half, j + 1u, p.adjacent == 1u);
-    put(row, d0, a * c - b * s);
-    put(row, d1, b * c + a * s);
+    y[row * p.stride + to.x] = v.x;
+    y[row * p.stride + to.y] = v.y;
+    if (r >= nq) {
+        let is_v = u32(r >= nq + nk);
+        keep(row, is_v, r - nq - is_v * nk, v.x, v.y);
+    }
 }
 #endif
 

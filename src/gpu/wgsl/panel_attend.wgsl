@@ -1,13 +1,14 @@
 // panel_attend - the attention of the step's last row in the watched layer and head, for the page to draw: a row of weights
 // of at most 256 keys, the newest. Grid: (1). Row pos % 128 of the panel buffer's map (gpu_panel.c has its layout).
-struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride: u32, scale: f32, sinks: u32, map: u32 }
+struct P { n_head: u32, n_kv: u32, head_dim: u32, window: u32, cls: u32, stride: u32, scale: f32, sinks: u32, half: u32, map: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> q: array<f32>;
-@group(0) @binding(3) var<storage, read> kv: array<vec4<$KVT>>;
+@group(0) @binding(2) var<storage, read> q: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> kv: array<$KV4>;
 @group(0) @binding(4) var<storage, read> small: array<f32>;
 @group(0) @binding(5) var<storage, read_write> panel: array<f32>;
 #include step.inc.wgsl
+#include keys.inc.wgsl
 
 var<workgroup> best: array<f32, 64>;
 var<workgroup> sums: array<f32, 64>;
@@ -17,8 +18,7 @@ fn score(row: u32, head: u32, key: u32) -> f32 {
     let base = (row_page(row, p.cls, key / 64u) * p.n_kv + kvh) * 32u * p.head_dim + key % 64u;
     var s = 0.0;
     for (var d = 0u; d < p.head_dim / 4u; d++) {
-        let at = row * p.stride + head * p.head_dim + d * 4u;
-        s += dot(vec4<f32>(kv[base + d * 64u]), vec4<f32>(q[at], q[at + 1u], q[at + 2u], q[at + 3u]));
+        s += dot(four(kv[base + d * 64u]), query((row * p.stride + head * p.head_dim) / 2u, d));
     }
     return s * p.scale;
 }

@@ -6,8 +6,9 @@ struct P { stride: u32, n_head: u32, n_kv: u32, head_dim: u32, rope_dim: u32, ad
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read_write> qkv: array<f32>;
-@group(0) @binding(3) var<storage, read_write> kv: array<$KVT>;
+@group(0) @binding(3) var<storage, read_write> kv: array<$KV2>;
 #include step.inc.wgsl
+#include keep.inc.wgsl
 var<workgroup> v: array<f32, 256>;
 
 @compute @workgroup_size(64)
@@ -20,21 +21,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let is_v = head >= p.n_head + p.n_kv;
     let half_dim = p.rope_dim / 2u;
     let table = step[4] + row * p.rope_dim;
-    let at = row_pos(row) % 64u;
-    for (var d = t; d < p.head_dim; d += 64u) {
-        var out = v[d];
+    for (var d = 2u * t; d < p.head_dim; d += 128u) {
+        var a = v[d];
+        var b = v[d + 1u];
+        var to_a = d;
+        var to_b = d + 1u;
         if (!is_v && d < p.rope_dim) {
-            let i = select(d % half_dim, d / 2u, p.adjacent == 1u);
-            let first = select(d < half_dim, (d & 1u) == 0u, p.adjacent == 1u);
+            let i = d / 2u;
             let c = bitcast<f32>(step[table + i]);
             let s = bitcast<f32>(step[table + half_dim + i]);
-            out = select(v[2u * i + 1u] * c + v[2u * i] * s, v[2u * i] * c - v[2u * i + 1u] * s, first);
+            a = v[d] * c - v[d + 1u] * s;
+            b = v[d + 1u] * c + v[d] * s;
+            to_a = select(i, d, p.adjacent == 1u);
+            to_b = select(i + half_dim, d + 1u, p.adjacent == 1u);
         }
-        qkv[base + d] = out;
+        qkv[base + to_a] = a;
+        qkv[base + to_b] = b;
         if (head >= p.n_head) {
-            let k = head - p.n_head - select(0u, p.n_kv, is_v);
-            let page = ((row_page(row, p.cls, row_pos(row) / 64u) * p.n_kv + k) * 2u + u32(is_v)) * 64u * p.head_dim;
-            kv[page + select((d / 4u) * 256u + at * 4u + d % 4u, at * p.head_dim + d, is_v)] = $KVT(out);
+            keep(row, u32(is_v), (head - p.n_head - select(0u, p.n_kv, is_v)) * p.head_dim + d, a, b);
         }
     }
 }
