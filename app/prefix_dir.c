@@ -1,5 +1,7 @@
-/* prefix_dir.c - one file an entry. A file is written as .NAME.PID and renamed when it is whole and on the disk, so that a
- * crash, a full disk or another process at the same moment leave whole entries or none. Use is noted in the file's time. */
+/* prefix_dir.c - one file an entry. A file is written as .NAME.PID and renamed when it is whole and on the disk,
+ * so that a
+ * crash, a full disk or another process at the same moment leave whole entries or none. Use is noted in the file's
+ * time. */
 #include "prefix_dir.h"
 #include "../src/base/error.h"
 #include "../src/base/fmt.h"
@@ -21,7 +23,10 @@ static void temporary(const goss_prefix_dir *d, const char *name, char *out, siz
     goss_fmt(out, cap, "%s/.%s.%d", d->path, name, (int)getpid());
 }
 
-typedef struct listing { goss_prefix_dir *d; void (*entry)(void *, const char *, uint64_t, uint64_t); void *to; } listing;
+typedef struct listing {
+    goss_prefix_dir *d;
+    void (*entry)(void *, const char *, uint64_t, uint64_t); void *to;
+} listing;
 
 static void list_file(void *ctx, const char *name)
 {
@@ -51,7 +56,8 @@ static int get(void *ctx, const char *name, uint64_t offset, void *dst, size_t n
         goss_fmt(d->reading, sizeof d->reading, "%s", name);
     }
     for (size_t done = 0; done < n;) {
-        const ssize_t k = d->get_fd < 0 ? -1 : pread(d->get_fd, (uint8_t *)dst + done, n - done, (off_t)(offset + done));
+        const ssize_t k = d->get_fd < 0 ? -1 : pread(d->get_fd, (uint8_t *)dst + done, n - done,
+            (off_t)(offset + done));
         if (k < 0 && errno == EINTR && d->get_fd >= 0) continue;
         if (k <= 0) return GOSS_EIO;
         done += (size_t)k;
@@ -120,9 +126,11 @@ int goss_prefix_dir_open(goss_prefix_dir *d, const char *path, goss_error *err)
     struct stat st;
     *d = (goss_prefix_dir){ .fd = -1, .get_fd = -1 };
     if (goss_fmt(d->path, sizeof d->path, "%s", path) >= sizeof d->path)
-        return goss_fail(err, GOSS_ELIMIT, -1, "The prefix cache's path is longer than %d characters.", (int)sizeof d->path - 1);
+        return goss_fail(err, GOSS_ELIMIT, -1, "The prefix cache's path is longer than %d characters.",
+            (int)sizeof d->path - 1);
     if (mkdir(path, 0700) && errno != EEXIST)
-        return goss_fail(err, GOSS_EIO, -1, "The prefix cache's folder %s cannot be made: %s.", path, strerror(errno));
+        return goss_fail(err, GOSS_EIO, -1, "The prefix cache's folder %s cannot be made: %s.", path,
+            strerror(errno));
     if (stat(path, &st) || !S_ISDIR(st.st_mode) || access(path, W_OK))
         return goss_fail(err, GOSS_EIO, -1, "The prefix cache %s is no folder that can be written to.", path);
     d->store = (goss_store){ d, list, get, put, touch, drop, say };

@@ -197,6 +197,7 @@ typedef struct goss_params { /* start from goss_params_default() */
     int ignore_stop;               /* 1: stop tokens don't end the generation */
     int chat;                      /* 1: parse the model's chat format: events carry channel and content text */
     int draft;                     /* 1: speculate (draft model, else n-grams) */
+    const int32_t *predicted; int n_predicted; /* copied: what the answer will probably be; drafts come from it first */
     const goss_logit_bias *bias; int n_bias;         /* borrowed */
     const char *const *stop; int n_stop;             /* borrowed: texts that end the generation, not emitted */
     /* borrowed: constrains the answer (chat: the final channel only); "{}" any JSON object */

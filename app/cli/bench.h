@@ -1,4 +1,5 @@
-/* bench.h - what the files of gossamer bench share. cmd_bench.c: prefill, decode, sessions, the report; bench_turn.c: a
+/* bench.h - what the files of gossamer bench share. cmd_bench.c: prefill, decode, sessions, the report;
+ * bench_turn.c: a
  * conversation's second turn; bench_draft.c: speculation. */
 #ifndef GOSS_CLI_BENCH_H
 #define GOSS_CLI_BENCH_H
@@ -33,7 +34,8 @@ goss_bench_result *goss_bench_add(goss_bench *b, const char *kind, int length, i
 /* Runs one session to its end; its tokens go to ids (room of them; NULL: nowhere), *n counts them. 0, or an error. */
 int goss_bench_finish(goss_bench *b, goss_session *s, goss_event *done, int32_t *ids, int room, int *n,
                       goss_error *err);
-/* A conversation whose history has n tokens and whose last answer has 300 besides its reasoning: how long its second turn
+/* A conversation whose history has n tokens and whose last answer has 300 besides its reasoning: how long its
+ * second turn
  * takes to its first token, with what the engine kept and without. */
 int goss_bench_turn(goss_bench *b, int n, goss_error *err);
 /* Decoding with guesses of which `percent` are right, against decoding without. */

@@ -1,7 +1,9 @@
 /* bench_turn.c - how soon a conversation's second turn begins.
  *
- * The first turn's answer is put into its prompt but for its last token, which a bias makes the model give, so that the
- * same conversation can be had from any model: random weights end no message. What the second turn's prompt shares with
+ * The first turn's answer is put into its prompt but for its last token, which a bias makes the model give, so
+ * that the
+ * same conversation can be had from any model: random weights end no message. What the second turn's prompt shares
+ * with
  * what was computed then is all but the reasoning in the middle: the engine prefills the rest in idle time. */
 #include "../../src/base/error.h"
 #include "bench.h"
@@ -9,7 +11,8 @@
 #include <string.h>
 
 enum { ANSWER_TOKENS = 300, REASONING_TOKENS = 100, TEXT_MOST = 1 << 22 };
-static const char FILLER[] = "The crow listened to the wind above the forest and counted the clouds until the evening. ";
+static const char FILLER[] =
+    "The crow listened to the wind above the forest and counted the clouds until the evening. ";
 
 typedef struct conversation { goss_buf history, answer, reasoning; } conversation;
 
@@ -138,7 +141,8 @@ static int second_turn(goss_bench *b, conversation *c, goss_error *err)
 int goss_bench_turn(goss_bench *b, int n, goss_error *err)
 {
     conversation c = { GOSS_BUF(4 * TEXT_MOST), GOSS_BUF(TEXT_MOST), GOSS_BUF(TEXT_MOST) };
-    int rc = strcmp(b->info.chat, "harmony") ? goss_fail(err, GOSS_EUNSUPPORTED, -1, "--turn wants a model that speaks Harmony")
+    int rc = strcmp(b->info.chat, "harmony") ? goss_fail(err, GOSS_EUNSUPPORTED, -1,
+        "--turn wants a model that speaks Harmony")
                                              : make(b, &c, n);
     if (!rc) rc = first_turn(b, &c, err);
     if (!rc) rc = second_turn(b, &c, err);

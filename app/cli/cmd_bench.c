@@ -232,7 +232,8 @@ static void on_kernel(void *ctx, const char *json, size_t n)
     k->dispatches += number_of(at, "\"dispatches\":");
     k->us += number_of(at, "\"gpu_us\":");
     k->bytes += number_of(at, "\"bytes\":");
-    if (number_of(at, "\"roofline\":") > 0) k->roofline = number_of(at, "\"roofline\":") / number_of(at, "\"gb_per_s\":");
+    const double roofline = number_of(at, "\"roofline\":");
+    if (roofline > 0) k->roofline = roofline / number_of(at, "\"gb_per_s\":");
     if (!strcmp(k->name, "embed")) b->steps += number_of(at, "\"dispatches\":");
 }
 
@@ -378,7 +379,10 @@ static int run_all(bench *b)
         if (fits(b, b->depths.v[i] + 1)) rc = bench_decode(b, b->depths.v[i], &err);
     for (int i = 0; i < b->sessions.n && !rc && !goss_cli_interrupted(); i++)
         if (b->sessions.v[i] > 0) rc = bench_sessions(b, b->sessions.v[i], &err);
-    for (int i = 0; i < b->turns.n && !rc && !goss_cli_interrupted(); i++) rc = goss_bench_turn(b, b->turns.v[i], &err);
+    for (int i = 0; i < b->turns.n && !rc && !goss_cli_interrupted(); i++)
+        rc = goss_bench_turn(b, b->turns.v[i], &err);
+    for (int i = 0; i < b->drafts.n && !rc && !goss_cli_interrupted(); i++)
+        rc = goss_bench_draft(b, b->drafts.v[i], &err);
     if (rc) return goss_cli_fail("bench", 1, &err);
     if (b->json) print_json(b);
     else print_table(b);
@@ -389,7 +393,8 @@ static int run_all(bench *b)
 int goss_cmd_bench(int argc, char **argv)
 {
     goss_engine_options engine;
-    const char *prefill = "128,512", *depths = "0,512", *sessions = "4,16", *turns = NULL, *args[1];
+    const char *prefill = "128,512", *depths = "0,512", *sessions = "4,16", *turns = NULL, *drafts = NULL,
+               *args[1];
     bench *b = calloc(1, sizeof *b);
     if (!b) return 1;
     b->n_tokens = 64;
@@ -403,6 +408,8 @@ int goss_cmd_bench(int argc, char **argv)
                                       .help = "sessions at once (4,16); 0: none" },
                                     { "--turn", GOSS_OPT_STR, &turns, .arg = "N,N,...",
                                       .help = "a chat's second turn behind N tokens of history: warm and cold" },
+                                    { "--draft-accept", GOSS_OPT_STR, &drafts, .arg = "P,P,...",
+                                      .help = "speculation when P percent of the guesses are right" },
                                     { "--no-cold", GOSS_OPT_FLAG, &b->no_cold, .help = "of --turn: the warm one only" },
                                     { "--max-tokens,-n", GOSS_OPT_INT, &b->n_tokens, .arg = "N",
                                       .help = "tokens to decode (64)", .min = 1, .max = 100000 },
@@ -421,7 +428,8 @@ int goss_cmd_bench(int argc, char **argv)
     int status = n < 0 ? ~n : goss_engine_options_finish(&engine, "bench", n ? args[0] : NULL);
     if (n >= 0 && !status &&
         (read_list(prefill, &b->prefill) || read_list(depths, &b->depths) ||
-         read_list(sessions, &b->sessions) || (turns && read_list(turns, &b->turns)))) {
+         read_list(sessions, &b->sessions) || (turns && read_list(turns, &b->turns)) ||
+         (drafts && read_list(drafts, &b->drafts)))) {
         fputs("gossamer bench: a list should be numbers with commas between, as 128,512.\n", stderr);
         status = 2;
     }

@@ -11,6 +11,7 @@
  *   engine.c     open, poll, close, info, stats                              session.c    open, prompt, events
  *   scheduler.c  steps out of sessions, and their results                    output.c     tokens to text, stops, events
  *   prefix.c     what can be reused, and idle-time warming                   speculate.c  drafts
+ *   pace.c       how many drafts pay
  *   keep.c       prefixes in a store that outlives the engine
  *   schema.c, regex.c, automaton.c  JSON schemas; grammar.c: their masks        telemetry.c  every line of JSON
  *   observe.c    layer telemetry from the backend's taps                     api.c        the calls that block */
@@ -116,7 +117,9 @@ struct goss_session {
     goss_queued *queue; goss_prob *probs; int first_event, n_events;
     goss_buf text;
     /* drafts */
-    int n_drafts, draft_len, draft_pause;
+    int n_drafts, draft_want, draft_most, draft_pause, draft_rest, draft_probe; /* pace.c */
+    double draft_hits, draft_tries;           /* of guesses, the older the lighter */
+    int32_t *predicted; int n_predicted, predicted_at; /* params.predicted, and where the answer is in it */
     double t_prompt, t_first, t_last;
 };
 
@@ -148,6 +151,10 @@ struct goss_engine {
     const goss_session *about;   /* the session that it is about, NULL: the engine */
     goss_telemetry_fn on_line; void *on_line_ctx; /* goss_generate's */
     goss_stats stats;
+    double t_collected;          /* when a step's results last came */
+    double step_ms[GOSS_DRAFT_MAX + 2]; /* what a step of so many decode rows takes, lately; 0: not known */
+    double draft_ms;             /* what a round of the draft model takes */
+    int n_deciding;              /* sessions whose next row is in the step that is being built */
     double t_poll, slow_ms;
 };
 
@@ -213,8 +220,13 @@ int goss_speculate_open(goss_engine *e, goss_error *err);  /* the draft model, i
 void goss_speculate_close(goss_engine *e);
 int goss_speculate(goss_session *s, int most);             /* writes drafts behind the known tokens; returns how many */
 void goss_speculate_batch(goss_engine *e);                 /* lets the draft model work for all sessions at once */
-void goss_speculate_result(goss_session *s, int drafted, int accepted);
-void goss_speculate_reset(goss_session *s);
+void goss_speculate_emitted(goss_session *s);              /* a token was sampled: the prediction moves with it */
+int goss_speculate_predict(goss_session *s, const int32_t *ids, int n); /* copies; 0 or GOSS_ENOMEM */
+/* pace.c: how many guesses pay */
+int goss_pace_length(goss_session *s, double guess_ms);    /* for the next step; a guess costs guess_ms to make */
+void goss_pace_result(goss_session *s, int drafted, int accepted);
+void goss_pace_time(goss_engine *e, int n_rows, double ms); /* a step of n_rows decode rows alone took so long */
+void goss_pace_reset(goss_session *s);
 /* telemetry.c */
 int goss_telemetry_on(const goss_engine *e, unsigned bit);
 void goss_telemetry_load(goss_engine *e, const char *stage, const char *status, const char *detail);

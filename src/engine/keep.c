@@ -1,15 +1,18 @@
 /* keep.c - prefixes that outlive the engine: entries in the application's store (goss_store), so that a long system
  * prompt is prefilled once a machine.
  *
- * What is stored: where a chat's instructions end (the first user's message), in idle time; and when the engine closes,
+ * What is stored: where a chat's instructions end (the first user's message), in idle time; and when the engine
+ * closes,
  * the canonical forms of finished turns and whole texts of closed sessions. What a new prompt shares with an entry by
  * more than with anything in memory is read back into the cache of prefix.c, which then treats it as its own.
  *
  *   name     the first 16 digits of the model's mark, "-", 16 digits of a hash of the tokens, ".kv"
  *   entry    head | tokens, int32 | sum of both | pages of the full layers, then windowed ones | sum of them
  *
- * The mark is a SHA-256 over whatever decides what the pages' bytes are: the tensors' names, types and places, samples of
- * their bytes, the options, the KV's type, the backend and its level. An entry with another mark is never read. Numbers
+ * The mark is a SHA-256 over whatever decides what the pages' bytes are: the tensors' names, types and places,
+ * samples of
+ * their bytes, the options, the KV's type, the backend and its level. An entry with another mark is never read.
+ * Numbers
  * are in the machine's own order. The store is bounded: least recently used first, whichever model's. */
 #include "../base/fmt.h"
 #include "../base/mem.h"
@@ -157,7 +160,8 @@ int goss_keep_open(goss_engine *e, goss_error *err)
     k->store = *store;
     k->most = e->config.prefix_store_bytes ? e->config.prefix_store_bytes : DEFAULT_BYTES;
     if (!e->backend->vt->kv_page || !make_mark(e, k->mark)) {
-        say(k, "the prefix cache is kept in memory only: %s%s.", "the KV or the weights are not in this machine's memory",
+        say(k, "the prefix cache is kept in memory only: %s%s.",
+            "the KV or the weights are not in this machine's memory",
             "");
         goss_mem_free(k);
         return 0;

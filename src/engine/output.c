@@ -213,6 +213,7 @@ int goss_output_token(goss_session *s, const goss_pick *pick)
 {
     goss_engine *e = s->engine;
     s->tokens[s->n_known++] = pick->token;
+    goss_speculate_emitted(s);
     s->n_generated++;
     e->stats.n_generated_tokens++;
     s->t_last = goss_os_now_ms();

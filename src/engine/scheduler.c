@@ -174,7 +174,7 @@ static void take_picks(goss_engine *e, goss_session *s, const goss_part *p, cons
         accepted += i < p->n_drafts;
     }
     if (p->n_drafts) {
-        goss_speculate_result(s, p->n_drafts, accepted);
+        goss_pace_result(s, p->n_drafts, accepted);
         e->stats.n_drafted += (uint64_t)p->n_drafts;
         e->stats.n_accepted += (uint64_t)accepted;
         goss_telemetry_speculation(e, p->n_drafts, accepted);
@@ -236,7 +236,10 @@ static void fail_parts(goss_engine *e, goss_flight *f, const goss_error *why)
 
 static void account(goss_engine *e, const goss_flight *f)
 {
-    const double ms = goss_os_now_ms() - f->t0;
+    const double now = goss_os_now_ms(), ms = now - f->t0;
+    goss_pace_time(e, f->n_decode && !f->n_prefill ? f->step.n_rows : 0,
+                        now - (f->t0 > e->t_collected ? f->t0 : e->t_collected));
+    e->t_collected = now;
     e->stats.n_steps++;
     e->stats.n_rows += (uint64_t)f->step.n_rows;
     if (f->n_prefill || !f->n_decode) e->stats.prefill_ms += ms;

@@ -49,6 +49,7 @@ void goss_session_free(goss_session *s)
     goss_engine *e = s->engine;
     if (e->sessions && e->sessions[s->slot] == s) e->sessions[s->slot] = NULL;
     goss_output_close(s);
+    goss_mem_free(s->predicted);
     goss_kv_close(&s->kv);
     goss_buf_free(&s->text);
     goss_arena_close(&s->arena);
@@ -96,12 +97,14 @@ int goss_session_prompt(goss_session *s, const int32_t *ids, int n, const goss_p
     if (!rc) rc = goss_sampler_init(&s->sampler, p, err);
     if (!rc) rc = goss_output_begin(s, p, err);
     if (!rc) rc = goss_output_resume(s, ids, n);
+    if (!rc && goss_speculate_predict(s, p->predicted, p->n_predicted))
+        rc = goss_fail(err, GOSS_ENOMEM, -1, "no memory for %d predicted tokens", p->n_predicted);
     if (rc) return rc;
     s->first_event = s->n_events = 0;
     goss_buf_clear(&s->text);
     s->prefill_only = p->max_tokens < 0;
     s->ignore_stop = p->ignore_stop;
-    s->draft = p->draft && !s->prefill_only;
+    s->draft = (p->draft || s->n_predicted) && !s->prefill_only;
     s->n_probs = s->sampler.n_probs;
     s->n_reused = goss_prefix_reuse(s, ids, n, s->prefill_only ? n : n - 1);
     memcpy(s->tokens, ids, (size_t)n * sizeof *ids);
@@ -113,7 +116,7 @@ int goss_session_prompt(goss_session *s, const int32_t *ids, int n, const goss_p
     s->active = 1;
     s->used = ++e->clock;
     s->t_prompt = s->t_first = s->t_last = goss_os_now_ms();
-    goss_speculate_reset(s);
+    goss_pace_reset(s);
     e->stats.n_prompt_tokens += (uint64_t)n;
     e->stats.n_reused_tokens += (uint64_t)s->n_reused;
     if (goss_telemetry_on(e, GOSS_TELEMETRY_TOKENS) && s->sampler.n_probs < 10) s->sampler.n_probs = 10;

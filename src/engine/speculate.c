@@ -6,16 +6,18 @@
  * is one - it samples with the session's own sampler and random numbers, so that it agrees as often as it
  * can - else from
  * the continuation of the last place where the newest tokens stood before (prompt look-up: 3, then 2 tokens).
- * How many are drafted follows what is accepted, and drafting pauses where it does not pay. Control tokens are never
- * drafted: behind one the guard may bind the next position, and rows of one step share one mask.
+ * A caller that knows what is probably coming (an edited text, say) hands it over: then guesses come from there.
+ * How many are drafted: pace.c. Control tokens are never drafted: behind one the guard may bind the next position,
+ * and
+ * rows of one step share one mask.
  *
- * The draft model runs on the CPU (ref beside ref) in rounds over all sessions that draft: its steps are short. Its KV
+ * The draft model runs on the CPU (ref beside ref) in rounds over all sessions that draft: its steps are short.
+ * Its KV
  * lags behind a session's tokens and catches up by at most max_rows a step. */
 #include "../base/mem.h"
 #include "engine.h"
 #include <string.h>
 
-enum { LEN_FIRST = 4, PAUSE = 4 };
 static const float UNSURE = -1.2f;       /* a guess less likely than 0.3 is the last of its draft */
 
 typedef struct drafter { goss_kv kv; int32_t *seen; } drafter;   /* seen[0..kv.n): what the KV was computed from */
@@ -140,15 +142,9 @@ void goss_speculate_close(goss_engine *e)
 }
 
 /* ---- rounds ------------------------------------------------------------------------------------------------ */
-static int want_of(const goss_session *s)
-{
-    const int left = s->n_limit - s->n_known - 1;
-    return left < s->draft_len ? left : s->draft_len;
-}
-
 static int may_draft(goss_session *s)
 {
-    return s->draft && !s->draft_pause && want_of(s) > 0 && !goss_output_wants_mask(s);
+    return s->draft && s->draft_want > 0 && !goss_output_wants_mask(s);
 }
 
 /* What the draft KV holds must be a prefix of the session's tokens. */
@@ -189,7 +185,8 @@ static int run(goss_speculator *d, int n_rows, int n_seqs)
     return rc;
 }
 
-/* Round 0 catches up with the tokens and guesses the first; each later round puts the guess in and guesses the next. */
+/* Round 0 catches up with the tokens and guesses the first; each later round puts the guess in and guesses the
+ * next. */
 static int round_of(goss_engine *e, goss_speculator *d, goss_session **who, int n, int round)
 {
     int n_rows = 0, n_seqs = 0, kept = 0;
@@ -214,7 +211,7 @@ static int round_of(goss_engine *e, goss_speculator *d, goss_session **who, int 
         const goss_pick *p = &d->picks[i];
         if (goss_vocab_kind(e->vocab, p->token) == GOSS_TOKEN_CONTROL || (round && p->logprob < UNSURE)) continue;
         s->tokens[s->n_known + s->n_drafts++] = p->token;
-        if (s->n_drafts < want_of(s)) who[going++] = s;
+        if (s->n_drafts < s->draft_want) who[going++] = s;
     }
     return going;
 }
@@ -222,15 +219,26 @@ static int round_of(goss_engine *e, goss_speculator *d, goss_session **who, int 
 void goss_speculate_batch(goss_engine *e)
 {
     goss_speculator *d = e->speculator;
-    if (!d) return;
-    int n = 0;
+    int n = 0, any = 0;
+    e->n_deciding = 0;
     for (int i = 0; i < e->max_sessions; i++) {
+        const goss_session *s = e->sessions[i];
+        e->n_deciding += s && s->active && !s->closed && s->n_known - s->kv.n <= 1;
+        any |= s && s->draft;
+    }
+    for (int i = 0; any && i < e->max_sessions; i++) {
         goss_session *s = e->sessions[i];
         if (!s || !s->active || s->closed || s->canceled || s->n_inflight || s->n_known - s->kv.n != 1) continue;
         s->n_drafts = 0;
-        if (goss_session_room(s) && may_draft(s)) d->who[n++] = s;
+        s->draft_want = s->draft ? goss_pace_length(s, d && !s->n_predicted ? e->draft_ms : 0) : 0;
+        if (d && !s->n_predicted && goss_session_room(s) && may_draft(s)) d->who[n++] = s;
     }
-    for (int round = 0; n > 0 && round < GOSS_DRAFT_MAX; round++) n = round_of(e, d, d->who, n, round);
+    const double t0 = goss_os_now_ms();
+    int rounds = 0;
+    for (; n > 0 && rounds < GOSS_DRAFT_MAX; rounds++) n = round_of(e, d, d->who, n, rounds);
+    if (!rounds) return;
+    const double each = (goss_os_now_ms() - t0) / rounds;
+    e->draft_ms += (each - e->draft_ms) * (e->draft_ms > 0 ? 0.2 : 1.0);
 }
 
 /* ---- n-grams ----------------------------------------------------------------------------------------------- */
@@ -245,40 +253,67 @@ static int look_up(const int32_t *t, int n_tokens, int n)
     return -1;
 }
 
-static int draft_ngram(goss_session *s, int most)
+/* Writes what stands at `from` behind the known tokens, as far as it may be drafted. */
+static int draft_from(goss_session *s, const int32_t *from, int n_from, int most)
 {
-    int at = -1, n = 0;
-    for (int len = 3; len >= 2 && at < 0; len--) at = s->n_known > len ? look_up(s->tokens, s->n_known, len) : -1;
-    if (at < 0) return 0;
-    for (; n < most && at + n < s->n_known; n++) {
-        const int32_t token = s->tokens[at + n];
-        if (goss_vocab_kind(s->engine->vocab, token) == GOSS_TOKEN_CONTROL) break;
+    int n = 0;
+    for (; n < most && n < n_from; n++) {
+        const int32_t token = from[n];
+        if (token < 0 || token >= s->engine->model.hp.n_vocab ||
+            goss_vocab_kind(s->engine->vocab, token) == GOSS_TOKEN_CONTROL)
+            break;
         s->tokens[s->n_known + n] = token;
     }
     return n;
 }
 
-/* ---- sessions ---------------------------------------------------------------------------------------------- */
-void goss_speculate_reset(goss_session *s)
+static int draft_ngram(goss_session *s, int most)
 {
-    s->draft_len = LEN_FIRST;
-    s->draft_pause = s->n_drafts = 0;
+    int at = -1;
+    for (int len = 3; len >= 2 && at < 0; len--) at = s->n_known > len ? look_up(s->tokens, s->n_known, len) : -1;
+    return at < 0 ? 0 : draft_from(s, s->tokens + at, s->n_known - at, most);
 }
 
+/* ---- predictions ------------------------------------------------------------------------------------------- */
+int goss_speculate_predict(goss_session *s, const int32_t *ids, int n)
+{
+    goss_mem_free(s->predicted);
+    s->predicted = NULL;
+    s->n_predicted = s->predicted_at = 0;
+    if (n < 1 || !ids) return 0;
+    if (!(s->predicted = goss_mem_array((size_t)n, sizeof *ids))) return GOSS_ENOMEM;
+    memcpy(s->predicted, ids, (size_t)n * sizeof *ids);
+    s->n_predicted = n;
+    return 0;
+}
+
+/* A wrong guess stands for the token that came instead; when two in a row were wrong, the place is looked up anew
+ * by the
+ * newest tokens. */
+void goss_speculate_emitted(goss_session *s)
+{
+    enum { SAME = 3 };
+    const int32_t *t = s->tokens + s->n_known, *p = s->predicted;
+    const int at = ++s->predicted_at, n = s->n_predicted;
+    if (n < SAME + 1 || s->n_generated < SAME || at < 2) return;
+    if (at <= n && (t[-1] == p[at - 1] || t[-2] == p[at - 2])) return;
+    for (int i = SAME; i < n; i++)
+        if (!memcmp(p + i - SAME, t - SAME, SAME * sizeof *p)) { s->predicted_at = i; return; }
+}
+
+static int draft_predicted(goss_session *s, int most)
+{
+    const int at = s->predicted_at;
+    return at < s->n_predicted ? draft_from(s, s->predicted + at, s->n_predicted - at, most) : 0;
+}
+
+/* ---- sessions ---------------------------------------------------------------------------------------------- */
 int goss_speculate(goss_session *s, int most)
 {
-    if (s->draft_pause > 0) { s->draft_pause--; return 0; }
     if (!may_draft(s)) return 0;
-    if (most > want_of(s)) most = want_of(s);
+    if (most > s->draft_want) most = s->draft_want;
     if (most <= 0) return 0;
+    if (s->n_predicted) return draft_predicted(s, most);
     if (!s->engine->speculator) return draft_ngram(s, most);
     return s->n_drafts < most ? s->n_drafts : most;
-}
-
-void goss_speculate_result(goss_session *s, int drafted, int accepted)
-{
-    if (accepted == drafted) s->draft_len += 2;
-    else s->draft_len = accepted + 2;
-    if (s->draft_len > GOSS_DRAFT_MAX) s->draft_len = GOSS_DRAFT_MAX;
-    if (!accepted) s->draft_pause = PAUSE;
 }
