@@ -88,16 +88,40 @@ static int cpu_head(goss_backend *b, goss_step *s)
     return 0;
 }
 
+/* Rows are sampled GOSS_FEW at a time; a task is a part of one row's vocabulary, or the joining of a row's parts. */
+typedef struct sample_job { cpu *c; int n, phase; goss_pick *picks; } sample_job;
+static void part_task(void *ctx, int task, int thread)
+{
+    const sample_job *j = ctx;
+    goss_sampling *g = &j->c->sampling[task % j->n];
+    (void)thread;
+    goss_sampling_part(g, j->phase, task / j->n);
+}
+static void join_task(void *ctx, int task, int thread)
+{
+    const sample_job *j = ctx;
+    (void)thread;
+    goss_sampling_join(&j->c->sampling[task], j->phase, &j->picks[task]);
+}
 static int cpu_sample(goss_backend *b, goss_step *s)
 {
     cpu *c = cpu_of(b);
     const int n_vocab = b->model->hp.n_vocab;
-    for (int i = 0; i < c->n_want; i++) {
-        const goss_row *row = &s->rows[c->want[i]];
-        const goss_seq *seq = &s->seqs[row->seq];
-        if (row->want & GOSS_ROW_SAMPLE)
-            goss_sample(seq->sampler, c->logits + (int64_t)i * n_vocab, n_vocab, seq->mask, seq->tokens,
-                        row->pos + 1, c->scratch, &c->picks[c->n_picks++]);
+    for (int i = 0; i < c->n_want;) {
+        sample_job j = { .c = c, .picks = c->picks + c->n_picks };
+        for (; i < c->n_want && j.n < GOSS_FEW; i++) {
+            const goss_row *row = &s->rows[c->want[i]];
+            const goss_seq *seq = &s->seqs[row->seq];
+            if (!(row->want & GOSS_ROW_SAMPLE)) continue;
+            goss_sampling_begin(&c->sampling[j.n], seq->sampler, c->logits + (int64_t)i * n_vocab, n_vocab,
+                                seq->mask, seq->tokens, row->pos + 1, c->scratch + (size_t)j.n * (size_t)n_vocab * 8);
+            j.n++;
+        }
+        for (; j.n && j.phase < GOSS_SAMPLE_PHASES; j.phase++) {
+            goss_cpu_run(c, part_task, &j, j.n * c->sampling[0].n_parts);
+            goss_cpu_run(c, join_task, &j, j.n);
+        }
+        c->n_picks += j.n;
     }
     return 0;
 }
@@ -270,7 +294,8 @@ static void take_all(cpu *c, layout *a)
     c->chunks = take(a, rows, sizeof(cpu_chunk));
     c->want = take(a, rows, sizeof(int));
     c->picks = take(a, rows, sizeof(goss_pick));
-    c->scratch = take(a, (size_t)hp->n_vocab, 8);
+    c->sampling = take(a, rows < GOSS_FEW ? rows : GOSS_FEW, sizeof(goss_sampling));
+    c->scratch = take(a, rows < GOSS_FEW ? rows : GOSS_FEW, (size_t)hp->n_vocab * 8);
     c->layer_index = take(a, (size_t)hp->n_layer + 1, sizeof(int));
     c->thread = take(a, (size_t)c->n_threads, sizeof(cpu_thread));
     for (int i = 0; i < c->n_threads; i++) {

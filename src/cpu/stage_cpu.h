@@ -59,7 +59,7 @@ typedef struct cpu {
     float *logits; int *want, n_want;        /* (rows, n_vocab) of want[0..n_want) */
     size_t logits_bytes;
     goss_pick *picks; int n_picks;
-    void *scratch;               /* goss_sample's */
+    goss_sampling *sampling; uint8_t *scratch;   /* of GOSS_FEW rows; n_vocab * 8 bytes each */
     /* KV: page, layer of its class, k or v, head: half_bytes each (stage_kv.c) */
     int kv_type, *layer_index;
     size_t half_bytes, page_bytes[GOSS_KV_CLASSES], kv_bytes[GOSS_KV_CLASSES];

@@ -2,13 +2,16 @@
  *
  * Thresholds (top-k, top-p) are found without sorting: what matters lies in d < 2^17 (beyond it the weight is 0),
  * so two histograms, of the high 8 and then of the low 9 bits of d, give the exact value in two passes over the
- * candidates. */
+ * candidates.
+ *
+ * All that touches every token is done in parts whose bounds depend on the vocabulary alone, so that a backend may give
+ * them to several threads: the draw is exact in integers, and sums of floats are those of the parts, in order. */
 #include "sample.h"
 #include "../base/error.h"
 #include <math.h>
 #include <string.h>
 
-enum { ONE_BITS = 12, D_END = 32 << ONE_BITS, LOW_BITS = 9, N_LOW = 1 << LOW_BITS, N_HIGH = D_END >> LOW_BITS };
+enum { PART_TOKENS = 256, ONE_BITS = 12, D_END = 32 << ONE_BITS, LOW_BITS = 9, N_LOW = 1 << LOW_BITS, N_HIGH = D_END >> LOW_BITS };
 #define X_MAX (1 << 30)
 #define SHIFT_MAX (1 << 28) /* of a bias or a presence penalty; with count * frequency <= 2^29 no sum leaves int32 */
 #define FREQUENCY_MAX (1 << 17)
@@ -106,7 +109,7 @@ static int32_t to_fixed(float logit, float scale)
 {
     const float f = logit * scale;
     if (f >= (float)X_MAX) return X_MAX;
-    if (f > -(float)X_MAX) return (int32_t)rintf(f);
+    if (f > -(float)X_MAX) return (int32_t)lrintf(f);
     return -X_MAX; /* NaN too */
 }
 
@@ -115,14 +118,12 @@ static int32_t clamp(int32_t x)
     return x > X_MAX ? X_MAX : x < -X_MAX ? -X_MAX : x;
 }
 
-/* x of every token; count is scratch of the same size. Only tokens in the window or with a bias differ from l *
- * scale. */
-static void fixed_point(const goss_sampler *s, const float *logits, int n, const int32_t *tokens, int n_tokens,
-                        int32_t *x, uint32_t *count)
+/* Tokens in the window or with a bias differ from l * scale. count: scratch of n values. */
+static void penalties(const goss_sampler *s, const float *logits, int n, const int32_t *tokens, int n_tokens,
+                      int32_t *x, uint32_t *count)
 {
     const int from = s->last_n < n_tokens ? n_tokens - s->last_n : 0;
     const int to = s->last_n ? n_tokens : from;
-    for (int i = 0; i < n; i++) x[i] = to_fixed(logits[i], s->scale);
     for (int i = from; i < to; i++) if ((uint32_t)tokens[i] < (uint32_t)n) count[tokens[i]] = 0;
     for (int i = from; i < to; i++) if ((uint32_t)tokens[i] < (uint32_t)n) count[tokens[i]]++;
     for (int i = from; i < to; i++) {
@@ -203,68 +204,144 @@ static uint32_t keep_limit(const goss_sampler *s, const int32_t *x, int n, const
     return s->min_p_d < limit ? s->min_p_d : limit;
 }
 
-static int32_t draw(const int32_t *x, int n, const uint32_t *mask, int32_t best, uint32_t limit, uint32_t r)
+/* ---- in parts: what is done to every token, and what joins the parts ---------------------------------------- */
+static int part_start(const goss_sampling *g, int part) { return (int)((int64_t)g->n_vocab * part / g->n_parts); }
+
+static void part_fixed(goss_sampling *g, goss_sample_part *p, int from, int to)
+{
+    const float scale = g->s->scale;
+    float top = -INFINITY;
+    for (int i = from; i < to; i++) {
+        g->x[i] = to_fixed(g->logits[i], scale);
+        if (g->logits[i] > top) top = g->logits[i];
+    }
+    p->top = top;
+}
+
+/* The n_probs best logits, best first and then by id, of those offered so far. */
+static void offer(goss_prob *best, int *n, int most, int32_t token, float logit)
+{
+    int at = *n;
+    if (logit != logit || (at == most && !(logit > best[at - 1].logprob))) return;
+    if (at == most) at--;
+    else (*n)++;
+    for (; at > 0 && logit > best[at - 1].logprob; at--) best[at] = best[at - 1];
+    best[at] = (goss_prob){ token, logit };
+}
+
+/* The best token, and what telemetry shows: the model's own distribution. */
+static void part_best(goss_sampling *g, goss_sample_part *p, int from, int to)
+{
+    const float *logits = g->logits;
+    p->token = -1;
+    p->best = 0;
+    p->sum = p->weighted = 0;
+    p->n_probs = 0;
+    for (int i = from; i < to; i++)
+        if ((p->token < 0 || g->x[i] > p->best) && allowed(g->mask, i)) { p->best = g->x[i]; p->token = i; }
+    for (int i = from; i < to; i++) {
+        const float l = logits[i] - g->top, e = expf(l);
+        if (!(e > 0)) continue; /* NaN and what is too small to count */
+        p->sum += (double)e;
+        p->weighted += (double)e * (double)l;
+    }
+    for (int i = from; i < to && g->s->n_probs; i++) offer(p->probs, &p->n_probs, g->s->n_probs, i, logits[i]);
+}
+
+static void part_total(goss_sampling *g, goss_sample_part *p, int from, int to)
+{
+    p->total = 0;
+    for (int i = from; i < to; i++) {
+        const uint32_t d = (uint32_t)g->best - (uint32_t)g->x[i];
+        if (d <= g->limit && allowed(g->mask, i)) p->total += weight(d);
+    }
+}
+
+void goss_sampling_part(goss_sampling *g, int phase, int part)
+{
+    const int from = part_start(g, part), to = part_start(g, part + 1);
+    goss_sample_part *p = &g->part[part];
+    if (phase == 0) part_fixed(g, p, from, to);
+    else if (phase == 1) part_best(g, p, from, to);
+    else if (!g->s->greedy && g->token >= 0) part_total(g, p, from, to);
+}
+
+static void join_best(goss_sampling *g)
+{
+    g->token = -1;
+    for (int i = 0; i < g->n_parts; i++)
+        if (g->part[i].token >= 0 && (g->token < 0 || g->part[i].best > g->best)) {
+            g->best = g->part[i].best;
+            g->token = g->part[i].token;
+        }
+    if (!g->s->greedy && g->token >= 0)
+        g->limit = keep_limit(g->s, g->x, g->n_vocab, g->mask, g->best, g->second);
+}
+
+static int32_t draw(const goss_sampling *g)
 {
     uint64_t total = 0, running = 0;
-    for (int i = 0; i < n; i++) {
-        const uint32_t d = (uint32_t)best - (uint32_t)x[i];
-        if (d <= limit && allowed(mask, i)) total += weight(d);
-    }
+    const uint32_t r = goss_sample_random(g->s->seed_lo, g->s->seed_hi, (uint32_t)g->n_tokens);
+    int part = 0;
+    for (int i = 0; i < g->n_parts; i++) total += g->part[i].total;
     const uint64_t target = (total >> 32) * r + (((total & 0xFFFFFFFFu) * r) >> 32); /* (total * r) >> 32, exactly */
-    for (int i = 0; i < n; i++) {
-        const uint32_t d = (uint32_t)best - (uint32_t)x[i];
-        if (d > limit || !allowed(mask, i)) continue;
+    while (part < g->n_parts && running + g->part[part].total <= target) running += g->part[part++].total;
+    if (part == g->n_parts) return -1;
+    for (int i = part_start(g, part);; i++) {
+        const uint32_t d = (uint32_t)g->best - (uint32_t)g->x[i];
+        if (d > g->limit || !allowed(g->mask, i)) continue;
         running += weight(d);
         if (running > target) return i;
     }
-    return -1;
 }
 
-/* ---- what telemetry shows: the model's own distribution ---- */
-static void describe(const goss_sampler *s, const float *logits, int n, goss_pick *out)
+static void describe(const goss_sampling *g, goss_pick *out)
 {
-    float top = -INFINITY;
     double sum = 0, weighted = 0;
     out->n_top = 0;
-    for (int i = 0; i < n; i++) if (logits[i] > top) top = logits[i];
-    for (int i = 0; i < n; i++) {
-        const float l = logits[i] - top, e = expf(l);
-        if (!(e > 0)) continue; /* NaN and what is too small to count */
-        sum += (double)e;
-        weighted += (double)e * (double)l;
+    for (int i = 0; i < g->n_parts; i++) {
+        const goss_sample_part *p = &g->part[i];
+        sum += p->sum;
+        weighted += p->weighted;
+        for (int k = 0; k < p->n_probs; k++)
+            offer(out->top, &out->n_top, g->s->n_probs, p->probs[k].token, p->probs[k].logprob);
     }
     const double log_sum = sum > 0 ? log(sum) : 0;
     out->entropy = sum > 0 ? (float)(log_sum - weighted / sum) : 0;
-    out->logprob = out->token < 0 ? 0 : (float)((double)(logits[out->token] - top) - log_sum);
-    for (int i = 0; i < n && s->n_probs; i++) {
-        int at = out->n_top;
-        if (at == s->n_probs && !(logits[i] > out->top[at - 1].logprob)) continue;
-        if (logits[i] != logits[i]) continue;
-        if (at == s->n_probs) at--;
-        else out->n_top++;
-        for (; at > 0 && logits[i] > out->top[at - 1].logprob; at--) out->top[at] = out->top[at - 1];
-        out->top[at] = (goss_prob){ i, logits[i] }; /* logits for now */
+    out->logprob = out->token < 0 ? 0 : (float)((double)(g->logits[out->token] - g->top) - log_sum);
+    for (int i = 0; i < out->n_top; i++)
+        out->top[i].logprob = (float)((double)(out->top[i].logprob - g->top) - log_sum);
+}
+
+void goss_sampling_join(goss_sampling *g, int phase, goss_pick *out)
+{
+    if (phase == 0) {
+        g->top = -INFINITY;
+        for (int i = 0; i < g->n_parts; i++) if (g->part[i].top > g->top) g->top = g->part[i].top;
+        penalties(g->s, g->logits, g->n_vocab, g->tokens, g->n_tokens, g->x, g->second);
+    } else if (phase == 1) join_best(g);
+    else {
+        out->token = g->s->greedy || g->token < 0 ? g->token : draw(g);
+        describe(g, out);
     }
-    for (int i = 0; i < out->n_top; i++) out->top[i].logprob = (float)((double)(out->top[i].logprob - top) - log_sum);
+}
+
+void goss_sampling_begin(goss_sampling *g, const goss_sampler *s, const float *logits, int n_vocab,
+                         const uint32_t *mask, const int32_t *tokens, int n_tokens, void *scratch)
+{
+    const int parts = n_vocab / PART_TOKENS;
+    *g = (goss_sampling){ .s = s, .logits = logits, .n_vocab = n_vocab, .mask = mask, .tokens = tokens,
+                          .n_tokens = n_tokens, .x = scratch, .second = (uint32_t *)scratch + n_vocab,
+                          .n_parts = parts < 1 ? 1 : parts > GOSS_SAMPLE_PARTS ? GOSS_SAMPLE_PARTS : parts };
 }
 
 void goss_sample(const goss_sampler *s, const float *logits, int n_vocab, const uint32_t *mask,
                  const int32_t *tokens, int n_tokens, void *scratch, goss_pick *out)
 {
-    int32_t *x = scratch;
-    uint32_t *second = (uint32_t *)scratch + n_vocab;
-    int32_t best = 0;
-    out->token = -1;
-    fixed_point(s, logits, n_vocab, tokens, n_tokens, x, second);
-    for (int i = 0; i < n_vocab; i++)
-        if (allowed(mask, i) && (out->token < 0 || x[i] > best)) {
-            best = x[i];
-            out->token = i;
-        }
-    if (!s->greedy && out->token >= 0) {
-        const uint32_t limit = keep_limit(s, x, n_vocab, mask, best, second);
-        out->token =
-            draw(x, n_vocab, mask, best, limit, goss_sample_random(s->seed_lo, s->seed_hi, (uint32_t)n_tokens));
+    goss_sampling g;
+    goss_sampling_begin(&g, s, logits, n_vocab, mask, tokens, n_tokens, scratch);
+    for (int phase = 0; phase < GOSS_SAMPLE_PHASES; phase++) {
+        for (int part = 0; part < g.n_parts; part++) goss_sampling_part(&g, phase, part);
+        goss_sampling_join(&g, phase, out);
     }
-    describe(s, logits, n_vocab, out);
 }

@@ -51,4 +51,23 @@ uint32_t goss_sample_random(uint32_t seed_lo, uint32_t seed_hi, uint32_t positio
  * mask: n_vocab bits or NULL. scratch: n_vocab * 8 bytes. */
 void goss_sample(const goss_sampler *s, const float *logits, int n_vocab, const uint32_t *mask,
                  const int32_t *tokens, int n_tokens, void *scratch, goss_pick *out);
+
+/* The same in phases, for backends with threads: begin, then for each phase every part (in any order, at once if one
+ * likes) and then join; the last join fills out. All pointers are kept until then. */
+enum { GOSS_SAMPLE_PARTS = 32, GOSS_SAMPLE_PHASES = 3 };
+typedef struct goss_sample_part {
+    float top; int32_t best, token; double sum, weighted; uint64_t total;
+    int n_probs; goss_prob probs[GOSS_TOP_MAX];
+} goss_sample_part;
+typedef struct goss_sampling {
+    const goss_sampler *s; const float *logits; const uint32_t *mask; const int32_t *tokens;
+    int n_vocab, n_tokens, n_parts;
+    int32_t *x; uint32_t *second;  /* the halves of scratch: fixed point; counts, then candidates */
+    float top; int32_t best, token; uint32_t limit;
+    goss_sample_part part[GOSS_SAMPLE_PARTS];
+} goss_sampling;
+void goss_sampling_begin(goss_sampling *g, const goss_sampler *s, const float *logits, int n_vocab,
+                         const uint32_t *mask, const int32_t *tokens, int n_tokens, void *scratch);
+void goss_sampling_part(goss_sampling *g, int phase, int part);
+void goss_sampling_join(goss_sampling *g, int phase, goss_pick *out);
 #endif

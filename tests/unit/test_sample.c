@@ -88,6 +88,18 @@ static int32_t slow_sample(const goss_sampler *s, int n, const uint32_t *mask, c
     return -1;
 }
 
+/* As threads might: the parts of a phase in another order. */
+static void sample_backwards(const goss_sampler *s, int n, const uint32_t *mask, const int32_t *tokens, int n_tokens,
+                             goss_pick *out)
+{
+    static goss_sampling g;
+    goss_sampling_begin(&g, s, logits, n, mask, tokens, n_tokens, scratch);
+    for (int phase = 0; phase < GOSS_SAMPLE_PHASES; phase++) {
+        for (int part = g.n_parts; part-- > 0;) goss_sampling_part(&g, phase, part);
+        goss_sampling_join(&g, phase, out);
+    }
+}
+
 static void test_against_slow(void)
 {
     static uint32_t mask[(N + 31) / 32];
@@ -122,7 +134,8 @@ static void test_against_slow(void)
         goss_sampler s;
         goss_pick out;
         if (goss_sampler_init(&s, &p, NULL) < 0) { wrong++; continue; }
-        goss_sample(&s, logits, n, m, tokens, n_tokens, scratch, &out);
+        if (round & 1) sample_backwards(&s, n, m, tokens, n_tokens, &out);
+        else goss_sample(&s, logits, n, m, tokens, n_tokens, scratch, &out);
         const int32_t want = slow_sample(&s, n, m, tokens, n_tokens);
         if (out.token != want && wrong++ < 3) printf("round %d: token %d, should be %d\n", round, out.token, want);
     }
