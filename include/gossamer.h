@@ -196,6 +196,7 @@ typedef struct goss_params { /* start from goss_params_default() */
     int n_probs;                   /* report this many best tokens with each event, at most 20 */
     int ignore_stop;               /* 1: stop tokens don't end the generation */
     int chat;                      /* 1: parse the model's chat format: events carry channel and content text */
+    int no_guard;                  /* 1: malformed Harmony headers may be sampled; the parser makes the best of them */
     int draft;                     /* 1: speculate (draft model, else n-grams) */
     const int32_t *predicted; int n_predicted; /* copied: what the answer will probably be; drafts come from it first */
     const goss_logit_bias *bias; int n_bias;         /* borrowed */

@@ -104,7 +104,7 @@ struct goss_session {
     int active, canceled, closed, prefill_only;
     uint64_t used;               /* the engine's clock when it last ran */
     goss_sampler sampler;
-    int max_tokens, ignore_stop, chat, draft, n_probs;
+    int max_tokens, ignore_stop, chat, no_guard, draft, n_probs;
     /* text */
     goss_utf8_stream utf8; goss_buf decoded, piece;
     goss_chat_parser *parser;

@@ -63,6 +63,7 @@ int goss_output_begin(goss_session *s, const goss_params *p, goss_error *err)
     rc = goss_chat_parser_tools(s->parser, p->chat ? p->tools_json : NULL, err);
     if (rc) return rc;
     s->chat = p->chat;
+    s->no_guard = p->no_guard;
     s->utf8 = (goss_utf8_stream){ 0 };
     goss_buf_clear(&s->held);
     goss_chat_parser_reset(s->parser);
@@ -261,7 +262,7 @@ void goss_output_end(goss_session *s, goss_event *done)
 /* The guard constrains headers, the grammar contents: never both at one position. */
 const uint32_t *goss_output_mask(goss_session *s)
 {
-    if (s->chat && goss_chat_parser_mask(s->parser, s->mask)) return s->mask;
+    if (s->chat && !s->no_guard && goss_chat_parser_mask(s->parser, s->mask)) return s->mask;
     if (s->grammar && goss_grammar_mask(s->grammar, s->chat ? s->parser : NULL, s->mask)) return s->mask;
     return NULL;
 }
