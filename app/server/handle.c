@@ -107,6 +107,7 @@ static enum MHD_Result submit(goss_srv_conn *k) {
     goss_buf_free(&k->body);
     if (!job->req.stream) job->out.buf.max = (size_t)1 << 30;
     k->watch = info ? goss_srv_watch_add(s->watch, job, info->connect_fd) : -1;
+    if (info && k->chunks) job->out.fd = info->connect_fd;
     goss_srv_out_sleep(&job->out, k->conn);
     int rc = goss_srv_runner_submit(s->runner, job);
     if (!rc) return MHD_YES;
@@ -184,7 +185,7 @@ static void judge(goss_srv_conn *k, const char *url) {
 }
 
 static enum MHD_Result first_call(goss_srv *s, struct MHD_Connection *conn, const char *url, const char *method,
-                                  void **context) {
+                                  const char *version, void **context) {
     goss_srv_conn *k = goss_mem_alloc(sizeof *k);
     if (!k) return MHD_NO;
     *context = k;
@@ -193,6 +194,7 @@ static enum MHD_Result first_call(goss_srv *s, struct MHD_Connection *conn, cons
     k->t0 = goss_os_now_ms();
     k->watch = -1;
     k->rest = k->allow = "";
+    k->chunks = !strcmp(version, "HTTP/1.1"); /* streams to older clients are not chunked */
     k->body = GOSS_BUF(s->c->max_body);
     snprintf(k->method, sizeof k->method, "%s", method);
     snprintf(k->url, sizeof k->url, "%s", url);
@@ -214,8 +216,7 @@ static enum MHD_Result answer(goss_srv_conn *k) {
 static enum MHD_Result on_access(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
                                  const char *version, const char *data, size_t *n_data, void **context) {
     goss_srv_conn *k = *context;
-    (void)version;
-    if (!k) return first_call(ctx, conn, url, method, context);
+    if (!k) return first_call(ctx, conn, url, method, version, context);
     if (*n_data) {
         size_t n = *n_data;
         *n_data = 0;

@@ -2,7 +2,7 @@
  *
  *   runner:  head(status, type, streaming)  write write write  end
  *   HTTP:    sleeps (connection suspended) until the head is there, then sends; sleeps again whenever it has sent
- *            everything.
+ *            everything. While it sleeps so, in a chunked stream, write() sends small pieces itself.
  *
  * The buffer is bounded: a client that does not read what was written counts as gone. All calls are safe from any
  * thread. */
@@ -12,6 +12,7 @@
 #include <microhttpd.h>
 #include <pthread.h>
 
+enum { GOSS_SRV_OUT_AWAKE, GOSS_SRV_OUT_WAITS, GOSS_SRV_OUT_BETWEEN }; /* waits: for the head; between: two chunks */
 typedef struct goss_srv_out {
     pthread_mutex_t lock;
     struct MHD_Connection *conn;  /* NULL before the request sleeps for the first time and after it is gone */
@@ -23,7 +24,8 @@ typedef struct goss_srv_out {
     int status;                   /* 0: no head yet */
     int retry_after;              /* seconds, 0: no such header */
     int streaming, comments;      /* comments: the stream may carry ": keep-alive" lines */
-    int ended, asleep, canceled;
+    int fd;                       /* where write() may send chunks itself; -1: HTTP sends everything */
+    int ended, asleep, canceled;  /* asleep: a GOSS_SRV_OUT_ value */
 } goss_srv_out;
 
 int goss_srv_out_open(goss_srv_out *o, size_t max_bytes);

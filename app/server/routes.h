@@ -13,6 +13,7 @@ enum {
     GOSS_SRV_ROUTE_MODEL,
     GOSS_SRV_ROUTE_TAGS,
     GOSS_SRV_ROUTE_SHOW,
+    GOSS_SRV_ROUTE_PS,
     GOSS_SRV_ROUTE_VERSION,
     GOSS_SRV_ROUTE_RESPONSE
 };
@@ -34,7 +35,7 @@ typedef struct goss_srv_conn {  /* one request on one connection */
     char method[16], url[512], path[1024], origin[256];
     const char *rest, *allow; /* rest: the path below the route's */
     uint64_t received, bytes;
-    int status, watch, preflight;
+    int status, watch, preflight, chunks;
     double t0;
 } goss_srv_conn;
 
