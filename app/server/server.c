@@ -9,6 +9,7 @@
 #include "store.h"
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -36,6 +37,9 @@ static int listen_on(goss_srv *s) {
     if (rc || !found) return goss_srv_log("%s is not an address: %s", s->c->host, gai_strerror(rc)), -1;
     s->listen_fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s->listen_fd >= 0) setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    /* Nothing is lost between programs of one machine. BBR, a common default, would pace every write with timers. */
+    if (s->listen_fd >= 0 && goss_srv_is_loopback(s->c->host))
+        setsockopt(s->listen_fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
     if (s->listen_fd < 0 || bind(s->listen_fd, found->ai_addr, found->ai_addrlen) || listen(s->listen_fd, 511)) {
         goss_srv_log("can't listen on %s port %d: %s%s", s->c->host, s->c->port, strerror(errno),
                      errno == EADDRINUSE ? " (choose another with --port)" : "");
@@ -113,12 +117,13 @@ static void reload(goss_srv *s) {
     else goss_srv_runner_reload(s->runner);
 }
 
-static int on_signals(goss_srv *s, double *deadline) {
+/* loading: nothing has ever been ready, so nothing can finish. */
+static int on_signals(goss_srv *s, int loading, double *deadline) {
     struct signalfd_siginfo info;
     while (read(s->signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGHUP) { reload(s); continue; }
         double now = goss_os_now_ms();
-        *deadline = *deadline ? now : now + 1000 * s->c->drain; /* asked twice: at once */
+        *deadline = *deadline || loading ? now : now + 1000 * s->c->drain; /* asked twice: at once */
         stop(s, *deadline);
     }
     return 0;
@@ -136,7 +141,7 @@ static int run(goss_srv *s) {
         double pause = 1000 * s->c->comment / 4;
         poll(fds, 3, quiet ? -1 : deadline || pause < 100 ? 100 : pause > 1000 ? 1000 : (int)pause);
         if (fds[1].revents) eventfd_read(s->wake_fd, &value);
-        if (fds[0].revents) on_signals(s, &deadline);
+        if (fds[0].revents) on_signals(s, !was_ok, &deadline);
         if (goss_srv_watch_run(s->watch, 1000 * s->c->comment)) goss_srv_runner_nudge(s->runner);
         goss_srv_health h;
         goss_srv_runner_health(s->runner, &h);
@@ -145,9 +150,9 @@ static int run(goss_srv *s) {
             status = 1; /* the one model does not load: nothing can be served */
             stop(s, deadline = goss_os_now_ms());
         }
-        if (deadline && goss_os_now_ms() > deadline + (was_ok ? 5000 : 100)) {
+        if (deadline && goss_os_now_ms() > deadline + (was_ok ? 5000 : 500)) {
+            /* no stream is flushed: the thread that does not stop may hold its lock */
             goss_srv_log("%s: leaving at once", was_ok ? "the engine does not stop" : "stopped while loading");
-            fflush(NULL);
             _exit(was_ok ? 1 : status);
         }
     }
