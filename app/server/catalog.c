@@ -2,6 +2,7 @@
 #include "catalog.h"
 #include "../../src/base/error.h"
 #include "../../src/base/mem.h"
+#include "../../src/base/sha256.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -100,23 +101,42 @@ static void write_openai(goss_buf *b, const goss_srv_model *m) {
                     (unsigned long long)m->bytes, (long long)m->info.n_params);
 }
 
-static void write_ollama(goss_buf *b, const goss_srv_model *m) {
-    char when[40], size[32];
+void goss_srv_catalog_time(char to[40], int64_t unix_time) {
     struct tm tm;
-    time_t t = (time_t)m->mtime;
+    time_t t = (time_t)unix_time;
     gmtime_r(&t, &tm);
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    strftime(to, 40, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+/* Ollama's command line cuts digests to 12 characters, and breaks on shorter ones. */
+void goss_srv_catalog_write_details(goss_buf *b, const goss_srv_model *m) {
+    char size[32], hex[65];
+    uint8_t digest[32];
+    goss_sha256 h;
+    goss_sha256_init(&h);
+    goss_sha256_update(&h, m->path, strlen(m->path));
+    goss_sha256_update(&h, &m->bytes, sizeof m->bytes);
+    goss_sha256_update(&h, &m->mtime, sizeof m->mtime);
+    goss_sha256_final(&h, digest);
+    goss_sha256_hex(digest, hex);
     if (m->info.n_params >= 1000000000) snprintf(size, sizeof size, "%.1fB", (double)m->info.n_params / 1e9);
     else snprintf(size, sizeof size, "%.1fM", (double)m->info.n_params / 1e6);
+    goss_buf_printf(b,
+                    "\"digest\":\"%s\",\"details\":{\"parent_model\":\"\",\"format\":\"gguf\",\"family\":\"%s\","
+                    "\"families\":[\"%s\"],\"parameter_size\":\"%s\",\"quantization_level\":\"%s\"}",
+                    hex, m->info.arch, m->info.arch, size, m->info.type);
+}
+
+static void write_ollama(goss_buf *b, const goss_srv_model *m) {
+    char when[40];
+    goss_srv_catalog_time(when, m->mtime);
     goss_buf_str(b, "{\"name\":");
     goss_buf_json_string(b, m->id, strlen(m->id));
     goss_buf_str(b, ",\"model\":");
     goss_buf_json_string(b, m->id, strlen(m->id));
-    goss_buf_printf(b,
-                    ",\"modified_at\":\"%s\",\"size\":%llu,\"digest\":\"\",\"details\":{\"parent_model\":\"\","
-                    "\"format\":\"gguf\",\"family\":\"%s\",\"families\":[\"%s\"],"
-                    "\"parameter_size\":\"%s\",\"quantization_level\":\"%s\"}}",
-                    when, (unsigned long long)m->bytes, m->info.arch, m->info.arch, size, m->info.type);
+    goss_buf_printf(b, ",\"modified_at\":\"%s\",\"size\":%llu,", when, (unsigned long long)m->bytes);
+    goss_srv_catalog_write_details(b, m);
+    goss_buf_str(b, "}");
 }
 
 void goss_srv_catalog_write(goss_buf *b, int style) {

@@ -19,6 +19,9 @@ void goss_srv_catalog_close(void);
 int goss_srv_catalog_find(const char *name, goss_srv_model *out);
 enum { GOSS_SRV_LIST_OPENAI, GOSS_SRV_LIST_OLLAMA };
 void goss_srv_catalog_write(goss_buf *b, int style);
+/* Ollama's "digest" (a name for this version of the file, not a hash of its bytes) and "details", joined by a comma */
+void goss_srv_catalog_write_details(goss_buf *b, const goss_srv_model *m);
+void goss_srv_catalog_time(char to[40], int64_t unix_time); /* as JSON APIs write it */
 /* OpenAI's object; 1, or 0 when there is none */
 int goss_srv_catalog_write_one(goss_buf *b, const char *id);
 #endif

@@ -96,7 +96,7 @@ void goss_srv_write_choices(goss_srv_job *job);
 void goss_srv_write_choices_end(goss_srv_job *job);
 void goss_srv_write_done(goss_srv_job *job);
 void goss_srv_write_failed(goss_srv_job *job);
-void goss_srv_write_loaded(goss_srv_job *job); /* Ollama's answer to a request that only loads the model */
+void goss_srv_write_loaded(goss_srv_job *job); /* Ollama's answer to one that only loads or unloads */
 void goss_srv_totals(const goss_srv_job *job, int *prompt, int *reused, int *generated, int *reasoning);
 static inline const goss_srv_record *goss_srv_records(const goss_srv_lane *l) {
     return (const goss_srv_record *)l->probs.data;

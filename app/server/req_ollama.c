@@ -1,5 +1,6 @@
 /* req_ollama.c - reads Ollama's /api/chat and /api/generate. */
 #include "parse.h"
+#include <stdlib.h>
 #include <string.h>
 
 static int read_options(goss_srv_parse *p) {
@@ -52,6 +53,43 @@ static int write_one(goss_srv_parse *p, const char *role, const char *key) {
     return 0;
 }
 
+/* A duration in Go's words: "5m", "1h30m", "-1s", "0". */
+static int read_duration(const char *s, double *seconds) {
+    static const struct { const char *name; double seconds; } units[] = { { "ns", 1e-9 }, { "us", 1e-6 }, { "ms", 1e-3 },
+                                                                          { "s", 1 },     { "m", 60 },    { "h", 3600 } };
+    double sign = *s == '-' ? -1 : 1, sum = 0;
+    s += *s == '-' || *s == '+';
+    if (!strcmp(s, "0")) return *seconds = 0, 1;
+    if (!*s) return 0;
+    while (*s) {
+        size_t digits = strspn(s, "0123456789."), letters = strcspn(s + digits, "0123456789."), unit = 0;
+        char *end;
+        double value = strtod(s, &end);
+        if (!digits || end != s + digits) return 0;
+        while (unit < 6 && (strlen(units[unit].name) != letters || memcmp(units[unit].name, end, letters))) unit++;
+        if (unit == 6) return 0;
+        sum += value * units[unit].seconds;
+        s = end + letters;
+    }
+    *seconds = sign * sum;
+    return 1;
+}
+
+/* keep_alive: a number of seconds or a duration; negative: for ever; 0: the model goes when its answers are done. */
+static int read_keep_alive(goss_srv_parse *p) {
+    int node = goss_srv_field(p, 0, "keep_alive");
+    const char *text = NULL;
+    double seconds = 0;
+    if (node < 0) return 0;
+    if (goss_json_kind(p->j, node) == GOSS_JSON_NUMBER) seconds = goss_json_number(p->j, node, 0);
+    else if (goss_srv_get_text(p, 0, "keep_alive", &text)) return -1;
+    if (text && !read_duration(text, &seconds))
+        return goss_srv_bad(p, node, "keep_alive", "must be seconds, or a duration such as \"5m\"");
+    p->r->has_keep = 1;
+    p->r->keep_ms = seconds < 0 || seconds > 3e9 ? -1 : 1000 * seconds;
+    return 0;
+}
+
 static int no_images(goss_srv_parse *p, int o) {
     int images = goss_srv_field(p, o, "images");
     return goss_json_first(p->j, images) >= 0
@@ -85,7 +123,7 @@ int goss_srv_read_ollama(goss_srv_parse *p) {
     r->stream = 1;
     goss_srv_note_unknown(p, 0, r->api == GOSS_SRV_OLLAMA_CHAT ? "/api/chat" : "/api/generate", known);
     if (goss_srv_get_bool(p, 0, "stream", &r->stream) || read_options(p) || read_format(p, &format) ||
-        read_think(p, &effort) || goss_srv_get_extras(p, 0))
+        read_think(p, &effort) || read_keep_alive(p) || goss_srv_get_extras(p, 0))
         return -1;
     if (r->api == GOSS_SRV_OLLAMA_GENERATE) return read_generate(p, format, effort);
     if (goss_srv_read_tools(p, goss_srv_field(p, 0, "tools"), &tools_text, &n_tools)) return -1;

@@ -53,6 +53,7 @@ typedef struct goss_srv_request {
     /* what the assistant's turn begins with, special tokens as text (tool_choice); NULL: nothing */
     const char *forced;
     int has_seed;
+    int has_keep; double keep_ms;  /* Ollama's keep_alive: how long the model stays after the answer; < 0: for ever */
     /* what only one protocol wants back */
     /* Responses; "" or JSON */
     const char *instructions, *tools_echo, *choice_echo, *format_echo, *effort_echo, *metadata_echo, *previous;

@@ -20,6 +20,7 @@ static const goss_srv_route routes[] = {
     { "/api/generate", "POST", "api_generate", GOSS_SRV_ROUTE_API, GOSS_SRV_OLLAMA_GENERATE, 1 },
     { "/api/tags", "GET, HEAD", "api_tags", GOSS_SRV_ROUTE_TAGS, GOSS_SRV_OLLAMA_CHAT, 1 },
     { "/api/show", "POST", "api_show", GOSS_SRV_ROUTE_SHOW, GOSS_SRV_OLLAMA_CHAT, 1 },
+    { "/api/ps", "GET, HEAD", "api_ps", GOSS_SRV_ROUTE_PS, GOSS_SRV_OLLAMA_CHAT, 1 },
     { "/api/version", "GET, HEAD", "api_version", GOSS_SRV_ROUTE_VERSION, GOSS_SRV_OLLAMA_CHAT, 1 },
     { "/tokenize", "POST", "tokenize", GOSS_SRV_ROUTE_API, GOSS_SRV_TOKENIZE, 1 },
     { "/detokenize", "POST", "detokenize", GOSS_SRV_ROUTE_API, GOSS_SRV_DETOKENIZE, 1 },
@@ -109,15 +110,44 @@ static enum MHD_Result show(goss_srv_conn *k) {
     if (bad) return goss_srv_reply_fail(k);
     if (!found) return not_found(k, "there is no model of this name");
     int harmony = !strcmp(m.info.arch, "gpt-oss");
+    char when[40];
+    goss_srv_catalog_time(when, m.mtime);
+    goss_buf_printf(&b, "{\"license\":\"\",\"modelfile\":\"\",\"parameters\":\"\",\"template\":\"\",\"modified_at\":\"%s\",",
+                    when);
+    goss_srv_catalog_write_details(&b, &m);
     goss_buf_printf(&b,
-                    "{\"modelfile\":\"\",\"parameters\":\"\",\"template\":\"\",\"details\":{\"format\":\"gguf\","
-                    "\"family\":\"%s\",\"quantization_level\":\"%s\"},"
-                    "\"model_info\":{\"general.architecture\":\"%s\",\"general.parameter_count\":%lld,\"%s.context_"
+                    ",\"model_info\":{\"general.architecture\":\"%s\",\"general.parameter_count\":%lld,\"%s.context_"
                     "length\":%d,\"%s.embedding_length\":%d,\"%s.block_count\":%d},"
                     "\"capabilities\":[\"completion\"%s]}",
-                    m.info.arch, m.info.type, m.info.arch, (long long)m.info.n_params, m.info.arch, m.info.n_ctx,
+                    m.info.arch, (long long)m.info.n_params, m.info.arch, m.info.n_ctx,
                     m.info.arch, m.info.n_embd, m.info.arch, m.info.n_layer,
                     harmony ? ",\"tools\",\"thinking\"" : "");
+    return goss_srv_reply_buf(k, 200, "application/json", &b);
+}
+
+/* Which models are in memory, as Ollama says it. */
+static enum MHD_Result ps(goss_srv_conn *k) {
+    enum { MOST = 64 };
+    static const int64_t never = 10000000000; /* the year 2286: Ollama's command line says "Forever" */
+    goss_srv_loaded list[MOST];
+    goss_buf b = GOSS_BUF(1 << 18);
+    int n = goss_srv_runner_loaded(k->server->runner, list, MOST), n_written = 0;
+    goss_buf_str(&b, "{\"models\":[");
+    for (int i = 0; i < n; i++) {
+        goss_srv_model m;
+        char when[40];
+        if (goss_srv_catalog_find(list[i].id, &m)) continue;
+        goss_srv_catalog_time(when, list[i].expires < 0 ? never : list[i].expires);
+        goss_buf_str(&b, n_written++ ? ",{\"name\":" : "{\"name\":");
+        goss_buf_json_string(&b, m.id, strlen(m.id));
+        goss_buf_str(&b, ",\"model\":");
+        goss_buf_json_string(&b, m.id, strlen(m.id));
+        goss_buf_printf(&b, ",\"size\":%llu,\"size_vram\":%llu,\"context_length\":%d,\"expires_at\":\"%s\",",
+                        (unsigned long long)list[i].bytes, (unsigned long long)list[i].gpu_bytes, list[i].n_ctx, when);
+        goss_srv_catalog_write_details(&b, &m);
+        goss_buf_str(&b, "}");
+    }
+    goss_buf_str(&b, "]}");
     return goss_srv_reply_buf(k, 200, "application/json", &b);
 }
 
@@ -141,6 +171,7 @@ enum MHD_Result goss_srv_route_answer(goss_srv_conn *k) {
     case GOSS_SRV_ROUTE_MODEL: return one_model(k);
     case GOSS_SRV_ROUTE_TAGS: return list(k, GOSS_SRV_LIST_OLLAMA);
     case GOSS_SRV_ROUTE_SHOW: return show(k);
+    case GOSS_SRV_ROUTE_PS: return ps(k);
     case GOSS_SRV_ROUTE_RESPONSE: return response(k);
     case GOSS_SRV_ROUTE_VERSION:
         return goss_srv_reply(k, 200, "application/json", "{\"version\":\"" GOSS_VERSION "\"}",

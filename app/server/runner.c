@@ -25,6 +25,8 @@ struct goss_srv_runner {
     int n_waiting, nudged, reload, stopping, ended;
     double deadline_ms;
     goss_srv_health health;
+    goss_srv_loaded loaded[GOSS_SRV_SLOTS_MAX];
+    int n_loaded;
     /* the thread's */
     goss_srv_job *jobs;
     goss_srv_slots slots;
@@ -81,6 +83,14 @@ void goss_srv_runner_health(goss_srv_runner *r, goss_srv_health *out) {
     pthread_mutex_lock(&r->lock);
     *out = r->health;
     pthread_mutex_unlock(&r->lock);
+}
+
+int goss_srv_runner_loaded(goss_srv_runner *r, goss_srv_loaded *out, int max) {
+    pthread_mutex_lock(&r->lock);
+    int n = r->n_loaded < max ? r->n_loaded : max;
+    memcpy(out, r->loaded, (size_t)n * sizeof *out);
+    pthread_mutex_unlock(&r->lock);
+    return n;
 }
 
 /* ---- health ---------------------------------------------------------------------------------- */
@@ -246,6 +256,7 @@ static int place(goss_srv_runner *r, goss_srv_job *job) {
     set_health(r, GOSS_SRV_OK, 1, m.id, "");
     job->slot = slot;
     job->slot->n_jobs++;
+    job->slot->keep_ms = job->req.has_keep ? job->req.keep_ms : goss_srv_slots_keep(&r->slots);
     job->load_ms = goss_os_now_ms() - began;
     memcpy(job->model, m.id, sizeof job->model);
     return 1;
@@ -261,8 +272,24 @@ static void begin(goss_srv_runner *r, goss_srv_job *job) {
     flush(job);
 }
 
+/* Ollama's way to unload a model: no prompt and keep_alive 0. It is not loaded for that; running answers end first. */
+static void let_go(goss_srv_runner *r, goss_srv_job *job) {
+    goss_srv_model m;
+    if (goss_srv_catalog_find(job->req.model, &m)) {
+        goss_srv_refuse(&job->fail, 404, "model_not_found", "model", -1, "there is no model of this name");
+        refuse(r, job);
+        return;
+    }
+    goss_srv_slot *slot = goss_srv_slots_find(&r->slots, &m, job->req.layers, job->req.moe_fallback);
+    if (slot) slot->keep_ms = 0;
+    memcpy(job->model, m.id, sizeof job->model);
+    goss_srv_write_loaded(job);
+    end(r, job, 200);
+}
+
 /* Brings a job as far as it can go before the next step. */
 static void advance(goss_srv_runner *r, goss_srv_job *job) {
+    if (job->req.load_only && job->req.has_keep && job->req.keep_ms == 0) { let_go(r, job); return; }
     if (!job->slot) {
         int placed = place(r, job);
         if (placed < 0) refuse(r, job);
@@ -347,11 +374,20 @@ static void poll_engines(goss_srv_runner *r) {
 
 static void count_stats(goss_srv_runner *r) {
     goss_stats sum = { 0 }, one;
+    goss_srv_loaded list[GOSS_SRV_SLOTS_MAX];
     int loaded = 0;
+    double now = goss_os_now_ms();
     for (int i = 0; i < r->slots.n; i++) {
         if (!r->slots.slot[i].ready) continue;
-        goss_engine_stats(r->slots.slot[i].engine, &one);
-        loaded++;
+        const goss_srv_slot *slot = &r->slots.slot[i];
+        goss_engine_stats(slot->engine, &one);
+        double left = (slot->n_jobs ? 0 : slot->used_ms - now) + slot->keep_ms;
+        goss_srv_loaded *l = &list[loaded++];
+        *l = (goss_srv_loaded){ .bytes = slot->info.resident_bytes + one.kv_bytes_used,
+                                .gpu_bytes = one.gpu_bytes,
+                                .n_ctx = slot->info.max_kv ? slot->info.max_kv : slot->info.n_ctx,
+                                .expires = slot->keep_ms < 0 ? -1 : goss_os_unix_time() + (int64_t)(left / 1000) };
+        memcpy(l->id, slot->model.id, sizeof l->id);
         sum.n_steps += one.n_steps;
         sum.n_rows += one.n_rows;
         sum.n_drafted += one.n_drafted;
@@ -361,8 +397,12 @@ static void count_stats(goss_srv_runner *r) {
         sum.expert_hits += one.expert_hits;
         sum.expert_misses += one.expert_misses;
     }
-    r->stats_ms = goss_os_now_ms();
+    r->stats_ms = now;
     goss_srv_metrics_engine(&sum, loaded);
+    pthread_mutex_lock(&r->lock);
+    memcpy(r->loaded, list, (size_t)loaded * sizeof *list);
+    r->n_loaded = loaded;
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* Engines report what somebody wants to hear, no more. */
@@ -404,13 +444,13 @@ static double unload(goss_srv_runner *r) {
     for (int i = 0; i < r->slots.n; i++) {
         goss_srv_slot *slot = &r->slots.slot[i];
         if (!slot->engine || slot->n_jobs || !slot->ready) continue;
-        double left = slot->used_ms + 1000 * r->c->keep_alive - now;
-        if (slot->stale || (r->c->keep_alive > 0 && left <= 0)) {
+        double left = slot->used_ms + slot->keep_ms - now;
+        if (slot->stale || slot->keep_ms == 0 || (slot->keep_ms > 0 && left <= 0)) {
             goss_srv_log("%s unloaded", slot->model.id);
             goss_srv_slots_unload(&r->slots, slot);
             set_health(r, GOSS_SRV_OK, 1, slot->model.id, "");
             count_stats(r);
-        } else if (r->c->keep_alive > 0 && (soonest < 0 || left < soonest)) soonest = left;
+        } else if (slot->keep_ms > 0 && (soonest < 0 || left < soonest)) soonest = left;
     }
     int stale = 0;
     for (int i = 0; i < r->slots.n; i++) stale += r->slots.slot[i].engine && r->slots.slot[i].stale;
@@ -477,7 +517,6 @@ static void *work(void *arg) {
         }
         due = unload(r);
         if (!r->jobs || goss_os_now_ms() - r->stats_ms > 200) count_stats(r);
-        if (r->slots.telemetry && !r->busy) fflush(r->slots.telemetry);
     }
     for (int i = 0; i < r->slots.n; i++)
         if (r->slots.slot[i].engine) goss_srv_slots_unload(&r->slots, &r->slots.slot[i]);
@@ -504,7 +543,8 @@ int goss_srv_runner_open(goss_srv_runner **out, const goss_srv_config *c, void (
     r->slots.ctx = r;
     if (*c->telemetry_file) {
         r->slots.telemetry = fopen(c->telemetry_file, "we");
-        if (!r->slots.telemetry) goss_srv_log("%s: %s", c->telemetry_file, strerror(errno));
+        if (r->slots.telemetry) setvbuf(r->slots.telemetry, NULL, _IOLBF, 0); /* whoever follows the file sees lines */
+        else goss_srv_log("%s: %s", c->telemetry_file, strerror(errno));
     }
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

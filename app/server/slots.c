@@ -54,14 +54,23 @@ int goss_srv_slots_changed(const goss_srv_slot *slot) {
            (st.st_size != f->size || memcmp(&st.st_mtim, &f->written, sizeof f->written));
 }
 
-int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, int moe_fallback,
-                       goss_srv_slot **out, goss_error *err) {
-    *out = NULL;
+goss_srv_slot *goss_srv_slots_find(goss_srv_slots *s, const goss_srv_model *m, int layers, int moe_fallback) {
     for (int i = 0; i < s->n; i++) {
         goss_srv_slot *slot = &s->slot[i];
-        if (!slot->engine || strcmp(slot->model.path, m->path) || slot->layers != layers ||
-            slot->moe_fallback != moe_fallback)
-            continue;
+        if (slot->engine && !strcmp(slot->model.path, m->path) && slot->layers == layers &&
+            slot->moe_fallback == moe_fallback)
+            return slot;
+    }
+    return NULL;
+}
+
+double goss_srv_slots_keep(const goss_srv_slots *s) { return s->c->keep_alive > 0 ? 1000 * s->c->keep_alive : -1; }
+
+int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, int moe_fallback,
+                       goss_srv_slot **out, goss_error *err) {
+    goss_srv_slot *slot = goss_srv_slots_find(s, m, layers, moe_fallback);
+    *out = NULL;
+    if (slot) {
         if (!slot->stale && goss_srv_slots_changed(slot)) {
             goss_srv_log("%s has changed on disk: it is loaded anew", slot->model.id);
             slot->stale = 1;
@@ -70,7 +79,7 @@ int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, i
         *out = slot;
         return slot->ready ? 0 : GOSS_EAGAIN;
     }
-    goss_srv_slot *slot = free_slot(s);
+    slot = free_slot(s);
     if (!slot) return GOSS_EAGAIN;
     int index = (int)(slot - s->slot);
     memset(slot, 0, sizeof *slot);
@@ -78,6 +87,7 @@ int goss_srv_slots_get(goss_srv_slots *s, const goss_srv_model *m, int layers, i
     slot->layers = layers;
     slot->moe_fallback = moe_fallback;
     slot->began_ms = slot->used_ms = goss_os_now_ms();
+    slot->keep_ms = goss_srv_slots_keep(s);
     listeners[index] = (listener){ s, index };
     goss_engine_config config = goss_srv_config_engine(s->c, slot->model.path, layers, moe_fallback);
     config.on_telemetry = on_telemetry;

@@ -20,6 +20,7 @@ struct goss_srv_slot {
     goss_model_info info;
     int ready, stale, n_lanes, n_jobs;
     double used_ms, began_ms, load_ms;
+    double keep_ms;                 /* unloaded when idle for so long; < 0: never */
 };
 typedef struct goss_srv_slots {
     const goss_srv_config *c;
@@ -42,5 +43,8 @@ int goss_srv_slots_check(goss_srv_slots *s, goss_srv_slot *slot, goss_error *err
 /* 1: somebody has written into the file or cut it since. Another file in its place (rename) is no change until
  * SIGHUP. */
 int goss_srv_slots_changed(const goss_srv_slot *slot);
+/* The slot that holds the model, loaded or loading; NULL: none. */
+goss_srv_slot *goss_srv_slots_find(goss_srv_slots *s, const goss_srv_model *m, int layers, int moe_fallback);
+double goss_srv_slots_keep(const goss_srv_slots *s); /* keep_ms where a request says nothing */
 void goss_srv_slots_unload(goss_srv_slots *s, goss_srv_slot *slot);
 #endif

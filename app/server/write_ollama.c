@@ -107,7 +107,8 @@ void goss_srv_write_loaded(goss_srv_job *job) {
     write_head(job);
     goss_buf_str(&job->bytes, is_chat(job) ? "\"message\":{\"role\":\"assistant\",\"content\":\"\"},"
                                            : "\"response\":\"\",");
-    goss_buf_str(&job->bytes, "\"done\":true,\"done_reason\":\"load\"}");
+    goss_buf_printf(&job->bytes, "\"done\":true,\"done_reason\":\"%s\"}",
+                    job->req.has_keep && job->req.keep_ms == 0 ? "unload" : "load");
 }
 
 static void failed(goss_srv_job *job) {
