@@ -1,7 +1,10 @@
 /* load.c - a load generator for the server: CLIENTS connections that each stream chat completions one after another
  * for SECONDS.
  *
- *   cc -O2 -o build/load bench/load.c && build/load 127.0.0.1 8080 16 10 [openai|raw [PROMPT]]
+ *   cc -O2 -o build/load bench/load.c && build/load 127.0.0.1 8080 16 10 [openai|raw [PROMPT [TOKENS]]]
+ *
+ * TOKENS: most of one answer. raw with a prompt of 16 tokens and 64 TOKENS decodes at the positions that `gossamer
+ * bench --sessions` does.
  *
  * Prints tokens per second over all clients (from each answer's usage; of answers cut by the end, their events),
  * requests, and the time from the last byte of a request to the first byte of its first token; with raw (Ollama's
@@ -26,9 +29,9 @@ typedef struct api { const char *name, *path, *body, *first, *end, *tokens, *pre
 static const api apis[] = {
     { "openai", "/v1/chat/completions",
       "{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}],\"temperature\":0,\"stream\":true,"
-      "\"stream_options\":{\"include_usage\":true}}",
+      "\"stream_options\":{\"include_usage\":true},\"max_tokens\":%d}",
       "\"reasoning_content\":", "data: [DONE]", "\"completion_tokens\":", NULL },
-    { "raw", "/api/generate", "{\"prompt\":\"%s\",\"raw\":true,\"options\":{\"temperature\":0,\"num_predict\":32}}",
+    { "raw", "/api/generate", "{\"prompt\":\"%s\",\"raw\":true,\"options\":{\"temperature\":0,\"num_predict\":%d}}",
       "\"response\":", "\"done\":true", "\"eval_count\":", "\"prompt_eval_duration\":" },
 };
 
@@ -115,15 +118,15 @@ static int by_value(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    if (argc < 5) { fprintf(stderr, "usage: load HOST PORT CLIENTS SECONDS [openai|raw [PROMPT]]\n"); return 2; }
+    if (argc < 5) { fprintf(stderr, "usage: load HOST PORT CLIENTS SECONDS [openai|raw [PROMPT [TOKENS]]]\n"); return 2; }
     const char *prompt = argc > 6 ? argv[6] : "Tell me a story about a fox and a golden key.";
-    int n_clients = atoi(argv[3]);
+    int n_clients = atoi(argv[3]), most = argc > 7 ? atoi(argv[7]) : 1000;
     char body[4096];
     if (argc > 5 && !strcmp(argv[5], apis[1].name)) kind = &apis[1];
     if (n_clients < 1 || n_clients > CLIENTS_MAX || strlen(prompt) > 2000) return 2;
     address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[2])) };
     if (inet_pton(AF_INET, argv[1], &address.sin_addr) != 1) return 2;
-    int n = snprintf(body, sizeof body, kind->body, prompt);
+    int n = snprintf(body, sizeof body, kind->body, prompt, most);
     request_bytes = (size_t)snprintf(request, sizeof request,
                                      "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", kind->path,
                                      n, body);

@@ -1,4 +1,5 @@
 // life.mjs - starting, stopping, reloading, unloading, full queues, clients that vanish, several models.
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -100,7 +101,42 @@ await test('SIGTERM twice stops at once; SIGINT works too', async () => {
     assert.equal((await s.exited).code, 0);
     assert.ok(Date.now() - t0 < 5000);
 });
+// A load that is held: the telemetry goes to a pipe that is full, so the first line of it waits until somebody reads.
+function fullPipe() {
+    const name = path.join(folder, `pipe-${Math.random()}`);
+    execFileSync('mkfifo', [name]);
+    const fd = fs.openSync(name, fs.constants.O_RDWR | fs.constants.O_NONBLOCK), block = Buffer.alloc(4096, '\n');
+    const until = (f) => { try { for (;;) f(); } catch (e) { if (e.code !== 'EAGAIN') throw e; } };
+    until(() => fs.writeSync(fd, block));
+    return { name, drain: () => until(() => fs.readSync(fd, block)), close: () => fs.closeSync(fd) };
+}
+await test('/health while the model loads: 503 with progress, then 200; requests wait for it', async () => {
+    const pipe = fullPipe();
+    const s = await serve(['--telemetry', pipe.name], { ready: false });
+    const health = async () => { const r = await fetch(s.url + '/health'); return [r.status, await r.json()]; };
+    for (let i = 0; i < 3; i++) {
+        assert.deepEqual(await health(), [503, { status: 'loading', model: 'demo-gptoss', loaded: false, progress: 0 }]);
+        await sleep(100);
+    }
+    assert.equal((await fetch(s.url + '/v1/models')).status, 200);
+    assert.equal((await fetch(s.url + '/models/demo-gptoss.gguf', { method: 'HEAD' })).status, 200);
+    const answer = post(s.url + '/v1/chat/completions', { messages: june, temperature: 0 });
+    while (!(await metric(s, 'gossamer_jobs_waiting'))) await sleep(10);
+    assert.equal((await health())[0], 503);
+    pipe.drain();
+    assert.equal((await answer).json.choices[0].message.content, july);
+    assert.deepEqual(await health(), [200, { status: 'ok', model: 'demo-gptoss', loaded: true }]);
+    await s.stop();
+    pipe.close();
+});
 await test('SIGTERM while loading', async () => {
+    const pipe = fullPipe(), held = await serve(['--telemetry', pipe.name], { ready: false });
+    const start = Date.now();
+    held.kill('SIGTERM');
+    assert.equal((await held.exited).code, 0, held.log());
+    assert.ok(Date.now() - start < 3000);
+    assert.match(held.log(), /stopped while loading/);
+    pipe.close();
     for (const pause of [0, 1, 3, 10]) {
         const s = await serve([], { ready: false });
         await sleep(pause);

@@ -163,8 +163,48 @@ await test('Ollama: whole answers, generate, tools, format, tags', async () => {
         assert.deepEqual((({ done, done_reason: why }) => [done, why])((await post(s.url + target, body)).json), [true, 'load']);
     const show = (await post(s.url + '/api/show', { model: 'demo-gptoss' })).json;
     assert.deepEqual(show.capabilities, ['completion', 'tools', 'thinking']);
+    assert.equal(show.model_info[`${show.model_info['general.architecture']}.context_length`], 131072);
+    assert.deepEqual([show.details.parameter_size, show.details.format], ['15.2M', 'gguf']);
+    assert.match(show.modified_at, /^20\d\d-\d\d-\d\dT/);
+    assert.match(tags.models[0].digest, /^[0-9a-f]{64}$/);
     const bad = await post(s.url + '/api/chat', { messages: 5 });
     assert.deepEqual([bad.status, typeof bad.json.error], [400, 'string']);
+});
+
+await test('Ollama: ps, and keep_alive unloads a model or keeps it', async () => {
+    const loaded = async (n) => {
+        for (let i = 0; ; i++, await sleep(20)) {
+            const list = (await (await fetch(s.url + '/api/ps')).json()).models;
+            if (list.length === n) return list[0];
+            assert.ok(i < 250, `${list.length} are loaded, not ${n}`);
+        }
+    };
+    const ask = async (body) => (await post(s.url + '/api/generate', { model: 'demo-gptoss', stream: false, options: { temperature: 0 }, ...body })).json;
+    await ask({});
+    const m = await loaded(1);
+    assert.deepEqual([m.name, m.model, m.details.family, m.size_vram, m.context_length], ['demo-gptoss', 'demo-gptoss', 'gpt-oss', 0, 131072]);
+    assert.ok(m.size >= 11000000 && m.size < 2e9, String(m.size));
+    assert.ok(Date.parse(m.expires_at) > Date.now() + 1e12); // without --keep-alive: never
+    const running = post(s.url + '/api/generate', { prompt: 'Once upon a time', raw: true, stream: false, options: { temperature: 0, num_predict: 200 } });
+    await sleep(30);
+    assert.equal((await ask({ keep_alive: 0 })).done_reason, 'unload');
+    assert.ok((await running).json.eval_count > 20); // it ends first
+    await loaded(0);
+    assert.deepEqual((({ status, loaded: l }) => [status, l])(await (await fetch(s.url + '/health')).json()), ['ok', false]);
+    assert.equal((await ask({ prompt: 'Which month comes after June?', keep_alive: '1h30m' })).response, july); // loads it again
+    for (let i = 0; ; i++, await sleep(20)) {
+        const left = Date.parse((await loaded(1)).expires_at) - Date.now();
+        if (Math.abs(left - 5400000) < 5000) break;
+        assert.ok(i < 100, `${left} ms left`);
+    }
+    assert.equal((await ask({ prompt: 'Which month comes after June?', keep_alive: 0 })).response, july);
+    await loaded(0);
+    await ask({ keep_alive: 0.3 });
+    await loaded(1);
+    await loaded(0);
+    assert.match((await ask({ keep_alive: '10' })).error, /keep_alive must be/);
+    await ask({ keep_alive: -1 });
+    await loaded(1);
 });
 
 // ---- ours ------------------------------------------------------------------------------------------------------
