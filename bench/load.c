@@ -118,7 +118,10 @@ static int by_value(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    if (argc < 5) { fprintf(stderr, "usage: load HOST PORT CLIENTS SECONDS [openai|raw [PROMPT [TOKENS]]]\n"); return 2; }
+    if (argc < 5) {
+        fprintf(stderr, "usage: load HOST PORT CLIENTS SECONDS [openai|raw [PROMPT [TOKENS]]]\n");
+        return 2;
+    }
     const char *prompt = argc > 6 ? argv[6] : "Tell me a story about a fox and a golden key.";
     int n_clients = atoi(argv[3]), most = argc > 7 ? atoi(argv[7]) : 1000;
     char body[4096];

@@ -55,8 +55,9 @@ static int write_one(goss_srv_parse *p, const char *role, const char *key) {
 
 /* A duration in Go's words: "5m", "1h30m", "-1s", "0". */
 static int read_duration(const char *s, double *seconds) {
-    static const struct { const char *name; double seconds; } units[] = { { "ns", 1e-9 }, { "us", 1e-6 }, { "ms", 1e-3 },
-                                                                          { "s", 1 },     { "m", 60 },    { "h", 3600 } };
+    static const struct { const char *name; double seconds; } units[] = {
+        { "ns", 1e-9 }, { "us", 1e-6 }, { "ms", 1e-3 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }
+    };
     double sign = *s == '-' ? -1 : 1, sum = 0;
     s += *s == '-' || *s == '+';
     if (!strcmp(s, "0")) return *seconds = 0, 1;

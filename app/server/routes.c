@@ -112,7 +112,9 @@ static enum MHD_Result show(goss_srv_conn *k) {
     int harmony = !strcmp(m.info.arch, "gpt-oss");
     char when[40];
     goss_srv_catalog_time(when, m.mtime);
-    goss_buf_printf(&b, "{\"license\":\"\",\"modelfile\":\"\",\"parameters\":\"\",\"template\":\"\",\"modified_at\":\"%s\",",
+    goss_buf_printf(&b,
+                    "{\"license\":\"\",\"modelfile\":\"\",\"parameters\":\"\",\"template\":\"\","
+                    "\"modified_at\":\"%s\",",
                     when);
     goss_srv_catalog_write_details(&b, &m);
     goss_buf_printf(&b,
