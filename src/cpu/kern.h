@@ -27,6 +27,9 @@ typedef struct goss_acts {
     int16_t *s;          /* (rows, n / 16) sums of q */
 } goss_acts;
 
+/* Rows of activations as int16 blocks of 32: f ~ q * d. Written by widen. */
+typedef struct goss_wide { int n; int16_t *q; float *d; } goss_wide;
+
 /* Sixteen weight rows unpacked for a product with many activation rows: w = s * (q - bias) + m.
  * q: for each block of 32 and each four of its elements: 16 rows of 4 bytes (an AVX-512 register, a row of
  * an AMX tile).
@@ -59,6 +62,9 @@ typedef struct goss_attn_q {
 #define GOSS_MATVEC_ARGS                                                                           \
     (float *y, int64_t y_stride, const void *w, int64_t row_bytes, int n_rows, const goss_acts *x, \
      int first, int m)
+#define GOSS_WIDE_ARGS                                                                             \
+    (float *y, int64_t y_stride, const void *w, int64_t row_bytes, int n_rows, const goss_wide *x, \
+     int first, int m)
 /* Unpacks rows 0..n_rows-1 (at most 16) of n elements; sets all fields of t but form, q, s, m. */
 #define GOSS_PACK_ARGS (goss_tile *t, const void *w, int64_t row_bytes, int n_rows, int n)
 
@@ -71,6 +77,8 @@ typedef struct goss_attn_q {
  * attn: k (head_dim, 64 keys), v (64 keys, head_dim): the page's keys and values as floats. n_q independent queries.
  * swiglu: g' = min(g, limit), u' = clamp(u, +-limit), dst = g' / (1 + exp(-alpha g')) * (u' + 1). silu_mul:
  * g / (1 + exp(-g)) * u.
+ * widen: row `row` of x from its n floats (a multiple of 32). wide_q8_0: as matvec, for any m. Both NULL in levels that
+ *   do better with two planes of int8.
  * topk: the k largest logits, best first, lowest index first among equals, and their softmax.
  * axpy: y += a * x. */
 #define GOSS_KERN_LIST(X)                                                                                   \
@@ -113,7 +121,12 @@ typedef struct goss_attn_q {
                                                               (float *y, const float *x, float a, int n))
 
 #define X(ret, name, args) ret (*name) args;
-typedef struct goss_kern { GOSS_KERN_LIST(X) int tile_form; } goss_kern;
+typedef struct goss_kern {
+    GOSS_KERN_LIST(X)
+    int tile_form;
+    void (*widen)(const goss_wide *x, int row, const float *f);
+    void (*wide_q8_0) GOSS_WIDE_ARGS;
+} goss_kern;
 #undef X
 
 typedef void (*goss_matvec_fn) GOSS_MATVEC_ARGS;

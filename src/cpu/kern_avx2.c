@@ -8,6 +8,7 @@
 #include "body.h"
 #include "tile_avx2.h"
 #include "few_avx2.h"
+#include "wide_avx2.h"
 
 void goss_kern_init_avx2(goss_kern *k)
 {
@@ -17,4 +18,6 @@ void goss_kern_init_avx2(goss_kern *k)
     k->pack_mxfp4 = pack_mxfp4_close;
     k->pack_q8_0 = pack_q8_0_close;
     k->gemm = gemm_close;
+    k->widen = widen_avx2;
+    k->wide_q8_0 = wide_q8_0_avx2;
 }

@@ -278,4 +278,6 @@ void goss_kern_init_avx512vnni(goss_kern *k)
     k->pack_mxfp4 = pack_mxfp4_avx512vnni;
     k->gemm = gemm_avx512vnni;
     k->tile_form = GOSS_TILE_UNSIGNED;
+    k->widen = NULL;               /* two planes of bytes are as fast */
+    k->wide_q8_0 = NULL;
 }

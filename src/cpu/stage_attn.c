@@ -2,7 +2,7 @@
  *
  * attn_in    a task is one head: its rows of wq, wk or wv times all rows, rotated and written to the cache
  * at once. In models
- *            with experts its input has 16 bits (two int8 planes): a small error of q or k moves the
+ *            with experts its input has 16 bits (int16, or two int8 planes): a small error of q or k moves the
  *            residual, and where two
  *            experts are nearly equal the router's choice. With 8 bits 1 of 1,617 golden positions whose
  *            best two logits
@@ -15,7 +15,8 @@
 #include <math.h>
 #include <string.h>
 
-typedef struct attn_job { cpu *c; const goss_step *s; const goss_layer *l; int layer, splits; } attn_job;
+/* form: how attn_in's activations are given, GOSS_NORM_* */
+typedef struct attn_job { cpu *c; const goss_step *s; const goss_layer *l; int layer, splits, form; } attn_job;
 
 static void add_bias(float *y, int64_t stride, const float *bias, int n, int m)
 {
@@ -49,7 +50,11 @@ static void head_task(void *ctx, int task, int thread)
     const float *bias = goss_cpu_floats(kind == 0 ? &a->l->bq : kind == 1 ? &a->l->bk : &a->l->bv);
     const int64_t width = (int64_t)(nq + 2 * nk) * hd;
     float *y = c->qkv + (int64_t)task * hd;
-    if (hp->n_expert && goss_kern_pack(&c->k, w->type)) fine_product(c, thread, w, head * hd, hd, m, y, width);
+    if (a->form == GOSS_NORM_WIDE) {
+        const int64_t row_bytes = (int64_t)goss_type_row_bytes(w->type, w->ne[0]);
+        c->k.wide_q8_0(y, width, w->data + row_bytes * head * hd, row_bytes, hd, &c->wide, 0, m);
+    } else if (a->form == GOSS_NORM_FINE && goss_kern_pack(&c->k, w->type))
+        fine_product(c, thread, w, head * hd, hd, m, y, width);
     else goss_cpu_product(c, thread, w, 0, head * hd, hd, &c->norm, 0, m, y, width);
     add_bias(y, width, bias ? bias + head * hd : NULL, hd, m);
     for (int j = 0; j < m; j++, y += width) {
@@ -64,8 +69,11 @@ int goss_cpu_attn_in(goss_backend *b, goss_step *s, int layer)
 {
     cpu *c = (cpu *)b;
     const goss_hparams *hp = &b->model->hp;
-    attn_job a = { c, s, &b->model->layers[layer], layer, 0 };
-    goss_cpu_norm(c, &a.l->attn_norm, NULL, s->n_rows, hp->n_expert && hp->n_embd % GOSS_BLOCK == 0);
+    attn_job a = { .c = c, .s = s, .l = &b->model->layers[layer], .layer = layer };
+    const int q8_0 = a.l->wq.type == GOSS_Q8_0 && a.l->wk.type == GOSS_Q8_0 && a.l->wv.type == GOSS_Q8_0;
+    if (hp->n_expert && hp->n_embd % GOSS_BLOCK == 0)
+        a.form = q8_0 && c->k.wide_q8_0 ? GOSS_NORM_WIDE : GOSS_NORM_FINE;
+    goss_cpu_norm(c, &a.l->attn_norm, NULL, s->n_rows, a.form);
     goss_cpu_run(c, head_task, &a, hp->n_head + 2 * hp->n_head_kv);
     if (c->tap)
         c->tap(c->tap_ctx, GOSS_STAGE_ATTN_IN, layer, c->qkv, s->n_rows,
@@ -130,7 +138,7 @@ int goss_cpu_attend(goss_backend *b, goss_step *s, int layer)
     cpu *c = (cpu *)b;
     const goss_hparams *hp = &b->model->hp;
     const int tasks = c->n_chunks * hp->n_head_kv, group = hp->n_head / hp->n_head_kv, nq = hp->n_head * hp->head_dim;
-    attn_job a = { c, s, &b->model->layers[layer], layer, 1 };
+    attn_job a = { .c = c, .s = s, .l = &b->model->layers[layer], .layer = layer, .splits = 1 };
     while (tasks * a.splits < c->n_threads && a.splits < group) do a.splits++; while (group % a.splits);
     goss_cpu_run(c, attend_task, &a, tasks * a.splits);
     if (hp->head_dim % GOSS_BLOCK && nq % GOSS_BLOCK == 0)
@@ -157,7 +165,7 @@ static void out_task(void *ctx, int task, int thread)
 int goss_cpu_attn_out(goss_backend *b, goss_step *s, int layer)
 {
     cpu *c = (cpu *)b;
-    attn_job a = { c, s, &b->model->layers[layer], layer, 0 };
+    attn_job a = { .c = c, .s = s, .l = &b->model->layers[layer], .layer = layer };
     goss_cpu_run(c, out_task, &a, (b->model->hp.n_embd + GOSS_CHUNK - 1) / GOSS_CHUNK);
     if (c->tap) c->tap(c->tap_ctx, GOSS_STAGE_ATTN_OUT, layer, c->x, s->n_rows, b->model->hp.n_embd);
     return 0;

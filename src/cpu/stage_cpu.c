@@ -278,6 +278,9 @@ static void take_all(cpu *c, layout *a)
     c->x = take(a, rows * n_embd, sizeof(float));
     take_acts(a, &c->norm, rows, n_embd);
     take_acts(a, &c->fine, hp->n_expert ? 2 * rows : 0, n_embd);
+    c->wide.n = (int)n_embd;
+    c->wide.q = take(a, hp->n_expert ? rows * n_embd : 0, sizeof(int16_t));
+    c->wide.d = take(a, hp->n_expert ? rows * (n_embd / GOSS_BLOCK + 1) : 0, sizeof(float));
     take_acts(a, &c->picked, hp->n_expert ? pairs : 0, n_embd);
     c->qkv = take(a, rows * (size_t)(hp->n_head + 2 * hp->n_head_kv) * hd, sizeof(float));
     take_acts(a, &c->att, rows, (size_t)hp->n_head * hd);

@@ -45,6 +45,7 @@ typedef struct cpu {
     goss_acts norm;              /* (rows, n_embd) */
     /* (rows * 2, n_embd) norm in 16 bits: row 2i its int8 blocks, 2i + 1 those of what they left over */
     goss_acts fine;
+    goss_wide wide;              /* (rows, n_embd) norm in 16 bits, where the level has kernels for it */
     goss_acts picked;            /* (rows * used, n_embd) norm in the order of the experts */
     float *qkv;                  /* (rows, (n_head + 2 n_head_kv) * head_dim) */
     goss_acts att;               /* (rows, n_head * head_dim) */
@@ -72,9 +73,10 @@ typedef struct cpu {
 /* y[j * stride + i] = row from + i of matrix `expert` of w, times row first + j of x; i < n, j < m. No bias. */
 void goss_cpu_product(cpu *c, int thread, const goss_tensor *w, int expert, int from, int n,
                       const goss_acts *x, int first, int m, float *y, int64_t stride);
-/* Fills norm rows 0..n-1 from rows of x (list[i], or i when list is NULL), as floats and as int8; fine: and
- * rows of fine. */
-void goss_cpu_norm(cpu *c, const goss_tensor *gain, const int *list, int n, int fine);
+/* Fills norm rows 0..n-1 from rows of x (list[i], or i when list is NULL), as floats and as int8; and in 16 bits, as
+ * rows of fine or of wide. */
+enum { GOSS_NORM_BYTES, GOSS_NORM_FINE, GOSS_NORM_WIDE };
+void goss_cpu_norm(cpu *c, const goss_tensor *gain, const int *list, int n, int form);
 void goss_cpu_norm_row(cpu *c, const goss_tensor *gain, int from, int to);
 /* x as the window of `width` columns from `at` of its rows: for quantising parts of a row. */
 goss_acts goss_cpu_columns(const goss_acts *x, int64_t row, int at);

@@ -55,16 +55,17 @@ static void fine_row(cpu *c, int row)
     c->k.quantize(&c->fine, 2 * row + 1, to.f, n);
 }
 
-typedef struct norm_job { cpu *c; const goss_tensor *gain; const int *list; int fine; } norm_job;
+typedef struct norm_job { cpu *c; const goss_tensor *gain; const int *list; int form; } norm_job;
 static void norm_task(void *ctx, int task, int thread)
 {
     const norm_job *j = ctx;
     (void)thread;
     goss_cpu_norm_row(j->c, j->gain, j->list ? j->list[task] : task, task);
-    if (j->fine) fine_row(j->c, task);
+    if (j->form == GOSS_NORM_FINE) fine_row(j->c, task);
+    if (j->form == GOSS_NORM_WIDE) j->c->k.widen(&j->c->wide, task, j->c->norm.f + (int64_t)task * j->c->norm.n);
 }
-void goss_cpu_norm(cpu *c, const goss_tensor *gain, const int *list, int n, int fine)
+void goss_cpu_norm(cpu *c, const goss_tensor *gain, const int *list, int n, int form)
 {
-    norm_job j = { c, gain, list, fine };
+    norm_job j = { c, gain, list, form };
     goss_cpu_run(c, norm_task, &j, n);
 }

@@ -11,7 +11,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { PART_TOKENS = 256, ONE_BITS = 12, D_END = 32 << ONE_BITS, LOW_BITS = 9, N_LOW = 1 << LOW_BITS, N_HIGH = D_END >> LOW_BITS };
+enum { PART_TOKENS = 256, ONE_BITS = 12, D_END = 32 << ONE_BITS, LOW_BITS = 9,
+       N_LOW = 1 << LOW_BITS, N_HIGH = D_END >> LOW_BITS };
 #define X_MAX (1 << 30)
 #define SHIFT_MAX (1 << 28) /* of a bias or a presence penalty; with count * frequency <= 2^29 no sum leaves int32 */
 #define FREQUENCY_MAX (1 << 17)

@@ -62,6 +62,7 @@ goss_acts check_acts(check *c, int m, int n, float scale);
 void check_matvec(check *c, int type);
 void check_matvec_bench(check *c, int type);
 void check_tile(check *c, int type);
+void check_wide(check *c, int type);
 void check_tile_bench(check *c, int type);
 
 /* Times a body until 5 ms have gone by. */

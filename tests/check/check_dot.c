@@ -165,6 +165,50 @@ void check_tile(check *c, int type)
         }
 }
 
+/* Activations of 16 bits: what widen makes of floats, and its products with Q8_0. */
+void check_wide(check *c, int type)
+{
+    static float row[8192], one[MAX_M * MAX_ROWS];
+    static const int rows[] = { 1, 3, 16, 17, 32, 40 }, batches[] = { 1, 2, 3, 16, 17, 37 };
+    for (int l = 0; c->k->wide_q8_0 && length(type, l); l++)
+        for (int s = 0; s < 4; s++) {
+            const int n = length(type, l), n_rows = rows[check_below(c, 6)], m = batches[check_below(c, 6)];
+            const goss_acts x = check_acts(c, m, n, s == 3 ? 1e-3f : 1.0f);
+            const int64_t row_bytes = (int64_t)goss_type_row_bytes(type, n), stride = n_rows + check_below(c, 3);
+            uint8_t *w = check_memory(5, (size_t)(row_bytes * n_rows));
+            check_weights(c, type, w, (int64_t)n_rows * n / goss_type_get(type)->block, s == 2);
+            const goss_wide wide = { n, check_memory(6, (size_t)m * (size_t)n * 2),
+                                     check_memory(7, (size_t)m * (size_t)n / 32 * sizeof(float)) };
+            for (int j = 0; j < m; j++) c->k->widen(&wide, j, x.f + (int64_t)j * n);
+            for (int k = 0; k < m * n; k++) /* half a step; floats round three times: 3 * 32767 * 2^-24 of one */
+                check_value(c, k, wide.q[k] * (double)wide.d[k / 32], x.f[k], 0.506 * (double)wide.d[k / 32] + 1e-30);
+            float *got = check_out(0, (size_t)(stride * m));
+            c->k->wide_q8_0(got, stride, w, row_bytes, n_rows, &wide, 0, m);
+            for (int i = 0; i < n_rows && !c->failed; i++) {
+                goss_to_float(type, w + i * row_bytes, row, n);
+                for (int j = 0; j < m; j++) {
+                    double want = 0, mag = 0;
+                    for (int k = 0; k < n; k++) {
+                        const int64_t at = (int64_t)j * n + k;
+                        const double p = (double)row[k] * wide.q[at] * (double)wide.d[at / 32];
+                        want += p;
+                        mag += fabs(p);
+                    }
+                    check_value(c, j * 1000 + i, got[j * stride + i], want, U * (8 + 2 * sqrt(n)) * mag + 1e-38);
+                }
+            }
+            for (int j = 0; j < m; j++) {
+                for (int i = n_rows; i < stride; i++)
+                    if (!isnan(got[j * stride + i]))
+                        check_fail(c, "wrote between rows", j * stride + i, got[j * stride + i], 0);
+                c->k->wide_q8_0(one, stride, w, row_bytes, n_rows, &wide, j, 1);
+                check_same(c, "a row differs with the batch", one, got + j * stride, (size_t)n_rows, 4);
+            }
+            check_canaries(c, got, (size_t)(stride * m));
+            if (c->failed) return;
+        }
+}
+
 /* 2,880 by 2,880 (K-quants: 2,816 long) over 32 MB of weights, so that they come from memory as in decoding. */
 static int bench_length(int type) { return goss_type_get(type)->block == 256 ? 2816 : 2880; }
 

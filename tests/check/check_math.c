@@ -337,4 +337,5 @@ const check_test check_tests[] = { { "rmsnorm", test_rmsnorm, bench_rmsnorm, 0 }
                                    BOTH(q6_k, Q6_K),
                                    BOTH(iq4_nl, IQ4_NL),
                                    BOTH(mxfp4, MXFP4),
+                                   { "wide_q8_0", check_wide, NULL, GOSS_Q8_0 },
                                    { NULL, NULL, NULL, 0 } };
