@@ -121,7 +121,7 @@ ALWAYS void sixteen(float *y, int64_t y_stride, const uint8_t *w, int64_t row_by
     for (int64_t b = 0; b < nb; b += SLAB) {
         const slab t = { q, s, mxfp4 ? 12 : 0, b, b + SLAB < nb ? b + SLAB : nb };
         if (mxfp4) pack_mxfp4_blocks(q, s, w, row_bytes, n_rows, 12, t.from, t.to);
-        else pack_q8_0_blocks(q, s, w, row_bytes, n_rows, t.from, t.to);
+        else pack_q8_0_blocks(q, s, w, row_bytes, n_rows, 0, t.from, t.to);
         gemm_slab(to, stride, &t, x, first, m, mxfp4);
     }
     for (int j = 0; to == part && j < m; j++)

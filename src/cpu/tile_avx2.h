@@ -96,8 +96,8 @@ static void pack_mxfp4_close GOSS_PACK_ARGS
     t->n = n; t->n_rows = n_rows; t->groups = 1; t->has_min = 0; t->small = 1; t->bias = tile_bias(t->form, 0, 12);
     pack_mxfp4_blocks(t->q, t->s, w, row_bytes, n_rows, t->bias, 0, n / GOSS_BLOCK);
 }
-ALWAYS void pack_q8_0_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t row_bytes, int n_rows, int64_t from,
-                             int64_t to)
+ALWAYS void pack_q8_0_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t row_bytes, int n_rows, int bias,
+                             int64_t from, int64_t to)
 {
     for (int64_t b = from; b < to; b++, q += 512, s += GOSS_TILE_ROWS)
         for (int half = 0; half < 2; half++) {
@@ -107,7 +107,7 @@ ALWAYS void pack_q8_0_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t row
             UNROLL8
             for (int i = 0; i < 8; i++) {
                 p[i] = half * 8 + i < n_rows ? AT(half * 8 + i) + b * 34 : nothing;
-                r[i] = b32_load(p[i] + 2);
+                r[i] = b32_add(b32_load(p[i] + 2), b32_set1(bias));
             }
             f8_store(s + half * 8, scales_f16(p));
             b32_transpose(r);
@@ -117,8 +117,8 @@ ALWAYS void pack_q8_0_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t row
 }
 static void pack_q8_0_close GOSS_PACK_ARGS
 {
-    t->n = n; t->n_rows = n_rows; t->groups = 1; t->has_min = 0; t->small = 0; t->bias = 0;
-    pack_q8_0_blocks(t->q, t->s, w, row_bytes, n_rows, 0, n / GOSS_BLOCK);
+    t->n = n; t->n_rows = n_rows; t->groups = 1; t->has_min = 0; t->small = 0; t->bias = tile_bias(t->form, 0, -1);
+    pack_q8_0_blocks(t->q, t->s, w, row_bytes, n_rows, t->bias, 0, n / GOSS_BLOCK);
 }
 
 enum { SLAB = 30 /* blocks of a tile that stay in the first cache, 15 KB, while all activation rows pass */ };
