@@ -20,6 +20,7 @@ struct goss_input {
 int goss_input_open(goss_input *in, const char *path_or_url, goss_error *err);
 int goss_input_open_file(goss_input *in, const char *path, goss_error *err); /* source_file.c */
 int goss_input_open_url(goss_input *in, const char *url, goss_error *err);   /* source_curl.c */
+const char *goss_input_etag(const goss_input *url); /* of an open one; "" when the server gave none */
 void goss_input_close(goss_input *in);
 int goss_is_url(const char *s);
 

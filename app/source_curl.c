@@ -95,6 +95,12 @@ static int probe(goss_input *in, goss_error *err)
     return 0;
 }
 
+const char *goss_input_etag(const goss_input *url)
+{
+    const struct remote *r = url->impl;
+    return r->etag;
+}
+
 int goss_input_open_url(goss_input *in, const char *url, goss_error *err)
 {
     *in = (goss_input){ .read = read_url, .close = close_url };

@@ -51,6 +51,7 @@ typedef struct goss_error {
 GOSS_API const char *goss_error_name(int code); /* "EFORMAT"; "" for unknown codes */
 
 /* ---- sources: where model bytes come from --------------------------------------------------------------- */
+typedef struct goss_range { uint64_t offset, n; } goss_range;
 typedef struct goss_source {
     void *ctx;
     const char *name;   /* for messages; kept */
@@ -61,6 +62,10 @@ typedef struct goss_source {
      * the replayer moves the bytes itself (see src/gpu/gpu.h), read is not called. Needed only where map is NULL. */
     int (*read)(void *ctx, uint64_t offset, void *dst, size_t n, uint64_t tag);
     void (*close)(void *ctx); /* may be NULL */
+    /* Of a map that is still being filled (a model that runs while it is downloaded): returns when all n ranges are
+     * in it, the ones asked for before all others; 0, or an error. The header and every tensor of at most 2 MB are in
+     * it from the start. NULL: everything is. */
+    int (*need)(void *ctx, const goss_range *ranges, int n);
 } goss_source;
 
 /* ---- stores: where prefixes that were computed outlive the engine (a folder, say) ------------------------ */

@@ -9,6 +9,7 @@
 
 typedef struct runner {
     goss_buf answer, reasoning, calls;
+    goss_cli_engine *cli;
     int json, show, dim, in_reasoning, n_tokens, stop;
     char last;                      /* of what was printed */
     goss_event done;
@@ -44,7 +45,10 @@ static void take_answer(runner *r, const char *text, int n)
 static int on_event(void *ctx, const goss_event *ev)
 {
     runner *r = ctx;
-    if (ev->kind == GOSS_EVENT_TOKEN && ev->token >= 0) r->n_tokens++;
+    if (ev->kind == GOSS_EVENT_TOKEN && ev->token >= 0) {
+        r->n_tokens++;
+        goss_cli_token(r->cli);
+    }
     if (ev->kind != GOSS_EVENT_PREFILL && ev->n_text) {
         if (ev->recipient[0]) goss_buf_append(&r->calls, ev->text, (size_t)ev->n_text);
         else if (!strcmp(ev->channel, "analysis")) take_reasoning(r, ev->text, ev->n_text);
@@ -126,6 +130,7 @@ static void print_end(runner *r, int verbose)
 static int generate(goss_cli_engine *c, const goss_params *p, const char *prompt, runner *r, int verbose)
 {
     goss_error err = { .position = -1 };
+    r->cli = c;
     goss_cli_catch_interrupts();
     const int rc = goss_generate(c->engine, prompt, p, on_event, NULL, r, &err);
     if (rc == 0) print_end(r, verbose);

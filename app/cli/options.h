@@ -58,7 +58,7 @@ typedef struct goss_engine_options {
     goss_engine_config config;      /* filled */
     const char *gguf, *telemetry;   /* --gguf; --telemetry FILE */
     const char *layers, *yarn, *gpu_limits;
-    const char *prefix_cache;       /* --prefix-cache DIR */
+    const char *prefix_cache, *model_cache; /* --prefix-cache DIR, --model-cache DIR */
     char found[1024];               /* the model, when none was named */
     goss_option table[32];
 } goss_engine_options;

@@ -46,6 +46,8 @@ void goss_engine_options_init(goss_engine_options *o)
           .help = "GPU features to leave off, e.g. f16,subgroups" },
         { "--webgpu", GOSS_OPT_STR, &c->webgpu_path, .arg = "PATH", .help = "a webgpu.h library",
           .env = "GOSSAMER_WEBGPU" },
+        { "--model-cache", GOSS_OPT_STR, &o->model_cache, .arg = "DIR",
+          .help = "of a model that is an URL: where its file is kept (~/.cache/gossamer/models)" },
         { "--prefix-cache", GOSS_OPT_STR, &o->prefix_cache, .arg = "DIR",
           .help = "keep computed prefixes there, over restarts" },
         { "--prefix-cache-size", GOSS_OPT_SIZE, &c->prefix_store_bytes, .arg = "SIZE",

@@ -1,6 +1,6 @@
 /* session_cli.c - see session_cli.h. */
 #include "session_cli.h"
-#include "progress.h"
+#include "../source.h"
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -29,6 +29,54 @@ int goss_cli_telemetry(goss_cli_engine *c, goss_engine_options *o, const char *c
     return 0;
 }
 
+/* ---- models that are URLs ---------------------------------------------------------------------------------- */
+static void on_wait(void *ctx, uint64_t there, uint64_t total, int waiting)
+{
+    goss_cli_engine *c = ctx;
+    if (!waiting) { if (c->waiting.label) goss_progress_end(&c->waiting); c->waiting.label = NULL; return; }
+    if (!c->waiting.label) goss_progress_start(&c->waiting, "fetching", there, total);
+    goss_progress_update(&c->waiting, there);
+}
+
+static int open_url(goss_cli_engine *c, goss_engine_options *o, goss_error *err)
+{
+    const goss_stream_options options = { o->model_cache, on_wait, c };
+    const int rc = goss_stream_open(&c->stream, o->config.model_path, &options, c->path, sizeof c->path, err);
+    if (rc) return rc;
+    o->config.model_path = c->stream ? NULL : c->path;
+    if (!c->stream) return 0;
+    c->source = goss_stream_source(c->stream);
+    o->config.sources = &c->source;
+    o->config.n_sources = 1;
+    return 0;
+}
+
+void goss_cli_token(goss_cli_engine *c)
+{
+    if (c->stream && !c->n_tokens++) goss_stream_get_stats(c->stream, &c->first);
+}
+
+/* What the first token cost of the download, and where it stands. */
+static void report_stream(goss_cli_engine *c)
+{
+    goss_stream_stats s, f = c->first;
+    char total[16], first[16], touched[16], all[16];
+    goss_stream_get_stats(c->stream, &s);
+    goss_human_bytes(total, (double)s.total);
+    goss_human_bytes(all, (double)(s.had + s.fetched));
+    if (c->n_tokens) {
+        goss_human_bytes(first, (double)(f.had + f.fetched));
+        goss_human_bytes(touched, (double)f.touched);
+        fprintf(stderr,
+            "the first token came with %s of %s there (%.1f %%); it touched %s: %.2f %% more was fetched.\n", first,
+                total, 100.0 * (double)(f.had + f.fetched) / (double)f.total, touched,
+                100.0 * ((double)(f.had + f.fetched) / (double)f.touched - 1));
+    }
+    fprintf(stderr, "%s of the model %s kept for the next time (%.1f %%).\n", all,
+        s.had + s.fetched == s.total ? "are there and" : "are",
+            100.0 * (double)(s.had + s.fetched) / (double)s.total);
+}
+
 int goss_cli_open(goss_cli_engine *c, goss_engine_options *o, const char *command, int layers)
 {
     *c = (goss_cli_engine){ 0 };
@@ -39,6 +87,7 @@ int goss_cli_open(goss_cli_engine *c, goss_engine_options *o, const char *comman
         rc = goss_prefix_dir_open(&c->prefixes, o->prefix_cache, &err);
         o->config.prefix_store = &c->prefixes.store;
     }
+    if (!rc && goss_is_url(o->config.model_path)) rc = open_url(c, o, &err);
     if (!rc) rc = goss_engine_open(&c->engine, &o->config, &err);
     goss_progress bar;
     goss_progress_start(&bar, "loading", 0, 1000);
@@ -59,6 +108,12 @@ int goss_cli_close(goss_cli_engine *c, const char *command)
 {
     goss_engine_close(&c->engine);
     goss_prefix_dir_close(&c->prefixes);
+    if (c->stream) {
+        report_stream(c);
+        if (*goss_stream_error(c->stream)) fprintf(stderr, "gossamer %s: %s\n", command,
+            goss_stream_error(c->stream));
+        goss_stream_close(&c->stream);
+    }
     if (!c->telemetry) return 0;
     const int bad = ferror(c->telemetry), closed = fclose(c->telemetry);
     c->telemetry = NULL;

@@ -5,11 +5,23 @@
 #define GOSS_CLI_SESSION_CLI_H
 #include "../../src/base/buf.h"
 #include "../prefix_dir.h"
+#include "../stream.h"
 #include "options.h"
+#include "progress.h"
 #include <stdio.h>
 
 /* Stays where it is while the engine is open. */
-typedef struct goss_cli_engine { goss_engine *engine; FILE *telemetry; goss_prefix_dir prefixes; } goss_cli_engine;
+typedef struct goss_cli_engine {
+    goss_engine *engine;
+    FILE *telemetry;
+    goss_prefix_dir prefixes;
+    goss_stream *stream; goss_source source;   /* the model is an URL, and not all there yet */
+    goss_stream_stats first; int n_tokens;     /* how it stood at the first token */
+    goss_progress waiting;
+    char path[1100];                           /* of what was an URL and is there */
+} goss_cli_engine;
+/* A token came: notes what of a model that is still arriving was fetched for the first one. */
+void goss_cli_token(goss_cli_engine *c);
 /* Opens the file of --telemetry, if there is one, and has the engine's configuration write to it. 1: it can't, said. */
 int goss_cli_telemetry(goss_cli_engine *c, goss_engine_options *o, const char *command, int layers);
 /* Opens the model that o names (after goss_engine_options_finish) and waits until it is ready, with a

@@ -361,7 +361,7 @@ int goss_backend_open_cpu(goss_backend **out, const goss_backend_config *config,
     *out = NULL;
     cpu *c = goss_mem_alloc(sizeof *c);
     if (!c) return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the CPU backend");
-    c->base = (goss_backend){ &cpu_vt, config->model };
+    c->base = (goss_backend){ &cpu_vt, config->model, goss_arriving(config->sources, config->n_sources) };
     c->max_rows = config->max_rows;
     c->kv_type = config->kv_type;
     int rc = check_config(c, config, err);

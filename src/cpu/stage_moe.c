@@ -179,6 +179,10 @@ int goss_cpu_experts(goss_backend *b, goss_step *s, int layer)
                   .l = &b->model->layers[layer],
                   .x = s->n_rows == 1 ? &c->norm : &c->picked,
                   .used = used };
+    if (b->arriving) {
+        const int rc = goss_need_experts(b, layer, c->chosen, s->n_rows * used);
+        if (rc < 0) return rc;
+    }
     make_groups(c, s->n_rows, used);
     if (s->n_rows > 1) goss_cpu_run(c, gather_task, &j, s->n_rows * used);
     run_groups(&j);

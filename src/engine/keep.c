@@ -70,6 +70,8 @@ static int make_mark(const goss_engine *e, uint8_t out[MARK])
     const goss_engine_config *c = &e->config;
     goss_sha256 s;
     goss_sha256_init(&s);
+    for (int i = 0; i < e->load.n_files; i++)
+        if (e->load.files[i].source.need) return 0;  /* on their way */
     for (uint64_t i = 0; i < e->gguf.n_tensors; i++) {
         if (!e->gguf.tensors[i].data) return 0;
         hash_tensor(&s, &e->gguf.tensors[i]);

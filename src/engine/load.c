@@ -443,6 +443,18 @@ int goss_load_read_done(goss_engine *e, uint64_t tag, int status)
     return 1;
 }
 
+/* A GPU's weights are all uploaded at the start: a map that is still being filled must be whole first. */
+static int need_all(goss_engine *e, goss_error *err)
+{
+    for (int i = 0; i < e->load.n_files; i++) {
+        const goss_source *s = &e->load.files[i].source;
+        const goss_range all = { 0, s->size };
+        const int rc = s->need ? s->need(s->ctx, &all, 1) : 0;
+        if (rc < 0) return goss_fail(err, rc, -1, "%s could not be read to its end", s->name ? s->name : "the model");
+    }
+    return 0;
+}
+
 /* ---- the whole way --------------------------------------------------------------------------------------- */
 static int finish(goss_engine *e, goss_error *err)
 {
@@ -482,7 +494,8 @@ int goss_load_advance(goss_engine *e, goss_error *err)
             break;
         case PHASE_WEIGHTS: {
             goss_error failed = { 0 };
-            rc = e->backend->vt->load(e->backend, &failed);
+            rc = e->load.kind == KIND_GPU ? need_all(e, &failed) : 0;
+            if (!rc) rc = e->backend->vt->load(e->backend, &failed);
             if (rc == GOSS_ENOMEM && shrink(e, &failed)) { e->load.phase = PHASE_BACKEND; continue; }
             if (rc == GOSS_ELOST && again(e, &failed)) { e->load.phase = PHASE_BACKEND; continue; }
             if (rc < 0 && rc != GOSS_EAGAIN && fall_back(e, &failed)) { e->load.phase = PHASE_BACKEND; continue; }

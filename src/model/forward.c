@@ -14,7 +14,8 @@ int goss_forward_layers(goss_backend *b, goss_step *s, int from, int to)
 {
     const goss_backend_vt *vt = b->vt;
     for (int l = from; l < to; l++) {
-        int rc = vt->attn_in(b, s, l);
+        int rc = b->arriving ? goss_need_layer(b, l) : 0;
+        if (rc == 0) rc = vt->attn_in(b, s, l);
         if (rc == 0) rc = vt->attend(b, s, l);
         if (rc == 0) rc = vt->attn_out(b, s, l);
         if (b->model->hp.n_expert) {
@@ -28,10 +29,19 @@ int goss_forward_layers(goss_backend *b, goss_step *s, int from, int to)
     return 0;
 }
 
+static int wants_head(const goss_step *s)
+{
+    for (int i = 0; i < s->n_rows; i++)
+        if (s->rows[i].want) return 1;
+    return 0;
+}
+
 static int run_stages(goss_backend *b, goss_step *s)
 {
-    int rc = b->vt->embed(b, s);
+    int rc = b->arriving ? goss_need_embed(b, s) : 0;
+    if (rc == 0) rc = b->vt->embed(b, s);
     if (rc == 0) rc = goss_forward_layers(b, s, 0, b->model->hp.n_layer);
+    if (rc == 0 && b->arriving && wants_head(s)) rc = goss_need_head(b);
     if (rc == 0) rc = b->vt->head(b, s);
     if (rc == 0) rc = b->vt->sample(b, s);
     return rc;

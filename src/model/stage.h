@@ -93,8 +93,17 @@ typedef struct goss_backend_vt {
     const char *(*level)(const goss_backend *b);              /* "avx2"; the adapter's name */
     void (*close)(goss_backend *b);
 } goss_backend_vt;
-struct goss_backend { const goss_backend_vt *vt; const goss_model *model; };
+struct goss_backend {
+    const goss_backend_vt *vt; const goss_model *model;
+    const goss_source *arriving;   /* by shard, where weights may still be on their way (goss_source.need); else NULL */
+};
 
+/* need.c: waits until weights are in memory, where they are still arriving. 0, or an error. */
+const goss_source *goss_arriving(const goss_source *sources, int n); /* for goss_backend.arriving */
+int goss_need_embed(goss_backend *b, const goss_step *s);      /* the rows of the step's tokens */
+int goss_need_layer(goss_backend *b, int layer);               /* all matrices but the experts */
+int goss_need_head(goss_backend *b);
+int goss_need_experts(goss_backend *b, int layer, const int32_t *chosen, int n); /* by whoever knows what was chosen */
 /* On failure the step's ticket is released already. forward.c */
 int goss_forward(goss_backend *b, goss_step *s, goss_error *err);
 int goss_forward_layers(goss_backend *b, goss_step *s, int from, int to); /* layers [from, to) only */

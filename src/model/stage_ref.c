@@ -318,7 +318,9 @@ static int ref_experts(goss_backend *b, goss_step *s, int layer)
 {
     ref *r = ref_of(b);
     const goss_hparams *hp = &b->model->hp;
-    const int used = hp->n_expert_used, n = hp->n_embd;
+    const int used = hp->n_expert_used, n = hp->n_embd,
+              rc = b->arriving ? goss_need_experts(b, layer, r->chosen, s->n_rows * used) : 0;
+    if (rc < 0) return rc;
     for (int e = 0; e < hp->n_expert; e++) run_expert(r, s, &b->model->layers[layer], e);
     for (int i = 0; i < s->n_rows * used; i++)
         for (int j = 0; j < n; j++)
@@ -583,7 +585,7 @@ int goss_backend_open_ref(goss_backend **out, const goss_backend_config *c, goss
         return goss_fail(err, GOSS_EUNSUPPORTED, -1, "the reference backend needs the whole file in memory or mapped");
     ref *r = goss_mem_alloc(sizeof *r);
     if (!r) return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the reference backend");
-    r->base = (goss_backend){ &ref_vt, c->model };
+    r->base = (goss_backend){ &ref_vt, c->model, goss_arriving(c->sources, c->n_sources) };
     r->max_rows = c->max_rows;
     r->max_kv = c->max_kv;
     r->halves = c->kv_type == GOSS_F16;
