@@ -2,16 +2,15 @@
  *
  * On memory (cpu, ref) the file is mapped and pages of KV that nobody touched cost nothing, so the KV may be reserved
  * generously: a quarter of the free memory unless told otherwise. On a GPU what is reserved is spent: at most 1 GB
-  * beside
- * the weights; where that passes --gpu-memory, --resident-cap or --expert-cache, experts are paged (0.5 GB of KV by
- * default then). A session may use as many positions as the KV holds. How many experts really have room is counted when
- * the device is there (src/gpu/gpu_slots.c); what is said here is what its formulas give. */
+ * beside the weights; where that passes --gpu-memory, --resident-cap or --expert-cache, experts are paged (0.5 GB of
+ * KV by default then). A session may use as many positions as the KV holds. How many experts really have room is
+ * counted when the device is there (src/gpu/gpu_slots.c); what is said here is what its formulas give. */
 #include "../base/fmt.h"
 #include "../base/mem.h"
 #include "engine.h"
 #include <string.h>
 
-static const uint64_t MB = 1ull << 20;
+static const uint64_t MB = 1ull << 20, BESIDE = 1000 * 1000 * 1000; /* a GPU's memory beside the weights */
 
 static int kv_type_of(const char *name, int *type, goss_error *err)
 {
@@ -52,14 +51,16 @@ static uint64_t scratch_bytes(const goss_model *m, const goss_engine_config *c)
     return 4 * (rows * a_row + parts * q + 2 * 16 * (uint64_t)h->n_vocab) + 48 * MB;
 }
 
-/* What the KV may cost on a GPU, without paging and with it: reserved is spent there, so a small model whose context
- * nobody asked for in full gets half of its weights' size, from 64 MB on. */
+/* What the KV may cost on a GPU, without paging and with it: reserved is spent there, so it stays within BESIDE
+ * together with what steps take, and a small model whose context nobody asked for in full gets half of its weights'
+ * size, from 64 MB on. */
 static uint64_t kv_cap(const goss_engine_config *c, const goss_plan_info *p, int paged)
 {
-    const uint64_t half = p->weight_bytes / 2 > 64 * MB ? p->weight_bytes / 2 : 64 * MB;
+    const uint64_t half = p->weight_bytes / 2 > 64 * MB ? p->weight_bytes / 2 : 64 * MB,
+                   left = p->scratch_bytes < BESIDE / 2 ? BESIDE - p->scratch_bytes : BESIDE / 2;
     if (c->kv_cap) return c->kv_cap;
     if (paged) return 512 * MB;
-    return c->max_kv || half > 1024 * MB ? 1024 * MB : half;
+    return c->max_kv || half > left ? left : half;
 }
 
 /* On a GPU: are experts paged, and in how much room? By a cap for them (2 GB when only the resident weights are

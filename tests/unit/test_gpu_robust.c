@@ -160,7 +160,10 @@ static void memory(const answer *whole, uint64_t weights)
         goss_gpu_memory_limit(0);
         return;
     }
-    CHECK(goss_gpu_allocated(state_of(e)->gpu) <= limit);
+    const uint64_t used = goss_gpu_allocated(state_of(e)->gpu);
+    CHECK(used <= limit);
+    CHECK(used <= state_of(e)->weight_bytes + e->plan.kv_bytes + e->plan.scratch_bytes); /* as the plan said */
+    CHECK(state_of(e)->kv_bytes <= e->plan.kv_bytes);
     CHECK(e->max_kv >= 64);
     CHECK(said("kv=") && said("->"));
     stream(e, never, &a);

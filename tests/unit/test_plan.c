@@ -1,6 +1,7 @@
 /* test_plan.c - what the planner says, on the demo model: caps, what is paged, what does not fit. Needs no device. */
 #include <gossamer.h>
 #include "unit.h"
+#include "../../src/engine/engine.h"
 
 static goss_plan_info plan_of(goss_engine_config c)
 {
@@ -12,8 +13,39 @@ static goss_plan_info plan_of(goss_engine_config c)
     return p;
 }
 
+/* The 20b model's shape at 8,192 positions: beside the weights at most 1 GB on a GPU, and room for a session. */
+static void twenty(int max_rows, const char *kv)
+{
+    goss_layer layers[24] = { 0 };
+    goss_model m = { .layers = layers, .weight_bytes = 12060000000 };
+    m.hp = (goss_hparams){ .n_layer = 24, .n_ctx = 131072, .n_embd = 2880, .n_head = 64, .n_head_kv = 8,
+                           .head_dim = 64, .n_vocab = 201088, .n_ff = 2880, .n_expert = 32, .n_expert_used = 4,
+                           .window = 128, .rope_dim = 64 };
+    for (int i = 0; i < 24; i++) {
+        layers[i].windowed = i % 2 == 0;
+        layers[i].gate.n_bytes = layers[i].up.n_bytes = layers[i].down.n_bytes = 32ull * 2880 * 2880 / 32 * 17;
+    }
+    const goss_engine_config c = { .backend = "gpu", .max_kv = 8192, .max_rows = max_rows, .kv_type = kv };
+    goss_plan_info p;
+    goss_error err = { 0 };
+    int type;
+    CHECK_INT(goss_plan_make(&m, &c, 1, &p, &type, &err), 0);
+    CHECK_INT(p.max_kv, 8192);
+    CHECK_INT(type, kv && !strcmp(kv, "f32") ? GOSS_F32 : GOSS_F16);
+    CHECK(p.fits && p.n_slots == 32 && p.resident_bytes == m.weight_bytes);
+    CHECK(p.kv_bytes + p.scratch_bytes <= 1000000000);
+    CHECK(p.n_pages[0] > 8192 / 64);
+    printf("# 20b shape, %d rows a step: %.0f MB for steps, %.0f MB for KV: %d pages of all positions, %d of windows\n",
+           max_rows ? max_rows : 512, (double)p.scratch_bytes / 1e6, (double)p.kv_bytes / 1e6, p.n_pages[0],
+           p.n_pages[1]);
+}
+
 int main(void)
 {
+    twenty(0, NULL);
+    twenty(2048, NULL);
+    twenty(512, "q8");
+    twenty(512, "f32");
     const goss_plan_info all = plan_of((goss_engine_config){ .backend = "gpu" });
     CHECK(all.fits && all.n_slots == 16 && all.expert_cache_bytes == 0 && all.resident_bytes == all.weight_bytes);
     CHECK(strstr(all.text, "stay on the GPU") != NULL);
