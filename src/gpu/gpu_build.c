@@ -197,7 +197,7 @@ static int build_activations(goss_gpu_state *s, goss_error *err)
         { &s->history, slots * ((uint64_t)s->config.max_kv + 1) * 4 + 4, "history" },
         { &s->mask_buf, slots * ((vocab + 31) / 32) * 4, "masks" },
         { &s->out_small, (uint64_t)hp->n_embd * 4, "output norm" },
-        { &s->xq, rows * widest, "bytes of activations" },
+        { &s->xq, rows * widest * 2, "bytes of activations" },
         { &s->xq_scale, rows * widest / 8, "their scales" },
         { &s->tiles, goss_gpu_tiles_words(s) * 4, "tiles of experts" },
         { &s->packed_x, few * goss_layout_packed_bytes(wide), "packed activations" },

@@ -167,6 +167,9 @@ static int merge_call(goss_gpu_state *s, goss_call *c, const goss_gpu_layer *l, 
     return r;
 }
 
+/* Workgroup memory of attend_tile. */
+static uint32_t tile_bytes(uint32_t hd) { return 160 * hd * 4 + 32 * 17 * 4 + 2 * 32 * 4; }
+
 static int attention_calls(goss_gpu_state *s, goss_gpu_layer *l, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
@@ -192,6 +195,16 @@ static int attention_calls(goss_gpu_state *s, goss_gpu_layer *l, goss_error *err
         attend_defines(s, &d, heads, hd, 1);
         r = goss_gpu_plain(s, &l->c_attend_end, "attend.wgsl", "urrrwr", goss_buf_cstr(&d), pa, sizeof pa,
                            (const int[]){ s->step, s->qkv, l->kv, s->packed_x, l->small }, err);
+    }
+    l->attend_tiled = s->config.max_rows > GOSS_GPU_FEW && 32 % heads == 0 && hd >= 32 &&
+                      tile_bytes(hd) <= goss_gpu_get_limits(s->gpu)->max_workgroup_bytes;
+    if (!r && l->attend_tiled) {
+        goss_buf_clear(&d);
+        goss_buf_printf(&d, "%s HEADS=%u HD=%u R=%u AP=%u", goss_gpu_kv_defines(s), heads, hd, 32 / heads,
+                        goss_gpu_ceil_div(hd, 64));
+        r = goss_gpu_plain(s, &l->t_attend, "attend_tile.wgsl", "urrrrw", goss_buf_cstr(&d), pa, sizeof pa,
+                           (const int[]){ s->step, s->qkv, l->kv, l->small, s->att }, err);
+        l->t_attend.grid[0] = 32 / heads;
     }
     goss_buf_free(&d);
     if (!r) r = merge_call(s, &l->t_merge, l, 0, err);

@@ -53,10 +53,11 @@ typedef struct goss_gpu_layer {
     int n_qkv, n_slots;
     goss_call c_norm, c_qkv[3], c_qkv_one[3], c_attend, c_attend_end, c_merge, c_wo, c_route, c_up[GOSS_MAX_PIECES],
         c_down[GOSS_MAX_PIECES], c_down_many[GOSS_MAX_PIECES], c_sum, c_ffn_norm;
-    int packed, norm_inside, attend_ends; /* few rows: experts on packed activations; one row: qkv makes the
-                                                          norm; attention over one window needs no merge */
+    /* few rows: experts on packed activations; one row: qkv makes the norm; attention over one window needs no merge;
+     * many rows: attention by tiles of rows */
+    int packed, norm_inside, attend_ends, attend_tiled;
     goss_call p_layer, p_attend;                       /* gpu_panel.c */
-    goss_call t_norm, t_merge, t_route, t_ffn_norm, t_rows, t_group, t_sum; /* steps of many rows: gpu_tiles.c */
+    goss_call t_norm, t_attend, t_merge, t_route, t_ffn_norm, t_rows, t_group, t_sum; /* many rows: gpu_tiles.c */
     goss_tile_call t_qkv[3], t_wo, t_up[GOSS_MAX_PIECES], t_down[GOSS_MAX_PIECES];
 } goss_gpu_layer;
 
@@ -122,7 +123,7 @@ typedef struct goss_gpu_state {
     int phase;
     int kernel_failed, launched;                       /* gpu_retry.c: a kernel was refused; a step came back */
     /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
-    int half_ok, subgroup, kv_half, packed;
+    int half_ok, subgroup, kv_half, packed, packed_many;
     uint64_t max_binding;
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;

@@ -285,7 +285,9 @@ int goss_gpu_do_attend(goss_backend *b, goss_step *step, int layer)
     const goss_hparams *hp = &b->model->hp;
     const uint32_t rows = (uint32_t)step->n_rows, n_kv = (uint32_t)hp->n_head_kv;
     const int many = step->n_rows > GOSS_GPU_FEW, ends = l->attend_ends && !many;
-    if (!ends || s->tap) {                             /* whoever looks on wants floats as well */
+    if (many && l->attend_tiled)
+        goss_gpu_record(s, &l->t_attend, 0, 0, n_kv, goss_gpu_ceil_div(rows, l->t_attend.grid[0]), 1);
+    else if (!ends || s->tap) {                        /* whoever looks on wants floats as well */
         goss_gpu_record(s, &l->c_attend, 0, 0, n_kv, chunks_of(s, step, l->cls), rows);
         if (many || s->tap) goss_gpu_record(s, &l->t_merge, 0, 0, l->t_merge.grid[0], rows, 1);
         if (!many && !ends) goss_gpu_record(s, &l->c_merge, 0, 0, l->c_merge.grid[0], rows, 1);

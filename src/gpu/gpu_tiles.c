@@ -1,37 +1,50 @@
-/* gpu_tiles.c - the calls of steps with many rows (prefill): products in tiles (matmul.wgsl), activations as
- * bytes where the device
- * multiplies packed ones (quantize.wgsl), rows grouped by expert on the device (group.wgsl). Steps of up to
- * GOSS_GPU_FEW rows never
- * come here, so that a row of theirs is the same in any batch.
- *
- * Bytes against floats, measured on an H100 (gate and up of 32 experts, 512 rows): 65 TOP/s against 27 to 47
- * TFLOP/s. */
+/* gpu_tiles.c - the calls of steps with many rows (prefill): products in tiles (matmul.wgsl), activations in 16 bits as
+ * bytes where the device multiplies packed ones (quantize.wgsl), rows grouped by expert on the device (group.wgsl).
+ * Steps of up to GOSS_GPU_FEW rows never come here, so that a row of theirs is the same in any batch. */
 #include "gpu_state.h"
 #include "../base/error.h"
 #include <string.h>
 
 #define NONE GOSS_GPU_NONE
-enum { TILE = 64, GRID_X = 4096 };
+enum { TILE = 64 /* rows of dense ones */, GRID_X = 4096 };
+
+/* Rows of an expert's tile: an expert that has a few more than its share of 512 rows' choices still fits one. */
+static uint32_t expert_tile(const goss_gpu_state *s) { return goss_gpu_get_limits(s->gpu)->is_cpu ? 64 : 128; }
 
 static uint32_t most_tiles(const goss_gpu_state *s, uint32_t rows)
 {
     const goss_hparams *hp = &s->base.model->hp;
     const uint32_t entries = rows * (uint32_t)hp->n_expert_used;
-    return entries / TILE + ((uint32_t)hp->n_expert < entries ? (uint32_t)hp->n_expert : entries);
+    return entries / expert_tile(s) + ((uint32_t)hp->n_expert < entries ? (uint32_t)hp->n_expert : entries);
+}
+
+/* rows a tile, 32 nh outputs; how many vectors of x and units of W a thread brings: 8 parts a row of x in f32 where
+ * workgroup memory allows, else 4. */
+static void tile_defines(const goss_gpu_state *s, goss_buf *d, uint32_t rows, uint32_t nh, int packed)
+{
+    const goss_gpu_limits *lim = goss_gpu_get_limits(s->gpu);
+    const uint32_t outs = 32 * nh,
+                   units = !lim->is_cpu && lim->max_workgroup_bytes >= 8 * 16 * (rows + outs + 4) ? 4 : 2;
+    goss_buf_printf(d, "TILE=%u NI=%u NT=%u NH=%u ", rows, rows / 16, outs, nh);
+    if (packed) goss_buf_printf(d, "XV=%u", goss_gpu_ceil_div(rows * 4, 256));
+    else
+        goss_buf_printf(d, "KU=%u XV=%u WV=%u", units, goss_gpu_ceil_div(rows * 2 * units, 256),
+                        goss_gpu_ceil_div(outs * units, 256));
 }
 
 /* One product with n_times rows of x for each row of the step. kind: matmul.wgsl's words. */
-static int tile_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, int nj, const goss_matrix *m,
+static int tile_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, uint32_t rows, const goss_matrix *m,
                      int piece, int x, uint32_t n_times, uint32_t *p, int info, int small, int y,
                      goss_error *err)
 {
     const int packed =
-        s->packed && m->n_units % 4 == 0 && (m->layout == GOSS_LAYOUT_MX4 || m->layout == GOSS_LAYOUT_Q8);
+        s->packed_many && m->n_units % 4 == 0 && (m->layout == GOSS_LAYOUT_MX4 || m->layout == GOSS_LAYOUT_Q8);
     const struct goss_piece *w = &m->piece[piece];
     goss_buf d = GOSS_BUF(512);
     int r = 0;
-    nj = nj >> s->smaller > 2 ? nj >> s->smaller : 2;          /* pairs of outputs stay together */
-    c->nt = 16 * (uint32_t)nj;
+    const uint32_t wide = (s->options.mask & GOSS_GPU_TILES_WIDE) && rows > TILE ? 4 : 2,
+                   nh = s->smaller ? 1 : wide;                 /* pairs of outputs that a thread makes */
+    c->nt = 32 * nh;
     c->n_blocks = packed ? m->n_units / 4 * n_times : 0;
     if (packed) {
         const uint32_t q[] = { m->n_units / 4, n_times, GRID_X };
@@ -40,7 +53,7 @@ static int tile_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, int
     }
     goss_buf_printf(&d, "%s %s", kind, packed ? "DOT4" : "");
     goss_gpu_layout_defines(&d, m->layout);
-    goss_buf_printf(&d, "NJ=%d NT=%u ACC=%d TB=%u", nj, c->nt, 4 * nj, c->nt * (packed ? 3u : 5u));
+    tile_defines(s, &d, rows, nh, packed);
     p[0] = m->n_units;
     p[1] = m->scale_words;
     if (!r)
@@ -60,7 +73,7 @@ static int dense_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, co
     char words[32] = "DENSE ";
     memcpy(words + 6, kind, strlen(kind) + 1);
     uint32_t p[12] = { [2] = m->n_out, [3] = first, [4] = stride, [5] = bias };
-    return tile_call(s, c, words, 4, m, 0, x, 1, p, s->step, small, y, err);
+    return tile_call(s, c, words, TILE, m, 0, x, 1, p, s->step, small, y, err);
 }
 
 static int expert_tiles(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_error *err)
@@ -71,8 +84,12 @@ static int expert_tiles(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_er
     const uint32_t list = 4 + 4 * most_tiles(s, (uint32_t)s->config.max_rows),
                    inverse = (uint32_t)hp->n_layer * e + (uint32_t)layer * e;
     const uint32_t g[] = { k, (uint32_t)l->n_slots, list, inverse };
-    int r = goss_gpu_plain(s, &l->t_group, "group.wgsl", "urrrw", "", g, sizeof g,
+    const uint32_t tile = expert_tile(s);
+    goss_buf d = GOSS_BUF(32);
+    goss_buf_printf(&d, "TILE=%u", tile);
+    int r = goss_gpu_plain(s, &l->t_group, "group.wgsl", "urrrw", goss_buf_cstr(&d), g, sizeof g,
                                 (const int[]){ s->step, s->route, s->slots, s->tiles }, err);
+    goss_buf_free(&d);
     for (int i = 0; i < l->up.n_pieces && !r; i++) {
         uint32_t p[12] = { [2] = 2 * n_ff,
                            [4] = n_ff,
@@ -83,7 +100,7 @@ static int expert_tiles(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_er
                            [9] = l->up.piece[i].n / (2 * n_ff),
                            [10] = goss_gpu_bits(hp->swiglu_alpha),
                            [11] = goss_gpu_bits(hp->swiglu_limit) };
-        r = tile_call(s, &l->t_up[i], "EXPERT UP", 8, &l->up, i, s->xn, 1, p, s->tiles, l->small, s->h, err);
+        r = tile_call(s, &l->t_up[i], "EXPERT UP", tile, &l->up, i, s->xn, 1, p, s->tiles, l->small, s->h, err);
     }
     for (int i = 0; i < l->down.n_pieces && !r; i++) {
         uint32_t p[12] = { [2] = n_embd,
@@ -93,7 +110,8 @@ static int expert_tiles(goss_gpu_state *s, goss_gpu_layer *l, int layer, goss_er
                            [7] = list,
                            [8] = l->down.piece[i].first / n_embd,
                            [9] = l->down.piece[i].n / n_embd };
-        r = tile_call(s, &l->t_down[i], "EXPERT DOWN", 8, &l->down, i, s->h, k, p, s->tiles, l->small, s->ysplit, err);
+        r = tile_call(s, &l->t_down[i], "EXPERT DOWN", tile, &l->down, i, s->h, k, p, s->tiles, l->small, s->ysplit,
+                      err);
     }
     const uint32_t ps[] = { n_embd, k };
     if (!r)

@@ -28,6 +28,11 @@ static const setting settings[] = { { 4, 2, 16, 0, 0, 1, 16, 8 },    { 4, 2, 16,
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
 _Static_assert(GC_ATTEND_CASES == 2 * N_SETTINGS, "tests_gpu.h counts them");
 
+static const setting tiled[] = { { 4, 2, 32, 0, 0, 20, 1, 16 },     { 8, 1, 32, 48, 60, 17, 1, 8 },
+                                 { 2, 2, 64, 0, 100, 35, 1, 32 },   { 16, 1, 32, 128, 250, 19, 1, 0 },
+                                 { 64, 8, 64, 128, 300, 18, 1, 32 }, { 64, 8, 64, 0, 130, 18, 1, 32 } };
+_Static_assert(GC_TILE_CASES == 2 * (int)(sizeof tiled / sizeof *tiled), "tests_gpu.h counts them");
+
 typedef struct view {
     uint32_t first_key, first_page, n_pages, per, chunks;
 } view;
@@ -59,12 +64,13 @@ static void *make_pool(gc *g, const setting *s, const gc_step *st, int half, uin
     uint8_t *pool = gc_alloc(g, *n_bytes);
     if (!pool) return NULL;
     memset(pool, 0xff, *n_bytes);
-    const uint32_t last = s->pos + s->rows - 1, first = view_of(s, 0).first_key;
-    for (uint32_t key = first; key <= last; key++)
+    const uint32_t last = s->pos + s->rows - 1, first = view_of(s, 0).first_key, all = last - first + 1;
+    for (uint32_t k = 0; k < 2 * all; k++)             /* the last row may be another sequence's */
         for (uint32_t h = 0; h < s->kv; h++)
             for (uint32_t d = 0; d < 2 * s->hd; d++) {
+                const uint32_t key = first + k % all, row = k < all ? 0 : s->rows - 1;
                 const size_t at =
-                    gc_kv_at(gc_step_page(st, 0, key / 64), s->kv, h, d >= s->hd, s->hd, key % 64, d % s->hd);
+                    gc_kv_at(gc_step_page(st, row, key / 64), s->kv, h, d >= s->hd, s->hd, key % 64, d % s->hd);
                 const float f = gc_randf(g);
                 const uint16_t h16 = goss_f32_to_f16(f);
                 if (half) memcpy(pool + 2 * at, &h16, 2);
@@ -247,6 +253,57 @@ int gc_make_attend_end(gc *g, gc_case *c, int i)
         for (uint32_t h = 0; h < s->heads; h++)
             want_end(s, &st, q, pool, half, r, h, (double)scale,
                      sinks == GOSS_GPU_NONE ? -3e38 : (double)small[sinks + h], want, e);
+    return 0;
+}
+
+/* A sequence's rows from `cut` on become another one's, with pages of its own behind the first one's. */
+static void two_sequences(gc *g, gc_step *st, uint32_t cut, uint32_t n_pages)
+{
+    uint32_t *w = gc_alloc(g, (st->n_words + n_pages) * 4);
+    if (!w) return;
+    memcpy(w, st->w, st->n_words * 4);
+    for (uint32_t i = 0; i < n_pages; i++) w[st->n_words + i] = 2 * n_pages - 1 - i;
+    for (uint32_t r = cut; r < st->n_rows; r++)
+        for (uint32_t k = 3; k < 5; k++) w[w[GOSS_STEP_ROWS] + r * GOSS_ROW_WORDS + k] = (uint32_t)st->n_words;
+    st->w = w;
+    st->n_words += n_pages;
+}
+
+/* Many rows, of two sequences. */
+int gc_make_attend_tile(gc *g, gc_case *c, int i)
+{
+    const setting *s = &tiled[i / 2];
+    const uint32_t sinks = i & 1 ? 6 : GOSS_GPU_NONE, per_kv = s->heads / s->kv, last = s->pos + s->rows - 1,
+                   n_pages = last / 64 + 1, stride = (s->heads + 2 * s->kv) * s->hd;
+    const int half = g->half_ok && i % 3;
+    if (160 * s->hd * 4 + 2432 > g->limits->max_workgroup_bytes) return 1;
+    const float scale = 1 / sqrtf((float)s->hd);
+    gc_step st = gc_step_make(g, s->rows, s->pos, 8, s->chunks, n_pages);
+    size_t n_pool;
+    two_sequences(g, &st, s->rows * 2 / 3, n_pages);
+    const void *pool = make_pool(g, s, &st, half, 2 * n_pages, &n_pool);
+    const float *q = gc_floats(g, (size_t)s->rows * stride, 4), *small = gc_floats(g, s->heads + 6, 4);
+    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale), sinks, s->rope_half };
+    gc_begin(c, "attend_tile.wgsl", s->kv, ceil_div(s->rows, 32 / per_kv), 1);
+    goss_buf_printf(&c->defines, "%s HEADS=%u HD=%u R=%u AP=%u", gc_kv_defines(half), per_kv, s->hd, 32 / per_kv,
+                    ceil_div(s->hd, 64));
+    goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos, s->heads,
+             s->kv, s->hd, s->window);
+    gc_params(g, c, p, sizeof p);
+    gc_in(c, st.w, st.n_words * 4);
+    gc_in(c, q, (size_t)s->rows * stride * 4);
+    gc_in(c, pool, n_pool);
+    gc_in(c, small, (s->heads + 6) * 4);
+    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)s->rows * s->heads * s->hd);
+    double *e = gc_alloc(g, ((size_t)last + 1) * sizeof *e);
+    const size_t n = (size_t)s->heads * s->hd;
+    gc_packed_want want = { .want = gc_alloc(g, s->rows * n * sizeof(double)),
+                            .bound = gc_alloc(g, s->rows * n * sizeof(double)) };
+    for (uint32_t r = 0; r < s->rows && !g->broken; r++)
+        for (uint32_t h = 0; h < s->heads; h++)
+            want_end(s, &st, q, pool, half, r, h, (double)scale,
+                     sinks == GOSS_GPU_NONE ? -3e38 : (double)small[sinks + h], &want, e);
+    for (size_t k = 0; k < s->rows * n && !g->broken; k++) gc_put(y, k, want.want[k], want.bound[k]);
     return 0;
 }
 

@@ -356,11 +356,11 @@ int gc_make_experts_down(gc *g, gc_case *c, int i)
 }
 
 /* ---- group --------------------------------------------------------------------------------------------------- */
-/* Tiles in order of slots, cut at 64; inside an expert entries may stand in any order, each once. */
+/* Tiles in order of slots, cut at keep[3]; inside an expert entries may stand in any order, each once. */
 static void settle_group(gc *g, gc_case *c, void *const *out)
 {
-    const uint32_t n = c->keep[0], n_slots = c->keep[1], list = c->keep[2], *route = c->kept[0],
-                   *expert = c->kept[1], *info = out[4];
+    const uint32_t n = c->keep[0], n_slots = c->keep[1], list = c->keep[2], most = c->keep[3],
+                   *route = c->kept[0], *expert = c->kept[1], *info = out[4];
     uint8_t *seen = c->kept[2];
     gc_buffer *b = &c->buffer[4];
     uint32_t at = 0, tile = 0;
@@ -368,10 +368,10 @@ static void settle_group(gc *g, gc_case *c, void *const *out)
     for (uint32_t s = 0; s < n_slots; s++) {
         uint32_t count = 0;
         for (uint32_t i = 0; i < n; i++) count += route[2 * i] == s;
-        for (uint32_t done = 0; done < count; done += 64, tile++) {
+        for (uint32_t done = 0; done < count; done += most, tile++) {
             gc_put(b, 4 + 4 * tile, s, 0);
             gc_put(b, 5 + 4 * tile, at + done, 0);
-            gc_put(b, 6 + 4 * tile, count - done < 64 ? count - done : 64, 0);
+            gc_put(b, 6 + 4 * tile, count - done < most ? count - done : most, 0);
             gc_put(b, 7 + 4 * tile, expert[s], 0);
         }
         for (uint32_t i = 0; i < count; i++, at++) {
@@ -390,7 +390,8 @@ int gc_make_group(gc *g, gc_case *c, int i)
 {
     static const uint32_t counts[] = { 4, 32, 128, 256, 1 }, rows[] = { 1, 17, 64, 200, 512 };
     const uint32_t n_slots = counts[i % 5], n_rows = rows[i / 5 % 5], k = n_slots < 4 ? n_slots : 4,
-                   n = n_rows * k, list = 4 + 4 * (n / 64 + (n_slots < n ? n_slots : n)), inverse = n_slots;
+                   n = n_rows * k, most = i & 1 ? 64 : 128, inverse = n_slots,
+                   list = 4 + 4 * (n / most + (n_slots < n ? n_slots : n));
     const gc_step s = gc_step_make(g, n_rows, 0, 8, 1, 2 + n_rows / 64);
     uint32_t *route = gc_alloc(g, (size_t)n * 8), *slots = gc_alloc(g, (size_t)n_slots * 8);
     if (g->broken) return 0;
@@ -400,6 +401,7 @@ int gc_make_group(gc *g, gc_case *c, int i)
     for (uint32_t e = 0; e < 2 * n_slots; e++) slots[e] = gc_rand(g) % 1000;
     const uint32_t p[] = { k, n_slots, list, inverse };
     gc_begin(c, "group.wgsl", 1, 1, 1);
+    goss_buf_printf(&c->defines, "TILE=%u", most);
     goss_fmt(c->what, sizeof c->what, "%u rows, %u of %u", n_rows, k, n_slots);
     gc_params(g, c, p, sizeof p);
     gc_in(c, s.w, s.n_words * 4);
@@ -409,6 +411,7 @@ int gc_make_group(gc *g, gc_case *c, int i)
     c->keep[0] = n;
     c->keep[1] = n_slots;
     c->keep[2] = list;
+    c->keep[3] = most;
     c->kept[0] = route;
     c->kept[1] = slots + inverse;
     c->kept[2] = gc_alloc(g, n);

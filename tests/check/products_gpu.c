@@ -260,32 +260,34 @@ static tiles small_tiles(gc *g, int i)
     return t;
 }
 
-/* Rows as bytes with a scale for each 32, as quantize leaves them; values[] is what they mean. */
+/* Rows in 16 bits with a scale for each 32, as quantize leaves them; values[] is what they mean. */
 static void pack_rows(gc *g, const tiles *t, uint32_t n, int8_t *q, float *scale, float *values)
 {
     for (uint32_t b = 0; b < n * (t->n_in / 32); b++) {
-        scale[b] = gc_below(g, 9) ? fabsf(gc_randf(g)) / 127 : 0;
+        scale[b] = gc_below(g, 9) ? ldexpf((float)(1 + gc_below(g, 200)), -23) : 0;
         for (uint32_t e = 0; e < 32; e++) {
-            const int8_t v = (int8_t)(gc_below(g, 6) ? gc_below(g, 255) - 127 : gc_below(g, 2) ? 127 : -127);
-            q[b * 32 + e] = v;
-            values[b * 32 + e] = (float)v * scale[b];
+            const int v = gc_below(g, 6) ? gc_below(g, 65025) - 32512 : gc_below(g, 2) ? 32512 : -32512,
+                      high = (v + 128) >> 8;
+            q[b * 64 + e] = (int8_t)high;
+            q[b * 64 + 32 + e] = (int8_t)(v - high * 256);
+            values[b * 32 + e] = (float)v * scale[b]; /* exact: 15 bits times 8 */
         }
     }
 }
 
 /* The step's words for dense tiles; for experts group's words (see group.wgsl) over random choices. */
-static uint32_t *make_info(gc *g, const tiles *t, uint32_t *n_words, uint32_t *list, uint32_t *n_tiles,
-                           uint32_t *expert_of)
+static uint32_t *make_info(gc *g, const tiles *t, uint32_t tile_rows, uint32_t *n_words, uint32_t *list,
+                           uint32_t *n_tiles, uint32_t *expert_of)
 {
     const uint32_t n = t->rows * t->top_k;
     uint32_t at = 0, tile = 0;
     if (t->kind < M_UP) {
         const gc_step s = gc_step_make(g, t->rows, 0, 8, 1, 2);
         *n_words = (uint32_t)s.n_words;
-        *n_tiles = ceil_div(t->rows, 64);
+        *n_tiles = ceil_div(t->rows, tile_rows);
         return s.w;
     }
-    *list = 4 + 4 * (n / 64 + t->experts);
+    *list = 4 + 4 * (n / tile_rows + t->experts);
     *n_words = *list + n;
     uint32_t *w = gc_alloc(g, *n_words * 4);
     for (uint32_t e = 0; e < n; e++) expert_of[e] = (uint32_t)gc_below(g, (int)t->experts);
@@ -293,8 +295,8 @@ static uint32_t *make_info(gc *g, const tiles *t, uint32_t *n_words, uint32_t *l
         const uint32_t begin = at;
         for (uint32_t e = n; e--;)
             if (expert_of[e] == x) w[*list + at++] = e;
-        for (uint32_t done = begin; done < at; done += 64, tile++) {
-            const uint32_t words[4] = { x, done, at - done < 64 ? at - done : 64, t->experts - 1 - x };
+        for (uint32_t done = begin; done < at; done += tile_rows, tile++) {
+            const uint32_t words[4] = { x, done, at - done < tile_rows ? at - done : tile_rows, t->experts - 1 - x };
             memcpy(w + 4 + 4 * tile, words, sizeof words);
         }
     }
@@ -345,18 +347,19 @@ int gc_make_matmul(gc *g, gc_case *c, int i)
     const tiles t = i < M_SMALL ? small_tiles(g, i) : m_real[i - M_SMALL];
     const int packable = t.layout == GOSS_LAYOUT_MX4 || t.layout == GOSS_LAYOUT_Q8, expert = t.kind >= M_UP;
     if (t.packed && (!packable || !(g->limits->features & GOSS_GPU_DOT4))) return 1;
-    const uint32_t smaller = (expert ? 8u : 4u) >> i % 3,
-                   nj = smaller > 2 ? smaller : 2 /* as gpu_retry.c has them */, nt = 16 * nj,
+    const uint32_t tile_rows = expert && i % 5 < 3 ? 128 : 64,
+                   most = expert && g->limits->max_workgroup_bytes > 33280 ? 4 : 2,
+                   nh = i % 3 == 2 ? most : 1 + (uint32_t)(i % 3), nt = 32 * nh,
                    entries = t.rows * t.top_k, x_rows = t.kind == M_DOWN ? entries : t.rows,
                    slot0 = expert && t.experts > 2 ? 1 : 0, n_slots = t.experts - slot0,
                    bias = t.kind == M_SILU ? GOSS_GPU_NONE : 2,
                    stride = t.kind == M_UP || t.kind == M_SILU ? t.n_out / 2 : t.n_out;
     uint32_t n_words, list = 0, n_tiles, *expert_of = gc_alloc(g, entries * 4);
-    uint32_t *info = make_info(g, &t, &n_words, &list, &n_tiles, expert_of);
+    uint32_t *info = make_info(g, &t, tile_rows, &n_words, &list, &n_tiles, expert_of);
     const gc_matrix m = gc_matrix_make(g, t.layout, t.n_in, n_slots * t.n_out, 0);
     const float *small = gc_floats(g, 2 + (size_t)t.experts * t.n_out, 1);
     float *x = gc_floats(g, (size_t)x_rows * t.n_in, 1), *scale = gc_alloc(g, (size_t)x_rows * t.n_in / 8);
-    int8_t *q = gc_alloc(g, (size_t)x_rows * t.n_in);
+    int8_t *q = gc_alloc(g, (size_t)x_rows * t.n_in * 2);
     if (g->broken) return 0;
     if (t.packed) pack_rows(g, &t, x_rows, q, scale, x);
     const uint32_t p[] = { m.n_units, m.scale_words, t.n_out, 0,       stride,       bias,
@@ -364,14 +367,18 @@ int gc_make_matmul(gc *g, gc_case *c, int i)
     gc_begin(c, "matmul.wgsl", ceil_div(t.n_out, nt), n_tiles, 1);
     goss_buf_printf(&c->defines, "%s %s", m_words[t.kind], t.packed ? "DOT4" : "");
     gc_layout_defines(c, t.layout);
-    goss_buf_printf(&c->defines, "NJ=%u NT=%u ACC=%u TB=%u", nj, nt, 4 * nj, nt * (t.packed ? 3u : 5u));
-    goss_fmt(c->what, sizeof c->what, "%u rows, %u -> %u, %u of %u experts", t.rows, t.n_in, t.n_out, t.top_k,
-             t.experts);
+    const uint32_t ku = i % 2 && g->limits->max_workgroup_bytes >= 8 * 16 * (tile_rows + nt + 4) ? 4 : 2;
+    goss_buf_printf(&c->defines, "TILE=%u NI=%u NT=%u NH=%u ", tile_rows, tile_rows / 16, nt, nh);
+    if (t.packed) goss_buf_printf(&c->defines, "XV=%u", tile_rows / 64);
+    else
+        goss_buf_printf(&c->defines, "KU=%u XV=%u WV=%u", ku, tile_rows * ku / 128, ceil_div(nt * ku, 256));
+    goss_fmt(c->what, sizeof c->what, "%u rows, %u at once, %u -> %u, %u of %u experts", t.rows, tile_rows, t.n_in,
+             t.n_out, t.top_k, t.experts);
     gc_params(g, c, p, sizeof p);
     gc_in(c, info, n_words * 4);
     gc_matrix_in(c, &m);
     gc_in(c, small, (2 + (size_t)t.experts * t.n_out) * 4);
-    if (t.packed) gc_in(c, q, (size_t)x_rows * t.n_in);
+    if (t.packed) gc_in(c, q, (size_t)x_rows * t.n_in * 2);
     else gc_in(c, x, (size_t)x_rows * t.n_in * 4);
     gc_in(c, scale, t.packed ? (size_t)x_rows * t.n_in / 8 : 16);
     gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)entries * stride);

@@ -207,13 +207,13 @@ static void settle_quantize(gc *g, gc_case *c, void *const *out)
         double top = 0;
         for (uint32_t k = 0; k < 32; k++) top = fmax(top, fabs((double)x[b * 32 + k]));
         const int zero = top < 1e-30;
-        gc_put(&c->buffer[4], b, zero ? 0 : top / 127, zero ? 0 : 4 * GC_U * top / 127);
+        gc_put(&c->buffer[4], b, zero ? 0 : top / 32512, zero ? 0 : 4 * GC_U * top / 32512);
         for (uint32_t k = 0; k < 32; k++) {
-            const double v = zero ? 0 : (double)x[b * 32 + k] * 127 / top;
-            const int8_t got = ((const int8_t *)out[3])[b * 32 + k];
-            if (fabs(v - (double)got) > 0.5 + 1e-4) gc_fail(g, "a byte is not the nearest");
+            const double v = zero ? 0 : (double)x[b * 32 + k] * 32512 / top;
+            const int8_t *at = (const int8_t *)out[3] + b * 64 + k;
+            if (fabs(v - (256.0 * at[0] + at[32])) > 0.5 + 0.02) gc_fail(g, "a value is not the nearest");
         }
-        for (uint32_t k = 0; k < 8; k++) gc_put(q, b * 8 + k, 0, GC_ANY);
+        for (uint32_t k = 0; k < 16; k++) gc_put(q, b * 16 + k, 0, GC_ANY);
     }
 }
 
@@ -235,7 +235,7 @@ int gc_make_quantize(gc *g, gc_case *c, int i)
     gc_params(g, c, p, sizeof p);
     gc_in(c, s.w, s.n_words * 4);
     gc_in(c, x, (size_t)n * 128);
-    gc_out(g, c, GC_WORD, (size_t)(n + spare) * 8);
+    gc_out(g, c, GC_WORD, (size_t)(n + spare) * 16);
     gc_out(g, c, GC_FLOAT, n + spare);
     c->kept[0] = x;
     c->keep[0] = n;

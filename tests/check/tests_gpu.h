@@ -3,7 +3,7 @@
 #define TESTS_GPU_H
 #include "check_gpu.h"
 
-enum { GC_MATVEC_CASES = 298, GC_MATMUL_CASES = 66, GC_ATTEND_CASES = 24 };
+enum { GC_MATVEC_CASES = 298, GC_MATMUL_CASES = 66, GC_ATTEND_CASES = 24, GC_TILE_CASES = 12 };
 int gc_make_probe(gc *g, gc_case *c, int i);
 int gc_make_embed(gc *g, gc_case *c, int i);
 int gc_make_norm(gc *g, gc_case *c, int i);
@@ -23,6 +23,7 @@ int gc_make_moe_down(gc *g, gc_case *c, int i);
 int gc_make_group(gc *g, gc_case *c, int i);
 int gc_make_attend(gc *g, gc_case *c, int i);
 int gc_make_attend_end(gc *g, gc_case *c, int i);
+int gc_make_attend_tile(gc *g, gc_case *c, int i);
 int gc_make_merge(gc *g, gc_case *c, int i);
 int gc_make_scan(gc *g, gc_case *c, int i);
 int gc_make_pick(gc *g, gc_case *c, int i);

@@ -4,7 +4,9 @@
 #include "model_run.h"
 #include <math.h>
 
-enum { N_TOKENS = 150 };
+enum { N_TOKENS = 150, MOST_TURNED = 3 };
+#define BOUND 4e-3 /* of a stage, relative to the largest value of its row */
+#define NEAR 1e-3  /* two experts' logits so near, relative to the largest, may be chosen one for the other */
 typedef struct trace { float *values[GOSS_N_STAGES][64]; int rows[GOSS_N_STAGES][64], width[GOSS_N_STAGES][64]; } trace;
 
 static void keep(void *ctx, goss_stage stage, int layer, const float *v, int n_rows, int width)
@@ -28,14 +30,51 @@ static void is_clean(goss_backend *b)
     CHECK(s->tok.n_pieces > 1 && s->layers[0].up.n_pieces > 1 && s->layers[0].down.n_pieces > 1);
 }
 
-/* The largest difference, relative to the largest value of its row. */
-static double compare(const trace *a, const trace *b, int stage, int l)
+/* Is expert e among the k chosen of a row? */
+static int chosen(const float *v, int n, int k, int e)
+{
+    int before = 0;
+    for (int i = 0; i < n; i++) before += v[i] > v[e] || (v[i] == v[e] && i < e);
+    return before < k;
+}
+
+/* from[row]: the layer from whose experts on a row goes another way, because its router had two experts nearly alike at
+ * the edge of its choice; 64: nowhere. A router that chose otherwise without that excuse fails. Returns such rows. */
+static int turns(const trace *a, const trace *b, int k, int *from)
+{
+    const int n = a->rows[GOSS_STAGE_ROUTE][0], w = a->width[GOSS_STAGE_ROUTE][0];
+    int turned = 0;
+    for (int r = 0; r < N_TOKENS; r++) from[r] = 64;
+    for (int l = 0; l < 64 && a->values[GOSS_STAGE_ROUTE][l]; l++)
+        for (int r = 0; r < n; r++) {
+            const float *x = a->values[GOSS_STAGE_ROUTE][l] + r * w, *y = b->values[GOSS_STAGE_ROUTE][l] + r * w;
+            double in = 1e9, out = -1e9, top = 0;
+            int other = 0;
+            for (int e = 0; e < w; e++) {
+                other |= chosen(x, w, k, e) != chosen(y, w, k, e);
+                if (chosen(x, w, k, e)) in = fmin(in, (double)x[e]);
+                else out = fmax(out, (double)x[e]);
+                top = fmax(top, fabs((double)x[e]));
+            }
+            if (!other || from[r] < 64) continue;
+            from[r] = l;
+            turned++;
+            printf("row %d chose otherwise in layer %d: its logits are %.1e of the largest apart\n", r, l,
+                   (in - out) / top);
+            CHECK(in - out < NEAR * top);
+        }
+    return turned;
+}
+
+/* The largest difference, relative to the largest value of its row, of rows that went the same way. */
+static double compare(const trace *a, const trace *b, const int *from, int stage, int l)
 {
     const int n = a->rows[stage][l], w = a->width[stage][l];
     double worst = 0;
     if (n != b->rows[stage][l] || w != b->width[stage][l]) return 1e9;
     for (int r = 0; r < n; r++) {
         double top = 1e-6, diff = 0;
+        if (l > from[r] || (l == from[r] && stage == GOSS_STAGE_EXPERTS)) continue;
         for (int i = 0; i < w; i++) {
             const double x = (double)a->values[stage][l][r * w + i], y = (double)b->values[stage][l][r * w + i];
             if (fabs(x) > top) top = fabs(x);
@@ -69,36 +108,33 @@ static void one_model(const char *path)
     const int chunks[] = { 150, 4, 1 };
     for (size_t c = 0; c < sizeof chunks / sizeof chunks[0] && !started; c++) {
         const int n = chunks[c] < 16 ? 10 : N_TOKENS;
-        const int bytes = chunks[c] > GOSS_GPU_FEW && ((goss_gpu_state *)(void *)b.b)->packed;
         a.b->vt->tap(a.b, keep, &ta);
         b.b->vt->tap(b.b, keep, &tb);
         CHECK_INT(run_all(&a, ids, n, chunks[c], 1, la), 0);
         CHECK_INT(run_all(&b, ids, n, chunks[c], 1, lb), 0);
         double worst[GOSS_N_STAGES] = { 0 };
+        int from[N_TOKENS];
+        CHECK(turns(&ta, &tb, m.model.hp.n_expert_used, from) <= MOST_TURNED);
         for (int s = 0; s < GOSS_N_STAGES; s++)
             for (int l = 0; l < 64; l++)
                 if (ta.values[s][l] && s != GOSS_STAGE_HEAD) {
-                    const double d = compare(&ta, &tb, s, l);
+                    const double d = compare(&ta, &tb, from, s, l);
                     if (d > worst[s]) worst[s] = d;
-                    /* Prefill on packed bytes rounds activations to 8 bits, and a router may then choose
-                     * otherwise: here
-                     * only the first products have a bound, the goldens see to the rest; GOSSAMER_GPU_MASK=dot4 is
-                      * exact */
-                    const double bound = !bytes ? 4e-3 : s <= GOSS_STAGE_ATTN_IN && !l ? 2e-2 : 1e9;
-                    if (!(d <= bound))
+                    if (!(d <= BOUND))
                         printf("%s: %s of layer %d is off by %g\n", path, goss_stage_name((goss_stage)s), l,
                                d);
-                    CHECK(d <= bound);
+                    CHECK(d <= BOUND);
                 }
         int agree = 0;
         double diff = 0;
         for (int i = 0; i < n; i++) {
             const float *x = la + (size_t)i * (size_t)n_vocab, *y = lb + (size_t)i * (size_t)n_vocab;
+            if (chunks[c] == n && from[i] < 64) { agree++; continue; }
             for (int k = 0; k < n_vocab; k++) diff = fmax(diff, fabs((double)x[k] - (double)y[k]));
             agree += run_argmax(x, n_vocab) == run_argmax(y, n_vocab) || run_gap(x, n_vocab) < 0.25;
         }
-        if (!bytes) CHECK_INT(agree, n);
-        CHECK(bytes || diff < 0.05);
+        CHECK_INT(agree, n);
+        CHECK(diff < 0.05);
         printf("%s chunk %d:", strrchr(path, '/') + 1, chunks[c]);
         for (int s = 0; s < GOSS_N_STAGES; s++)
             if (worst[s] > 0) printf(" %s %.1e", goss_stage_name((goss_stage)s), worst[s]);

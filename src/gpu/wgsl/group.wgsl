@@ -1,5 +1,5 @@
-// group - the (row, choice) pairs of a step sorted by expert, cut into tiles of 64 for matmul. One workgroup.
-//   info:  0 number of tiles   4 + 4 t: slot, first entry, how many (1..64), expert   p.list + i: entry (row
+// group - the (row, choice) pairs of a step sorted by expert, cut into tiles of $TILE for matmul. One workgroup.
+//   info:  0 number of tiles   4 + 4 t: slot, first entry, how many (1..$TILE), expert   p.list + i: entry (row
 // * top_k + choice)
 // Entries of one expert stand together in any order: what becomes of an entry does not depend on its neighbours.
 struct P { top_k: u32, n_slots: u32, list: u32, inverse: u32 }
@@ -29,11 +29,11 @@ fn main(@builtin(local_invocation_index) t: u32) {
         for (var s = 0u; s < p.n_slots; s++) {
             let c = atomicLoad(&count[s]);
             first[s] = entry;
-            for (var done = 0u; done < c; done += 64u) {
+            for (var done = 0u; done < c; done += $TILEu) {
                 let at = 4u + 4u * tile;
                 info[at] = s;
                 info[at + 1u] = entry + done;
-                info[at + 2u] = min(c - done, 64u);
+                info[at + 2u] = min(c - done, $TILEu);
                 info[at + 3u] = slot_expert[p.inverse + s];
                 tile++;
             }

@@ -1,12 +1,11 @@
-// matmul - y = W x for many rows, in tiles of 64 rows by 16 * $NJ outputs; a thread makes 4 x $NJ of them, sums in f32.
-// DOT4: activations as signed bytes with a scale for each 32 (quantize.wgsl), weights as signed bytes;
-// products of a block of 32 are
-//   exact in 32-bit integers (at most 32 * 127 * 127 < 2^22, so an integer becomes a float by its bits
-// alone), scales in f32.
-// else: everything in f32, two units of eight at a time.
-// Which rows a tile has:  DENSE   64 neighbours of the step; grid (outputs / (16 $NJ), rows / 64)
-//                         EXPERT  the entries of one expert (group.wgsl); grid (outputs / (16 $NJ), most
-// tiles there can be)
+// matmul - y = W x for many rows, in tiles of $TILE rows by $NT outputs; a thread makes $NI x 2 $NH of them, sums in f32. What
+// the next step along the rows needs is asked for before the products of this one.
+// DOT4: activations in 16 bits, as two signed bytes, with a scale for each 32 (quantize.wgsl), weights as signed bytes; a
+//   step is a block of 32. Its products are exact in 32-bit integers (at most 32 * 128 * 127 < 2^22, so an integer becomes
+//   a float by its bits alone), scales in f32.
+// else: everything in f32, $KU units of eight a step.
+// Which rows a tile has:  DENSE   neighbours of the step; grid (outputs / $NT, rows / $TILE)
+//                         EXPERT  the entries of one expert (group.wgsl); grid (outputs / $NT, most tiles there can be)
 // What happens to a sum:  STORE   y[row][first + o] = sum + bias
 //                         ADD     y[row][first + o] += sum + bias
 //                         UP      rows 2i, 2i + 1 of W are gate i, up i: y[entry][i] = SwiGLU with biases and clamps
@@ -17,50 +16,44 @@ struct P { n_units: u32, scale_words: u32, n: u32, first: u32, stride: u32, bias
            alpha: f32, limit: f32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> info: array<u32>;      // DENSE: the step's words
-@group(0) @binding(2) var<storage, read> wq: array<$WQ>;
 @group(0) @binding(3) var<storage, read> ws: array<$WS>;
 @group(0) @binding(4) var<storage, read> small: array<f32>;
-#if DOT4
-@group(0) @binding(5) var<storage, read> x: array<vec4<u32>>;
-#else
-@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
-#endif
 @group(0) @binding(6) var<storage, read> x_scale: array<f32>;
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;
-#include weights.inc.wgsl
 
 // Row r of a tile of W lies where the thread r / 2 % 16 of its row of threads looks for it.
 fn slot_of(r: u32) -> u32 { return (r % 32u) / 2u + 16u * ((r & 1u) + 2u * (r / 32u)); }
 
+// Parts of rows: all rows' first vectors, then all second ones; between them a gap against bank conflicts.
+const TP = $TILEu + 2u;
+const NP = $NTu + 2u;
 #if DOT4
-var<workgroup> ta: array<vec4<u32>, 192>;             // 64 rows of x: 2 vectors and a gap each, against bank conflicts
-var<workgroup> tb: array<vec4<u32>, $TB>;             // 16 $NJ rows of W
-var<workgroup> fa: array<f32, 64>;
+const XP = 4u;                                        // parts of a row of x: high bytes, low bytes
+@group(0) @binding(5) var<storage, read> x: array<vec4<u32>>;
+var<workgroup> ta: array<vec4<u32>, XP * TP>;
+var<workgroup> tb: array<vec4<u32>, 2u * NP>;
+var<workgroup> fa: array<f32, $TILE>;
 var<workgroup> fb: array<f32, $NT>;
+#include halves.inc.wgsl
 #include packed.inc.wgsl
 #if MX4
-fn load_w(row: u32, block: u32, at: u32) {
-    let u = row * p.n_units + block * 4u;
-    let w = vec4<u32>(wq[u], wq[u + 1u], wq[u + 2u], wq[u + 3u]);
-    let t = magnitudes(w);
-    let a = with_signs(t, w >> vec4<u32>(3u));
-    let b = with_signs(t >> vec4<u32>(4u), w >> vec4<u32>(7u));
-    tb[at * 3u] = vec4<u32>(a.x, b.x, a.y, b.y);
-    tb[at * 3u + 1u] = vec4<u32>(a.z, b.z, a.w, b.w);
-    fb[at] = block_scale(row, block);
-}
-#endif
-#if Q8
-fn load_w(row: u32, block: u32, at: u32) {
-    let u = row * p.n_units + block * 4u;
-    tb[at * 3u] = vec4<u32>(wq[u], wq[u + 1u]);
-    tb[at * 3u + 1u] = vec4<u32>(wq[u + 2u], wq[u + 3u]);
-    fb[at] = block_scale(row, block);
-}
-#endif
+@group(0) @binding(2) var<storage, read> wq: array<vec2<u32>>;
+fn bytes16(w: vec2<u32>) -> vec4<u32> { return bytes_of(vec4<u32>(w, w)).a; }
 #else
-var<workgroup> ta: array<vec4<f32>, 320>;             // 64 rows of x: 4 vectors and a gap
-var<workgroup> tb: array<vec4<f32>, $TB>;
+@group(0) @binding(2) var<storage, read> wq: array<vec4<u32>>;
+fn bytes16(w: vec4<u32>) -> vec4<u32> { return w; }
+#endif
+// A block's product from those of the high and of the low bytes.
+fn exact(high: i32, low: i32) -> f32 {
+    return fma(bitcast<f32>(high + 0x4b400000) - 12582912.0, 256.0, bitcast<f32>(low + 0x4b400000) - 12582912.0);
+}
+#else
+const XP = 2u * $KUu;
+@group(0) @binding(2) var<storage, read> wq: array<$WQ>;
+@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
+var<workgroup> ta: array<vec4<f32>, XP * TP>;
+var<workgroup> tb: array<vec4<f32>, XP * NP>;
+#include weights.inc.wgsl
 #endif
 
 @compute @workgroup_size(256)
@@ -76,126 +69,168 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let count = info[6u + 4u * group.y];
     let w_row = (slot - p.slot0) * p.n;
 #else
-    if (group.y * 64u >= info[0]) { return; }
-    let count = min(info[0] - group.y * 64u, 64u);
+    if (group.y * $TILEu >= info[0]) { return; }
+    let count = min(info[0] - group.y * $TILEu, $TILEu);
     let w_row = 0u;
 #endif
-    var acc: array<f32, $ACC>;
-#if DOT4
-    // Threads 0 to 127 bring a half row of x each, the others rows of W.
-    let mine = min((t % 128u) / 2u, count - 1u);
-#else
-    let mine = min(t / 4u, count - 1u);
-#endif
+    // What this thread brings: vectors of x (part t % XP of every 256 / XP-th row), parts of rows of W.
+#for v XV
+    let r$v = (t + $vu * 256u) / XP;
 #if EXPERT
 #if UP
-    let x_row = info[p.list + entry0 + mine] / p.top_k;
+    let x$v = info[p.list + entry0 + min(r$v, count - 1u)] / p.top_k;
 #else
-    let x_row = info[p.list + entry0 + mine];
+    let x$v = info[p.list + entry0 + min(r$v, count - 1u)];
 #endif
 #else
-    let x_row = group.y * 64u + mine;
+    let x$v = group.y * $TILEu + min(r$v, count - 1u);
 #endif
+#end
+#for i NI
+#for h NH
+    var u$i_$h = 0.0;
+    var v$i_$h = 0.0;
+#end
+#end
 #if DOT4
     let n_blocks = p.n_units / 4u;
+    let part = t & 3u;
+    let b_row = w_row + min(o0 + t / 2u, p.n - 1u);
+    let b_at = slot_of(t / 2u);
+#for v XV
+    var next$v = x[x$v * n_blocks * 4u + part];
+    var next_scale$v = x_scale[x$v * n_blocks];
+#end
+    var next_w = wq[b_row * n_blocks * 2u + (t & 1u)];
+    var next_f = block_scale(b_row, 0u);
     for (var block = 0u; block < n_blocks; block++) {
-        if (t < 128u) {
-            let r = t / 2u;
-            ta[r * 3u + (t & 1u)] = x[(x_row * n_blocks + block) * 2u + (t & 1u)];
-            if ((t & 1u) == 0u) { fa[r] = x_scale[x_row * n_blocks + block]; }
-        } else if (t - 128u < $NTu) {
-            let r = t - 128u;
-            load_w(w_row + min(o0 + r, p.n - 1u), block, slot_of(r));
+#for v XV
+        if (r$v < $TILEu) {
+            ta[part * TP + r$v] = next$v;
+            if (part == 0u) { fa[r$v] = next_scale$v; }
+        }
+#end
+        if (t < 2u * $NTu) {
+            tb[(t & 1u) * NP + b_at] = bytes16(next_w);
+            if ((t & 1u) == 0u) { fb[b_at] = next_f; }
         }
         workgroupBarrier();
-        // zeroed each time round: some compilers do it once for a bare declaration
-        var d = array<i32, $ACC>();
-        for (var half = 0u; half < 2u; half++) {
-            var b: array<vec4<u32>, $NJ>;
-            for (var j = 0u; j < $NJu; j++) { b[j] = tb[(tx + 16u * j) * 3u + half]; }
-            for (var i = 0u; i < 4u; i++) {
-                if (16u * i < count) {
-                    let a = ta[(ty + 16u * i) * 3u + half];
-                    for (var j = 0u; j < $NJu; j++) {
-                        d[i * $NJu + j] += dot4I8Packed(a.x, b[j].x) + dot4I8Packed(a.y, b[j].y) + dot4I8Packed(a.z, b[j].z) + dot4I8Packed(a.w, b[j].w);
-                    }
-                }
-            }
+        let ahead = min(block + 1u, n_blocks - 1u);
+#for v XV
+        next$v = x[(x$v * n_blocks + ahead) * 4u + part];
+        next_scale$v = x_scale[x$v * n_blocks + ahead];
+#end
+        next_w = wq[(b_row * n_blocks + ahead) * 2u + (t & 1u)];
+        next_f = block_scale(b_row, ahead);
+#for h NH
+        let b$h = tb[tx + 32u * $hu];
+        let c$h = tb[NP + tx + 32u * $hu];
+        let d$h = tb[tx + 32u * $hu + 16u];
+        let e$h = tb[NP + tx + 32u * $hu + 16u];
+        let fu$h = fb[tx + 32u * $hu];
+        let fv$h = fb[tx + 32u * $hu + 16u];
+#end
+#for i NI
+        if (16u * $iu < count) {
+            let a0 = ta[ty + 16u * $iu];
+            let a1 = ta[TP + ty + 16u * $iu];
+            let a2 = ta[2u * TP + ty + 16u * $iu];
+            let a3 = ta[3u * TP + ty + 16u * $iu];
+            let s = fa[ty + 16u * $iu];
+#for h NH
+            u$i_$h = fma(exact(dot16(a0, b$h) + dot16(a1, c$h), dot16(a2, b$h) + dot16(a3, c$h)), s * fu$h, u$i_$h);
+            v$i_$h = fma(exact(dot16(a0, d$h) + dot16(a1, e$h), dot16(a2, d$h) + dot16(a3, e$h)), s * fv$h, v$i_$h);
+#end
         }
-        for (var i = 0u; i < 4u; i++) {
-            if (16u * i < count) {
-                let s = fa[ty + 16u * i];
-                for (var j = 0u; j < $NJu; j++) {
-                    acc[i * $NJu + j] = fma(bitcast<f32>(d[i * $NJu + j] + 0x4b400000) - 12582912.0, s * fb[tx + 16u * j], acc[i * $NJu + j]);
-                }
-            }
-        }
+#end
         workgroupBarrier();
     }
 #else
-    for (var u0 = 0u; u0 < p.n_units; u0 += 2u) {
-        let quarter = t & 3u;
-        let inside = u0 + quarter / 2u < p.n_units;
-        ta[(t / 4u) * 5u + quarter] = select(vec4<f32>(0.0), x[(x_row * p.n_units + min(u0 + quarter / 2u, p.n_units - 1u)) * 2u + (quarter & 1u)], inside);
-        for (var k = t; k < 2u * $NTu; k += 256u) {
-            let r = k / 2u;
-            let u = u0 + (k & 1u);
-            let w = unit(w_row + min(o0 + r, p.n - 1u), min(u, p.n_units - 1u));
-            let at = slot_of(r) * 5u + 2u * (k & 1u);
-            tb[at] = w.a * w.s + w.m;
-            tb[at + 1u] = w.b * w.s + w.m;
+    let part = t % XP;
+#for w WV
+    let k$w = t + $wu * 256u;
+    let row$w = w_row + min(o0 + k$w / $KUu, p.n - 1u);
+    let at$w = slot_of(k$w / $KUu);
+    var next_w$w = raw_unit(row$w, min(k$w % $KUu, p.n_units - 1u));
+#end
+#for v XV
+    var next$v = x[(x$v * p.n_units + min(part / 2u, p.n_units - 1u)) * 2u + (part & 1u)];
+#end
+    for (var u0 = 0u; u0 < p.n_units; u0 += $KUu) {
+        let inside = u0 + part / 2u < p.n_units;
+#for v XV
+        if (r$v < $TILEu) { ta[part * TP + r$v] = select(vec4<f32>(), next$v, inside); }
+#end
+#for w WV
+        if (k$w < $NTu * $KUu) {
+            let w = unit_of(next_w$w, min(u0 + k$w % $KUu, p.n_units - 1u));
+            tb[2u * (k$w % $KUu) * NP + at$w] = w.a * w.s + w.m;
+            tb[(2u * (k$w % $KUu) + 1u) * NP + at$w] = w.b * w.s + w.m;
         }
+#end
         workgroupBarrier();
-        for (var k = 0u; k < 4u; k++) {
-            var b: array<vec4<f32>, $NJ>;
-            for (var j = 0u; j < $NJu; j++) { b[j] = tb[(tx + 16u * j) * 5u + k]; }
-            for (var i = 0u; i < 4u; i++) {
-                if (16u * i < count) {
-                    let a = ta[(ty + 16u * i) * 5u + k];
-                    for (var j = 0u; j < $NJu; j++) { acc[i * $NJu + j] += dot(a, b[j]); }
-                }
+#for w WV
+        next_w$w = raw_unit(row$w, min(u0 + $KUu + k$w % $KUu, p.n_units - 1u));
+#end
+#for v XV
+        next$v = x[(x$v * p.n_units + min(u0 + $KUu + part / 2u, p.n_units - 1u)) * 2u + (part & 1u)];
+#end
+        for (var k = 0u; k < XP; k++) {
+#for h NH
+            let b$h = tb[k * NP + tx + 32u * $hu];
+            let d$h = tb[k * NP + tx + 32u * $hu + 16u];
+#end
+#for i NI
+            if (16u * $iu < count) {
+                let a = ta[k * TP + ty + 16u * $iu];
+#for h NH
+                u$i_$h = fma(a.x, b$h.x, fma(a.y, b$h.y, fma(a.z, b$h.z, fma(a.w, b$h.w, u$i_$h))));
+                v$i_$h = fma(a.x, d$h.x, fma(a.y, d$h.y, fma(a.z, d$h.z, fma(a.w, d$h.w, v$i_$h))));
+#end
             }
+#end
         }
         workgroupBarrier();
     }
 #endif
-    for (var i = 0u; i < 4u; i++) {
-        let r = ty + 16u * i;
-        if (r < count) {
+#for i NI
+    if (ty + 16u * $iu < count) {
 #if EXPERT
-            let out = info[p.list + entry0 + r];
-            let bias = p.bias + info[7u + 4u * group.y] * p.n;
+        let out = info[p.list + entry0 + ty + 16u * $iu];
+        let bias = p.bias + info[7u + 4u * group.y] * p.n;
 #else
-            let out = group.y * 64u + r;
-            let bias = p.bias;
+        let out = group.y * $TILEu + ty + 16u * $iu;
+        let bias = p.bias;
 #endif
-            for (var j = 0u; j < $NJu; j += 2u) {
-                let o = o0 + 32u * (j / 2u) + 2u * tx;
-                let v0 = acc[i * $NJu + j];
-                let v1 = acc[i * $NJu + j + 1u];
+#for h NH
+        put(out, o0 + 32u * $hu + 2u * tx, bias, u$i_$h, v$i_$h);
+#end
+    }
+#end
+}
+
+// Outputs o and o + 1 of a row or entry; bias: where the outputs' biases begin, if there are any.
+fn put(out: u32, o: u32, bias: u32, v0: f32, v1: f32) {
 #if UP
-                if (o < p.n) {
-                    let g = min(v0 + small[bias + o], p.limit);
-                    let up = clamp(v1 + small[bias + o + 1u], -p.limit, p.limit);
-                    y[out * p.stride + o / 2u] = g / (1.0 + exp(-p.alpha * g)) * (up + 1.0);
-                }
+    if (o < p.n) {
+        let g = min(v0 + small[bias + o], p.limit);
+        let up = clamp(v1 + small[bias + o + 1u], -p.limit, p.limit);
+        y[out * p.stride + o / 2u] = g / (1.0 + exp(-p.alpha * g)) * (up + 1.0);
+    }
 #endif
 #if SILU
-                if (o < p.n) { y[out * p.stride + (p.first + o) / 2u] = v0 / (1.0 + exp(-v0)) * v1; }
+    if (o < p.n) { y[out * p.stride + (p.first + o) / 2u] = v0 / (1.0 + exp(-v0)) * v1; }
 #endif
 #if STORE
-                if (o < p.n) { y[out * p.stride + p.first + o] = v0 + select(0.0, small[bias + o], p.bias != 0xffffffffu); }
-                if (o + 1u < p.n) { y[out * p.stride + p.first + o + 1u] = v1 + select(0.0, small[bias + o + 1u], p.bias != 0xffffffffu); }
+    if (o < p.n) { y[out * p.stride + p.first + o] = v0 + select(0.0, small[bias + o], p.bias != 0xffffffffu); }
+    if (o + 1u < p.n) { y[out * p.stride + p.first + o + 1u] = v1 + select(0.0, small[bias + o + 1u], p.bias != 0xffffffffu); }
 #endif
 #if DOWN
-                if (o < p.n) { y[out * p.stride + o] = v0 + small[bias + o]; }
-                if (o + 1u < p.n) { y[out * p.stride + o + 1u] = v1 + small[bias + o + 1u]; }
+    if (o < p.n) { y[out * p.stride + o] = v0 + small[bias + o]; }
+    if (o + 1u < p.n) { y[out * p.stride + o + 1u] = v1 + small[bias + o + 1u]; }
 #endif
 #if ADD
-                if (o < p.n) { y[out * p.stride + p.first + o] += v0 + select(0.0, small[bias + o], p.bias != 0xffffffffu); }
-                if (o + 1u < p.n) { y[out * p.stride + p.first + o + 1u] += v1 + select(0.0, small[bias + o + 1u], p.bias != 0xffffffffu); }
+    if (o < p.n) { y[out * p.stride + p.first + o] += v0 + select(0.0, small[bias + o], p.bias != 0xffffffffu); }
+    if (o + 1u < p.n) { y[out * p.stride + p.first + o + 1u] += v1 + select(0.0, small[bias + o + 1u], p.bias != 0xffffffffu); }
 #endif
-            }
-        }
-    }
 }

@@ -31,6 +31,10 @@ fn block_scale(row: u32, block: u32) -> f32 {
 }
 #endif
 
+fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
+    return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w);
+}
+
 #if PACKED
 struct Block16 { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>, s: f32 }
 fn x_block(row: u32, block: u32, n: u32) -> Block16 {            // of n blocks a row
@@ -46,9 +50,6 @@ fn x_block(row: u32, block: u32, n: u32) -> Block16 {            // of n blocks 
     return Block16(x[at + block], x[at + n + block], x[at + 2u * n + block], x[at + 3u * n + block],
                    bitcast<f32>(x[at + 4u * n + block / 4u][block % 4u]));
 #endif
-}
-fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
-    return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w);
 }
 fn product(w: Bytes32, x: Block16) -> f32 {
     return f32((dot16(w.a, x.a) + dot16(w.b, x.b)) * 256 + (dot16(w.a, x.c) + dot16(w.b, x.d)));
