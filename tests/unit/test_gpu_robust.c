@@ -148,7 +148,7 @@ static void memory(const answer *whole, uint64_t weights)
     goss_engine *e = NULL;
     goss_error err = { 0 };
     static answer a;
-    const uint64_t limit = weights + (120 << 20);
+    const uint64_t limit = weights + (80 << 20);
     goss_engine_config c = config();
     c.max_kv = 0;
     goss_gpu_memory_limit(limit);
