@@ -149,6 +149,7 @@ goss_pack_fn goss_kern_pack(const goss_kern *k, int type);
 void goss_kern_init_c(goss_kern *k);
 void goss_kern_init_avx2(goss_kern *k);
 void goss_kern_init_avx512vnni(goss_kern *k);
+void goss_kern_init_attn_avx512vnni(goss_kern *k);      /* called by the level's own */
 void goss_kern_init_amx(goss_kern *k);
 void goss_kern_init_neon(goss_kern *k);
 void goss_kern_init_dotprod(goss_kern *k);

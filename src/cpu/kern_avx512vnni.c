@@ -3,7 +3,7 @@
  * matvec: few_avx512.h.
  * gemm: tiles are unsigned (GOSS_TILE_UNSIGNED); a lane is one of the 16 weight rows, and the sum starts at
  * minus the shift times the block's sum. |sum| <= 32 * 255 * 127 < 2^31.
- * Everything else is the AVX2 level's. */
+ * attention: kern_attn_avx512vnni.c. Everything else is the AVX2 level's. */
 #include "kern.h"
 #include <immintrin.h>
 #include <string.h>
@@ -112,6 +112,7 @@ void goss_kern_init_avx512vnni(goss_kern *k)
     k->matvec_q8_0 = matvec_q8_0_avx512vnni;
     k->pack_mxfp4 = pack_mxfp4_avx512vnni;
     k->gemm = gemm_avx512vnni;
+    goss_kern_init_attn_avx512vnni(k);
     k->tile_form = GOSS_TILE_UNSIGNED;
     k->widen = NULL;               /* two planes of bytes are as fast */
     k->wide_q8_0 = NULL;

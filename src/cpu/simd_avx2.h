@@ -13,7 +13,9 @@
 typedef __m256 f8;
 typedef __m256i w8, b32, m16;
 enum { SIMD_TILE_FORM = 1 /* GOSS_TILE_SMALL */ };
+#ifndef SIMD_ATTN_OWN
 enum { SIMD_ATTN_Q = 2 };   /* queries that attention takes at once: 1 or 2 */
+#endif
 
 ALWAYS f8 f8_set1(float a) { return _mm256_set1_ps(a); }
 ALWAYS f8 f8_set1_bits(uint32_t a) { return _mm256_castsi256_ps(_mm256_set1_epi32((int)a)); }

@@ -9,6 +9,7 @@
 #include <string.h>
 #pragma GCC diagnostic ignored "-Wpsabi"
 
+#define KEEP512(v) ((void)0)
 typedef struct e512 { union { int8_t b[64]; uint8_t u[64]; int32_t i[16]; float f[16]; __m256i y[2]; }; } e512;
 #define __m512 e512
 #define __m512i e512
