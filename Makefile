@@ -102,10 +102,14 @@ FUZZ_SRC := $(filter src/base/% src/format/% src/text/%,$(LIB_C))
 FUZZ_FLAGS := -std=c11 -O1 -g -D_DEFAULT_SOURCE -Iinclude -fno-sanitize-recover=all -fno-omit-frame-pointer
 fuzz-bin: build/fuzz/gguf build/fuzz/json build/fuzz/chat
 fuzz-libfuzzer: build/fuzz/libfuzzer-gguf build/fuzz/libfuzzer-json build/fuzz/libfuzzer-chat
-build/fuzz/libfuzzer-%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(FUZZ_SRC)
-	@mkdir -p $(@D); clang-19 $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ_SRC) $(LIBS)
-build/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz_replay.c tests/fuzz/fuzz.h $(FUZZ_SRC)
-	@mkdir -p $(@D); $(CC) $(FUZZ_FLAGS) -fsanitize=address,undefined -o $@ $< tests/fuzz/fuzz_replay.c $(FUZZ_SRC) $(LIBS)
+FUZZ_O = $(patsubst %.c,build/fuzz/$(1)/%.o,$(FUZZ_SRC))
+build/fuzz/clang/%.o: %.c ; @mkdir -p $(@D); clang-19 $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
+build/fuzz/cc/%.o: %.c ; @mkdir -p $(@D); $(CC) $(FUZZ_FLAGS) -fsanitize=address,undefined -MMD -MP -c -o $@ $<
+build/fuzz/libfuzzer-%: build/fuzz/clang/tests/fuzz/fuzz_%.o $(call FUZZ_O,clang)
+	clang-19 -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+build/fuzz/%: build/fuzz/cc/tests/fuzz/fuzz_%.o build/fuzz/cc/tests/fuzz/fuzz_replay.o $(call FUZZ_O,cc)
+	$(CC) -fsanitize=address,undefined -o $@ $^ $(LIBS)
+-include $(patsubst %.o,%.d,$(call FUZZ_O,clang) $(call FUZZ_O,cc))
 # ---- install: the program, both libraries, the header, the pkg-config file, the demo models and the page ------------------
 PREFIX  ?= /usr/local
 VERSION := $(shell sed -n 's/.*GOSS_VERSION "\(.*\)"/\1/p' include/gossamer.h)

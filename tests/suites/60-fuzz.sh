@@ -1,7 +1,7 @@
 #!/bin/sh
 # quick: the stored fuzz inputs of the GGUF, JSON and chat readers, cut and changed, under AddressSanitizer and UndefinedBehaviorSanitizer
 set -u
-make -s fuzz-bin || exit 1
+make -s -j"$JOBS" fuzz-bin || exit 1
 bad=0
 for t in gguf json chat; do
     rounds=3000

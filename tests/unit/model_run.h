@@ -132,12 +132,6 @@ static inline int run_has(run_opener open, const run_model *m)
     return 1;
 }
 
-/* 1 under sanitizers, where everything is slow. */
-static inline int run_short(void)
-{
-    return getenv("GOSS_TEST_SHORT") != NULL;
-}
-
 static inline int run_argmax(const float *v, int n)
 {
     int best = 0;
