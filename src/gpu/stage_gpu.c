@@ -395,7 +395,8 @@ static unsigned mask_of(const char *names)
                   { "timestamps", GOSS_GPU_TIMESTAMPS },
                   { "subgroup_matrix", GOSS_GPU_SUBGROUP_MATRIX },
                   { "tiles_dot4", GOSS_GPU_TILES_F32 },
-                  { "tiles_wide", GOSS_GPU_TILES_WIDE } };
+                  { "tiles_wide", GOSS_GPU_TILES_WIDE },
+                  { "tiles_attend", GOSS_GPU_TILES_ATTEND } };
     unsigned mask = 0;
     for (const char *n = names; n && *n;) {
         size_t len = strcspn(n, ",");
