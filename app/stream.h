@@ -25,5 +25,5 @@ goss_source goss_stream_source(goss_stream *s);      /* for goss_engine_config.s
 void goss_stream_get_stats(goss_stream *s, goss_stream_stats *out);
 const char *goss_stream_error(goss_stream *s);       /* why need() failed; "" when it did not */
 void goss_stream_close(goss_stream **s);             /* what was fetched stays */
-int goss_stream_folder(char *out, size_t cap);       /* gossamer/models in XDG_CACHE_HOME or ~/.cache; 1: there is none */
+int goss_stream_folder(char *out, size_t cap); /* gossamer/models in XDG_CACHE_HOME or ~/.cache; 1: there is none */
 #endif

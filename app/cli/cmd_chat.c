@@ -313,7 +313,8 @@ int goss_cmd_chat(int argc, char **argv)
     if (n < 0) return ~n;
     int status = goss_engine_options_finish(&engine, "chat", n ? args[0] : NULL);
     if (status) return status;
-    goss_sampling_options_finish(&sampling);
+    status = goss_sampling_options_finish(&sampling, "chat");
+    if (status) return status;
     talk t = { .params = sampling.params, .show = show, .color = isatty(STDOUT_FILENO) };
     t.params.chat = 1;
     t.params.tools_json = "[]";

@@ -182,7 +182,8 @@ int goss_cmd_run(int argc, char **argv)
     if (n < 0) return ~n;
     int status = goss_engine_options_finish(&engine, "run", n ? args[0] : NULL);
     if (status) return status;
-    goss_sampling_options_finish(&sampling);
+    status = goss_sampling_options_finish(&sampling, "run");
+    if (status) return status;
     goss_params *p = &sampling.params;
     p->chat = !raw && harmony;
     p->tools_json = "[]";

@@ -74,10 +74,11 @@ int goss_engine_options_finish(goss_engine_options *o, const char *command, cons
 typedef struct goss_sampling_options {
     goss_params params;
     goss_option_list stop;
+    char *schema;                   /* read from the file that --json-schema names; as long as the program lives */
     goss_option table[20];
 } goss_sampling_options;
 void goss_sampling_options_init(goss_sampling_options *o);
-void goss_sampling_options_finish(goss_sampling_options *o);
+int goss_sampling_options_finish(goss_sampling_options *o, const char *command); /* 0, or the exit status, explained */
 
 /* For commands that only read a model's bytes: the argument, else `gguf` (the value of their --gguf), else
  * the demo model, put into room. NULL after an explanation when there is none. */

@@ -1,5 +1,6 @@
 /* options_engine.c - the options that every command with a model shares, and where the model is when none is named. */
 #include "options.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,18 +121,39 @@ void goss_sampling_options_init(goss_sampling_options *o)
         { "--stop", GOSS_OPT_LIST, &o->stop, .arg = "TEXT",
           .help = "end before this text; may be given several times" },
         { "--ignore-stop", GOSS_OPT_FLAG, &p->ignore_stop, .help = "stop tokens don't end the generation" },
-        { "--json-schema", GOSS_OPT_STR, &p->json_schema, .arg = "JSON",
-          .help = "the answer must follow this schema" },
+        { "--json-schema", GOSS_OPT_STR, &p->json_schema, .arg = "FILE",
+          .help = "the answer must follow this schema (or its text: {...})" },
         { 0 }
     };
     _Static_assert(sizeof rows <= sizeof o->table, "the table has room for its rows");
     memcpy(o->table, rows, sizeof rows);
 }
 
-void goss_sampling_options_finish(goss_sampling_options *o)
+/* A schema's text begins with a brace; anything else names a file that holds one. */
+static int read_schema(goss_sampling_options *o, const char *command)
+{
+    enum { MOST = 1 << 20 };
+    const char *path = o->params.json_schema;
+    if (!path || path[strspn(path, " \t\r\n")] == '{') return 0;
+    FILE *f = fopen(path, "rb");
+    size_t n = 0;
+    o->schema = calloc(1, MOST + 1);
+    if (f && o->schema) n = fread(o->schema, 1, MOST, f);
+    const int bad = !f || ferror(f) || !n || n == MOST;
+    const int why = errno;
+    if (f) fclose(f);
+    if (bad)
+        fprintf(stderr, "gossamer %s: --json-schema %s: %s.\n", command, path,
+                !f ? strerror(why) : n ? "a schema of more than 1 MB" : "no schema can be read from it");
+    o->params.json_schema = o->schema;
+    return bad ? 2 : 0;
+}
+
+int goss_sampling_options_finish(goss_sampling_options *o, const char *command)
 {
     o->params.stop = o->stop.n ? o->stop.item : NULL;
     o->params.n_stop = o->stop.n;
+    return read_schema(o, command);
 }
 
 /* The folder of the running program, without a slash; "." when the system does not say. */

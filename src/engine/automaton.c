@@ -259,15 +259,20 @@ int goss_dfa_next(goss_dfa *d, int s, uint8_t byte)
     const int known = state_at(d, s)->next[byte];
     if (known != UNKNOWN) return known;
     const uint32_t from = state_at(d, s)->from, n = state_at(d, s)->n;
+    int lo = 0, hi = 255;                /* the bytes around this one that the same nodes take */
     d->n_set = d->accepts = 0;
     for (uint32_t i = 0; i < n; i++) {
         const config c = ((const config *)(const void *)d->configs.data)[from + i];
         const goss_node *node = &d->nodes[c.node];
-        if (byte >= node->lo && byte <= node->hi && !in_set(d, node->a, c.frame))
-            d->set[d->n_set++] = (config){ node->a, c.frame };
+        const int takes = byte >= node->lo && byte <= node->hi;
+        const int first = takes ? node->lo : byte > node->hi ? node->hi + 1 : 0,
+                  last = takes ? node->hi : byte < node->lo ? node->lo - 1 : 255;
+        if (first > lo) lo = first;
+        if (last < hi) hi = last;
+        if (takes && !in_set(d, node->a, c.frame)) d->set[d->n_set++] = (config){ node->a, c.frame };
     }
     const int to = intern(d);
-    state_at(d, s)->next[byte] = to;
+    for (int i = lo; i <= hi; i++) state_at(d, s)->next[i] = to;
     return to;
 }
 

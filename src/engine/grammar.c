@@ -1,10 +1,15 @@
 /* grammar.c - masks: which tokens the automaton lets through from a state.
  *
- * Tokens are walked in the order of their bytes, each from the byte where it differs from the one before (a
- * trie without
- * the trie): a state that dies at depth d skips every token that shares those d bytes. Masks are kept by state, so a
- * string's inside, where most of an answer is spent, is computed once. Control tokens stand for no bytes: of them only
- * those that end the generation are let through, where the text may end. */
+ * Tokens are walked in the order of their bytes, each from the byte where it differs from the one before (a trie
+ * without
+ * the trie): a state that dies at depth d skips every token that shares those d bytes, the first two depths by a
+ * jump.
+ * Where a state is the inside of a string - every plain character leads back to it - tokens of plain characters alone
+ * (97 of 100) are let through by one copy of a mask made with the order, and only the others are walked.
+ * Masks
+ * are kept by state. Control tokens stand for no bytes: of them only those that end the generation are let
+ * through, where
+ * the text may end. */
 #include "grammar.h"
 #include "../base/error.h"
 #include "../base/mem.h"
@@ -14,11 +19,21 @@
 enum { MAX_STATES = 4000, MAX_MASKS = 128, MAX_TOOLS = 128, MAX_DEPTH = 256, SCHEMA_BYTES = 1 << 20 };
 
 /* ---- the vocabulary's order -------------------------------------------------------------------------------- */
-struct goss_word_list {
-    const goss_vocab *vocab;
-    int n_vocab, n;
+/* Kinds of words. TEXT: whole characters, but no quote, backslash or control character; LETTERS: letters and digits of
+ * ASCII alone. */
+enum { TEXT, LETTERS, KINDS };
+typedef struct ordered {
+    int n;
     int32_t *ids;        /* (n) with bytes, ascending by bytes */
     uint8_t *shared;     /* (n) leading bytes in common with the one before, at most 255 */
+    int32_t *jump[2];    /* (n) the next that shares no byte with its neighbour; at most one */
+} ordered;
+struct goss_word_list {
+    const goss_vocab *vocab;
+    int n_vocab;
+    ordered all, odd[KINDS];  /* odd: those that are not of a kind */
+    uint32_t *plain[KINDS];   /* (n_vocab bits) those that are */
+    int32_t *stops; int n_stops;
 };
 
 static int compare(const goss_vocab *v, int32_t a, int32_t b)
@@ -42,6 +57,69 @@ static void sort_ids(const goss_vocab *v, int32_t *ids, int32_t *other, int n)
     }
 }
 
+/* Bytes of one whole UTF-8 character at s, 0: there is none. Surrogates and overlong forms are none. */
+static int character(const uint8_t *s, uint64_t n)
+{
+    const uint8_t c = s[0];
+    const int len = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 &&
+        c < 0xF5 ? 4 : 0;
+    if (!len || (uint64_t)len > n) return 0;
+    for (int i = 1; i < len; i++)
+        if ((s[i] & 0xC0) != 0x80) return 0;
+    if ((c == 0xE0 && s[1] < 0xA0) || (c == 0xED && s[1] > 0x9F) || (c == 0xF0 && s[1] < 0x90) ||
+        (c == 0xF4 && s[1] > 0x8F))
+        return 0;
+    return len;
+}
+
+static int is_letters(goss_str t)
+{
+    for (uint64_t i = 0; i < t.n; i++) {
+        const char c = t.s[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))) return 0;
+    }
+    return 1;
+}
+
+static int is_plain(goss_str t)
+{
+    const uint8_t *s = (const uint8_t *)t.s;
+    for (uint64_t i = 0; i < t.n;) {
+        const int len = s[i] < 0x20 || s[i] == '"' || s[i] == '\\' ? 0 : character(s + i, t.n - i);
+        if (!len) return 0;
+        i += (uint64_t)len;
+    }
+    return 1;
+}
+
+/* shared and jump of words in order. */
+static int index_words(const goss_vocab *v, ordered *w)
+{
+    const size_t n = (size_t)w->n + 1;
+    w->shared = goss_mem_alloc(n);
+    for (int d = 0; d < 2; d++) w->jump[d] = goss_mem_array(n, sizeof *w->jump[d]);
+    if (!w->shared || !w->jump[0] || !w->jump[1]) return GOSS_ENOMEM;
+    for (int i = 1; i < w->n; i++) {
+        const goss_str a = goss_vocab_bytes(v, w->ids[i - 1], 0), b = goss_vocab_bytes(v, w->ids[i], 0);
+        uint64_t k = 0;
+        while (k < a.n && k < b.n && k < 255 && a.s[k] == b.s[k]) k++;
+        w->shared[i] = (uint8_t)k;
+    }
+    for (int d = 0; d < 2; d++)
+        for (int i = w->n - 1, next = w->n; i >= 0; i--) {
+            w->jump[d][i] = next;
+            if (w->shared[i] <= d) next = i;
+        }
+    return 0;
+}
+
+static void free_words(ordered *w)
+{
+    goss_mem_free(w->ids);
+    goss_mem_free(w->shared);
+    for (int d = 0; d < 2; d++) goss_mem_free(w->jump[d]);
+}
+
 int goss_word_list_open(goss_word_list **out, const goss_vocab *v, int n_vocab)
 {
     *out = NULL;
@@ -50,36 +128,48 @@ int goss_word_list_open(goss_word_list **out, const goss_vocab *v, int n_vocab)
     w->vocab = v;
     w->n_vocab = n_vocab;
     const int n = goss_vocab_size(v);
-    w->ids = goss_mem_array((size_t)n, sizeof *w->ids);
-    w->shared = goss_mem_alloc((size_t)n);
     int32_t *other = goss_mem_array((size_t)n, sizeof *other);
-    if (!w->ids || !w->shared || !other) {
-        goss_mem_free(other);
-        goss_word_list_close(&w);
-        return GOSS_ENOMEM;
+    w->all.ids = goss_mem_array((size_t)n, sizeof *w->all.ids);
+    w->stops = goss_mem_array((size_t)n, sizeof *w->stops);
+    int rc = other && w->all.ids && w->stops ? 0 : GOSS_ENOMEM;
+    for (int k = 0; k < KINDS && !rc; k++) {
+        w->odd[k].ids = goss_mem_array((size_t)n, sizeof *w->odd[k].ids);
+        w->plain[k] = goss_mem_array((size_t)(n_vocab + 31) / 32, sizeof *w->plain[k]);
+        if (!w->odd[k].ids || !w->plain[k]) rc = GOSS_ENOMEM;
     }
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && !rc; i++) {
+        if (goss_vocab_is_stop(v, i)) w->stops[w->n_stops++] = i;
         if (goss_vocab_bytes(v, i, 0).n && goss_vocab_kind(v, i) != GOSS_TOKEN_CONTROL &&
             goss_vocab_kind(v, i) != GOSS_TOKEN_UNUSED)
-            w->ids[w->n++] = i;
-    sort_ids(v, w->ids, other, w->n);
-    for (int i = 1; i < w->n; i++) {
-        const goss_str a = goss_vocab_bytes(v, w->ids[i - 1], 0), b = goss_vocab_bytes(v, w->ids[i], 0);
-        uint64_t k = 0;
-        while (k < a.n && k < b.n && k < 255 && a.s[k] == b.s[k]) k++;
-        w->shared[i] = (uint8_t)k;
+            w->all.ids[w->all.n++] = i;
     }
+    if (!rc) sort_ids(v, w->all.ids, other, w->all.n);
+    for (int i = 0; i < w->all.n && !rc; i++) {
+        const int32_t id = w->all.ids[i];
+        const goss_str t = goss_vocab_bytes(v, id, 0);
+        for (int k = 0; k < KINDS; k++)
+            if (k == TEXT ? is_plain(t) : is_letters(t)) w->plain[k][id >> 5] |= 1u << (id & 31);
+            else w->odd[k].ids[w->odd[k].n++] = id;
+    }
+    if (!rc) rc = index_words(v, &w->all);
+    for (int k = 0; k < KINDS && !rc; k++) rc = index_words(v, &w->odd[k]);
     goss_mem_free(other);
+    if (rc) goss_word_list_close(&w);
     *out = w;
-    return 0;
+    return rc;
 }
 
 void goss_word_list_close(goss_word_list **words)
 {
-    if (!*words) return;
-    goss_mem_free((*words)->ids);
-    goss_mem_free((*words)->shared);
-    goss_mem_free(*words);
+    goss_word_list *w = *words;
+    if (!w) return;
+    free_words(&w->all);
+    for (int k = 0; k < KINDS; k++) {
+        free_words(&w->odd[k]);
+        goss_mem_free(w->plain[k]);
+    }
+    goss_mem_free(w->stops);
+    goss_mem_free(w);
     *words = NULL;
 }
 
@@ -119,14 +209,53 @@ static void close_constraint(constraint *c)
     goss_mem_free(c);
 }
 
-static void walk(const goss_word_list *w, goss_dfa *d, int from, uint32_t *bits)
+/* The one state that bytes lo..hi all lead to; GOSS_DEAD: not one, or none. */
+static int all_to(goss_dfa *d, int from, int lo, int hi)
+{
+    const int to = goss_dfa_next(d, from, (uint8_t)lo);
+    for (int b = lo + 1; b <= hi && to != GOSS_DEAD; b++)
+        if (goss_dfa_next(d, from, (uint8_t)b) != to) return GOSS_DEAD;
+    return to;
+}
+
+/* Whether every plain character leads from a state back to it: all of ASCII but the quote and the backslash, and each
+ * well-formed sequence of UTF-8. Then tokens of plain characters alone are let through, and nothing else is needed of
+ * them: the walk would end in the same state. */
+static int is_text(goss_dfa *d, int s)
+{
+    static const struct { uint8_t lo, hi, from, to, more; } lead[] = {
+        { 0xC2, 0xDF, 0x80, 0xBF, 0 }, { 0xE0, 0xE0, 0xA0, 0xBF, 1 }, { 0xE1, 0xEC, 0x80, 0xBF, 1 },
+        { 0xED, 0xED, 0x80, 0x9F, 1 }, { 0xEE, 0xEF, 0x80, 0xBF, 1 }, { 0xF0, 0xF0, 0x90, 0xBF, 2 },
+        { 0xF1, 0xF3, 0x80, 0xBF, 2 }, { 0xF4, 0xF4, 0x80, 0x8F, 2 },
+    };
+    if (all_to(d, s, 0x20, 0x21) != s || all_to(d, s, 0x23, 0x5B) != s || all_to(d, s, 0x5D, 0x7F) != s) return 0;
+    for (size_t i = 0; i < sizeof lead / sizeof *lead; i++) {
+        int at = all_to(d, s, lead[i].lo, lead[i].hi);
+        if (at != GOSS_DEAD) at = all_to(d, at, lead[i].from, lead[i].to);
+        for (int k = 0; k < lead[i].more && at != GOSS_DEAD; k++) at = all_to(d, at, 0x80, 0xBF);
+        if (at != s) return 0;
+    }
+    return 1;
+}
+
+/* The same for letters and digits, as patterns have them. */
+static int takes_letters(goss_dfa *d, int s)
+{
+    return all_to(d, s, '0', '9') == s && all_to(d, s, 'A', 'Z') == s && all_to(d, s, 'a', 'z') == s;
+}
+
+static void walk(const goss_vocab *v, const ordered *w, goss_dfa *d, int from, uint32_t *bits)
 {
     int states[MAX_DEPTH + 1], alive = 0;   /* states[k]: after k bytes; valid for k <= alive */
     states[0] = from;
-    for (int i = 0; i < w->n; i++) {
+    for (int i = 0; i < w->n;) {
         const int same = w->shared[i];
-        if (i && same > alive) continue;     /* dead within the shared bytes: alive stands for the prefix that lives */
-        const goss_str t = goss_vocab_bytes(w->vocab, w->ids[i], 0);
+        if (i &&
+            same > alive) {             /* dead within the shared bytes: alive stands for the prefix that lives */
+            i = alive < 2 ? w->jump[alive][i] : i + 1;
+            continue;
+        }
+        const goss_str t = goss_vocab_bytes(v, w->ids[i], 0);
         const int n = t.n < MAX_DEPTH ? (int)t.n : MAX_DEPTH;
         int k = same < alive ? same : alive;
         for (; k < n; k++) {
@@ -135,6 +264,7 @@ static void walk(const goss_word_list *w, goss_dfa *d, int from, uint32_t *bits)
         }
         alive = k;
         if (k == n && t.n <= MAX_DEPTH) bits[w->ids[i] >> 5] |= 1u << (w->ids[i] & 31);
+        i = k < n && k < 2 ? w->jump[k][i] : i + 1;
     }
 }
 
@@ -145,7 +275,9 @@ static const uint32_t *mask_of(constraint *c, const goss_word_list *w, int state
     if (c->n_masks == MAX_MASKS) drop_masks(c);
     uint32_t *bits = goss_mem_array((size_t)(w->n_vocab + 31) / 32, sizeof *bits);
     if (!bits) return NULL;
-    walk(w, c->dfa, state, bits);
+    const int kind = is_text(c->dfa, state) ? TEXT : takes_letters(c->dfa, state) ? LETTERS : KINDS;
+    if (kind < KINDS) memcpy(bits, w->plain[kind], (size_t)(w->n_vocab + 31) / 32 * sizeof *bits);
+    walk(w->vocab, kind < KINDS ? &w->odd[kind] : &w->all, c->dfa, state, bits);
     c->masks[c->n_masks].state = state;
     c->masks[c->n_masks++].bits = bits;
     return bits;
@@ -271,9 +403,8 @@ void goss_grammar_push(goss_grammar *g, const goss_chat_parser *parser, int32_t 
 
 static void allow_ends(const goss_grammar *g, const constraint *c, uint32_t *mask)
 {
-    const int n = goss_vocab_size(g->words->vocab);
-    for (int32_t i = 0; i < n; i++) {
-        if (!goss_vocab_is_stop(g->words->vocab, i)) continue;
+    for (int k = 0; k < g->words->n_stops; k++) {
+        const int32_t i = g->words->stops[k];
         if (g->call >= 0 && (i == g->call) != (c->tool[0] != 0)) continue;
         mask[i >> 5] |= 1u << (i & 31);
     }

@@ -13,6 +13,7 @@ for kind in o200k gpt2 llama3; do
     [ $dir/$kind.gguf -nt tests/text/make_vocab.mjs ] || node tests/text/make_vocab.mjs $kind $dir/$kind.gguf || exit 1
 done
 "$V"/text/real_vocab $dir/o200k.gguf || bad=1
+"$V"/text/masks $dir/o200k.gguf 50 || bad=1
 node tests/text/compare.mjs o200k "$V"/text/vocab_tool $dir/o200k.gguf 100000 || bad=1
 node tests/text/compare.mjs gpt2 "$V"/text/vocab_tool $dir/gpt2.gguf 20000 || bad=1
 

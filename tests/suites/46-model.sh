@@ -69,5 +69,9 @@ printf 'Once upon a time there was a small crow named Theo who lived near a deep
 expect 0 "perplexity 1\\." $g eval $demo "$tmp/text"
 expect 0 '"tokens":' $g eval $llama "$tmp/text" --json --seq-len 16
 expect 1 "no/such" $g eval $demo no/such
+echo '{"type":"object","properties":{"month":{"enum":["May","July"]}},"required":["month"],"additionalProperties":false}' > "$tmp/schema"
+expect 0 '^{ *"month": *"[MJ][a-z]*" *}' $g run $demo -p "Which month comes after June?" --temp 0 --json-schema "$tmp/schema"
+expect 0 '^{ *"month": *"[MJ][a-z]*" *}' $g run $demo -p "Which month comes after June?" --temp 0 --json-schema "$(cat "$tmp/schema")"
+expect 2 "No such file" $g run $demo -p x --json-schema "$tmp/none"
 echo "model: $pass passed, $fail failed"
 [ $fail -eq 0 ]
