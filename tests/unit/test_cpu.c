@@ -72,7 +72,7 @@ static void test_fork(run *r, const int32_t *ids, const float *alone, int n_voca
     free(got);
 }
 
-/* Prefill's kernels round otherwise than decoding's, so where two experts are nearly equal the router may take the
+/* Where prefill's kernels round otherwise than decoding's and two experts are nearly equal, the router may take the
  * other one: `ties` positions (of N with random ids) may lie beyond the tolerance for that, all others not. */
 static void test_batches(const char *model, int kv_type, double tolerance, int ties)
 {
@@ -106,6 +106,8 @@ static void test_batches(const char *model, int kv_type, double tolerance, int t
         }
         CHECK(beyond <= ties);
     }
+    /* x86-64 with AVX2 and above: few rows and many are summed in one order for the types of gpt-oss files. */
+    if (strstr(model, "gptoss") && goss_os_cpu_features() & GOSS_CPU_AVX2) CHECK(w == 0);
     printf("# %s, kv type %d: chunks differ from decoding by at most %.6f\n", model, kv_type, w);
     test_two_sequences(&r, ids, one, (int)n_vocab);
     test_fork(&r, ids, one, (int)n_vocab);
