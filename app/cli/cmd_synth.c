@@ -291,6 +291,9 @@ static int make_file(job *j, const char *label, const char *path, int n_threads,
 {
     goss_buf header = GOSS_BUF(1u << 30);
     char temporary[4096], need[16];
+    struct stat there;
+    if (!stat(path, &there) && !S_ISREG(there.st_mode)) /* the finished file takes its place: a device would be gone */
+        return goss_fail(err, GOSS_EINVAL, -1, "%.120s is there and is no file: nothing was written", path);
     if (snprintf(temporary, sizeof temporary, "%s.part", path) >= (int)sizeof temporary)
         return goss_fail(err, GOSS_EINVAL, -1, "the path is too long");
     j->parts = calloc((size_t)j->s.layers * LAYER_TENSORS + 3, sizeof *j->parts);

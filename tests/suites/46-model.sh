@@ -36,6 +36,9 @@ expect 0 "24 layers, 2880 x 2880, 32 experts, vocabulary 201088" $g gate "$tmp/2
 expect 0 "687 tensors" $g synth 120b --sparse "$tmp/120b.gguf"
 expect 0 "36 layers, 2880 x 2880, 128 experts" $g gate "$tmp/120b.gguf" A
 rm -f "$tmp/20b.gguf" "$tmp/120b.gguf"
+expect 1 "is no file" $g synth $shape "$tmp"
+expect 1 "is no file" $g synth $shape /dev/null
+[ -c /dev/null ] || { echo "synth replaced /dev/null"; exit 1; }
 expect 2 "is no shape" $g synth 21b "$tmp/x"
 expect 2 "embd is 33" $g synth embd=33 "$tmp/x"
 expect 2 "kv_heads must divide" $g synth heads=7,kv_heads=2 "$tmp/x"
