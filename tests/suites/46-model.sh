@@ -72,6 +72,13 @@ printf 'Once upon a time there was a small crow named Theo who lived near a deep
 expect 0 "perplexity 1\\." $g eval $demo "$tmp/text"
 expect 0 '"tokens":' $g eval $llama "$tmp/text" --json --seq-len 16
 expect 1 "no/such" $g eval $demo no/such
+# what KV in 8 and 4 bits costs, in nats (docs/sessions.md has it over 12,000 tokens)
+nll() { $g eval $demo "$tmp/text" --backend cpu --seq-len 256 --kv "$1" --json | sed 's/.*"nll":\([0-9.]*\).*/\1/'; }
+f16=$(nll f16)
+for kv in "q8 0.02" "q4 0.15"; do
+    echo "$(nll "${kv% *}") $f16 ${kv#* }" > "$tmp/out"
+    if awk '{ d = $1 - $2; exit !(NF == 3 && d < $3 && d > -$3) }' "$tmp/out"; then ok; else bad "KV in ${kv% *}"; fi
+done
 echo '{"type":"object","properties":{"month":{"enum":["May","July"]}},"required":["month"],"additionalProperties":false}' > "$tmp/schema"
 expect 0 '^{ *"month": *"[MJ][a-z]*" *}' $g run $demo -p "Which month comes after June?" --temp 0 --json-schema "$tmp/schema"
 expect 0 '^{ *"month": *"[MJ][a-z]*" *}' $g run $demo -p "Which month comes after June?" --temp 0 --json-schema "$(cat "$tmp/schema")"
