@@ -3,8 +3,8 @@
  *
  *   cc -O2 -o build/load bench/load.c && build/load 127.0.0.1 8080 16 10 [openai|raw [PROMPT [TOKENS]]]
  *
- * TOKENS: most of one answer. raw with a prompt of 16 tokens and 64 TOKENS decodes at the positions that `gossamer
- * bench --sessions` does.
+ * TOKENS: most of one answer, 1000 or (raw) 32. raw with a prompt of 16 tokens and 64 TOKENS decodes at the positions
+ * that `gossamer bench --sessions` does.
  *
  * Prints tokens per second over all clients (from each answer's usage; of answers cut by the end, their events),
  * requests, and the time from the last byte of a request to the first byte of its first token; with raw (Ollama's
@@ -123,9 +123,10 @@ int main(int argc, char **argv)
         return 2;
     }
     const char *prompt = argc > 6 ? argv[6] : "Tell me a story about a fox and a golden key.";
-    int n_clients = atoi(argv[3]), most = argc > 7 ? atoi(argv[7]) : 1000;
+    int n_clients = atoi(argv[3]), most;
     char body[4096];
     if (argc > 5 && !strcmp(argv[5], apis[1].name)) kind = &apis[1];
+    most = argc > 7 ? atoi(argv[7]) : kind == apis ? 1000 : 32;
     if (n_clients < 1 || n_clients > CLIENTS_MAX || strlen(prompt) > 2000) return 2;
     address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[2])) };
     if (inet_pton(AF_INET, argv[1], &address.sin_addr) != 1) return 2;

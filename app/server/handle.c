@@ -170,8 +170,10 @@ static void judge(goss_srv_conn *k, const char *url) {
     if (f->status) return;
     int page = k->route && k->route->kind == GOSS_SRV_ROUTE_PAGE;
     if (page && *k->rest && !strstr(k->route->methods, k->method) && strcmp(k->method, "OPTIONS")) k->route = NULL;
-    if (!k->route) goss_srv_refuse(f, 404, "not_found", "", -1, "there is nothing at this path");
-    else if (!strcmp(k->method, "OPTIONS")) k->preflight = !open_to_all;
+    if (!k->route) {
+        goss_srv_refuse(f, 404, "not_found", "", -1,
+                        "there is nothing at this path (the API: /v1/models, /v1/chat/completions, ...)");
+    } else if (!strcmp(k->method, "OPTIONS")) k->preflight = !open_to_all;
     else if (!open_to_all && !strstr(k->route->methods, k->method)) {
         goss_srv_refuse(f, 405, "method_not_allowed", "", -1, "this path answers %s", k->route->methods);
     } else if (k->route->guarded &&

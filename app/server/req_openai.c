@@ -136,8 +136,11 @@ static int read_format(goss_srv_parse *p, const char **text) {
     return goss_srv_json_of(p, node, text);
 }
 
+/* -1 is no limit, as llama.cpp's users write it. */
 static int read_limit(goss_srv_parse *p, const char *key) {
-    int max = p->r->params.max_tokens;
+    int max = p->r->params.max_tokens, node = goss_srv_field(p, 0, key);
+    if (node >= 0 && goss_json_kind(p->j, node) == GOSS_JSON_NUMBER && goss_json_number(p->j, node, 0) == -1)
+        return p->r->params.max_tokens = 0;
     if (goss_srv_get_int(p, 0, key, 1, 1 << 30, &max)) return -1;
     p->r->params.max_tokens = max;
     return 0;

@@ -205,6 +205,8 @@ await test('completions: stream, token prompts, echo of nothing', async () => {
     for await (const c of stream) text += c.choices[0].text;
     assert.ok(text.startsWith(' there was a '), text);
     const r = await client.completions.create({ ...base, prompt: 'Once upon a time', max_tokens: 0, echo: true, logprobs: 0 });
+    const free = await client.completions.create({ ...base, prompt: 'Once upon a time', max_tokens: -1, stop: ['.'] });
+    assert.deepEqual([free.choices[0].finish_reason, free.usage.completion_tokens > 16], ['stop', true]);
     assert.equal(r.choices[0].text, 'Once upon a time');
     assert.equal(r.choices[0].logprobs.tokens.length, t.tokens.length);
 });
@@ -297,7 +299,7 @@ await test('errors: an overlong prompt', async () => {
     await assert.rejects(client.chat.completions.create({ ...base, messages: june, max_kv: 40 }), (e) => e.status === 400 && e.code === 'context_length_exceeded');
 });
 await test('errors: wrong values name their field', async () => {
-    for (const [field, value] of [['temperature', 3], ['top_p', 'x'], ['n', 0], ['n', 1000], ['max_tokens', -1], ['stop', [1]], ['logit_bias', { a: 1 }],
+    for (const [field, value] of [['temperature', 3], ['top_p', 'x'], ['n', 0], ['n', 1000], ['max_tokens', -2], ['stop', [1]], ['logit_bias', { a: 1 }],
         ['seed', 1.5], ['top_logprobs', 30], ['stream', 'yes'], ['reasoning_effort', 'huge'], ['tools', {}], ['presence_penalty', 9]]) {
         await assert.rejects(client.chat.completions.create({ ...base, messages: june, [field]: value }),
             (e) => e.status === 400 && e.param === field && e.error.position > 0, field);
