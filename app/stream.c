@@ -190,6 +190,10 @@ static uint64_t end_of(const goss_range *r) { return (r->offset + r->n + CHUNK -
 static int next_fetch(goss_stream *s, fetch *f)
 {
     *f = (fetch){ .s = s };
+    if (s->n_plan && s->at >= s->n_plan && s->there < s->size) { /* what failed before */
+        s->at = s->n_plan - 1;
+        s->at_chunk = 0;
+    }
     for (int i = 0; i < s->n_needs && !f->n; i++) {
         f->from = first_of(&s->needs[i]);
         f->n = run_in(s, &f->from, end_of(&s->needs[i]));

@@ -45,7 +45,8 @@ static const sample samples[] = {
         "{\"type\":\"object\",\"properties\":{\"summary\":{\"type\":\"string\"}},\"required\":[\"summary\"]}",
       "{\"summary\": "
       "\"The committee met on Tuesday to discuss the plans for the new library. Several members were worried about the "
-      "cost, which has risen by nearly forty percent since the first estimate; others said that no smaller one would serve "
+      "cost, which has risen by nearly forty percent since the first estimate; "
+      "others said that no smaller one would serve "
       "the growing town. After two hours of debate they agreed to ask the architect for a second design, "
       "with one floor fewer and a "
       "garden in place of the east wing, "
