@@ -152,7 +152,8 @@ static void test_window_room(void)
         int refused = 0;
         CHECK_INT(goss_kv_pool_open(&pool, 64, goss_kv_window_pages(WINDOW, ROLLBACK, chunk), WINDOW, ROLLBACK), 0);
         CHECK_INT(goss_kv_open(&kv, &pool, 4096), 0);
-        for (int n = 0; n < 4096; n += chunk) refused += goss_kv_extend(&kv, n + chunk < 4096 ? n + chunk : 4096) != 0;
+        for (int n = 0; n < 4096; n += chunk) refused += goss_kv_extend(&kv,
+            n + chunk < 4096 ? n + chunk : 4096) != 0;
         CHECK_INT(refused, 0);
         CHECK_INT(goss_kv_extend(&kv, 4097), GOSS_EFULL);
         goss_kv_close(&kv);
@@ -181,8 +182,38 @@ static void test_without_window(void)
     goss_kv_pool_close(&pool);
 }
 
+/* What comes from a store takes pages of its own, or nothing. */
+static void test_restore(void)
+{
+    goss_kv a, b;
+    CHECK_INT(goss_kv_pool_open(&pool, 8, 6, WINDOW, ROLLBACK), 0);
+    CHECK_INT(goss_kv_open(&a, &pool, 1000), 0);
+    CHECK_INT(goss_kv_open(&b, &pool, 1000), 0);
+    CHECK_INT(goss_kv_restore(&a, 300, 50), GOSS_EINVAL);   /* no page begins there */
+    CHECK_INT(goss_kv_restore(&a, 300, 192), GOSS_EINVAL);  /* the next row sees position 173 */
+    CHECK_INT(goss_kv_restore(&a, 0, 0), GOSS_EINVAL);
+    CHECK_INT(goss_kv_restore(&a, 1001, 0), GOSS_EINVAL);
+    CHECK_INT(goss_kv_restore(&a, 300, 128), 0);
+    CHECK(a.n == 300 && a.base[GOSS_KV_WINDOW] == 128 && a.page[GOSS_KV_WINDOW][1] < 0 &&
+        a.page[GOSS_KV_WINDOW][2] >= 0);
+    CHECK_INT(pool.n_free[GOSS_KV_FULL], 3);
+    CHECK_INT(pool.n_free[GOSS_KV_WINDOW], 3);
+    CHECK_INT(goss_kv_restore(&a, 64, 0), GOSS_EINVAL);     /* not empty */
+    CHECK_INT(goss_kv_restore(&b, 200, 0), GOSS_EFULL);
+    CHECK(b.n == 0 && pool.n_free[GOSS_KV_FULL] == 3);
+    CHECK_INT(goss_kv_fork(&b, &a, 299), 0);
+    CHECK_INT(goss_kv_extend(&a, 320), 0);                  /* the shared partial pages are copied */
+    CHECK(a.page[GOSS_KV_FULL][4] != b.page[GOSS_KV_FULL][4]);
+    goss_kv_close(&a);
+    goss_kv_close(&b);
+    CHECK_INT(pool.n_free[GOSS_KV_FULL], 8);
+    CHECK_INT(pool.n_free[GOSS_KV_WINDOW], 6);
+    goss_kv_pool_close(&pool);
+}
+
 int main(void)
 {
+    test_restore();
     test_random();
     test_window_room();
     test_without_window();

@@ -118,7 +118,8 @@ static void distribution(const golden *g)
     q.ignore_stop = 1;
     q.predicted = guess;
     q.n_predicted = 4;
-    for (int seed = 0; seed < SEEDS; seed++) {
+    const int seeds = unit_small() ? SEEDS / 3 : SEEDS;
+    for (int seed = 0; seed < seeds; seed++) {
         q.seed = (uint64_t)seed * 104729 + 3;
         answer_to(e, g, &q, &a);
         counts[0][a.ids[0]]++;
@@ -128,9 +129,9 @@ static void distribution(const golden *g)
     }
     goss_stats st;
     goss_engine_stats(e, &st);
-    CHECK(st.n_drafted > SEEDS / 2);
+    CHECK(st.n_drafted > (uint64_t)seeds / 2);
     for (int k = 0; k < 2; k++) {
-        const int n = k ? n_first : SEEDS;
+        const int n = k ? n_first : seeds;
         CHECK_INT(goss_eval(e, ids, g->n_ids + k, 0, 0, logits, &err), 0);
         logits[guess[0]] += bias.bias;
         softmax(logits, BINS, 4, p);
@@ -140,7 +141,7 @@ static void distribution(const golden *g)
         printf("token %d: %d samples, %.2f deviations from the model's distribution, %.0f from that at 3\n", k, n,
             right,
                wrong);
-        CHECK(n > 100);
+        CHECK(n > 60);
         CHECK(fabs(right) < 5);
         CHECK(wrong > 10);
     }
