@@ -39,6 +39,7 @@ rm -f "$tmp/20b.gguf" "$tmp/120b.gguf"
 expect 1 "is no file" $g synth $shape "$tmp"
 expect 1 "is no file" $g synth $shape /dev/null
 [ -c /dev/null ] || { echo "synth replaced /dev/null"; exit 1; }
+mkfifo "$tmp/fifo"; expect 1 "not a file" timeout 10 $g dump "$tmp/fifo"
 expect 2 "is no shape" $g synth 21b "$tmp/x"
 expect 2 "embd is 33" $g synth embd=33 "$tmp/x"
 expect 2 "kv_heads must divide" $g synth heads=7,kv_heads=2 "$tmp/x"
