@@ -249,7 +249,7 @@ int goss_download_run(goss_download *d, goss_error *err)
     if (goss_fmt(j.part, sizeof j.part, "%s.part", d->path) >= 1024)
         return goss_fail(err, GOSS_ELIMIT, -1, "The file name is longer than 1000 characters.");
     struct stat there;
-    if (!stat(d->path, &there) && !S_ISREG(there.st_mode)) /* the finished file takes its place: a device would be gone */
+    if (!stat(d->path, &there) && !S_ISREG(there.st_mode)) /* the file takes its place: a device would be gone */
         return goss_fail(err, GOSS_EINVAL, -1, "%s is there and is no file: nothing was fetched.", d->path);
     goss_fmt(j.info, sizeof j.info, "%s.json", j.part);
     goss_sha256_init(&j.sha);

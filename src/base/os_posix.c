@@ -31,7 +31,7 @@ static int map_failed(goss_mapping *m, const char *path, goss_error *err)
 int goss_os_map(goss_mapping *m, const char *path, goss_error *err)
 {
     struct stat st;
-    *m = (goss_mapping){ .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }; /* a pipe without a writer would block */
+    *m = (goss_mapping){ .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }; /* a pipe with no writer would block */
     if (m->fd < 0 || fstat(m->fd, &st))
         return map_failed(m, path, err);
     if (!S_ISREG(st.st_mode)) {
