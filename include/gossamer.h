@@ -107,7 +107,7 @@ typedef struct goss_engine_config { /* zero means default everywhere */
     int n_threads;                 /* 0: one per core */
     int max_kv;                    /* most positions a session may use; 0: the model's context, as memory allows */
     int max_sessions;              /* 0: 16 */
-    int max_rows;                  /* most rows of one step; 0: 512 */
+    int max_rows;                  /* most rows of one step; 0: 512, up to 2,048 on a fast GPU */
     const char *kv_type;           /* borrowed: "f16" (default), "q8", "q4", "f32" */
     int n_layers;                  /* 0: all; N > 0: only the first N; -1: none (embedding and head only) */
     int moe_fallback;              /* 1: expert 0 only */

@@ -42,7 +42,6 @@ static int copy_config(goss_engine *e, const goss_engine_config *c, goss_error *
     if (c->n_threads < 0 || c->n_threads > 1024)
         return goss_fail(err, GOSS_EINVAL, -1, "n_threads %d: 0 to 1024", c->n_threads);
     e->max_sessions = c->max_sessions ? c->max_sessions : 16;
-    e->max_rows = c->max_rows ? c->max_rows : 512;
     return 0;
 }
 

@@ -34,6 +34,7 @@ enum {
     GOSS_TEXT = 1 << 15,         /* bytes of text that wait with the events, and how many must be free */
     GOSS_TEXT_SPARE = 1 << 13,
     /* prefill rows of a step that others decode in: what a long prompt may delay them by */
+    GOSS_ROWS = 512, GOSS_MOST_ROWS = 2048, /* of a step: at first; what a GPU may come to */
     GOSS_FAIR_ROWS = 128,
     /* with the token before them 16 rows: a row's result is bit-equal in batches up to that */
     GOSS_DRAFT_MAX = 15,
@@ -135,6 +136,7 @@ struct goss_engine {
     goss_plan_info plan;
     goss_kv_pool pool; int pool_open;
     int max_sessions, max_rows, max_kv;
+    int chunk_rows;              /* of max_rows, how many a step takes of prompts: pace.c */
     int gpu_tiles;               /* goss_backend_config.tiles */
     int n_lost;                  /* times the device was lost since a step last came back */
     goss_session **sessions;     /* (max_sessions), NULL: free */
@@ -170,6 +172,8 @@ int goss_load_header(goss_gguf *g, goss_mapping *m, const char *path, goss_error
 /* the backend is */
 int goss_engine_ready(goss_engine *e, void (*kv_copy)(void *ctx, int cls, int from, int to), goss_error *err);
 /* plan.c */
+/* Most rows of a step, where nobody asked for a number. */
+int goss_plan_rows(const goss_model *m, const goss_engine_config *c, int gpu);
 int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p, int *kv_type,
                    goss_error *err);
 void goss_plan_describe(const goss_model *m, goss_model_info *out);
@@ -226,6 +230,7 @@ int goss_speculate_predict(goss_session *s, const int32_t *ids, int n); /* copie
 int goss_pace_length(goss_session *s, double guess_ms);    /* for the next step; a guess costs guess_ms to make */
 void goss_pace_result(goss_session *s, int drafted, int accepted);
 void goss_pace_time(goss_engine *e, int n_rows, double ms); /* a step of n_rows decode rows alone took so long */
+void goss_pace_chunk(goss_engine *e, int n_rows, double ms); /* one with rows of prompts: its like may take more */
 void goss_pace_reset(goss_session *s);
 /* telemetry.c */
 int goss_telemetry_on(const goss_engine *e, unsigned bit);

@@ -282,6 +282,8 @@ static int open_backend(goss_engine *e, goss_error *err)
     int kv_type, rc;
     rc = goss_plan_make(&e->model, &e->config, e->load.kind == KIND_GPU, &e->plan, &kv_type, err);
     if (rc) return rc;
+    e->max_rows = goss_plan_rows(&e->model, &e->config, e->load.kind == KIND_GPU);
+    e->chunk_rows = e->config.max_rows || e->max_rows < GOSS_ROWS ? e->max_rows : GOSS_ROWS;
     e->max_kv = e->plan.max_kv;
     char detail[160];
     char words[sizeof e->plan.text + 8];

@@ -1,4 +1,5 @@
-/* pace.c - how many guesses a step should verify: as many as make the most tokens a millisecond.
+/* pace.c - how many guesses a step should verify: as many as make the most tokens a millisecond; and how many rows of
+ * prompts it may take: on a GPU it begins with GOSS_ROWS and doubles as long as a step stays below half a second.
  *
  * A step of r rows takes c(r): measured as steps go by (steps of decode rows alone, 1 to 16 rows), and where that
  * number of
@@ -22,7 +23,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { REST_FIRST = 24, REST_MOST = 384, ROWS = GOSS_DRAFT_MAX + 1 };
+enum { REST_FIRST = 24, REST_MOST = 384, ROWS = GOSS_DRAFT_MAX + 1, CHUNK_MS = 500 };
 static const double FADE = 0.9, HITS = 0.8, NEW = 0.5;   /* HITS of 1 try: what is believed before anything is known */
 
 static int counts_time(const goss_engine *e) { return strcmp(e->backend->vt->name, "ref") != 0; }
@@ -59,6 +60,13 @@ void goss_pace_time(goss_engine *e, int n_rows, double ms)
     double *known = &e->step_ms[n_rows];
     if (*known <= 0) *known = ms;
     else *known += (ms - *known) * (ms < *known ? NEW : NEW / 4); /* what is slow once was disturbed */
+}
+
+void goss_pace_chunk(goss_engine *e, int n_rows, double ms)
+{
+    while (2 * n_rows >= e->chunk_rows && 2 * e->chunk_rows <= e->max_rows &&
+           ms * 2 * e->chunk_rows <= (double)n_rows * CHUNK_MS)
+        e->chunk_rows *= 2;
 }
 
 /* ---- a session ----------------------------------------------------------------------------------------------- */

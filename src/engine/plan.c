@@ -40,11 +40,23 @@ static uint64_t expert_bytes(const goss_model *m, int from)
     return n;
 }
 
+/* A GPU is fastest with many rows a step, as long as each of their buffers fits the least binding that WebGPU promises. */
+int goss_plan_rows(const goss_model *m, const goss_engine_config *c, int gpu)
+{
+    const goss_hparams *h = &m->hp;
+    const uint64_t wide = h->n_ff > h->n_embd ? (uint64_t)h->n_ff : (uint64_t)h->n_embd,
+                   row = 4 * wide * (h->n_expert ? (uint64_t)h->n_expert_used : 1);
+    int rows = GOSS_MOST_ROWS;
+    if (c->max_rows || !gpu) return c->max_rows ? c->max_rows : GOSS_ROWS;
+    while (rows > GOSS_ROWS && (uint64_t)rows * row > 128 * MB) rows /= 2;
+    return rows;
+}
+
 /* Activations, logits and staging of a GPU step, as src/gpu/gpu_build.c makes them, give or take a few MB. */
 static uint64_t scratch_bytes(const goss_model *m, const goss_engine_config *c)
 {
     const goss_hparams *h = &m->hp;
-    const uint64_t rows = (uint64_t)(c->max_rows ? c->max_rows : 512), k = h->n_expert ? (uint64_t)h->n_expert_used : 1,
+    const uint64_t rows = (uint64_t)goss_plan_rows(m, c, 1), k = h->n_expert ? (uint64_t)h->n_expert_used : 1,
                    q = (uint64_t)(h->n_head * h->head_dim), kv = (uint64_t)(h->n_head_kv * h->head_dim),
                    embd = (uint64_t)h->n_embd, ff = (uint64_t)h->n_ff, parts = rows > 1024 ? rows : 1024;
     const uint64_t a_row = 2 * embd + 2 * q + 2 * kv + k * (ff + embd) + (k * ff > embd ? k * ff : embd) / 2;
@@ -155,7 +167,7 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
     if (gpu && *kv_type != GOSS_F32) *kv_type = GOSS_F16; /* all that its kernels know */
     p->memory_total = goss_os_memory(&p->memory_available);
     uint64_t bytes = budget(m, c, gpu, p);
-    const int sessions = c->max_sessions ? c->max_sessions : 16, rows = c->max_rows ? c->max_rows : 512;
+    const int sessions = c->max_sessions ? c->max_sessions : 16, rows = goss_plan_rows(m, c, gpu);
     for (int cls = 0; cls < GOSS_KV_CLASSES; cls++) p->page_bytes[cls] = page_bytes(m, cls, *kv_type);
     p->kv_token_bytes = p->page_bytes[GOSS_KV_FULL] / GOSS_KV_PAGE;
     const int want = c->max_kv && c->max_kv < m->hp.n_ctx

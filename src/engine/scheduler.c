@@ -121,7 +121,7 @@ static void add_decodes(builder *b)
 static void add_prefills(builder *b)
 {
     goss_engine *e = b->e;
-    int waiting = 0, left = e->max_rows - b->n_rows;
+    int waiting = 0, left = e->chunk_rows - b->n_rows;
     for (int i = 0; i < e->max_sessions; i++) waiting += is_ready(e->sessions[i]) && is_prefill(e->sessions[i]);
     if (b->f->n_decode && left > GOSS_FAIR_ROWS) left = GOSS_FAIR_ROWS;
     for (int i = 0; i < e->max_sessions && waiting && left > 0; i++) {
@@ -237,8 +237,9 @@ static void fail_parts(goss_engine *e, goss_flight *f, const goss_error *why)
 static void account(goss_engine *e, const goss_flight *f)
 {
     const double now = goss_os_now_ms(), ms = now - f->t0;
-    goss_pace_time(e, f->n_decode && !f->n_prefill ? f->step.n_rows : 0,
-                        now - (f->t0 > e->t_collected ? f->t0 : e->t_collected));
+    const double own = now - (f->t0 > e->t_collected ? f->t0 : e->t_collected);
+    if (f->n_prefill) goss_pace_chunk(e, f->step.n_rows, own);
+    else if (f->n_decode) goss_pace_time(e, f->step.n_rows, own);
     e->t_collected = now;
     e->stats.n_steps++;
     e->stats.n_rows += (uint64_t)f->step.n_rows;

@@ -36,14 +36,14 @@ static void twenty(int max_rows, const char *kv)
     CHECK(p.kv_bytes + p.scratch_bytes <= 1000000000);
     CHECK(p.n_pages[0] > 8192 / 64);
     printf("# 20b shape, %d rows a step: %.0f MB for steps, %.0f MB for KV: %d pages of all positions, %d of windows\n",
-           max_rows ? max_rows : 512, (double)p.scratch_bytes / 1e6, (double)p.kv_bytes / 1e6, p.n_pages[0],
+           max_rows ? max_rows : goss_plan_rows(&m, &c, 1), (double)p.scratch_bytes / 1e6, (double)p.kv_bytes / 1e6, p.n_pages[0],
            p.n_pages[1]);
 }
 
 int main(void)
 {
     twenty(0, NULL);
-    twenty(2048, NULL);
+    twenty(512, NULL);
     twenty(512, "q8");
     twenty(512, "f32");
     const goss_plan_info all = plan_of((goss_engine_config){ .backend = "gpu" });
