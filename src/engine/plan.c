@@ -40,7 +40,8 @@ static uint64_t expert_bytes(const goss_model *m, int from)
     return n;
 }
 
-/* A GPU is fastest with many rows a step, as long as each of their buffers fits the least binding that WebGPU promises. */
+/* A GPU is fastest with many rows a step, as long as each of their buffers fits the least binding that WebGPU
+ * promises. */
 int goss_plan_rows(const goss_model *m, const goss_engine_config *c, int gpu)
 {
     const goss_hparams *h = &m->hp;
