@@ -39,9 +39,7 @@ enum {
     GOSS_GPU_SUBGROUPS = 2,
     GOSS_GPU_DOT4 = 4,
     GOSS_GPU_TIMESTAMPS = 8,
-    GOSS_GPU_SUBGROUP_MATRIX = 16,
-    /* no features, but ways of prefill to be measured: f32 products, 128 outputs a tile, attention row by row */
-    GOSS_GPU_TILES_F32 = 1024, GOSS_GPU_TILES_WIDE = 2048, GOSS_GPU_TILES_ATTEND = 4096
+    GOSS_GPU_SUBGROUP_MATRIX = 16
 };
 enum { GOSS_GPU_MAX_BINDINGS = 10, GOSS_GPU_MAX_QUERIES = 4096 };
 

@@ -123,7 +123,7 @@ typedef struct goss_gpu_state {
     int phase;
     int kernel_failed, launched;                       /* gpu_retry.c: a kernel was refused; a step came back */
     /* probed: subnormal halves; subgroup size in use or 0; KV in f16 */
-    int half_ok, subgroup, kv_half, packed, packed_many;
+    int half_ok, subgroup, kv_half, packed;
     uint64_t max_binding;
     /* kernels */
     goss_kernel kernels[GOSS_MAX_KERNELS]; int n_kernels, n_ready;

@@ -38,11 +38,12 @@ static int tile_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, uin
                      goss_error *err)
 {
     const int packed =
-        s->packed_many && m->n_units % 4 == 0 && (m->layout == GOSS_LAYOUT_MX4 || m->layout == GOSS_LAYOUT_Q8);
+        s->packed && m->n_units % 4 == 0 && (m->layout == GOSS_LAYOUT_MX4 || m->layout == GOSS_LAYOUT_Q8);
     const struct goss_piece *w = &m->piece[piece];
     goss_buf d = GOSS_BUF(512);
     int r = 0;
-    const uint32_t wide = (s->options.mask & GOSS_GPU_TILES_WIDE) && rows > TILE ? 4 : 2,
+    const uint32_t room = goss_gpu_get_limits(s->gpu)->max_workgroup_bytes,
+                   wide = !packed && rows > TILE && 4 * 16 * (rows + 128 + 4) <= room ? 4 : 2,
                    nh = s->smaller ? 1 : wide;                 /* pairs of outputs that a thread makes */
     c->nt = 32 * nh;
     c->n_blocks = packed ? m->n_units / 4 * n_times : 0;

@@ -32,7 +32,6 @@ static void choose(goss_gpu_state *s)
 {
     const goss_gpu_limits *l = goss_gpu_get_limits(s->gpu);
     s->packed = (l->features & GOSS_GPU_DOT4) && (!l->is_cpu || s->packed_too);
-    s->packed_many = s->packed && !(s->options.mask & GOSS_GPU_TILES_F32);
     s->kv_half = s->half_ok && s->config.kv_type != GOSS_F32;
     s->max_binding = l->max_binding < l->max_buffer ? l->max_binding : l->max_buffer;
     if (s->split && s->split < s->max_binding) s->max_binding = s->split;
@@ -393,10 +392,7 @@ static unsigned mask_of(const char *names)
                   { "subgroups", GOSS_GPU_SUBGROUPS },
                   { "dot4", GOSS_GPU_DOT4 },
                   { "timestamps", GOSS_GPU_TIMESTAMPS },
-                  { "subgroup_matrix", GOSS_GPU_SUBGROUP_MATRIX },
-                  { "tiles_dot4", GOSS_GPU_TILES_F32 },
-                  { "tiles_wide", GOSS_GPU_TILES_WIDE },
-                  { "tiles_attend", GOSS_GPU_TILES_ATTEND } };
+                  { "subgroup_matrix", GOSS_GPU_SUBGROUP_MATRIX } };
     unsigned mask = 0;
     for (const char *n = names; n && *n;) {
         size_t len = strcspn(n, ",");

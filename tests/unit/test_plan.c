@@ -36,7 +36,8 @@ static void twenty(int max_rows, const char *kv)
     CHECK(p.kv_bytes + p.scratch_bytes <= 1000000000);
     CHECK(p.n_pages[0] > 8192 / 64);
     printf("# 20b shape, %d rows a step: %.0f MB for steps, %.0f MB for KV: %d pages of all positions, %d of windows\n",
-           goss_plan_rows(&m, &c, 1), (double)p.scratch_bytes / 1e6, (double)p.kv_bytes / 1e6, p.n_pages[0], p.n_pages[1]);
+           goss_plan_rows(&m, &c, 1), (double)p.scratch_bytes / 1e6, (double)p.kv_bytes / 1e6, p.n_pages[0],
+           p.n_pages[1]);
 }
 
 int main(void)
