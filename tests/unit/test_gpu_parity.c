@@ -4,7 +4,8 @@
 #include "model_run.h"
 #include <math.h>
 
-enum { N_TOKENS = 150, MOST_TURNED = 3 };
+/* STEP: tokens for which the demo's routers are nowhere nearer to another choice than 2.8e-4 of their largest logit. */
+enum { N_TOKENS = 150, STEP = 7823, MOST_TURNED = 3 };
 #define BOUND 4e-3 /* of a stage, relative to the largest value of its row */
 #define NEAR 1e-3  /* two experts' logits so near, relative to the largest, may be chosen one for the other */
 typedef struct trace { float *values[GOSS_N_STAGES][64]; int rows[GOSS_N_STAGES][64], width[GOSS_N_STAGES][64]; } trace;
@@ -99,7 +100,7 @@ static void one_model(const char *path)
     if (run_open_file(&m, path, NULL) < 0) { CHECK(0); return; }
     const int n_vocab = m.model.hp.n_vocab;
     int32_t ids[N_TOKENS];
-    for (int i = 0; i < N_TOKENS; i++) ids[i] = (int32_t)((i * 7919 + 13) % (n_vocab < 1000 ? n_vocab : 1000));
+    for (int i = 0; i < N_TOKENS; i++) ids[i] = (int32_t)((i * STEP + 13) % (n_vocab < 1000 ? n_vocab : 1000));
     float *la = malloc((size_t)N_TOKENS * (size_t)n_vocab * 4), *lb = malloc((size_t)N_TOKENS * (size_t)n_vocab * 4);
     const int started = run_start(&b, &m, open_gpu, 160, 256, GOSS_F16);
     CHECK_INT(started, 0);
