@@ -179,7 +179,10 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
     int64_t window = (int64_t)(sessions + 2) * (live < whole ? live : whole) +
                      (int64_t)GOSS_CACHED * (pages_for(m->hp.window + GOSS_ROLLBACK) + 1);
     if (!p->page_bytes[GOSS_KV_WINDOW]) window = 0;
-    const uint64_t most = p->page_bytes[GOSS_KV_WINDOW] ? bytes / 2 / p->page_bytes[GOSS_KV_WINDOW] : 0,
+    /* half of the room, less where one session of as many positions as asked for needs more of the other half */
+    const uint64_t one = c->max_kv ? (uint64_t)(pages_for(want) + 2) * p->page_bytes[GOSS_KV_FULL] : 0,
+                   rest = bytes > one ? bytes - one : 0, share = rest < bytes / 2 ? rest : bytes / 2;
+    const uint64_t most = p->page_bytes[GOSS_KV_WINDOW] ? share / p->page_bytes[GOSS_KV_WINDOW] : 0,
                    least = (uint64_t)live + 2;
     if (window && (uint64_t)window > most) window = (int64_t)(most > least ? most : least);
     p->n_pages[GOSS_KV_WINDOW] = (int)window;

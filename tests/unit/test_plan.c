@@ -13,8 +13,8 @@ static goss_plan_info plan_of(goss_engine_config c)
     return p;
 }
 
-/* The 20b model's shape at 8,192 positions: beside the weights at most 1 GB on a GPU, and room for a session. */
-static void twenty(int max_rows, const char *kv)
+/* The 20b model's shape: beside the weights at most 1 GB on a GPU, and room for a session of all positions. */
+static void twenty(int max_rows, const char *kv, int max_kv)
 {
     goss_layer layers[24] = { 0 };
     goss_model m = { .layers = layers, .weight_bytes = 12060000000 };
@@ -25,16 +25,17 @@ static void twenty(int max_rows, const char *kv)
         layers[i].windowed = i % 2 == 0;
         layers[i].gate.n_bytes = layers[i].up.n_bytes = layers[i].down.n_bytes = 32ull * 2880 * 2880 / 32 * 17;
     }
-    const goss_engine_config c = { .backend = "gpu", .max_kv = 8192, .max_rows = max_rows, .kv_type = kv };
+    const goss_engine_config c = { .backend = "gpu", .max_kv = max_kv, .max_rows = max_rows, .kv_type = kv };
     goss_plan_info p;
     goss_error err = { 0 };
     int type;
     CHECK_INT(goss_plan_make(&m, &c, 1, &p, &type, &err), 0);
-    CHECK_INT(p.max_kv, 8192);
+    CHECK_INT(p.max_kv, max_kv);
     CHECK_INT(type, kv && !strcmp(kv, "f32") ? GOSS_F32 : GOSS_F16);
     CHECK(p.fits && p.n_slots == 32 && p.resident_bytes == m.weight_bytes);
     CHECK(p.kv_bytes + p.scratch_bytes <= 1000000000);
-    CHECK(p.n_pages[0] > 8192 / 64);
+    CHECK(p.n_pages[0] > max_kv / 64);
+    CHECK(p.n_pages[1] > goss_kv_window_pages(128, GOSS_ROLLBACK, goss_plan_rows(&m, &c, 1)));
     printf("# 20b shape, %d rows a step: %.0f MB for steps, %.0f MB for KV: %d pages of all positions, %d of windows\n",
            goss_plan_rows(&m, &c, 1), (double)p.scratch_bytes / 1e6, (double)p.kv_bytes / 1e6, p.n_pages[0],
            p.n_pages[1]);
@@ -42,10 +43,11 @@ static void twenty(int max_rows, const char *kv)
 
 int main(void)
 {
-    twenty(0, NULL);
-    twenty(512, NULL);
-    twenty(512, "q8");
-    twenty(512, "f32");
+    twenty(0, NULL, 8192);
+    twenty(0, NULL, 16384);
+    twenty(512, NULL, 8192);
+    twenty(512, "q8", 8192);
+    twenty(512, "f32", 8192);
     const goss_plan_info all = plan_of((goss_engine_config){ .backend = "gpu" });
     CHECK(all.fits && all.n_slots == 16 && all.expert_cache_bytes == 0 && all.resident_bytes == all.weight_bytes);
     CHECK(strstr(all.text, "stay on the GPU") != NULL);
