@@ -197,6 +197,7 @@ static int attention_calls(goss_gpu_state *s, goss_gpu_layer *l, goss_error *err
                            (const int[]){ s->step, s->qkv, l->kv, s->packed_x, l->small }, err);
     }
     l->attend_tiled = s->config.max_rows > GOSS_GPU_FEW && 32 % heads == 0 && hd >= 32 &&
+                      (!goss_gpu_get_limits(s->gpu)->is_cpu || s->packed_too) &&
                       tile_bytes(hd) <= goss_gpu_get_limits(s->gpu)->max_workgroup_bytes;
     if (!r && l->attend_tiled) {
         goss_buf_clear(&d);
