@@ -65,7 +65,7 @@ void goss_pace_time(goss_engine *e, int n_rows, double ms)
 void goss_pace_chunk(goss_engine *e, int n_rows, double ms)
 {
     while (2 * n_rows >= e->chunk_rows && 2 * e->chunk_rows <= e->max_rows &&
-           ms * 2 * e->chunk_rows <= (double)n_rows * CHUNK_MS)
+           ms * 2 * e->chunk_rows <= (double)n_rows * (double)CHUNK_MS)
         e->chunk_rows *= 2;
 }
 
