@@ -110,9 +110,9 @@ ALWAYS void eight_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row
     for (int j = 0; j < NM; j++) f8_store(y + j * y_stride, acc[j]);
 }
 
-/* At most 16 rows times m, slab by slab. */
-ALWAYS void sixteen(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, int n_rows, const goss_acts *x,
-                    int first, int m, const int mxfp4)
+/* At most 16 rows times m, slab by slab; more: 16 more rows follow in this call. */
+ALWAYS void sixteen(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, int n_rows, int more,
+                    const goss_acts *x, int first, int m, const int mxfp4)
 {
     _Alignas(32) uint8_t q[SLAB * 512];
     _Alignas(32) float s[SLAB * GOSS_TILE_ROWS], part[16 * GOSS_TILE_ROWS];
@@ -120,8 +120,10 @@ ALWAYS void sixteen(float *y, int64_t y_stride, const uint8_t *w, int64_t row_by
     float *to = n_rows < GOSS_TILE_ROWS ? part : y;
     for (int64_t b = 0; b < nb; b += SLAB) {
         const slab t = { q, s, mxfp4 ? 12 : 0, b, b + SLAB < nb ? b + SLAB : nb };
-        if (mxfp4) pack_mxfp4_blocks(q, s, w, row_bytes, n_rows, 12, t.from, t.to);
-        else pack_q8_0_blocks(q, s, w, row_bytes, n_rows, 0, t.from, t.to);
+        const int64_t bytes = mxfp4 ? 17 : 34;
+        const int64_t next = t.to < nb ? SLAB * bytes : more ? 16 * row_bytes - b * bytes : 0;
+        if (mxfp4) pack_mxfp4_blocks(q, s, w, row_bytes, n_rows, 12, t.from, t.to, next);
+        else pack_q8_0_blocks(q, s, w, row_bytes, n_rows, 0, t.from, t.to, next);
         gemm_slab(to, stride, &t, x, first, m, mxfp4);
     }
     for (int j = 0; to == part && j < m; j++)
@@ -139,8 +141,8 @@ ALWAYS void few_rows(float *y, int64_t y_stride, const uint8_t *w, int64_t row_b
         if (mxfp4) eight_mxfp4(y + i, y_stride, AT(i), row_bytes, x, first, 2);
         else eight_q8_0(y + i, y_stride, AT(i), row_bytes, x, first, 2);
     for (; i < n_rows; i += GOSS_TILE_ROWS)
-        sixteen(y + i, y_stride, AT(i), row_bytes, n_rows - i < GOSS_TILE_ROWS ? n_rows - i : GOSS_TILE_ROWS, x,
-                first, m, mxfp4);
+        sixteen(y + i, y_stride, AT(i), row_bytes, n_rows - i < GOSS_TILE_ROWS ? n_rows - i : GOSS_TILE_ROWS,
+                n_rows - i >= 2 * GOSS_TILE_ROWS, x, first, m, mxfp4);
 }
 static void matvec_mxfp4_few GOSS_MATVEC_ARGS { few_rows(y, y_stride, w, row_bytes, n_rows, x, first, m, 1); }
 static void matvec_q8_0_few GOSS_MATVEC_ARGS { few_rows(y, y_stride, w, row_bytes, n_rows, x, first, m, 0); }

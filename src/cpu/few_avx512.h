@@ -65,10 +65,11 @@ ALWAYS void scales16(float *s, const uint8_t *const row[16], int64_t step, int64
     }
 }
 
-enum { FEW_PART = 32 /* blocks whose scales wait in memory */ };
-/* 16 weight rows (n_rows of them are wanted) times NM activation rows. */
+/* Blocks whose scales wait in memory: whole rows of the models, so that these are read in one go. */
+enum { FEW_PART = 96 };
+/* 16 weight rows (n_rows of them are wanted; more: 16 more follow) times NM activation rows. */
 ALWAYS void few16(float *y, int64_t y_stride, const uint8_t *const row[16], int64_t row_bytes, int n_rows,
-                  const goss_acts *x, int64_t first, const int mxfp4, const int NM)
+                  int more, const goss_acts *x, int64_t first, const int mxfp4, const int NM)
 {
     const int64_t nb = x->n / GOSS_BLOCK, bytes = mxfp4 ? 17 : 34, stride = x->n;
     const int8_t *q = x->q + first * stride;
@@ -85,7 +86,7 @@ ALWAYS void few16(float *y, int64_t y_stride, const uint8_t *const row[16], int6
             scales16(scale, row, bytes, b, b + FEW_PART < nb ? b + FEW_PART : nb, mxfp4);
         UNROLL16
         for (int i = 0; i < 16; i++) p[i] = row[i] + b * bytes;
-        for (int64_t i = 0; i < bytes * 16; i += 64)  /* the next rows, to the second cache */
+        for (int64_t i = 0; more && i < bytes * 16; i += 64)  /* the next rows, to the second cache */
             _mm_prefetch((const char *)row[0] + 16 * row_bytes + b * bytes * 16 + i, _MM_HINT_T1);
         unpack16(w, p, mxfp4);
         UNROLL
@@ -111,17 +112,17 @@ ALWAYS void few16(float *y, int64_t y_stride, const uint8_t *const row[16], int6
 
 /* m of 1 to 8. */
 ALWAYS void few16_any(float *y, int64_t y_stride, const uint8_t *const row[16], int64_t row_bytes, int n_rows,
-                      const goss_acts *x, int64_t first, int m, const int mxfp4)
+                      int more, const goss_acts *x, int64_t first, int m, const int mxfp4)
 {
     switch (m) {
-    case 1: few16(y, y_stride, row, row_bytes, n_rows, x, first, mxfp4, 1); break;
-    case 2: few16(y, y_stride, row, row_bytes, n_rows, x, first, mxfp4, 2); break;
-    case 3: few16(y, y_stride, row, row_bytes, n_rows, x, first, mxfp4, 3); break;
-    case 4: few16(y, y_stride, row, row_bytes, n_rows, x, first, mxfp4, 4); break;
-    case 5: few16(y, y_stride, row, row_bytes, n_rows, x, first, mxfp4, 5); break;
-    case 6: few16(y, y_stride, row, row_bytes, n_rows, x, first, mxfp4, 6); break;
-    case 7: few16(y, y_stride, row, row_bytes, n_rows, x, first, mxfp4, 7); break;
-    default: few16(y, y_stride, row, row_bytes, n_rows, x, first, mxfp4, FEW_NM); break;
+    case 1: few16(y, y_stride, row, row_bytes, n_rows, more, x, first, mxfp4, 1); break;
+    case 2: few16(y, y_stride, row, row_bytes, n_rows, more, x, first, mxfp4, 2); break;
+    case 3: few16(y, y_stride, row, row_bytes, n_rows, more, x, first, mxfp4, 3); break;
+    case 4: few16(y, y_stride, row, row_bytes, n_rows, more, x, first, mxfp4, 4); break;
+    case 5: few16(y, y_stride, row, row_bytes, n_rows, more, x, first, mxfp4, 5); break;
+    case 6: few16(y, y_stride, row, row_bytes, n_rows, more, x, first, mxfp4, 6); break;
+    case 7: few16(y, y_stride, row, row_bytes, n_rows, more, x, first, mxfp4, 7); break;
+    default: few16(y, y_stride, row, row_bytes, n_rows, more, x, first, mxfp4, FEW_NM); break;
     }
 }
 ALWAYS void few_rows(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, int n_rows, const goss_acts *x,
@@ -134,7 +135,8 @@ ALWAYS void few_rows(float *y, int64_t y_stride, const uint8_t *w, int64_t row_b
         for (int j = 0, k; j < m; j += k) {
             k = m - j > FEW_NM ? (m - j + 1) / 2 : m - j;
             k = k > FEW_NM ? FEW_NM : k;
-            few16_any(y + j * y_stride + i, y_stride, row, row_bytes, n, x, first + j, k, mxfp4);
+            few16_any(y + j * y_stride + i, y_stride, row, row_bytes, n, n_rows - i >= 32 && j + k == m, x, first + j,
+                      k, mxfp4);
         }
     }
 }

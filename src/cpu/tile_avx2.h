@@ -51,9 +51,10 @@ ALWAYS void transpose_codes(__m256i c[4], const __m256i a[4])
 }
 
 /* ---- pack ------------------------------------------------------------------------------------------------------ */
-/* Blocks [from, to) of rows 0..n_rows-1 (at most 16; the others become zero) to a tile's q and s. */
+/* Blocks [from, to) of rows 0..n_rows-1 (at most 16; the others become zero) to a tile's q and s. What lies `next`
+ * bytes further on is asked for; 0: nothing. */
 ALWAYS void pack_mxfp4_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t row_bytes, int n_rows, int bias,
-                              int64_t from, int64_t to)
+                              int64_t from, int64_t to, int64_t next)
 {
     static const uint8_t nothing[17];
     const __m128i values = _mm_loadu_si128((const void *)goss_mxfp4_values);
@@ -73,6 +74,10 @@ ALWAYS void pack_mxfp4_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t ro
             for (int i = 0; i < 8; i++) {
                 p[i] = row[half * 8 + i];
                 row[half * 8 + i] += step[half * 8 + i];
+            }
+            if (next) { /* a line of each row every fourth block */
+                __builtin_prefetch(p[b & 3] + next, 0, 2);
+                __builtin_prefetch(p[4 + (b & 3)] + next, 0, 2);
             }
             const f8 scale = scales_mxfp4(p);
             f8_store(s + half * 8, n_rows >= half * 8 + 8 ? scale : f8_first(scale, n_rows - half * 8));
@@ -94,10 +99,10 @@ ALWAYS void pack_mxfp4_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t ro
 static void pack_mxfp4_close GOSS_PACK_ARGS
 {
     t->n = n; t->n_rows = n_rows; t->groups = 1; t->has_min = 0; t->small = 1; t->bias = tile_bias(t->form, 0, 12);
-    pack_mxfp4_blocks(t->q, t->s, w, row_bytes, n_rows, t->bias, 0, n / GOSS_BLOCK);
+    pack_mxfp4_blocks(t->q, t->s, w, row_bytes, n_rows, t->bias, 0, n / GOSS_BLOCK, 0);
 }
 ALWAYS void pack_q8_0_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t row_bytes, int n_rows, int bias,
-                             int64_t from, int64_t to)
+                             int64_t from, int64_t to, int64_t next)
 {
     for (int64_t b = from; b < to; b++, q += 512, s += GOSS_TILE_ROWS)
         for (int half = 0; half < 2; half++) {
@@ -109,6 +114,8 @@ ALWAYS void pack_q8_0_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t row
                 p[i] = half * 8 + i < n_rows ? AT(half * 8 + i) + b * 34 : nothing;
                 r[i] = b32_add(b32_load(p[i] + 2), b32_set1(bias));
             }
+            UNROLL
+            for (int i = 0; next && i < 4; i++) __builtin_prefetch(p[i * 2 + (b & 1)] + next, 0, 2);
             f8_store(s + half * 8, scales_f16(p));
             b32_transpose(r);
             UNROLL8
@@ -118,7 +125,7 @@ ALWAYS void pack_q8_0_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t row
 static void pack_q8_0_close GOSS_PACK_ARGS
 {
     t->n = n; t->n_rows = n_rows; t->groups = 1; t->has_min = 0; t->small = 0; t->bias = tile_bias(t->form, 0, -1);
-    pack_q8_0_blocks(t->q, t->s, w, row_bytes, n_rows, t->bias, 0, n / GOSS_BLOCK);
+    pack_q8_0_blocks(t->q, t->s, w, row_bytes, n_rows, t->bias, 0, n / GOSS_BLOCK, 0);
 }
 
 enum { SLAB = 30 /* blocks of a tile that stay in the first cache, 15 KB, while all activation rows pass */ };
