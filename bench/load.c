@@ -90,7 +90,7 @@ static int take(client *c)
     if (n <= 0) return -1;
     bytes[n] = 0;
     keep(c, bytes, (int)n);
-    for (ssize_t i = 0; i < n; c->last = bytes[i++]) c->n_events += bytes[i] == '\n' && c->last == '\n';
+    for (ssize_t i = 0; i < n; c->last = bytes[i++]) c->n_events += bytes[i] == '\n' && c->last == '}';
     if (!c->first_ms && strstr(c->tail, kind->first)) {
         c->first_ms = now_ms() - c->sent_ms;
         if (n_firsts < FIRSTS) firsts[n_firsts++] = (float)c->first_ms;
