@@ -114,8 +114,10 @@ ALWAYS void pack_q8_0_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t row
                 p[i] = half * 8 + i < n_rows ? AT(half * 8 + i) + b * 34 : nothing;
                 r[i] = b32_add(b32_load(p[i] + 2), b32_set1(bias));
             }
-            UNROLL
-            for (int i = 0; next && i < 4; i++) __builtin_prefetch(p[i * 2 + (b & 1)] + next, 0, 2);
+            if (next) { /* a line of each row every second block */
+                UNROLL
+                for (int i = 0; i < 4; i++) __builtin_prefetch(p[i * 2 + (b & 1)] + next, 0, 2);
+            }
             f8_store(s + half * 8, scales_f16(p));
             b32_transpose(r);
             UNROLL8
