@@ -7,10 +7,11 @@ const all = JSON.parse(readFileSync(new URL("../golden/demo-gptoss.golden.json",
  * a token whose rival is closer than rounding.) */
 export const goldens = longest => all.filter(g => g.prompt.startsWith("<|start|>") && g.greedy.length <= longest).map(({ prompt, greedy }) => ({ prompt, greedy }));
 
-/** Runs in a page (as text, so it stands alone): the prompts whose tokens differ, with both sides. One prompt at a time, or all at once. */
+/** Runs in a page (as text, so it stands alone): the prompts whose tokens differ, with both sides. One prompt at a time, or all at
+ * once; on the page's own model where it has one. */
 export async function runGoldens({ backend, list, together, options }) {
-  const { init } = await import("/js/core/gossamer.js"), llm = await init({ backend });
-  const model = await llm.loadModel("/models/demo-gptoss.gguf", { max_kv: 1024, ...options });
+  const { init } = await import("/js/core/gossamer.js"), own = globalThis.gossamer?.model, llm = own ? null : await init({ backend });
+  const model = own ?? await llm.loadModel("/models/demo-gptoss.gguf", { max_kv: 1024, ...options });
   const one = async ({ prompt, greedy }) => {
     const session = model.createSession(), got = [];
     for await (const t of session.generate({ prompt, special: true, temperature: 0, ignore_stop: true, max_tokens: greedy.length })) if (t.token >= 0) got.push(t.token);
@@ -21,7 +22,6 @@ export async function runGoldens({ backend, list, together, options }) {
   if (together) out.push(...await Promise.all(list.map(one)));
   else for (const g of list) out.push(await one(g));
   const used = model.info.backend;
-  model.close();
-  llm.close();
+  if (llm) { model.close(); llm.close(); }
   return { backend: used, bad: out.filter(Boolean) };
 }

@@ -61,6 +61,20 @@ export async function open(context, url) {
   return Object.assign(page, { said, quiet: (allowed = /^$/) => equal(said.filter(s => !allowed.test(s)), [], "console") });
 }
 
+/** A new page whose module workers run `code` before their own: for what they are to find changed or missing. */
+export async function openPatched(context, url, code) {
+  const page = await context.newPage();
+  await page.addInitScript(patch => {
+    const Own = globalThis.Worker;
+    globalThis.Worker = function (at, options) {
+      const both = `import "data:text/javascript;base64,${btoa(patch)}";\nimport "${new URL(at, location.href)}";`;
+      return new Own(URL.createObjectURL(new Blob([both], { type: "text/javascript" })), options);
+    };
+  }, code);
+  await page.goto(url);
+  return page;
+}
+
 export const ready = page => page.waitForSelector("body[data-ready='1']");
 export async function loaded(page, timeout = 40000) {
   await page.waitForFunction(() => /READY|FAILED/.test(document.getElementById("progress-text").textContent), null, { timeout });

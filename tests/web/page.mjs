@@ -1,10 +1,11 @@
 // page.mjs - the page in Chromium: from a click to tokens, on the CPU; bytes and their mishaps; controls; replay. node tests/web/page.mjs [NAME]
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { ANSWER, answerOf, ask, browser, DATE, equal, errorText, finish, loaded, matches, ok, open, put, QUESTION, ready, ROOT, start, test } from "./harness.mjs";
+import { ANSWER, answerOf, ask, browser, DATE, equal, errorText, finish, loaded, matches, ok, open, openPatched, put, QUESTION, ready, ROOT, start, test } from "./harness.mjs";
 
 const MODEL = fileURLToPath(new URL("models/demo-gptoss.gguf", ROOT)), SIZE = readFileSync(MODEL).length, CHUNK = 4 << 20;
 const NO_RANGE = "Host does not support Range/CORS. Use `gossamer serve` or a compatible host.";
+const NO_OPFS = "StorageManager.prototype.getDirectory = undefined;";
 const cpu = await browser({ gpu: false }), site = await start();
 const at = (query, base = site.url) => `${base}/gptoss?date=${DATE}&backend=cpu${query}`;
 const load = async page => { await ready(page); await page.click("#load"); };
@@ -172,18 +173,77 @@ await test("a dropped file loads, another kind is refused", async () => {
   await page.close();
 });
 
-await test("quota full: it runs all the same and says so", async () => {
-  const page = await cpu.context.newPage();
-  const client = await cpu.context.newCDPSession(page);
-  await with_fault(null, async s => {
-    await client.send("Storage.overrideQuotaForOrigin", { origin: s.url, quotaSize: 3000000 });
-    await page.goto(at("", s.url));
-    await load(page);
-    await loaded(page);
-    matches(await page.locator("#log").innerText(), /Storage is full/, "log");
-    equal(await ask(page, QUESTION), ANSWER);
+for (const [kind, patch] of [["OPFS", ""], ["IndexedDB", NO_OPFS]])
+  await test(`quota full in ${kind}: it runs all the same and says so`, async () => {
+    await with_fault(null, async s => {
+      const page = await openPatched(cpu.context, `${s.url}/icon.svg`, patch), client = await cpu.context.newCDPSession(page);
+      await client.send("Storage.overrideQuotaForOrigin", { origin: s.url, quotaSize: 3000000 });
+      await page.goto(at("", s.url));
+      await load(page);
+      await loaded(page);
+      matches(await page.locator("#log").innerText(), /Storage is full/, "log");
+      equal(await ask(page, QUESTION), ANSWER);
+      await page.close();
+    });
   });
-  await page.close();
+
+await test("where there is no OPFS, IndexedDB keeps the same chunks, hashes and all", async () => {
+  await with_fault(null, async (s, context) => {
+    const visit = async () => {
+      const page = await openPatched(context, at("", s.url), NO_OPFS), before = s.stats.bytes;
+      await load(page);
+      await loaded(page);
+      matches(await page.locator("#load-rows [data-stage=cache_open] .d").innerText(), /kind=indexeddb/, "cache");
+      return { page, bytes: s.stats.bytes - before };
+    };
+    let { page, bytes } = await visit();
+    ok(bytes >= SIZE, `only ${bytes} bytes were fetched at first`);
+    equal(await ask(page, QUESTION), ANSWER);
+    await page.close();
+    ({ page, bytes } = await visit());
+    equal(bytes, 0, "bytes fetched again");
+    const manifest = await page.evaluate(() => new Promise(resolve => {
+      indexedDB.open("gossamer").onsuccess = e => {
+        const files = e.target.result.transaction("files", "readwrite").objectStore("files");
+        files.getAllKeys().onsuccess = k => {
+          const folder = k.target.result[0][0];
+          files.get([folder, "manifest.json"]).onsuccess = m => {
+            files.put(new Uint8Array(4 << 20), [folder, "1.bin"]).onsuccess = () => resolve(JSON.parse(new TextDecoder().decode(m.target.result)));
+          };
+        };
+      };
+    }));
+    equal([manifest.size, manifest.chunk, Object.keys(manifest.hashes).length], [SIZE, CHUNK, Math.ceil(SIZE / CHUNK)], "manifest");
+    ok(Object.values(manifest.hashes).every(h => /^[0-9a-f]{64}$/.test(h)), "hashes");
+    await page.close();
+    ({ page, bytes } = await visit());
+    equal(bytes, CHUNK, "bytes fetched for the damaged chunk");
+    await page.close();
+  }, { fresh: true });
+});
+
+await test("short of room: the model that was used longest ago goes first, and the page says so", async () => {
+  await with_fault(null, async (s, context) => {
+    const visit = async (name, quotaSize) => {
+      const page = await open(context, at(`&gguf=${encodeURIComponent(`/models/${name}`)}`, s.url)), before = s.stats.bytes;
+      const client = await context.newCDPSession(page);
+      await client.send("Storage.overrideQuotaForOrigin", quotaSize ? { origin: s.url, quotaSize } : { origin: s.url });
+      await load(page);
+      await loaded(page);
+      const out = { log: await page.locator("#log").innerText(), bytes: s.stats.bytes - before };
+      await page.close();
+      return out;
+    };
+    await visit("demo-llama-Q6_K.gguf");
+    await visit("demo-llama-Q5_K_M.gguf");
+    equal((await visit("demo-llama-Q6_K.gguf")).bytes, 0, "bytes of a kept model");
+    const { log } = await visit("demo-gptoss.gguf", SIZE + 5_600_000);
+    matches(log, /dropped the kept copy of demo-llama-Q5_K_M\.gguf, the model that was used longest ago/, "log");
+    ok(!/copy of demo-llama-Q6_K|Storage is full/.test(log), `more was dropped than had to be: ${log}`);
+    equal((await visit("demo-llama-Q6_K.gguf")).bytes, 0, "bytes of the model that stayed");
+    equal((await visit("demo-gptoss.gguf")).bytes, 0, "bytes of the model that came");
+    ok((await visit("demo-llama-Q5_K_M.gguf")).bytes > 3e6, "the model that went is still there");
+  }, { fresh: true });
 });
 
 await test("two tabs load and answer at once", async () => {

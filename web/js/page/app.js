@@ -13,6 +13,7 @@ import { report } from "./report.js";
 const params = urlParams(location.search), queue = new Queue();
 let state = freshState();
 const app = { llm: null, model: null, loading: null, files: null, replay: null, chats: [], server: null, status: "idle" };
+globalThis.gossamer = app;                 // for the browser's console: gossamer.model.createSession() and so on
 
 // ---- messages -----------------------------------------------------------------------------------------------
 const now = () => performance.now();

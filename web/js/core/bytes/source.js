@@ -1,10 +1,8 @@
-// source.js - a model's bytes, wherever they are: {name, size, read(offset, n) -> bytes, each(sink), close()}. Remote files come in
-// chunks through the store, several in flight; what is asked for by read() goes before what each() fetches in order.
+// source.js - a model's bytes, wherever they are: {name, size, kept, read(offset, n) -> bytes, close()}. Remote files come in chunks
+// through the store; how many are on their way at once is up to the engine, which asks for several.
 import { NODE } from "../port.js";
 import { readRange } from "./range.js";
 import { CHUNK } from "./store.js";
-
-const IN_FLIGHT = 6;
 
 class FileSource {
   constructor(file) { this.file = file; this.name = file.name ?? "file"; this.size = file.size; this.kept = 0; }
@@ -12,9 +10,6 @@ class FileSource {
     try { return new Uint8Array(await this.file.slice(offset, offset + n).arrayBuffer()); } catch (e) {
       throw new Error(`${this.name} can't be read any more (${e.message}). Was it moved or changed? Pick it again.`);
     }
-  }
-  async each(sink) {
-    for (let at = 0; at < this.size; at += CHUNK) await sink(at, await this.read(at, Math.min(CHUNK, this.size - at)));
   }
   close() {}
 }
@@ -35,7 +30,6 @@ class PathSource {
     }
     return out;
   }
-  each = FileSource.prototype.each;
   close() { this.handle.close().catch(() => {}); }
 }
 
@@ -51,6 +45,7 @@ class UrlSource {
     s.#kept = await store.open(url);
     s.kept = s.#kept.bytes;
     if (!s.#kept.complete) await s.#identify();
+    await s.#kept.touch();
     s.size = s.#kept.manifest.size;
     return s;
   }
@@ -101,18 +96,6 @@ class UrlSource {
     return out;
   }
 
-  /** Hands every chunk to sink(offset, bytes), in any order. */
-  async each(sink) {
-    let next = 0;
-    const lane = async () => {
-      while (next < this.#kept.count) {
-        const i = next++;
-        await sink(i * CHUNK, await this.chunk(i));
-      }
-    };
-    try { await Promise.all(Array.from({ length: IN_FLIGHT }, lane)); } catch (e) { this.#stop.abort(e); throw e; }
-    await this.#kept.save(true);
-  }
   close() { this.#stop.abort(new DOMException("closed", "AbortError")); }
 }
 

@@ -1,7 +1,7 @@
 // store.js - kept chunks of remote files, each with its SHA-256, in one folder a file on a drive:
 //   manifest.json {url, size, etag, chunk, hashes: {index: hex}, used}    0.bin 1.bin ...
-// A chunk is handed out only after its hash was checked, once a session. When the drive is full, whole files go, least recently
-// used first; when nothing is left to go, the store stops keeping and says so.
+// A chunk is handed out only after its hash was checked, once a session. When the drive is full, whole files go, the one opened
+// longest ago first; when nothing is left to go, the store stops keeping and says so.
 import { NODE } from "../port.js";
 
 export const CHUNK = 4 << 20;
@@ -46,13 +46,15 @@ export class Store {
     }
   }
 
+  /** Drops the file that was opened longest ago, but not `keep`; false when there is no other. */
   async #evict(keep) {
-    const all = await Promise.all((await this.#drive.list()).filter(f => f !== keep).map(async f => ({ f, used: parse(await this.#drive.read(f,
-      NAME))?.used ?? 0 })));
-    const oldest = all.sort((a, b) => a.used - b.used)[0];
+    const folders = (await this.#drive.list()).filter(f => f !== keep);
+    const all = await Promise.all(folders.map(async folder => ({ folder, m: parse(await this.#drive.read(folder, NAME)) })));
+    const oldest = all.sort((a, b) => (a.m?.used ?? 0) - (b.m?.used ?? 0))[0];
     if (!oldest) return false;
-    await this.#drive.remove(oldest.f);
-    this.#notice(`cache: made room by dropping ${oldest.f}`);
+    await this.#drive.remove(oldest.folder);
+    this.#notice(`Storage was short: dropped the kept copy of ${oldest.m?.url.split("/").at(-1) ?? "an unfinished download"}, the model that was `
+      + "used longest ago.");
     return true;
   }
 
@@ -77,6 +79,9 @@ class Kept {
     m.etag = etag;
     return same;
   }
+
+  /** What was opened last is dropped last. */
+  async touch() { if (this.manifest.size && Object.keys(this.manifest.hashes).length) await this.save(true); }
 
   /** Checked bytes of chunk i, or null: not kept, or damaged (then it is forgotten, and `damaged` called). */
   async get(i, damaged) {
