@@ -303,10 +303,12 @@ static int seek(gc *g)
 {
     for (; !g->in_mutants && gc_tests[g->test].name; g->test++, g->i = 0) {
         const gc_test *t = &gc_tests[g->test];
-        if (g->i < (g->full ? t->n : t->n_quick) &&
+        const int n = g->full ? t->n : t->n_quick;
+        if (g->i < (g->most && g->most < n ? g->most : n) &&
             (!g->only || !strcmp(g->only, t->name) || !strcmp(t->name, "probe")))
             return 1;
     }
+    if (g->no_mutants) return 0;
     g->in_mutants = g->quiet = 1;
     for (; gc_mutants[g->mutant].test; g->mutant++) {
         const gc_mutant *m = &gc_mutants[g->mutant];

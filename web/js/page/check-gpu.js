@@ -7,7 +7,7 @@ const PAGE = 65536, BURST_MS = 12, WAIT_MS = 250;
 let woken = null;
 const wake = () => { woken?.(); woken = null; };
 
-onmessage = async ({ data: { url, defaults, seed } }) => {
+onmessage = async ({ data: { url, defaults, seed, only, most, mutants } }) => {
   try {
     const memory = new WebAssembly.Memory({ initial: 256, maximum: 16384, shared: true }), decoder = new TextDecoder();
     const view = { memory, bytes: (p, n) => new Uint8Array(memory.buffer, p >>> 0, n), text: (p, n) => decoder.decode(view.bytes(p, n).slice()) };
@@ -17,7 +17,8 @@ onmessage = async ({ data: { url, defaults, seed } }) => {
     const { instance: { exports: c } } = await WebAssembly.instantiateStreaming(fetch(url), imports);
     const wait = () => new Promise(r => { woken = r; setTimeout(wake, WAIT_MS); });
     const counts = () => ({ passed: c.gpu_check_count(0), bad: c.gpu_check_count(1), skipped: c.gpu_check_count(2) });
-    if (c.gpu_check_open(defaults ? 1 : 0, seed) < 0) return postMessage({ none: "WebGPU could not be opened" });
+    view.bytes(c.gpu_check_only(), 32).set(new TextEncoder().encode(only).subarray(0, 31));
+    if (c.gpu_check_open(defaults ? 1 : 0, seed, most, mutants ? 0 : 1) < 0) return postMessage({ none: "WebGPU could not be opened" });
     for (let r; (r = c.gpu_check_ready());) {
       if (r < 0) return postMessage({ none: "no device" });
       await wait();

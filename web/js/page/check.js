@@ -1,7 +1,12 @@
 // check.js - runs gossamer-check in this browser: the CPU's kernels in wasm and every WGSL kernel over WebGPU, in a table.
+// URL parameters: seed (else the clock's), cases (at most so many a WGSL kernel's test), mutants=0 (wrong kernels are left out),
+// test (one WGSL kernel's), levels (of default, adapter, wasm; else all).
 import { $, el, setText } from "./dom.js";
 
-const WORKER = `onmessage = async ({ data: { url, bench } }) => {
+const q = new URLSearchParams(location.search), SEED = +(q.get("seed") ?? Date.now() % 1000007), MOST = +(q.get("cases") ?? 0),
+  MUTANTS = q.get("mutants") !== "0", ONLY = q.get("test") ?? "", LEVELS = (q.get("levels") ?? "wasm,default,adapter").split(",");
+
+const WORKER = `onmessage = async ({ data: { url, bench, seed } }) => {
   const bytes = await (await fetch(url)).arrayBuffer();
   if (!WebAssembly.validate(bytes)) return postMessage({ skipped: true });
   let memory;
@@ -13,7 +18,7 @@ const WORKER = `onmessage = async ({ data: { url, bench } }) => {
   };
   const { instance } = await WebAssembly.instantiate(bytes, { host });
   memory = instance.exports.memory;
-  const r = instance.exports.check_main(Date.now() % 1000007, bench ? 1 : 0);
+  const r = instance.exports.check_main(seed, bench ? 1 : 0);
   postMessage({ passed: r % 1000, failed: Math.floor(r / 1000) });
 };`;
 
@@ -23,11 +28,11 @@ function runModule(name, bench) {
     const close = result => { worker.terminate(); URL.revokeObjectURL(url); resolve(result); };
     worker.onerror = e => reject(new Error(e.message));
     worker.onmessage = ({ data }) => {
-      if (data.bad) say(data.bad.join(" "));
+      if (data.bad) say(name, data.bad.join(" "));
       else if (data.time) $("rows").append(...data.time.map(t => el("span", null, t)));
       else close({ name, ...data });
     };
-    worker.postMessage({ url: new URL(`../../dist/${name}.wasm`, import.meta.url).href, bench });
+    worker.postMessage({ url: new URL(`../../dist/${name}.wasm`, import.meta.url).href, bench, seed: SEED });
   });
 }
 
@@ -38,16 +43,17 @@ function runGpu(row, defaults) {
     const close = r => { worker.terminate(); resolve(r); };
     worker.onerror = e => close({ none: e.message, broken: true });
     worker.onmessage = ({ data }) => {
-      if (data.line) say(data.line);
+      if (data.line) say(defaults ? "default limits" : "all of the adapter", data.line);
       else if (data.none || data.done) close(data);
       else show(row, data, "running…");
     };
-    worker.postMessage({ url: new URL("../../dist/check-gpu.wasm", import.meta.url).href, defaults, seed: Date.now() % 1000007 });
+    worker.postMessage({ url: new URL("../../dist/check-gpu.wasm", import.meta.url).href, defaults, seed: SEED, only: ONLY, most: MOST, mutants: MUTANTS });
   });
 }
 
 // ---- the table: one row a module and level --------------------------------------------------------------------------
-const say = text => $("rows").append(el("span", { style: { color: "var(--rd)", "grid-column": "1 / -1", "white-space": "pre-wrap" } }, text));
+const say = (where, text) => $("rows").append(el("span.failure", { style: { color: "var(--rd)", "grid-column": "1 / -1", "white-space": "pre-wrap" } },
+  `${where}: ${text.trim()}`));
 
 function addRow(name) {
   const row = el("tr", null, el("th", { scope: "row" }, name), ...Array.from({ length: 4 }, () => el("td", null, "—")));
@@ -61,18 +67,18 @@ function show(row, { passed, bad, skipped }, note) {
 }
 
 const RUNS = [
-  ["wasm SIMD", async () => runModule("check", $("bench").checked)],
-  ["wasm relaxed SIMD", async () => runModule("check-relaxed", $("bench").checked)],
-  ["WebGPU, default limits", row => runGpu(row, true)],
-  ["WebGPU, all that the adapter has", row => runGpu(row, false)],
-];
+  ["wasm", "wasm SIMD", async () => runModule("check", $("bench").checked)],
+  ["wasm", "wasm relaxed SIMD", async () => runModule("check-relaxed", $("bench").checked)],
+  ["default", "WebGPU, default limits", row => runGpu(row, true)],
+  ["adapter", "WebGPU, all that the adapter has", row => runGpu(row, false)],
+].filter(([level]) => LEVELS.includes(level));
 
 $("run").addEventListener("click", async () => {
   $("run").disabled = true;
   for (const id of ["rows", "table"]) $(id).replaceChildren();
   let failed = 0, passed = 0, skipped = 0;
-  const rows = RUNS.map(([name]) => addRow(name));
-  for (const [i, [name, run]] of RUNS.entries()) {
+  const rows = RUNS.map(([, name]) => addRow(name));
+  for (const [i, [, name, run]] of RUNS.entries()) {
     setText($("verdict"), `${name}: running…`);
     show(rows[i], {}, "running…");
     const r = await run(rows[i]), bad = r.bad ?? r.failed ?? 0;
@@ -83,7 +89,7 @@ $("run").addEventListener("click", async () => {
     passed += r.passed ?? 0;
     skipped += r.skipped === true || r.none ? 1 : 0;
   }
-  setText($("verdict"), `${passed} passed, ${failed} failed, ${skipped} skipped`);
+  setText($("verdict"), `${passed} passed, ${failed} failed, ${skipped} skipped, seed ${SEED}`);
   $("verdict").style.color = failed ? "var(--rd)" : "var(--gr)";
   document.body.dataset.check = failed ? "failed" : "passed";
   $("run").disabled = false;
