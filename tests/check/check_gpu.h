@@ -88,7 +88,8 @@ struct gc {
 /* supplied by the front end: a line of text without its newline */
 void gc_say(gc *g, const char *line);
 
-/* seed, full, most, no_mutants and only are the caller's to set in between. 0, or why there is no device (poll: GOSS_EAGAIN). */
+/* seed, full, most, no_mutants and only are the caller's to set in between. 0, or why there is no device (poll:
+ * GOSS_EAGAIN). */
 int gc_open(gc *g, const goss_gpu_options *o, const char *level, goss_error *err);
 int gc_ready(gc *g, goss_error *err);
 int gc_advance(gc *g); /* 1: call again, 0: done */

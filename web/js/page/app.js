@@ -58,12 +58,13 @@ function sliders() {
 function progress() {
   const io = state.io, bar = $("progress"), failed = state.loadFailed;
   const part = io.total ? io.bytes / io.total : 0, complete = state.load.get("load_complete")?.status === "completed";
-  const v = complete ? 1 : app.loading || app.replay ? part : 0;
+  const usable = !complete && state.load.get("first_token_ready")?.status === "completed";      // experts are still coming
+  const v = complete ? 1 : app.loading || app.replay || usable ? part : 0;
   bar.style.setProperty("--v", String(v));
   bar.setAttribute("aria-valuenow", String(Math.round(v * 100)));
   bar.classList.toggle("run", app.status === "loading");
   const rate = io.rate ? ` · ${bytes(io.rate)}/s · ${seconds(+io.eta)} left` : "";
-  const words = failed && !complete ? "LOAD FAILED" : complete ? `READY · ${bytes(io.total)}` : app.status === "loading"
+  const words = failed && !complete ? "LOAD FAILED" : complete ? `READY · ${bytes(io.total)}` : usable ? `READY · ${Math.floor(v * 100)}% here${rate}` : app.status === "loading"
     || io.total ? `${Math.round(v * 100)}%${rate}` : "STANDBY";
   setText($("progress-text"), words);
 }

@@ -10,8 +10,8 @@ export function urlParams(search) {
     gguf: get("gguf"), prompt: get("prompt"), effort: get("effort"), layers: get("layers"), max_kv: get("max_kv"), max_new: get("max_new"),
     sample: get("sample"), temp: get("temp"), top_k: get("top_k"), top_p: get("top_p"), seed: get("seed"), attn: get("attn"), moe: get("moe"),
     model: get("model"), data: get("data"), autostart: FLAG.test(q.get("autostart") ?? ""), date: get("date"), backend: get("backend"),
-      threads: get("threads"),
-    limits: get("limits"), speed: get("speed"),
+    threads: get("threads"), limits: get("limits"), speed: get("speed"), gpu_memory: get("gpu_memory"), expert_cache: get("expert_cache"),
+    early: get("early"),
   };
 }
 
@@ -56,6 +56,13 @@ const number = (id, low, high, absent) => {
   return value;
 };
 
+/** "1.5G" in bytes; 0 where nothing is asked for. */
+function size(name, text) {
+  const m = /^(\d+(?:\.\d+)?)([kmg]?)i?b?$/i.exec(text ?? "0");
+  if (!m) throw new RangeError(`${name}=${text} is no size: 800M and 4G are`);
+  return Math.floor(+m[1] * 1024 ** ["", "k", "m", "g"].indexOf(m[2].toLowerCase()));
+}
+
 /** What loading needs: LAYERS 0 means no layer at all (embedding and head only), which the engine calls -1. */
 export function engineOptions(p) {
   const all = /^all$/i.test($("layers").value.trim());
@@ -63,6 +70,8 @@ export function engineOptions(p) {
   return {
     layers, max_kv: number("max-kv", 0, 1 << 24, 0), attn_dense: /^(dense|full)$/.test(p.attn ?? ""), moe_fallback: p.moe === "fallback",
     backend: p.backend, threads: p.threads ? +p.threads : undefined, gpu_limits_default: p.limits === "default",
+    gpu_memory: size("gpu_memory", p.gpu_memory), expert_cache: size("expert_cache", p.expert_cache),
+    early: p.early === undefined ? undefined : FLAG.test(p.early),
   };
 }
 
