@@ -121,7 +121,7 @@ async function smaller_ways(gpu) {
     const page = await openPatched(gpu.context, `${site.url}/check?test=norm&levels=default&seed=5`, `
       const make = GPUDevice.prototype.createShaderModule;
       GPUDevice.prototype.createShaderModule = function (d) {
-        return make.call(this, { ...d, code: d.code.replace("+ eps)", "+ 0.02)").replace("+ 0.01)", "+ eps)") });
+        return make.call(this, { ...d, code: d.code.replaceAll("+ eps)", "+ 0.02)").replaceAll("+ 0.01)", "+ eps)") });
       };`);
     matches(await check(page, SLOW), /^\d+ passed, [1-9]\d* failed, 0 skipped, seed 5$/, "verdict");
     const said = await failures(page);

@@ -1,10 +1,12 @@
 // node.mjs - the npm package in Node: path and URL, sessions, OpenAI's shape, cache, cancel, errors. Also with SYSTEM_NODE (20).
-import { mkdtempSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { init } from "../../web/js/core/gossamer.js";
 import { ANSWER, DATE, equal, finish, matches, ok, QUESTION, ROOT, start, test } from "./harness.mjs";
+import { unpack } from "./pack.mjs";
 
 const MODEL = fileURLToPath(new URL("models/demo-gptoss.gguf", ROOT)), cacheDir = mkdtempSync(join(tmpdir(), "gossamer-node-"));
 const messages = [{ role: "user", content: QUESTION }], greedy = { temperature: 0, date: DATE };
@@ -94,6 +96,44 @@ await test("what is wrong is said", async () => {
   try { await llm.chat.completions.create({ messages: [{ role: "user", content: QUESTION }], temperature: -1 }); ok(false, "accepted");
     } catch (e) { matches(e.message, /temperature/); }
   llm.close();
+});
+
+await test("npm pack: under 600 kB, and its example for Node runs", async () => {
+  const folder = join(cacheDir, "pack"), size = unpack(folder), example = join(folder, "node_modules/gossamer-llm/examples/node.mjs");
+  ok(size < 600_000, `the package has ${size} bytes compressed`);
+  console.log(`     ${size} bytes`);
+  ok(readFileSync(example, "utf8").trim().split("\n").length <= 20, "the example has more than 20 lines");
+  const r = spawnSync(process.execPath, [example, MODEL, QUESTION], { encoding: "utf8", env: { ...process.env, XDG_CACHE_HOME: folder }, timeout: 60000 });
+  equal([r.status, r.stdout.trim()], [0, ANSWER], `the example's end and words (${r.stderr.slice(-300)})`);
+});
+
+await test("least recently opened files go first when the cache is full", async () => {
+  const { Store, CHUNK } = await import("../../web/js/core/bytes/store.js"), files = new Map(), said = [];
+  const drive = { kind: "test", room: 3 * CHUNK + 20000,
+    list: async () => [...new Set([...files.keys()].map(k => k.split("/")[0]))],
+    read: async (folder, name) => files.get(`${folder}/${name}`) ?? null,
+    remove: async folder => { for (const k of [...files.keys()]) if (k.startsWith(`${folder}/`)) files.delete(k); },
+    async write(folder, name, bytes) {
+      const used = [...files].reduce((n, [k, v]) => n + (k === `${folder}/${name}` ? 0 : v.length), 0);
+      if (used + bytes.length > drive.room) throw new DOMException("full", "QuotaExceededError");
+      files.set(`${folder}/${name}`, bytes.slice());
+    } };
+  const one = async (name, chunks) => {
+    const kept = await new Store(drive, text => said.push(text)).open(`http://x/${name}`);
+    await kept.identify(chunks * CHUNK, "1");
+    for (let i = 0; i < chunks; i++) if (!await kept.get(i)) await kept.put(i, new Uint8Array(CHUNK).fill(i));
+    await kept.touch();
+    await new Promise(r => setTimeout(r, 3));
+    return kept;
+  };
+  for (const name of ["a", "b", "c", "a"]) await one(name, 1);
+  ok(!said.length, `something was dropped: ${said}`);
+  await one("d", 1);
+  equal(said.map(s => /copy of (\w)/.exec(s)[1]), ["b"], "dropped");
+  await one("e", 2);
+  equal(said.map(s => /copy of (\w)/.exec(s)[1]), ["b", "c", "a"], "dropped");
+  await one("f", 4);
+  ok(/Storage is full/.test(said.at(-1)), `a file that never fits: ${said.at(-1)}`);
 });
 
 await site.close();

@@ -10,11 +10,10 @@ const cpu = await browser({ gpu: false }), site = await start();
 const at = (query, base = site.url) => `${base}/gptoss?date=${DATE}&backend=cpu${query}`;
 const load = async page => { await ready(page); await page.click("#load"); };
 
-/** A page on a server of its own that misbehaves as `fault` says, in a profile of its own where `fresh`. */
+/** A page on a server of its own that misbehaves as `fault` says; its port makes it an origin with no storage yet. */
 async function with_fault(fault, fn, options = {}) {
   const s = await start({ fault, ...options });
-  const b = options.fresh ? await browser({ gpu: false }) : cpu;
-  try { await fn(s, b.context); } finally { if (options.fresh) await b.close(); await s.close(); }
+  try { await fn(s, cpu.context); } finally { await s.close(); }
 }
 
 await test("click to tokens, on the CPU, threads", async () => {
@@ -88,7 +87,7 @@ await test("reload in mid-download resumes", async () => {
     ok(s.stats.bytes <= SIZE - CHUNK + 1, `${s.stats.bytes} bytes were fetched again\n${await page.locator("#log").innerText()}`);
     ok(s.stats.bytes > 0, "nothing was left to fetch");
     await page.close();
-  }, { fresh: true });
+  });
 });
 
 await test("a connection that is cut is asked for the rest", async () => {
@@ -107,7 +106,7 @@ await test("a connection that is cut is asked for the rest", async () => {
     await page.waitForFunction(() => /READY|FAILED/.test(document.getElementById("progress-text").textContent), null, { timeout: 30000 });
     matches(await page.locator("#log").innerText(), /trying again from byte|changed while it was loading/, "log");
     await page.close();
-  }, { fresh: true });
+  });
 });
 
 const refused = (name, fault, expected, options) => test(name, () => with_fault(fault, async (s, context) => {
@@ -119,7 +118,7 @@ const refused = (name, fault, expected, options) => test(name, () => with_fault(
   equal(await page.locator("#load").innerText(), "LOAD MODEL");
   await page.close();
   if (options?.cross) await other.close();
-}, { fresh: true }));
+}));
 
 const answer = (status, extra = {}, body = "") => (request, response, { path, headers }) => {
   if (!path.startsWith("/models/")) return false;
@@ -219,7 +218,7 @@ await test("where there is no OPFS, IndexedDB keeps the same chunks, hashes and 
     ({ page, bytes } = await visit());
     equal(bytes, CHUNK, "bytes fetched for the damaged chunk");
     await page.close();
-  }, { fresh: true });
+  });
 });
 
 await test("short of room: the model that was used longest ago goes first, and the page says so", async () => {
@@ -243,7 +242,7 @@ await test("short of room: the model that was used longest ago goes first, and t
     equal((await visit("demo-llama-Q6_K.gguf")).bytes, 0, "bytes of the model that stayed");
     equal((await visit("demo-gptoss.gguf")).bytes, 0, "bytes of the model that came");
     ok((await visit("demo-llama-Q5_K_M.gguf")).bytes > 3e6, "the model that went is still there");
-  }, { fresh: true });
+  });
 });
 
 await test("two tabs load and answer at once", async () => {
@@ -286,8 +285,7 @@ await test("stop, retry, edit, history, new chat", async () => {
   await loaded(page);
   await page.locator("#prompt").fill("Tell me a short story.");
   await page.keyboard.press("Enter");
-  await page.waitForFunction(() => document.querySelectorAll("#tokens span").length > 12);
-  await page.click("#send");
+  await page.waitForFunction(() => document.querySelectorAll("#tokens span").length > 12 && (document.getElementById("send").click(), true));
   await page.locator(".turn.assistant[aria-busy=false]").waitFor();
   matches(await page.locator(".stop-note").innerText(), /^stopped/, "note");
   equal(await ask(page, QUESTION), ANSWER);
@@ -329,6 +327,14 @@ await test("layers=0 is embedding and head only; wrong values are said", async (
   await loaded(page);
   await ask(page, "Hello");
   matches(await page.locator("#infer-rows [data-stage=runtime_mode] .d").innerText(), /layers=0/, "mode");
+  await page.close();
+});
+
+await test("the package's example page answers", async () => {
+  const page = await open(cpu.context, `${site.url}/examples/page.html`);
+  await page.locator("button:enabled").click();
+  await page.waitForFunction(answer => document.getElementById("answer").textContent.trim() === answer, ANSWER);
+  page.quiet();
   await page.close();
 });
 
