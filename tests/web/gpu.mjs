@@ -70,10 +70,11 @@ async function whole_way(gpu) {
 
   await test("a device that is lost in mid generation comes back, and the answer is whole", async () => {
     await page.click("#new-chat");
-    const seen = await page.locator("#tokens span").count(), box = await put(page, QUESTION, 0);
-    await page.waitForFunction(n => document.querySelectorAll("#tokens span").length > n + 8, Math.min(seen, 200), { timeout: SLOW });
+    const box = await put(page, QUESTION, 0);
+    await page.locator(".turn.assistant .part.analysis em", { hasText: /REASONING · [5-9]/ }).waitFor({ timeout: SLOW });
     equal(await worker.evaluate(() => { devices.at(-1).destroy(); return devices.length; }), 1, "devices before");
-    equal(await answerOf(page, box, SLOW), ANSWER);
+    const answer = await answerOf(page, box, SLOW);
+    equal(answer, ANSWER, `${await page.locator(".stop-note").last().innerText()} ${await text(page, "#errors")}: answer`);
     equal(await worker.evaluate(() => devices.length), 2, "devices asked for");
     matches(await text(page, "#log"), /device_lost[\s\S]*device_restored/, "log");
     await page.close();

@@ -239,9 +239,15 @@ export class Gpu {
       read_poll: (id, p, n) => {
         const r = this.#reads[id];
         if (r.state !== 1) return r.state;
-        wasm.bytes(p >>> 0, n).set(new Uint8Array(this.#buffers[id].getMappedRange(r.offset, n)));
-        this.#buffers[id].unmap();
-        return 1;
+        try {
+          wasm.bytes(p >>> 0, n).set(new Uint8Array(this.#buffers[id].getMappedRange(r.offset, n)));
+          this.#buffers[id].unmap();
+          return 1;
+        } catch (e) { // a device that is destroyed takes its mappings along before it says that it is lost
+          r.state = 0;
+          this.#pending(this.#maybeLost(), () => { r.state = -1; this.#failure = e.message; });
+          return 0;
+        }
       },
       lost: () => this.#lost ? 1 : 0,
       error: () => {
