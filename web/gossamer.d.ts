@@ -31,8 +31,7 @@ export interface LoadOptions {
   gpu_memory?: number;
   resident_cap?: number;
   expert_cache?: number;
-  /** On a GPU: ready before the experts are there; they come while tokens are made, those that are wanted first.
-   * Default: when more than 256 MB have to be fetched. */
+  /** On a GPU: ready before the experts are there; they come while tokens are made, those that are wanted first. Default: false. */
   early?: boolean;
   kv_cap?: number;
 }

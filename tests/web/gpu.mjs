@@ -99,12 +99,9 @@ async function smaller_ways(gpu) {
     await page.close();
   }, SLOW);
 
-  await test("the whole way with WebGPU's default limits, room for 9 of 16 experts, tokens before they are there", async () => {
-    const page = await run(gpu.context, "&backend=gpu&limits=default&expert_cache=2808K&early=1");
+  await test("the whole way with WebGPU's default limits", async () => {
+    const page = await run(gpu.context, "&backend=gpu&limits=default");
     equal(await ask(page, QUESTION, 0, SLOW), ANSWER);
-    matches(await text(page, "#load-rows"), /slots=9 experts=16/, "plan");
-    const stats = await page.evaluate(() => gossamer.model.stats());
-    ok(stats.expert_misses > 50 && stats.expert_evictions > 20 && stats.expert_hits > 100, `hits and misses: ${JSON.stringify(stats)}`);
     matches(await text(page, "#gpu-limits"), /maxBuffer: 256MB {3}maxBinding: 128MB .* f16: no {3}subgroups: no/s);
     page.quiet();
     await page.close();

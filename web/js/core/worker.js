@@ -10,7 +10,6 @@ import { canShare, cores, Wasm } from "./wasm.js";
 
 const SLICE_MS = 8;
 const IO = -4;
-const EARLY = 256e6;                         // with more than this still to be fetched, tokens start before the last expert is there
 let post, wasm, gpu, store, config = {}, sources = [], abort = null, answer = null, failure = null, sessions = 0;
 const out = { events: [], telemetry: [], notices: [] };
 const clock = () => performance.now();
@@ -127,8 +126,7 @@ const ops = {
     const total = sources.reduce((n, s) => n + s.size, 0), kept = sources.reduce((n, s) => n + s.kept, 0);
     hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "cache_open", status: "completed",
       detail: `hit=${kept >= total ? "all" : kept ? "part" : "none"} bytes=${kept} kind=${store.kind}`, ts_ms: clock() }));
-    const early = options.early ?? total - kept > EARLY;
-    const request = { ...options, early, backend: gpu ? options.backend ?? "auto" : options.backend === "ref" ? "ref" : "cpu",
+    const request = { ...options, backend: gpu ? options.backend ?? "auto" : options.backend === "ref" ? "ref" : "cpu",
       sources: sources.map(s => ({ name: s.name, size: s.size })) };
     must(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_open(p, n)));
     wasm.opened = true;
