@@ -176,7 +176,6 @@ static int read_sizes(goss_wasm_config *c, goss_error *err) {
     if (!rc) rc = get_int(j, "max_kv", &e->max_kv, err);
     if (!rc) rc = get_int(j, "max_sessions", &e->max_sessions, err);
     if (!rc) rc = get_int(j, "max_rows", &e->max_rows, err);
-    e->early = get_flag(j, "early", 0);
     if (!rc) rc = get_int(j, "layers", &e->n_layers, err);
     if (!rc) rc = get_int(j, "n_cpu_moe", &e->n_cpu_moe, err);
     if (!rc) rc = get_u64(j, "gpu_memory", &e->gpu_memory, err);

@@ -113,7 +113,6 @@ typedef struct goss_engine_config { /* zero means default everywhere */
     int moe_fallback;              /* 1: expert 0 only */
     int attn_dense;                /* 1: ignore the sliding window */
     int yarn_llamacpp;             /* 1: llama.cpp's truncated YaRN */
-    int early;                     /* gpu: ready before the experts are there; they come while tokens are made */
     int n_cpu_moe;                 /* gpu: experts of the first N layers run on the CPU */
     int gpu_limits_default;        /* 1: ask for WebGPU's default limits and no feature */
     uint64_t gpu_memory, resident_cap, expert_cache, kv_cap; /* bytes; 0: what the planner finds */

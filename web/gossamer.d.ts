@@ -31,8 +31,6 @@ export interface LoadOptions {
   gpu_memory?: number;
   resident_cap?: number;
   expert_cache?: number;
-  /** On a GPU: ready before the experts are there; they come while tokens are made, those that are wanted first. Default: false. */
-  early?: boolean;
   kv_cap?: number;
 }
 

@@ -473,20 +473,7 @@ static int finish(goss_engine *e, goss_error *err)
     goss_telemetry_load(e, "token_limits", "completed", detail);
     goss_fmt(detail, sizeof detail, "ms=%.1f", goss_os_now_ms() - e->load.t0);
     goss_telemetry_load(e, "first_token_ready", "completed", detail); /* from here on a prompt is answered */
-    e->filling = 1;
-    rc = goss_load_fill(e, err);
-    return rc < 0 ? rc : 0;
-}
-
-int goss_load_fill(goss_engine *e, goss_error *err)
-{
-    if (!e->filling) return 0;
-    const int rc = e->backend->vt->fill ? e->backend->vt->fill(e->backend, err) : 0;
-    if (rc) return rc;
-    char detail[64];
-    goss_fmt(detail, sizeof detail, "ms=%.1f", goss_os_now_ms() - e->load.t0);
     goss_telemetry_load(e, "load_complete", "completed", detail);
-    e->filling = 0;
     return 0;
 }
 

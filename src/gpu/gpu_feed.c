@@ -122,7 +122,6 @@ int goss_gpu_feed_pump(goss_gpu_state *s, goss_error *err)
             return goss_fail(err, code, -1, "reading %s failed", l->item.tensor->name);
         }
         if (l->state != FULL) continue;
-        if (!l->item.matrix) { l->state = FREE; continue; }
         const int r = repack(s, l, err);
         if (r) return r;
         l->state = FREE;
@@ -169,12 +168,6 @@ void goss_gpu_feed_done(goss_gpu_state *s, uint64_t tag, int status)
     if (i >= GOSS_GPU_LANES || s->lane[i].state != READING) return;
     const int r = goss_gpu_uploaded(s->gpu, tag, status);
     s->lane[i].state = r < 0 ? r : FULL;
-}
-
-void goss_gpu_feed_void(goss_gpu_state *s)
-{
-    for (int i = 0; i < GOSS_GPU_LANES; i++)
-        if (s->lane[i].state) s->lane[i].item.matrix = NULL;
 }
 
 int goss_gpu_feed_idle(const goss_gpu_state *s)

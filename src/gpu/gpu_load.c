@@ -103,8 +103,7 @@ static int plan_layer(goss_gpu_state *s, int layer)
         first += (uint32_t)qkv[i]->ne[1];
     }
     if (!r) r = add_matrix(s, &t->wo, &l->wo, 0, 0);
-    if (s->pages.on && (s->pages.early || l->n_slots < s->base.model->hp.n_expert))
-        return r;                                      /* they come when they are asked for */
+    if (s->pages.on && l->n_slots < s->base.model->hp.n_expert) return r; /* they come when they are asked for */
     if (!r) r = add_matrix(s, &t->gate, &l->up, GOSS_REPACK_PAIRS, 0);
     if (!r) r = add_matrix(s, &t->up, &l->up, GOSS_REPACK_PAIRS, 1);
     if (!r) r = add_matrix(s, &t->down, &l->down, 0, 0);
@@ -135,10 +134,6 @@ int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err)
     if (!r) r = add(s, (goss_load_item){ .small = s->out_small, .small_floats = (uint32_t)m->hp.n_embd });
     if (!r && !s->tied) r = add_matrix(s, &m->output, &s->out, 0, 0);
     if (!r) r = write_slots(s);
-    for (int i = 0; i < m->hp.n_layer && s->pages.early; i++)
-        s->bytes_total += (m->layers[i].gate.n_bytes + m->layers[i].up.n_bytes + m->layers[i].down.n_bytes) /
-                          (uint64_t)m->hp.n_expert * (uint64_t)s->layers[i].n_slots;
-    s->t_load = goss_os_now_ms();
     for (int i = 0; i < s->n_items; i++)
         if (s->items[i].small_floats > s->small_cap) s->small_cap = s->items[i].small_floats;
     s->small_host = goss_mem_array(s->small_cap, 4);
@@ -204,14 +199,6 @@ static int load_small(goss_gpu_state *s, const goss_load_item *it, goss_error *e
     return r ? goss_fail(err, r, -1, "%s has a type that is not supported", t->name) : 0;
 }
 
-void goss_gpu_rate(const goss_gpu_state *s, char *to, size_t n, const char *what)
-{
-    const double seconds = (goss_os_now_ms() - s->t_load) / 1e3;
-    const double rate = seconds > 0 ? (double)s->bytes_done / seconds : 0;
-    goss_fmt(to, n, "tensor=%s rate=%.0f eta=%.1f", what, rate,
-             rate > 0 ? (double)(s->bytes_total - s->bytes_done) / rate : 0.0);
-}
-
 static void progress(goss_gpu_state *s, int last)
 {
     const double now = goss_os_now_ms();
@@ -219,9 +206,8 @@ static void progress(goss_gpu_state *s, int last)
     s->t_report = now;
     char detail[160];
     const goss_tensor *t = s->item < s->n_items ? s->items[s->item].tensor : NULL;
-    goss_gpu_rate(s, detail, sizeof detail, t ? t->name : "");
-    goss_gpu_report(s, "weights_fetch", last && !s->pages.early ? "completed" : "progress", detail, s->bytes_done,
-                    s->bytes_total);
+    goss_fmt(detail, sizeof detail, "tensor=%s", t ? t->name : "");
+    goss_gpu_report(s, "weights_fetch", last ? "completed" : "progress", detail, s->bytes_done, s->bytes_total);
 }
 
 static void tell_resident(goss_gpu_state *s, const goss_tensor *t)

@@ -170,7 +170,7 @@ static void make_stale(goss_gpu_state *s, const goss_gpu_ticket *but)
 }
 
 /* Is a step stopped, so that what is launched now would run before what it stands behind? */
-int goss_gpu_pages_stopped(const goss_gpu_state *s)
+static int is_stopped(goss_gpu_state *s)
 {
     for (int i = 0; i < GOSS_TICKETS; i++) {
         const goss_gpu_ticket *t = &s->tickets[i];
@@ -182,7 +182,7 @@ int goss_gpu_pages_stopped(const goss_gpu_state *s)
 void goss_gpu_pages_kv_copy(goss_gpu_state *s, int cls, int from, int to)
 {
     const int c[3] = { cls, from, to };
-    const int later = s->pages.copies_wait || goss_gpu_pages_stopped(s);
+    const int later = s->pages.copies_wait || is_stopped(s);
     goss_buf_append(&s->pages.copies, c, sizeof c);
     s->pages.copies_wait = later;
     if (later) return;
@@ -312,7 +312,6 @@ static int begin_service(goss_gpu_state *s, goss_gpu_ticket *t)
     const int layer = FIRST_LAYER - (int)t->words[0];
     make_stale(s, t);
     t->state = GOSS_TICKET_SERVED;
-    goss_gpu_fill_yield(s);
     s->pages.t_stall = goss_os_now_ms();
     count_hits(s, t, layer);
     t->counted = layer + 1;
@@ -413,7 +412,6 @@ int goss_gpu_pages_advance(goss_gpu_state *s, goss_error *err)
     for (;;) {
         int r = goss_gpu_slots_pump(s, err);
         goss_gpu_ticket *t = oldest(s);
-        if (r == GOSS_EAGAIN && s->pages.n_fill && t && t->state != GOSS_TICKET_SERVED) r = 0; /* nobody asked for it */
         if (r) return r == GOSS_EAGAIN ? r : give_up(s, r);
         if (!t) return 0;
         if (t->state == GOSS_TICKET_HELD) r = relaunch(s, t);
@@ -471,7 +469,7 @@ int goss_gpu_pages_submit(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err
         t->state = GOSS_TICKET_FLYING;
         return r ? r : set_mark(s, 0);
     }
-    if (!t->held && !goss_gpu_pages_stopped(s) && !s->pages.n_host) {
+    if (!t->held && !is_stopped(s) && !s->pages.n_host) {
         int r = play_writes(s, t);
         if (!r) r = goss_gpu_launch(s, t);
         t->state = GOSS_TICKET_FLYING;
@@ -498,9 +496,7 @@ int goss_gpu_pages_tapped(goss_gpu_state *s, goss_step *step, int layer)
         while (!r && (r = compute_on_host(s, step, layer)) == GOSS_EAGAIN) { goss_gpu_poll(s->gpu, 1000); r = 0; }
         return r ? r : 2;
     }
-    while ((r = goss_gpu_slots_pump(s, &err)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);
-    while (!r && (r = goss_gpu_feed_drain(s, &err)) == GOSS_EAGAIN) { goss_gpu_poll(s->gpu, 10); r = 0; }
-    if (!r) r = goss_gpu_slots_write(s);
+    while ((r = goss_gpu_feed_drain(s, &err)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);
     goss_gpu_copy(s, p->mark, (uint64_t)(USED + layer * p->n_words) * 4, s->staging_back, 0, bytes);
     if (!r) r = goss_gpu_flush(s);
     if (!r) r = goss_gpu_read(s->gpu, s->staging_back, 0, bytes);

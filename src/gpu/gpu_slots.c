@@ -68,9 +68,7 @@ int goss_gpu_slots_plan(goss_gpu_state *s, goss_error *err)
         if (i >= n_host) round += goss_gpu_slot_bytes(m, i);
     }
     s->pages.n_host = n_host;
-    s->pages.early = s->early && m->hp.n_expert && round;
-    if (!m->hp.n_expert || !round || round * (uint64_t)e <= room)
-        return n_host || s->pages.early ? open_tables(s, err) : 0;
+    if (!m->hp.n_expert || !round || round * (uint64_t)e <= room) return n_host ? open_tables(s, err) : 0;
     const int slots = (int)(room / round);
     if (slots < m->hp.n_expert_used)
         return goss_fail(err, GOSS_ELIMIT, -1,
@@ -87,7 +85,7 @@ int goss_gpu_slots_plan(goss_gpu_state *s, goss_error *err)
     char detail[96];
     goss_fmt(detail, sizeof detail, "slots=%d experts=%d expert_cache=%llu", slots, e,
              (unsigned long long)((uint64_t)slots * round));
-    goss_gpu_report(s, "memory_plan", "completed", detail, 0, 0);
+    goss_gpu_report(s, "memory_plan", "progress", detail, 0, 0);
     return open_tables(s, err);
 }
 
@@ -137,16 +135,14 @@ void goss_gpu_slots_forget(goss_gpu_state *s)
     const goss_hparams *hp = &s->base.model->hp;
     memset(p->table, 0xff, 2 * (size_t)hp->n_layer * (size_t)hp->n_expert * sizeof *p->table);
     memset(p->dirty, 1, (size_t)s->base.model->hp.n_layer);
-    p->n_queue = p->at_queue = p->n_fill = p->fill_layer = 0;
-    goss_gpu_feed_void(s);
+    p->n_queue = p->at_queue = 0;
 }
 
 int goss_gpu_slots_start(goss_gpu_state *s)
 {
     goss_gpu_slots_forget(s);
-    const int n = s->base.model->hp.n_expert;
-    for (int i = 0; i < s->base.model->hp.n_layer && !s->pages.early; i++)
-        for (int e = 0; e < n && s->layers[i].n_slots == n; e++)
+    for (int i = 0; i < s->base.model->hp.n_layer; i++)
+        for (int e = 0; e < s->base.model->hp.n_expert && s->layers[i].n_slots == s->base.model->hp.n_expert; e++)
             slot_of(s, i)[e] = expert_of(s, i)[e] = (uint32_t)e;
     return goss_gpu_slots_write(s);
 }
@@ -163,12 +159,6 @@ static int victim(const goss_gpu_state *s, int layer, const uint32_t *keep)
         if (!(keep[e / 32] >> (e % 32) & 1) && (best < 0 || stamp[i] < stamp[best])) best = i;
     }
     return best;
-}
-
-void goss_gpu_slots_drop(goss_gpu_state *s, int layer, int e)
-{
-    expert_of(s, layer)[slot_of(s, layer)[e]] = NONE;
-    slot_of(s, layer)[e] = NONE;
 }
 
 /* ---- fetching -------------------------------------------------------------------------------------------- */
@@ -221,7 +211,5 @@ int goss_gpu_slots_pump(goss_gpu_state *s, goss_error *err)
         if (it->done == it->n_rows) p->at_queue++;
     }
     p->n_queue = p->at_queue = 0;
-    if (!goss_gpu_feed_idle(s)) return GOSS_EAGAIN;
-    p->n_fill = 0;
-    return 0;
+    return goss_gpu_feed_idle(s) ? 0 : GOSS_EAGAIN;
 }

@@ -91,7 +91,6 @@ typedef struct goss_gpu_ticket {
 
 /* Experts that don't all fit, or are computed on the host (gpu_pages.c). Sets of experts are bits, n_words words a
  * layer. */
-enum { GOSS_GPU_FILL = 2 };                            /* experts that are on their way unasked */
 typedef struct goss_gpu_pages {
     int on, n_words, n_report;                         /* n_report: words of a step's report: mark, 3 more, used sets */
     int n_host, host_back;                             /* layers whose experts the host computes; read-back buffer */
@@ -99,7 +98,6 @@ typedef struct goss_gpu_pages {
     uint32_t *table;                                   /* (2, n_layer, n_expert): slot of expert, expert of slot */
     uint64_t *stamp, clock, serial;                    /* (n_layer, n_expert) by slot: when it was last used */
     uint8_t *dirty;                                    /* (n_layer): the table differs from the device's */
-    int early, fill_layer, n_fill, fill[GOSS_GPU_FILL][2]; /* gpu_fill.c: what is on its way unasked: layer, expert */
     int layer, quiet, rounds;                          /* whose experts are wanted; the device's mark[1] */
     uint32_t todo[8], now[8];                          /* experts not computed yet; those on their way */
     goss_load_item *queue; int n_queue, at_queue;      /* what has to be fetched */
@@ -116,7 +114,6 @@ typedef struct goss_gpu_state {
     int software_too;                                  /* asked for by name: an adapter made of software will do */
     int profile, panels, panel_layer, panel_head;      /* asked for, the last two while it runs (gpu_panel.c) */
     goss_tap_fn tap; void *tap_ctx;
-    int early;                                         /* ready before the experts are there (gpu_fill.c) */
     int smaller;                                       /* gpu_retry.c: how many sizes smaller tiles are */
     int packed_too;                                    /* tests: packed activations on slow adapters too */
     uint64_t split;                                    /* tests: matrices are cut to this many bytes, 0: to the limit */
@@ -150,7 +147,7 @@ typedef struct goss_gpu_state {
     /* 0 idle, 1 asked, 2 there, negative failed */
     float *small_host; uint32_t small_cap; void *raw; uint64_t raw_cap; int raw_state;
     int repack_group;
-    double t_report, t_load;
+    double t_report;
     goss_gpu_lane lane[GOSS_GPU_LANES];
     goss_gpu_pages pages;
     /* the step being recorded */
@@ -232,8 +229,6 @@ int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err);
 int goss_gpu_load_some(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN until all weights are there */
 void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail,
                      uint64_t bytes, uint64_t total);
-/* "tensor=NAME rate=BYTES eta=SECONDS" of the bytes that have come */
-void goss_gpu_rate(const goss_gpu_state *s, char *to, size_t n, const char *what);
 
 /* gpu_feed.c. feed: begins to send the item's next rows (it->done counts them); GOSS_EAGAIN: no lane is free.
  * pump: repacks what has arrived. drain: pumps; 0 when nothing is on its way and the device has done it all. */
@@ -243,7 +238,6 @@ int goss_gpu_feed(goss_gpu_state *s, goss_load_item *it, goss_error *err);
 int goss_gpu_feed_pump(goss_gpu_state *s, goss_error *err);
 int goss_gpu_feed_drain(goss_gpu_state *s, goss_error *err);
 int goss_gpu_feed_idle(const goss_gpu_state *s);
-void goss_gpu_feed_void(goss_gpu_state *s);             /* what is on its way goes nowhere */
 void goss_gpu_feed_done(goss_gpu_state *s, uint64_t tag, int status);
 
 /* gpu_slots.c. plan: after everything but the experts has its buffers, decides how many slots each layer has and
@@ -256,7 +250,6 @@ int goss_gpu_slots_has(const goss_gpu_state *s, int layer, int e);
 void goss_gpu_slots_touch(goss_gpu_state *s, int layer, int e);
 int goss_gpu_slots_fetch(goss_gpu_state *s, int layer, int e, const uint32_t *keep);
 int goss_gpu_slots_pump(goss_gpu_state *s, goss_error *err);
-void goss_gpu_slots_drop(goss_gpu_state *s, int layer, int e); /* it has not been fetched after all */
 int goss_gpu_slots_start(goss_gpu_state *s);           /* layers that have room for all their experts: each its own */
 int goss_gpu_slots_write(goss_gpu_state *s);           /* changed tables to the device */
 void goss_gpu_slots_forget(goss_gpu_state *s);         /* nothing is there any more */
@@ -271,10 +264,6 @@ void goss_gpu_pages_kv_copy(goss_gpu_state *s, int cls, int from, int to);
 /* 1: the layer's products are made; 2: its experts are done */
 int goss_gpu_pages_tapped(goss_gpu_state *s, goss_step *step, int layer);
 void goss_gpu_pages_close(goss_gpu_state *s);
-int goss_gpu_pages_stopped(const goss_gpu_state *s);    /* 1: a step waits for experts */
-/* gpu_fill.c: experts in the background. 1: more to do, call again; 0: all there; or an error */
-int goss_gpu_fill(goss_gpu_state *s, goss_error *err);
-void goss_gpu_fill_yield(goss_gpu_state *s);            /* what was not begun gives way */
 
 /* gpu_profile.c: GPU time of every kernel by timestamps, each dispatch in a pass of its own while a step is
  * profiled. */

@@ -346,8 +346,6 @@ static void gpu_telemetry(goss_backend *b, unsigned mask)
     goss_gpu_profile_ask(of(b), (mask & GOSS_TELEMETRY_KERNELS) != 0);
 }
 
-static int gpu_fill(goss_backend *b, goss_error *err) { return goss_gpu_fill(of(b), err); }
-
 static const char *gpu_level(const goss_backend *b) { return ((const goss_gpu_state *)b)->level; }
 
 static void gpu_close(goss_backend *b)
@@ -378,7 +376,6 @@ static const goss_backend_vt table = { .name = "gpu",
                                        .kv_copy = gpu_kv_copy,
                                        .read_done = gpu_read_done,
                                        .tap = gpu_tap,
-                                       .fill = gpu_fill,
                                        .stats = gpu_stats,
                                        .watch = gpu_watch,
                                        .telemetry = gpu_telemetry,
@@ -421,7 +418,6 @@ int goss_backend_open_gpu(goss_backend **out, const goss_backend_config *c, goss
     s->smaller = c->tiles ? *c->tiles : 0;
     s->software_too = !e || (e->backend && !strcmp(e->backend, "gpu"));
     s->config.engine = NULL;
-    s->early = e && e->early;
     s->profile = e && (e->telemetry_mask & GOSS_TELEMETRY_KERNELS);
     s->panels = e && (e->telemetry_mask & GOSS_TELEMETRY_PANELS);
     s->panel_layer = e ? e->telemetry_layer : 0;

@@ -85,9 +85,6 @@ typedef struct goss_backend_vt {
      * holds the page's positions, written. NULL: not offered. */
     void *(*kv_page)(goss_backend *b, int cls, int page, size_t *n);
     void (*read_done)(goss_backend *b, uint64_t tag, int status);
-    /* Of a backend whose load ended before all weights are there: brings them nearer. 1: more to do, call again; 0: all
-     * there. May be NULL. */
-    int  (*fill)(goss_backend *b, goss_error *err);
     void (*tap)(goss_backend *b, goss_tap_fn fn, void *ctx);  /* NULL switches it off */
     /* Which attention to show whoever draws on the device; may be NULL. */
     void (*watch)(goss_backend *b, int layer, int head);
