@@ -40,15 +40,16 @@ static uint64_t expert_bytes(const goss_model *m, int from)
     return n;
 }
 
-/* A GPU is fastest with many rows a step, as long as each of their buffers fits the least binding that WebGPU
- * promises. */
+/* A GPU that has memory is fastest with many rows a step, as long as each of their buffers fits the least binding that
+ * WebGPU promises. */
 int goss_plan_rows(const goss_model *m, const goss_engine_config *c, int gpu)
 {
     const goss_hparams *h = &m->hp;
     const uint64_t wide = h->n_ff > h->n_embd ? (uint64_t)h->n_ff : (uint64_t)h->n_embd,
                    row = 4 * wide * (h->n_expert ? (uint64_t)h->n_expert_used : 1);
     int rows = GOSS_MOST_ROWS;
-    if (c->max_rows || !gpu) return c->max_rows ? c->max_rows : GOSS_ROWS;
+    if (c->max_rows) return c->max_rows;
+    if (!gpu || c->gpu_memory || c->resident_cap || c->expert_cache) return GOSS_ROWS;
     while (rows > GOSS_ROWS && (uint64_t)rows * row > 128 * MB) rows /= 2;
     return rows;
 }

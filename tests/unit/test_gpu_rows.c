@@ -47,6 +47,29 @@ static int any_batch(const run_model *m)
     return 0;
 }
 
+/* How far apart, of its router's largest logit, a row's last chosen expert and the first other one were, in the layer
+ * where they were nearest. */
+typedef struct edges { int first, n, k; double near[ALL]; } edges;
+
+static void note_edges(void *ctx, goss_stage stage, int layer, const float *v, int n_rows, int width)
+{
+    edges *e = ctx;
+    if (stage != GOSS_STAGE_ROUTE) return;
+    if (!layer) { e->first += e->n; e->n = n_rows; }
+    for (int r = 0; r < n_rows; r++, v += width) {
+        double in = 1e9, out = -1e9, top = 1e-9;
+        for (int i = 0; i < width; i++) {
+            int before = 0;
+            for (int j = 0; j < width; j++) before += v[j] > v[i] || (v[j] == v[i] && j < i);
+            if (before < e->k) in = fmin(in, (double)v[i]);
+            else out = fmax(out, (double)v[i]);
+            top = fmax(top, fabs((double)v[i]));
+        }
+        double *near = &e->near[e->first + r];
+        *near = fmin(layer ? *near : 1, (in - out) / top);
+    }
+}
+
 /* GPU: single steps from 100 to DECODED and from LONG on, else 16 rows at a time: the kernels of steps with few
  * rows. */
 static void far(const run_model *m)
@@ -59,16 +82,23 @@ static void far(const run_model *m)
     CHECK_INT(run_start(&b, m, open_gpu, ROWS, ALL + 64, GOSS_F16), 0);
     const int halves = ((goss_gpu_state *)(void *)b.b)->kv_half;
     CHECK_INT(run_start(&a, m, goss_backend_open_ref, 512, ALL + 64, halves ? GOSS_F16 : GOSS_F32), 0);
+    static edges e;
+    e = (edges){ .k = m->model.hp.n_expert_used };
+    a.b->vt->tap(a.b, note_edges, &e);
     CHECK_INT(run_all(&a, ids, ALL, 512, 1, want), 0);
+    CHECK_INT(e.first + e.n, ALL);
     for (int i = 0, n; i < ALL; i += n) {
         n = (i >= 96 && i < DECODED) || i >= LONG ? 1 : LONG - i < ROWS ? LONG - i : ROWS;
         CHECK_INT(run_step(&b, ids, i, i + n, 1, got + (size_t)i * n_vocab), 0);
     }
+    const int packed = ((goss_gpu_state *)(void *)b.b)->packed;
     double worst = 0;
-    int wrong = 0, gaps = 0, off = 0;
+    int wrong = 0, gaps = 0, off = 0, alike = 0;
     for (int i = 0; i < ALL; i++) {
         const float *x = want + (size_t)i * n_vocab, *y = got + (size_t)i * n_vocab;
         double here = 0;
+        /* 16-bit activations may turn a router that had two experts as good as equal */
+        if (packed && e.near[i] < 1e-3) { alike++; continue; }
         for (size_t v = 0; v < n_vocab; v++) here = fmax(here, fabs((double)x[v] - (double)y[v]));
         worst = fmax(worst, here);
         off += here > 0.05;
@@ -76,14 +106,13 @@ static void far(const run_model *m)
         wrong +=
             run_gap(x, (int)n_vocab) > 0.25 && run_argmax(x, (int)n_vocab) != run_argmax(y, (int)n_vocab);
     }
-    printf("# %d positions, %d steps of one row, largest difference of a logit %.4f, %d over 0.05, %d "
-           "positions with a gap\n",
-           ALL, DECODED - 96 + ALL - LONG, worst, off, gaps);
+    printf("# %d positions, %d steps of one row, %d with two experts alike, largest difference of a logit %.4f, "
+           "%d over 0.05, %d positions with a gap\n",
+           ALL, DECODED - 96 + ALL - LONG, alike, worst, off, gaps);
     CHECK_INT(wrong, 0);
     CHECK(gaps > 1000);
-    /* 16-bit activations may turn a router where two experts are as good as equal: such rows differ, one in a
-     * thousand. */
-    CHECK(off <= (((goss_gpu_state *)(void *)b.b)->packed ? ALL / 200 : 0));
+    CHECK(alike < ALL / 20);
+    CHECK(off <= (packed ? ALL / 200 : 0));            /* packed: what looked at a row that turned */
     is_clean(b.b);
     run_stop(&a);
     run_stop(&b);

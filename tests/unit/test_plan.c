@@ -65,9 +65,11 @@ int main(void)
     CHECK(p.fits && p.n_slots == 16 && p.expert_cache_bytes == 0);
 
     /* a cap on memory: what is left after everything else, never more than was given */
-    const uint64_t kv = 64 << 20;
+    const uint64_t kv = 64 << 20,
+                   steps = plan_of((goss_engine_config){ .backend = "gpu", .gpu_memory = 1u << 31 }).scratch_bytes;
+    CHECK(steps < all.scratch_bytes);                  /* fewer rows a step */
     for (int slots = 4; slots < 16; slots += 5) {
-        const uint64_t give = dense + all.scratch_bytes + kv + (uint64_t)slots * one + one / 2;
+        const uint64_t give = dense + steps + kv + (uint64_t)slots * one + one / 2;
         p = plan_of((goss_engine_config){ .backend = "gpu", .gpu_memory = give, .kv_cap = kv });
         CHECK(p.fits && p.n_slots == slots);
         CHECK(p.resident_bytes + p.expert_cache_bytes + p.scratch_bytes + p.kv_bytes <= give);
