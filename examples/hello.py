@@ -15,8 +15,8 @@ class Params(ctypes.Structure):  # goss_params
         ("temperature", ctypes.c_float), ("top_k", ctypes.c_int), ("top_p", ctypes.c_float), ("min_p", ctypes.c_float),
         ("repeat_penalty", ctypes.c_float), ("presence_penalty", ctypes.c_float), ("frequency_penalty", ctypes.c_float),
         ("repeat_last_n", ctypes.c_int), ("seed", ctypes.c_uint64), ("max_tokens", ctypes.c_int), ("n_probs", ctypes.c_int),
-        ("ignore_stop", ctypes.c_int), ("chat", ctypes.c_int), ("draft", ctypes.c_int),
-        ("bias", ctypes.c_void_p), ("n_bias", ctypes.c_int), ("stop", ctypes.POINTER(ctypes.c_char_p)), ("n_stop", ctypes.c_int),
+        ("ignore_stop", ctypes.c_int), ("chat", ctypes.c_int), ("no_guard", ctypes.c_int), ("draft", ctypes.c_int),
+        ("predicted", ctypes.c_void_p), ("n_predicted", ctypes.c_int), ("bias", ctypes.c_void_p), ("n_bias", ctypes.c_int), ("stop", ctypes.POINTER(ctypes.c_char_p)), ("n_stop", ctypes.c_int),
         ("json_schema", ctypes.c_char_p), ("tools_json", ctypes.c_char_p)]
 
 
