@@ -39,45 +39,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: 
     {
 #endif
 #for r NR
-        let row$r = (slot - p.first) * p.n_out + min(first + $ru, p.n_out - 1u);
+        let w_row$r = (slot - p.first) * p.n_out + min(first + $ru, p.n_out - 1u);
 #end
 #for b B
+        let x_row$b = pair$b;
 #for r NR
         var acc$b_$r = 0.0;
 #end
 #end
-        for (var u = t % $LANES; u < n; u += $LANESu * $ITu) {
-#for i IT
-            let u$i = min(u + $iu * $LANESu, n - 1u);
-#for r NR
-            let at$i_$r = row$r * n + u$i;
-#if MX4
-            let w$i_$r = wq[at$i_$r];
-#else
-            let w$i_$r = wq[at$i_$r * 2u];
-            let v$i_$r = wq[at$i_$r * 2u + 1u];
-#endif
-            let s$i_$r = block_scale(row$r, u$i);
-#end
-#end
-#for i IT
-            let is$i = select(0.0, 1.0, u + $iu * $LANESu < n);
-#for b B
-            let x$i_$b = x_block(pair$b, u$i, n);
-            let xs$i_$b = x$i_$b.s * is$i;
-#end
-#for r NR
-#if MX4
-            let d$i_$r = bytes_of(w$i_$r);
-#else
-            let d$i_$r = Bytes32(w$i_$r, v$i_$r);
-#endif
-#for b B
-            acc$b_$r = fma(product(d$i_$r, x$i_$b), s$i_$r * xs$i_$b, acc$b_$r);
-#end
-#end
-#end
-        }
+#include packed_loop.inc.wgsl
 #for b B
 #for r NR
         reduce($bu * $NRu + $ru, acc$b_$r, t);

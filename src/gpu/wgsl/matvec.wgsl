@@ -94,40 +94,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 #endif
 #for r NR
-    let r$r = min(first + $ru, p.n - 1u);
+    let w_row$r = min(first + $ru, p.n - 1u);
 #end
-    for (var u = lane; u < n; u += $LANESu * $ITu) {
-#for i IT
-        let u$i = min(u + $iu * $LANESu, n - 1u);
-#for r NR
-        let at$i_$r = r$r * n + u$i;
-#if MX4
-        let w$i_$r = wq[at$i_$r];
-#else
-        let w$i_$r = wq[at$i_$r * 2u];
-        let v$i_$r = wq[at$i_$r * 2u + 1u];
-#endif
-        let s$i_$r = block_scale(r$r, u$i);
-#end
-#end
-#for i IT
-        let is$i = select(0.0, 1.0, u + $iu * $LANESu < n);
 #for b B
-        let x$i_$b = x_block(row$b, u$i, n);
-        let xs$i_$b = x$i_$b.s * is$i;
+    let x_row$b = row$b;
 #end
-#for r NR
-#if MX4
-        let d$i_$r = bytes_of(w$i_$r);
-#else
-        let d$i_$r = Bytes32(w$i_$r, v$i_$r);
-#endif
-#for b B
-        acc$b_$r = fma(product(d$i_$r, x$i_$b), s$i_$r * xs$i_$b, acc$b_$r);
-#end
-#end
-#end
-    }
+#include packed_loop.inc.wgsl
 #else
     for (var u = lane; u < p.n_units; u += $LANES) {
 #for r NR
