@@ -37,11 +37,20 @@ static void add_cors(goss_srv_conn *k, struct MHD_Response *r) {
     MHD_add_response_header(r, "Vary", "Origin");
 }
 
+/* How long a connection lives between requests, in whole seconds: --timeout, rounded up. */
+static unsigned idle_seconds(const goss_srv_config *c) { return (unsigned)(c->timeout + 0.999); }
+
 static enum MHD_Result queue(goss_srv_conn *k, int status, struct MHD_Response *r) {
+    char idle[32];
     if (!r) return MHD_NO;
     add_cors(k, r);
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    if (atomic_load(&k->server->stopping) || k->fail.status == 503) MHD_add_response_header(r, "Connection", "close");
+    if (atomic_load(&k->server->stopping) || k->fail.status == 503) {
+        MHD_add_response_header(r, "Connection", "close");
+    } else { /* a client that knows sends nothing into a connection that is about to be closed */
+        snprintf(idle, sizeof idle, "timeout=%u", idle_seconds(k->server->c));
+        MHD_add_response_header(r, "Keep-Alive", idle);
+    }
     k->status = status;
     enum MHD_Result ok = MHD_queue_response(k->conn, (unsigned)status, r);
     MHD_destroy_response(r);
@@ -321,7 +330,7 @@ int goss_srv_http_open(goss_srv *s) {
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)(c->max_connections + SPARE) * (unsigned)c->http_threads,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(c->timeout + 0.999),
+        MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds(c),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)c->max_header,
         threads ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (unsigned)threads,
         MHD_OPTION_END);

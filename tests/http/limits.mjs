@@ -100,6 +100,7 @@ await test('--store and --store-bytes: the oldest answers make room', async () =
 });
 await test('--timeout: a connection that does nothing is closed, one that waits for its answer is not', async () => {
     const s = await serve(['--timeout', '1', '--max-sessions', '1']);
+    assert.equal((await fetch(s.url + '/health')).headers.get('keep-alive'), 'timeout=1');
     const t0 = Date.now();
     const half = await raw(s.port, 'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{').catch(() => '');
     assert.ok(!half.startsWith('HTTP/1.1 200'));
