@@ -1,5 +1,7 @@
 /* http.c - GET with Range through libcurl. The status decides in the header callback whether the body is
- * wanted, so that a server which ignores Range is not read for gigabytes. */
+ * wanted, so that a server which ignores Range is not read for gigabytes.
+ * Certificates are always verified: against the system's authorities, and those that the variables name which curl's
+ * own command reads (libcurl itself reads none). What was asked for over https is not taken from a redirect to http. */
 #include "http.h"
 #include "../src/base/error.h"
 #include "../src/base/fmt.h"
@@ -16,7 +18,8 @@ struct transfer {
     goss_http_answer *a;
     goss_http_sink sink;
     void *ctx;
-    int accept_200, refused, stopped;
+    CURL *curl;
+    int accept_200, refused, stopped, secure, plain; /* plain: a redirect left https */
     uint64_t from, length;
 };
 
@@ -91,9 +94,16 @@ static size_t on_header(char *line, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
+static int is_secure(const char *url) { return !strncasecmp(url, "https:", 6); }
+
 static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 {
     struct transfer *t = ctx;
+    const char *now = NULL;
+    if (t->secure && (curl_easy_getinfo(t->curl, CURLINFO_EFFECTIVE_URL, &now) || !now || !is_secure(now))) {
+        t->plain = 1;
+        return 0;
+    }
     if (t->a->status != 206 && !(t->a->status == 200 && t->accept_200)) {
         t->refused = 1;
         return t->a->status >= 300 ? size * n : 0; /* error pages are read away, whole files are not */
@@ -146,7 +156,13 @@ static int explain_curl(const goss_http *h, CURLcode code, goss_http_answer *a, 
         return goss_fail(err, GOSS_EIO, -1, "Cannot connect to the host of %s: nothing answers there.", url);
     case CURLE_TOO_MANY_REDIRECTS: return goss_fail(err, GOSS_EIO, -1, "%s redirects in circles.", url);
     case CURLE_PEER_FAILED_VERIFICATION:
-        return goss_fail(err, GOSS_EIO, -1, "The certificate of %s is not valid: %s.", url, why);
+        return goss_fail(err, GOSS_EIO, -1, "The certificate of %.90s is not trusted: %.60s (SSL_CERT_FILE names "
+                         "an authority of your own).", url, strncmp(why, "SSL: ", 5) ? why : why + 5);
+    case CURLE_SSL_CACERT_BADFILE:
+        return goss_fail(err, GOSS_EIO, -1, "The certificates that CURL_CA_BUNDLE, SSL_CERT_FILE or SSL_CERT_DIR "
+                         "name cannot be read.");
+    case CURLE_SSL_CONNECT_ERROR:
+        return goss_fail(err, GOSS_EIO, -1, "%.90s does not speak https: %.90s.", url, why);
     case CURLE_OPERATION_TIMEDOUT:
         a->retry = 1;
         return goss_fail(err, GOSS_EIO, -1, "%s gave nothing for %d seconds.", url, STALL_SECONDS);
@@ -155,6 +171,15 @@ static int explain_curl(const goss_http *h, CURLcode code, goss_http_answer *a, 
         return goss_fail(err, GOSS_EIO, -1, "The connection to %s was cut after %llu bytes: %s.", url,
                          (unsigned long long)a->received, why);
     }
+}
+
+/* Authorities of the user's own, from where curl's command takes them. */
+static void set_trust(CURL *curl)
+{
+    const char *file = getenv("CURL_CA_BUNDLE"), *folder = getenv("SSL_CERT_DIR");
+    if (!file || !*file) file = getenv("SSL_CERT_FILE");
+    if (file && *file) curl_easy_setopt(curl, CURLOPT_CAINFO, file);
+    if (folder && *folder) curl_easy_setopt(curl, CURLOPT_CAPATH, folder);
 }
 
 static void set_request(goss_http *h, struct transfer *t, const char *url, const char *range,
@@ -177,13 +202,15 @@ static void set_request(goss_http *h, struct transfer *t, const char *url, const
     curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(h->curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, t);
+    set_trust(h->curl);
 }
 
 int goss_http_get(goss_http *http, const char *url, uint64_t from, uint64_t to, const char *if_range, int accept_200,
                   goss_http_sink sink, void *ctx, goss_http_answer *a, goss_error *err)
 {
     struct transfer t = {
-        .a = a, .sink = sink, .ctx = ctx, .accept_200 = accept_200, .from = from, .length = UINT64_MAX
+        .a = a, .sink = sink, .ctx = ctx, .curl = http->curl, .accept_200 = accept_200, .secure = is_secure(url),
+        .from = from, .length = UINT64_MAX
     };
     char range[64], line[200];
     struct curl_slist *headers = NULL;
@@ -198,6 +225,8 @@ int goss_http_get(goss_http *http, const char *url, uint64_t from, uint64_t to, 
     set_request(http, &t, url, range, headers);
     const CURLcode code = curl_easy_perform(http->curl);
     curl_slist_free_all(headers);
+    if (t.plain)
+        return goss_fail(err, GOSS_EIO, -1, "%.150s redirects to http, where anybody could change what comes.", url);
     const int wanted = a->status == 206 || (a->status == 200 && accept_200);
     if (a->status && !wanted && (code == CURLE_OK || t.refused))
         return explain_status(a, url, from, err);

@@ -1,6 +1,7 @@
 // range_server.mjs - an HTTP server that serves one folder well and badly. /MODE/FILE, where MODE is one of those below.
 // GET /log gives the requests so far: [{mode, file, range, ifRange, status}].
 import http from 'node:http';
+import https from 'node:https';
 import fs from 'node:fs';
 import path from 'node:path';
 import crypto from 'node:crypto';
@@ -19,13 +20,15 @@ const modes = {
     missing: { status: 404 },
     private: { status: 403 },
     redirect: { to: '/ok/' },
+    down: { down: true },                     // from https to http
     loop: { to: '/loop/' },
     cut: { cutAfter: 100000 },                // every body is cut there
     cutonce: { cutAfter: 100000, times: 1 },  // only the first one
     replaced: { cutAfter: 100000, times: 1, newEtagAfter: 1 },
 };
 
-export function start(folder) {
+// secure: {key, cert} for https; plain: where /down/FILE redirects to.
+export function start(folder, { secure, plain } = {}) {
     const log = [];
     const counts = new Map();
 
@@ -38,6 +41,7 @@ export function start(folder) {
         const end = (status, headers, body) => { entry.status = status; res.writeHead(status, headers); res.end(body); };
         if (m.status) return end(m.status, {}, 'no');
         if (m.failEvery && n % m.failEvery === 1) return end(503, {}, 'later');
+        if (m.down) return end(302, { Location: `${plain}/ok/${file}` });
         if (m.to) return end(302, { Location: m.to + file });
         const full = path.join(folder, path.basename(file));
         if (!fs.existsSync(full)) return end(404, {}, 'no such file');
@@ -66,14 +70,15 @@ export function start(folder) {
             res.end(body);
     }
 
-    const server = http.createServer((req, res) => {
+    const serve = (req, res) => {
         const [, mode, file] = decodeURIComponent(req.url.split('?')[0]).split('/');
         if (mode === 'log') { res.end(JSON.stringify(log)); return; }
         if (!modes[mode]) { res.writeHead(404); res.end(); return; }
         answer(req, res, mode, file);
-    });
+    };
+    const server = secure ? https.createServer(secure, serve) : http.createServer(serve);
     return new Promise(done => server.listen(0, '127.0.0.1', () => done({
-        url: `http://127.0.0.1:${server.address().port}`, log,
+        url: `${secure ? 'https' : 'http'}://127.0.0.1:${server.address().port}`, log,
         close: () => { server.closeAllConnections(); server.close(); },
     })));
 }
