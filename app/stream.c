@@ -9,7 +9,8 @@
  * an ETag nothing that was left can be trusted. One program at a time (flock on the part file).
  *
  * A chunk is missing, busy (a thread fetches it) or there; a request is a run of missing chunks. Threads take what is
- * needed first, and go on with the rest only while nobody waits. */
+ * needed first, and go on with the rest only while nobody waits or has just waited: needs come layer by layer, and
+ * what was begun between two of them would be in the second one's way. For the same reason two threads never do. */
 #include "stream.h"
 #include "http.h"
 #include "source.h"
@@ -32,7 +33,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHUNK = 1 << 15, RUN = 64, THREADS = 6, NEEDS = 512, TRIES = 8, SAVE_SECONDS = 5, TOUCHED = 1 << 14 };
+enum { CHUNK = 1 << 15, RUN = 64, THREADS = 8, REST_THREADS = 6, NEEDS = 512, TRIES = 8, SAVE_SECONDS = 5,
+       TOUCHED = 1 << 14, CALM_MS = 80 };
 typedef struct have_head { char magic[8]; uint64_t size, chunk; char etag[160]; } have_head;
 static const char MAGIC[8] = "GOSSHAV1";
 
@@ -44,13 +46,13 @@ struct goss_stream {
     goss_stream_options options;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    pthread_t threads[THREADS]; int n_threads, stopping;
+    pthread_t threads[THREADS]; int n_threads, n_rest, stopping; /* n_rest: fetch what nobody waits for */
     goss_range needs[NEEDS]; int n_needs;      /* what somebody waits for */
     goss_range *small; int n_small;            /* what every run reads; counted as touched from the start */
     goss_range *plan; int n_plan, at; uint64_t at_chunk; /* the rest, in order */
     uint64_t there, fetched, had, touched;     /* bytes; fetched: over the network */
     uint64_t *seen; int n_seen;      /* offsets + 1 of ranges that were touched, by hash */
-    double wait_ms, saved_at;
+    double wait_ms, saved_at, calm_at;   /* calm_at: from then on the rest is fetched */
     uint64_t saved;                  /* `there` when the bits were saved */
     int failed; goss_error why;
     int whole;
@@ -123,7 +125,7 @@ static void load_bits(goss_stream *s)
 }
 
 /* ---- fetching -------------------------------------------------------------------------------------------------- */
-typedef struct fetch { goss_stream *s; uint64_t from, n, got, marked; } fetch;
+typedef struct fetch { goss_stream *s; uint64_t from, n, got, marked; int rest; /* nobody waits for it */ } fetch;
 
 /* Chunks of a fetch that are complete become visible. */
 static void mark(fetch *f, int over)
@@ -198,7 +200,8 @@ static int next_fetch(goss_stream *s, fetch *f)
         f->from = first_of(&s->needs[i]);
         f->n = run_in(s, &f->from, end_of(&s->needs[i]));
     }
-    while (!f->n && !s->n_needs && s->at < s->n_plan) {
+    while (!f->n && !s->n_needs && s->n_rest < REST_THREADS && s->at < s->n_plan && goss_os_now_ms() >= s->calm_at) {
+        f->rest = 1;
         const goss_range *r = &s->plan[s->at];
         if (s->at_chunk < first_of(r)) s->at_chunk = first_of(r);
         f->from = s->at_chunk;
@@ -207,6 +210,7 @@ static int next_fetch(goss_stream *s, fetch *f)
         if (!f->n) { s->at++; s->at_chunk = 0; }
     }
     for (uint64_t i = 0; i < f->n; i++) set_bit(s->busy, f->from + i);
+    s->n_rest += f->n && f->rest;
     return f->n > 0;
 }
 
@@ -227,15 +231,21 @@ static void save_now_and_then(goss_stream *s, int always)
     goss_mem_free(copy);
 }
 
-static void pause_ms(goss_stream *s, int ms)
+/* With the lock: until something changes, at most so long. */
+static void wait_ms(goss_stream *s, int ms)
 {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     t.tv_sec += ms / 1000;
     t.tv_nsec += (long)(ms % 1000) * 1000000;
     if (t.tv_nsec >= 1000000000) { t.tv_sec++; t.tv_nsec -= 1000000000; }
-    pthread_mutex_lock(&s->lock);
     if (!s->stopping) pthread_cond_timedwait(&s->changed, &s->lock, &t);
+}
+
+static void pause_ms(goss_stream *s, int ms)
+{
+    pthread_mutex_lock(&s->lock);
+    wait_ms(s, ms);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -276,11 +286,19 @@ static void *work(void *ctx)
     for (;;) {
         fetch f;
         pthread_mutex_lock(&s->lock);
-        while (!s->stopping && (s->failed || !next_fetch(s, &f))) pthread_cond_wait(&s->changed, &s->lock);
+        while (!s->stopping && (s->failed || !next_fetch(s, &f))) {
+            const double calm = s->calm_at - goss_os_now_ms();
+            if (calm > 0 && !s->failed) wait_ms(s, (int)calm + 1);
+            else pthread_cond_wait(&s->changed, &s->lock);
+        }
         const int stop = s->stopping;
         pthread_mutex_unlock(&s->lock);
         if (stop) break;
         run_fetch(s, http, &f);
+        pthread_mutex_lock(&s->lock);
+        s->n_rest -= f.rest;
+        pthread_cond_broadcast(&s->changed);
+        pthread_mutex_unlock(&s->lock);
         save_now_and_then(s, 0);
     }
     goss_http_close(&http);
@@ -325,6 +343,7 @@ static int wait_for(goss_stream *s, const goss_range *r, int n)
         if (s->options.on_wait) s->options.on_wait(s->options.ctx, s->there, s->size, 1);
     }
     s->n_needs = 0;
+    s->calm_at = goss_os_now_ms() + CALM_MS;
     s->wait_ms += goss_os_now_ms() - t0;
     pthread_cond_broadcast(&s->changed);
     if (s->options.on_wait) s->options.on_wait(s->options.ctx, s->there, s->size, 0);
@@ -342,6 +361,16 @@ static int need(void *ctx, const goss_range *ranges, int n)
     for (int i = 0; i < n && !rc; i += NEEDS) rc = wait_for(s, ranges + i, n - i < NEEDS ? n - i : NEEDS);
     pthread_mutex_unlock(&s->lock);
     return rc;
+}
+
+static int have(void *ctx, const goss_range *ranges, int n)
+{
+    goss_stream *s = ctx;
+    int there = 1;
+    pthread_mutex_lock(&s->lock);
+    for (int i = 0; i < n && there; i++) there = ranges[i].offset + ranges[i].n <= s->size && is_there(s, &ranges[i]);
+    pthread_mutex_unlock(&s->lock);
+    return there;
 }
 
 /* ---- opening --------------------------------------------------------------------------------------------------- */
@@ -501,7 +530,8 @@ int goss_stream_open(goss_stream **out, const char *url, const goss_stream_optio
 
 goss_source goss_stream_source(goss_stream *s)
 {
-    return (goss_source){ .ctx = s, .name = s->url, .size = s->size, .map = s->map, .need = need };
+    return (goss_source){ .ctx = s, .name = s->url, .size = s->size, .map = s->map, .need = need,
+        .have = have };
 }
 
 void goss_stream_get_stats(goss_stream *s, goss_stream_stats *out)

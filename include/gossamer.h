@@ -66,6 +66,9 @@ typedef struct goss_source {
      * in it, the ones asked for before all others; 0, or an error. The header and every tensor of at most 2 MB are in
      * it from the start. NULL: everything is. */
     int (*need)(void *ctx, const goss_range *ranges, int n);
+    /* Where need is: 1 when all n ranges are in the map now; asks for nothing. A GPU that has it is ready before the
+     * experts are there and takes them as they come. NULL: a GPU waits for the whole file. */
+    int (*have)(void *ctx, const goss_range *ranges, int n);
 } goss_source;
 
 /* ---- stores: where prefixes that were computed outlive the engine (a folder, say) ------------------------ */
@@ -113,6 +116,7 @@ typedef struct goss_engine_config { /* zero means default everywhere */
     int moe_fallback;              /* 1: expert 0 only */
     int attn_dense;                /* 1: ignore the sliding window */
     int yarn_llamacpp;             /* 1: llama.cpp's truncated YaRN */
+    int early;                     /* gpu: ready before its experts are there; with goss_source.have it always is */
     int n_cpu_moe;                 /* gpu: experts of the first N layers run on the CPU */
     int gpu_limits_default;        /* 1: ask for WebGPU's default limits and no feature */
     uint64_t gpu_memory, resident_cap, expert_cache, kv_cap; /* bytes; 0: what the planner finds */

@@ -137,6 +137,7 @@ struct goss_engine {
     goss_kv_pool pool; int pool_open;
     int max_sessions, max_rows, max_kv;
     int chunk_rows;              /* of max_rows, how many a step takes of prompts: pace.c */
+    int filling;                 /* usable, but weights are still on their way */
     int gpu_tiles;               /* goss_backend_config.tiles */
     int n_lost;                  /* times the device was lost since a step last came back */
     goss_session **sessions;     /* (max_sessions), NULL: free */
@@ -163,6 +164,7 @@ struct goss_engine {
 /* load.c */
 int goss_load_begin(goss_engine *e, goss_error *err);      /* takes sources or opens paths */
 int goss_load_advance(goss_engine *e, goss_error *err);    /* GOSS_EAGAIN, 0 when ready, or what went wrong */
+int goss_load_fill(goss_engine *e, goss_error *err);       /* weights that come later: 1 while there is more to do */
 int goss_load_read_done(goss_engine *e, uint64_t tag, int status); /* 1: the tag was the loader's */
 void goss_load_close(goss_engine *e);
 void goss_load_restart(goss_engine *e);                    /* the device was lost: the backend is opened again */

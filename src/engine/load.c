@@ -277,6 +277,19 @@ static int open_host(goss_engine *e, goss_error *err)
     return goss_backend_open_cpu(&e->host, &c, err);
 }
 
+/* Is the engine to be ready before the experts are there? A host that computes some of them needs them all. */
+static int is_early(const goss_engine *e)
+{
+    int early = e->config.early;
+    if (e->load.kind != KIND_GPU || e->config.n_cpu_moe > 0) return 0;
+    for (int i = 0; i < e->load.n_files; i++) {
+        const goss_source *s = &e->load.files[i].source;
+        if (s->need && !s->have) return 0;
+        early |= s->need != NULL;
+    }
+    return early;
+}
+
 static int open_backend(goss_engine *e, goss_error *err)
 {
     int kv_type, rc;
@@ -302,7 +315,7 @@ static int open_backend(goss_engine *e, goss_error *err)
     const goss_backend_config c = {
         .host = e->host, .n_host_layers = e->host ? e->config.n_cpu_moe : 0,
         .model = &e->model, .sources = e->load.sources, .n_sources = e->load.n_files, .engine = &e->config,
-        .max_rows = e->max_rows, .max_slots = e->max_sessions + 1, .max_kv = e->max_kv,
+        .max_rows = e->max_rows, .max_slots = e->max_sessions + 1, .max_kv = e->max_kv, .early = is_early(e),
         .gpu_memory = e->config.gpu_memory,
         .expert_cache = e->config.gpu_memory && !e->config.expert_cache ? 0 : e->plan.expert_cache_bytes,
         .n_pages = { e->plan.n_pages[0], e->plan.n_pages[1] },
@@ -445,7 +458,7 @@ int goss_load_read_done(goss_engine *e, uint64_t tag, int status)
     return 1;
 }
 
-/* A GPU's weights are all uploaded at the start: a map that is still being filled must be whole first. */
+/* All of a GPU's weights are uploaded at the start: a map that is still being filled must be whole first. */
 static int need_all(goss_engine *e, goss_error *err)
 {
     for (int i = 0; i < e->load.n_files; i++) {
@@ -473,7 +486,20 @@ static int finish(goss_engine *e, goss_error *err)
     goss_telemetry_load(e, "token_limits", "completed", detail);
     goss_fmt(detail, sizeof detail, "ms=%.1f", goss_os_now_ms() - e->load.t0);
     goss_telemetry_load(e, "first_token_ready", "completed", detail); /* from here on a prompt is answered */
+    e->filling = 1;
+    rc = goss_load_fill(e, err);
+    return rc < 0 ? rc : 0;
+}
+
+int goss_load_fill(goss_engine *e, goss_error *err)
+{
+    if (!e->filling) return 0;
+    const int rc = e->backend->vt->fill ? e->backend->vt->fill(e->backend, err) : GOSS_FILLED;
+    if (rc != GOSS_FILLED) return rc == GOSS_FILL_LATER ? 0 : rc;
+    char detail[64];
+    goss_fmt(detail, sizeof detail, "ms=%.1f", goss_os_now_ms() - e->load.t0);
     goss_telemetry_load(e, "load_complete", "completed", detail);
+    e->filling = 0;
     return 0;
 }
 
@@ -496,7 +522,7 @@ int goss_load_advance(goss_engine *e, goss_error *err)
             break;
         case PHASE_WEIGHTS: {
             goss_error failed = { 0 };
-            rc = e->load.kind == KIND_GPU ? need_all(e, &failed) : 0;
+            rc = e->load.kind == KIND_GPU && !is_early(e) ? need_all(e, &failed) : 0;
             if (!rc) rc = e->backend->vt->load(e->backend, &failed);
             if (rc == GOSS_ENOMEM && shrink(e, &failed)) { e->load.phase = PHASE_BACKEND; continue; }
             if (rc == GOSS_ELOST && again(e, &failed)) { e->load.phase = PHASE_BACKEND; continue; }

@@ -354,5 +354,6 @@ int goss_steps_advance(goss_engine *e, int timeout_ms, goss_error *err)
         rc = collect(e, room ? 0 : timeout_ms, err);
         if (rc < 0) return rc;
     }
-    return more_to_do(e);
+    rc = goss_load_fill(e, err);
+    return rc < 0 ? rc : rc | more_to_do(e);
 }

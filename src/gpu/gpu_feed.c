@@ -50,6 +50,12 @@ static const char *repack_defines(int type)
     }
 }
 
+int goss_gpu_feed_prepare(goss_gpu_state *s, int type, goss_error *err)
+{
+    const int k = goss_gpu_kernel(s, "repack.wgsl", "urww", repack_defines(type), err);
+    return k < 0 ? k : 0;
+}
+
 static uint32_t threads_a_row(const goss_matrix *m)
 {
     switch (m->layout) {
@@ -119,9 +125,11 @@ int goss_gpu_feed_pump(goss_gpu_state *s, goss_error *err)
         if (l->state < 0) {
             const int code = l->state;
             l->state = FREE;
+            if (!l->item.matrix) continue;
             return goss_fail(err, code, -1, "reading %s failed", l->item.tensor->name);
         }
         if (l->state != FULL) continue;
+        if (!l->item.matrix) { l->state = FREE; continue; }
         const int r = repack(s, l, err);
         if (r) return r;
         l->state = FREE;
@@ -170,9 +178,15 @@ void goss_gpu_feed_done(goss_gpu_state *s, uint64_t tag, int status)
     s->lane[i].state = r < 0 ? r : FULL;
 }
 
+void goss_gpu_feed_void(goss_gpu_state *s)
+{
+    for (int i = 0; i < GOSS_GPU_LANES; i++)
+        if (s->lane[i].state) s->lane[i].item.matrix = NULL;
+}
+
 int goss_gpu_feed_idle(const goss_gpu_state *s)
 {
-    for (int i = 0; i < GOSS_GPU_LANES; i++) if (s->lane[i].state) return 0;
+    for (int i = 0; i < GOSS_GPU_LANES; i++) if (s->lane[i].state && s->lane[i].item.matrix) return 0;
     return 1;
 }
 

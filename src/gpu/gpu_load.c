@@ -85,6 +85,21 @@ static int plan_small(goss_gpu_state *s, const goss_layer *t, const goss_gpu_lay
     return r ? r : add(s, (goss_load_item){ .small = l->small, .small_floats = l->small_floats });
 }
 
+/* Experts that come when they are asked for, or behind everything else: what repacks them is compiled now. */
+static int plan_later(goss_gpu_state *s, goss_error *err)
+{
+    const goss_model *m = s->base.model;
+    int r = 0;
+    for (int l = 0; l < m->hp.n_layer && s->pages.on && !r; l++) {
+        const goss_tensor *const all[] = { &m->layers[l].gate, &m->layers[l].up, &m->layers[l].down };
+        for (int i = 0; i < 3 && !r && l >= s->pages.n_host; i++) {
+            r = goss_gpu_feed_prepare(s, all[i]->type, err);
+            if (s->pages.early && s->layers[l].n_slots == m->hp.n_expert) s->bytes_total += all[i]->n_bytes;
+        }
+    }
+    return r;
+}
+
 static int plan_layer(goss_gpu_state *s, int layer)
 {
     const goss_layer *t = &s->base.model->layers[layer];
@@ -103,7 +118,8 @@ static int plan_layer(goss_gpu_state *s, int layer)
         first += (uint32_t)qkv[i]->ne[1];
     }
     if (!r) r = add_matrix(s, &t->wo, &l->wo, 0, 0);
-    if (s->pages.on && l->n_slots < s->base.model->hp.n_expert) return r; /* they come when they are asked for */
+    if (s->pages.on && (s->pages.early || l->n_slots < s->base.model->hp.n_expert))
+        return r;
     if (!r) r = add_matrix(s, &t->gate, &l->up, GOSS_REPACK_PAIRS, 0);
     if (!r) r = add_matrix(s, &t->up, &l->up, GOSS_REPACK_PAIRS, 1);
     if (!r) r = add_matrix(s, &t->down, &l->down, 0, 0);
@@ -128,12 +144,15 @@ static int write_slots(goss_gpu_state *s)
 int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err)
 {
     const goss_model *m = s->base.model;
-    int r = add_matrix(s, &m->tok_embd, &s->tok, 0, 0);
+    int r = plan_later(s, err);
+    if (r) return r;
+    r = add_matrix(s, &m->tok_embd, &s->tok, 0, 0);
     for (int i = 0; i < m->hp.n_layer && !r; i++) r = plan_layer(s, i);
     if (!r) r = add_small(s, &m->out_norm, 0, 0);
     if (!r) r = add(s, (goss_load_item){ .small = s->out_small, .small_floats = (uint32_t)m->hp.n_embd });
     if (!r && !s->tied) r = add_matrix(s, &m->output, &s->out, 0, 0);
     if (!r) r = write_slots(s);
+    s->t_load = goss_os_now_ms();
     for (int i = 0; i < s->n_items; i++)
         if (s->items[i].small_floats > s->small_cap) s->small_cap = s->items[i].small_floats;
     s->small_host = goss_mem_array(s->small_cap, 4);
@@ -157,7 +176,7 @@ static uint32_t place_of(const goss_gpu_state *s, uint32_t mode, uint32_t r)
 /* The tensor's raw bytes: from the mapping, or read into s->raw (GOSS_EAGAIN until they are there). */
 static int raw_bytes(goss_gpu_state *s, const goss_tensor *t, const void **out)
 {
-    if (t->data) { *out = t->data; return 0; }
+    if (t->data) { *out = t->data; return goss_gpu_need(s, t, 0, t->n_bytes, NULL); }
     if (t->shard >= s->config.n_sources) return GOSS_EIO;
     const goss_source *src = &s->config.sources[t->shard];
     if (src->map) { *out = (const char *)src->map + t->offset; return 0; }
@@ -199,6 +218,14 @@ static int load_small(goss_gpu_state *s, const goss_load_item *it, goss_error *e
     return r ? goss_fail(err, r, -1, "%s has a type that is not supported", t->name) : 0;
 }
 
+void goss_gpu_rate(const goss_gpu_state *s, char *to, size_t n, const char *what)
+{
+    const double seconds = (goss_os_now_ms() - s->t_load) / 1e3;
+    const double rate = seconds > 0 ? (double)s->bytes_done / seconds : 0;
+    const double left = s->bytes_total > s->bytes_done ? (double)(s->bytes_total - s->bytes_done) : 0;
+    goss_fmt(to, n, "tensor=%s rate=%.0f eta=%.1f", what, rate, rate > 0 ? left / rate : 0.0);
+}
+
 static void progress(goss_gpu_state *s, int last)
 {
     const double now = goss_os_now_ms();
@@ -206,8 +233,9 @@ static void progress(goss_gpu_state *s, int last)
     s->t_report = now;
     char detail[160];
     const goss_tensor *t = s->item < s->n_items ? s->items[s->item].tensor : NULL;
-    goss_fmt(detail, sizeof detail, "tensor=%s", t ? t->name : "");
-    goss_gpu_report(s, "weights_fetch", last ? "completed" : "progress", detail, s->bytes_done, s->bytes_total);
+    goss_gpu_rate(s, detail, sizeof detail, t ? t->name : s->pages.early ? "experts" : "");
+    goss_gpu_report(s, "weights_fetch", last && !s->pages.early ? "completed" : "progress", detail, s->bytes_done,
+                    s->bytes_total);
 }
 
 static void tell_resident(goss_gpu_state *s, const goss_tensor *t)
@@ -222,12 +250,22 @@ static void tell_resident(goss_gpu_state *s, const goss_tensor *t)
     goss_buf_free(&b);
 }
 
+/* A tensor whose file is still arriving is waited for in runs of several uploads. */
+static int need_rows(goss_gpu_state *s, const goss_load_item *it, goss_error *err)
+{
+    const uint64_t row = goss_type_row_bytes(it->tensor->type, it->tensor->ne[0]);
+    const uint64_t run = row < GOSS_GPU_STAGING ? GOSS_GPU_STAGING / row * 8 : 1, left = it->n_rows - it->done;
+    if (!s->arriving || it->done % run) return 0;
+    return goss_gpu_need(s, it->tensor, (it->source_first + it->done) * row, (run < left ? run : left) * row, err);
+}
+
 /* Sends the list on as far as it goes now. */
 static int load_items(goss_gpu_state *s, double until, goss_error *err)
 {
     while (s->item < s->n_items) {
         goss_load_item *it = &s->items[s->item];
         int r = goss_gpu_feed_pump(s, err);
+        if (!r && it->matrix) r = need_rows(s, it, err);
         if (!r) r = it->matrix ? goss_gpu_feed(s, it, err) : load_small(s, it, err);
         if (r) return r;
         if (!it->matrix || it->done == it->n_rows) {

@@ -170,7 +170,7 @@ static void make_stale(goss_gpu_state *s, const goss_gpu_ticket *but)
 }
 
 /* Is a step stopped, so that what is launched now would run before what it stands behind? */
-static int is_stopped(goss_gpu_state *s)
+int goss_gpu_pages_stopped(const goss_gpu_state *s)
 {
     for (int i = 0; i < GOSS_TICKETS; i++) {
         const goss_gpu_ticket *t = &s->tickets[i];
@@ -182,7 +182,7 @@ static int is_stopped(goss_gpu_state *s)
 void goss_gpu_pages_kv_copy(goss_gpu_state *s, int cls, int from, int to)
 {
     const int c[3] = { cls, from, to };
-    const int later = s->pages.copies_wait || is_stopped(s);
+    const int later = s->pages.copies_wait || goss_gpu_pages_stopped(s);
     goss_buf_append(&s->pages.copies, c, sizeof c);
     s->pages.copies_wait = later;
     if (later) return;
@@ -312,6 +312,7 @@ static int begin_service(goss_gpu_state *s, goss_gpu_ticket *t)
     const int layer = FIRST_LAYER - (int)t->words[0];
     make_stale(s, t);
     t->state = GOSS_TICKET_SERVED;
+    goss_gpu_fill_yield(s);
     s->pages.t_stall = goss_os_now_ms();
     count_hits(s, t, layer);
     t->counted = layer + 1;
@@ -407,11 +408,15 @@ static int give_up(goss_gpu_state *s, int code)
     return code;
 }
 
-int goss_gpu_pages_advance(goss_gpu_state *s, goss_error *err)
+int goss_gpu_pages_advance(goss_gpu_state *s, const goss_gpu_ticket *until, goss_error *err)
 {
-    for (;;) {
+    while (!until || until->state != GOSS_TICKET_DONE) {
         int r = goss_gpu_slots_pump(s, err);
         goss_gpu_ticket *t = oldest(s);
+        if (s->pages.n_fill && (!t || t->state != GOSS_TICKET_SERVED)) { /* nobody waits for what is on its way */
+            if (r == GOSS_EIO) goss_gpu_fill_failed(s);
+            if (r == GOSS_EIO || r == GOSS_EAGAIN) r = 0;
+        }
         if (r) return r == GOSS_EAGAIN ? r : give_up(s, r);
         if (!t) return 0;
         if (t->state == GOSS_TICKET_HELD) r = relaunch(s, t);
@@ -423,6 +428,7 @@ int goss_gpu_pages_advance(goss_gpu_state *s, goss_error *err)
             return goss_fail(err, give_up(s, r), -1,
                              r == GOSS_ELOST ? "the GPU device was lost" : "the GPU refused a step");
     }
+    return 0;
 }
 
 /* ---- a step's life --------------------------------------------------------------------------------------- */
@@ -430,7 +436,7 @@ int goss_gpu_pages_advance(goss_gpu_state *s, goss_error *err)
 static int wait_for_all(goss_gpu_state *s, goss_error *err)
 {
     int r;
-    while ((r = goss_gpu_pages_advance(s, err)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);
+    while ((r = goss_gpu_pages_advance(s, NULL, err)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);
     return r;
 }
 
@@ -469,7 +475,7 @@ int goss_gpu_pages_submit(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err
         t->state = GOSS_TICKET_FLYING;
         return r ? r : set_mark(s, 0);
     }
-    if (!t->held && !is_stopped(s) && !s->pages.n_host) {
+    if (!t->held && !goss_gpu_pages_stopped(s) && !s->pages.n_host) {
         int r = play_writes(s, t);
         if (!r) r = goss_gpu_launch(s, t);
         t->state = GOSS_TICKET_FLYING;
@@ -479,7 +485,7 @@ int goss_gpu_pages_submit(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err
     s->in_pass = 0;
     s->profiling = s->profiling == 1 ? 0 : s->profiling;
     s->ticket = NULL;
-    const int r = goss_gpu_pages_advance(s, err);
+    const int r = goss_gpu_pages_advance(s, NULL, err);
     return r == GOSS_EAGAIN ? 0 : r;
 }
 
@@ -496,7 +502,12 @@ int goss_gpu_pages_tapped(goss_gpu_state *s, goss_step *step, int layer)
         while (!r && (r = compute_on_host(s, step, layer)) == GOSS_EAGAIN) { goss_gpu_poll(s->gpu, 1000); r = 0; }
         return r ? r : 2;
     }
-    while ((r = goss_gpu_feed_drain(s, &err)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);
+    while ((r = goss_gpu_slots_pump(s, &err)) == GOSS_EAGAIN) goss_gpu_poll(s->gpu, 10);
+    while (!r && (r = goss_gpu_feed_drain(s, &err)) == GOSS_EAGAIN) {
+        goss_gpu_poll(s->gpu, 10);
+        r = 0;
+    }
+    if (!r) r = goss_gpu_slots_write(s);
     goss_gpu_copy(s, p->mark, (uint64_t)(USED + layer * p->n_words) * 4, s->staging_back, 0, bytes);
     if (!r) r = goss_gpu_flush(s);
     if (!r) r = goss_gpu_read(s->gpu, s->staging_back, 0, bytes);

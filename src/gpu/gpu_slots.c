@@ -68,7 +68,9 @@ int goss_gpu_slots_plan(goss_gpu_state *s, goss_error *err)
         if (i >= n_host) round += goss_gpu_slot_bytes(m, i);
     }
     s->pages.n_host = n_host;
-    if (!m->hp.n_expert || !round || round * (uint64_t)e <= room) return n_host ? open_tables(s, err) : 0;
+    s->pages.early = s->early && m->hp.n_expert && !n_host;
+    if (!m->hp.n_expert || !round || round * (uint64_t)e <= room)
+        return n_host || s->pages.early ? open_tables(s, err) : 0;
     const int slots = (int)(room / round);
     if (slots < m->hp.n_expert_used)
         return goss_fail(err, GOSS_ELIMIT, -1,
@@ -135,14 +137,16 @@ void goss_gpu_slots_forget(goss_gpu_state *s)
     const goss_hparams *hp = &s->base.model->hp;
     memset(p->table, 0xff, 2 * (size_t)hp->n_layer * (size_t)hp->n_expert * sizeof *p->table);
     memset(p->dirty, 1, (size_t)s->base.model->hp.n_layer);
-    p->n_queue = p->at_queue = 0;
+    p->n_queue = p->at_queue = p->n_needed = p->n_fill = p->fill_layer = 0;
+    goss_gpu_feed_void(s);
 }
 
 int goss_gpu_slots_start(goss_gpu_state *s)
 {
     goss_gpu_slots_forget(s);
+    const int n = s->pages.early ? -1 : s->base.model->hp.n_expert;
     for (int i = 0; i < s->base.model->hp.n_layer; i++)
-        for (int e = 0; e < s->base.model->hp.n_expert && s->layers[i].n_slots == s->base.model->hp.n_expert; e++)
+        for (int e = 0; e < n && s->layers[i].n_slots == n; e++)
             slot_of(s, i)[e] = expert_of(s, i)[e] = (uint32_t)e;
     return goss_gpu_slots_write(s);
 }
@@ -161,6 +165,12 @@ static int victim(const goss_gpu_state *s, int layer, const uint32_t *keep)
     return best;
 }
 
+void goss_gpu_slots_drop(goss_gpu_state *s, int layer, int e)
+{
+    expert_of(s, layer)[slot_of(s, layer)[e]] = NONE;
+    slot_of(s, layer)[e] = NONE;
+}
+
 /* ---- fetching -------------------------------------------------------------------------------------------- */
 /* Rows [e * n, e * n + n) of a tensor become rows of a slot; `step`: 2 where gate and up share a matrix. */
 static void enqueue(goss_gpu_state *s, const goss_tensor *t, const goss_matrix *m, uint32_t e, uint32_t slot,
@@ -173,7 +183,6 @@ static void enqueue(goss_gpu_state *s, const goss_tensor *t, const goss_matrix *
         (goss_load_item){ .tensor = t, .matrix = m, .piece = i, .source_first = e * n, .n_rows = n,
                           .row0 = row + which - m->piece[i].first - step * e * n,
                           .mode = step == 2 ? GOSS_REPACK_PAIRS : GOSS_REPACK_PLAIN };
-    s->pages.fetched_bytes += goss_type_row_bytes(t->type, t->ne[0]) * n;
 }
 
 int goss_gpu_slots_fetch(goss_gpu_state *s, int layer, int e, const uint32_t *keep)
@@ -206,10 +215,15 @@ int goss_gpu_slots_pump(goss_gpu_state *s, goss_error *err)
         if (r) return r;
         if (p->at_queue == p->n_queue) break;
         goss_load_item *it = &p->queue[p->at_queue];
-        r = goss_gpu_feed(s, it, err);
+        r = goss_gpu_fill_need(s, err);
+        if (!r) r = goss_gpu_feed(s, it, err);
         if (r) return r;
-        if (it->done == it->n_rows) p->at_queue++;
+        if (it->done < it->n_rows) continue;
+        p->fetched_bytes += goss_type_row_bytes(it->tensor->type, it->tensor->ne[0]) * it->n_rows;
+        p->at_queue++;
     }
-    p->n_queue = p->at_queue = 0;
-    return goss_gpu_feed_idle(s) ? 0 : GOSS_EAGAIN;
+    p->n_queue = p->at_queue = p->n_needed = 0;
+    if (!goss_gpu_feed_idle(s)) return GOSS_EAGAIN;
+    p->n_fill = 0;
+    return 0;
 }

@@ -1,7 +1,8 @@
 /* gpu_state.h - the gpu backend's state, shared by its files: gpu_kernels.c (pipelines), gpu_build.c
  * (buffers, matrices), gpu_few.c (calls for few rows), gpu_tiles.c (calls for many rows),
  * gpu_load.c (which weights), gpu_feed.c (how they get there), gpu_step.c (recording a step), gpu_slots.c and
- * gpu_pages.c (experts that don't fit), stage_gpu.c (the backend's table, submitting and polling). */
+ * gpu_pages.c (experts that don't fit), gpu_fill.c (experts that come later), stage_gpu.c (the backend's table,
+ * submitting and polling). */
 #ifndef GOSS_GPU_STATE_H
 #define GOSS_GPU_STATE_H
 #include "gpu.h"
@@ -91,6 +92,7 @@ typedef struct goss_gpu_ticket {
 
 /* Experts that don't all fit, or are computed on the host (gpu_pages.c). Sets of experts are bits, n_words words a
  * layer. */
+enum { GOSS_GPU_FILL = 2 };                            /* experts that are on their way unasked */
 typedef struct goss_gpu_pages {
     int on, n_words, n_report;                         /* n_report: words of a step's report: mark, 3 more, used sets */
     int n_host, host_back;                             /* layers whose experts the host computes; read-back buffer */
@@ -101,6 +103,9 @@ typedef struct goss_gpu_pages {
     int layer, quiet, rounds;                          /* whose experts are wanted; the device's mark[1] */
     uint32_t todo[8], now[8];                          /* experts not computed yet; those on their way */
     goss_load_item *queue; int n_queue, at_queue;      /* what has to be fetched */
+    int n_needed;                                      /* of the queue, how many are in their source's map for sure */
+    /* gpu_fill.c: experts are still on their way; layers before fill_layer have all; those unasked: layer, expert */
+    int early, fill_layer, n_fill, fill[GOSS_GPU_FILL][2]; double t_fill;
     uint32_t *predicted; int from; float accuracy[8];  /* by distance in layers */
     goss_buf copies; int copies_wait;                  /* KV copies before the next step; not made yet */
     uint64_t hits, misses, evictions, stalls, fetched_bytes, predictions; double stall_ms, t_stall, t_report;
@@ -114,6 +119,7 @@ typedef struct goss_gpu_state {
     int software_too;                                  /* asked for by name: an adapter made of software will do */
     int profile, panels, panel_layer, panel_head;      /* asked for, the last two while it runs (gpu_panel.c) */
     goss_tap_fn tap; void *tap_ctx;
+    int early; const goss_source *arriving;            /* gpu_fill.c: asked for; maps that are still being filled */
     int smaller;                                       /* gpu_retry.c: how many sizes smaller tiles are */
     int packed_too;                                    /* tests: packed activations on slow adapters too */
     uint64_t split;                                    /* tests: matrices are cut to this many bytes, 0: to the limit */
@@ -147,7 +153,7 @@ typedef struct goss_gpu_state {
     /* 0 idle, 1 asked, 2 there, negative failed */
     float *small_host; uint32_t small_cap; void *raw; uint64_t raw_cap; int raw_state;
     int repack_group;
-    double t_report;
+    double t_report, t_load;
     goss_gpu_lane lane[GOSS_GPU_LANES];
     goss_gpu_pages pages;
     /* the step being recorded */
@@ -229,6 +235,8 @@ int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err);
 int goss_gpu_load_some(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN until all weights are there */
 void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail,
                      uint64_t bytes, uint64_t total);
+/* "tensor=WHAT rate=BYTES eta=SECONDS" of what has come since the load began */
+void goss_gpu_rate(const goss_gpu_state *s, char *to, size_t n, const char *what);
 
 /* gpu_feed.c. feed: begins to send the item's next rows (it->done counts them); GOSS_EAGAIN: no lane is free.
  * pump: repacks what has arrived. drain: pumps; 0 when nothing is on its way and the device has done it all. */
@@ -238,6 +246,8 @@ int goss_gpu_feed(goss_gpu_state *s, goss_load_item *it, goss_error *err);
 int goss_gpu_feed_pump(goss_gpu_state *s, goss_error *err);
 int goss_gpu_feed_drain(goss_gpu_state *s, goss_error *err);
 int goss_gpu_feed_idle(const goss_gpu_state *s);
+void goss_gpu_feed_void(goss_gpu_state *s);            /* what is on its way goes nowhere, whether it comes or fails */
+int goss_gpu_feed_prepare(goss_gpu_state *s, int type, goss_error *err); /* compiles what repacks this type */
 void goss_gpu_feed_done(goss_gpu_state *s, uint64_t tag, int status);
 
 /* gpu_slots.c. plan: after everything but the experts has its buffers, decides how many slots each layer has and
@@ -253,17 +263,29 @@ int goss_gpu_slots_pump(goss_gpu_state *s, goss_error *err);
 int goss_gpu_slots_start(goss_gpu_state *s);           /* layers that have room for all their experts: each its own */
 int goss_gpu_slots_write(goss_gpu_state *s);           /* changed tables to the device */
 void goss_gpu_slots_forget(goss_gpu_state *s);         /* nothing is there any more */
+void goss_gpu_slots_drop(goss_gpu_state *s, int layer, int e); /* it is not there, whoever said so */
 
 /* gpu_pages.c, where paging is on */
 int goss_gpu_pages_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t, goss_error *err);
 int goss_gpu_pages_submit(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err);
-int goss_gpu_pages_advance(goss_gpu_state *s, goss_error *err); /* all tickets as far as they go; 0 or an error */
+/* All tickets as far as they go, or until one is done: what is behind it may take its time. */
+int goss_gpu_pages_advance(goss_gpu_state *s, const goss_gpu_ticket *until, goss_error *err);
 void goss_gpu_pages_release(goss_gpu_state *s, goss_gpu_ticket *t);
 int goss_gpu_pages_write_step(goss_gpu_state *s, int buffer, uint64_t offset, const void *data, uint64_t n);
 void goss_gpu_pages_kv_copy(goss_gpu_state *s, int cls, int from, int to);
 /* 1: the layer's products are made; 2: its experts are done */
 int goss_gpu_pages_tapped(goss_gpu_state *s, goss_step *step, int layer);
 void goss_gpu_pages_close(goss_gpu_state *s);
+int goss_gpu_pages_stopped(const goss_gpu_state *s);   /* 1: a step waits, and what is behind it too */
+
+/* gpu_fill.c. fill: brings experts nearer, as goss_backend_vt.fill. yield: what was not begun gives way. failed: the
+ * source did; what was on its way is tried again later. need: waits until bytes [from, from + n) of a tensor are in
+ * its source's map; fill_need: until all that is queued is. */
+int goss_gpu_fill(goss_gpu_state *s, goss_error *err);
+void goss_gpu_fill_yield(goss_gpu_state *s);
+void goss_gpu_fill_failed(goss_gpu_state *s);
+int goss_gpu_need(goss_gpu_state *s, const goss_tensor *t, uint64_t from, uint64_t n, goss_error *err);
+int goss_gpu_fill_need(goss_gpu_state *s, goss_error *err);
 
 /* gpu_profile.c: GPU time of every kernel by timestamps, each dispatch in a pass of its own while a step is
  * profiled. */

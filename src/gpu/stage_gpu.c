@@ -210,7 +210,7 @@ static void read_pick(const uint32_t *w, goss_pick *p)
 static int poll_back(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err)
 {
     if (!s->pages.on) return goss_gpu_read_poll(s->gpu, t->back, t->words, back_bytes(s, t));
-    const int r = goss_gpu_pages_advance(s, err);
+    const int r = goss_gpu_pages_advance(s, t, err);
     return r ? r : t->state == GOSS_TICKET_DONE ? 0 : GOSS_EAGAIN;
 }
 
@@ -328,7 +328,7 @@ static void gpu_stats(const goss_backend *b, goss_backend_stats *out)
     *out = (goss_backend_stats){ .bytes_allocated = s->gpu ? goss_gpu_allocated(s->gpu) : 0,
                                  .kv_bytes = s->kv_bytes,
                                  .weight_bytes = s->weight_bytes,
-                                 .progress = s->phase == GOSS_GPU_USABLE ? 1
+                                 .progress = s->phase == GOSS_GPU_USABLE && !s->pages.early ? 1
                                              : s->bytes_total ? (double)s->bytes_done / (double)s->bytes_total
                                                               : 0,
                                  .hits = s->pages.hits,
@@ -345,6 +345,8 @@ static void gpu_telemetry(goss_backend *b, unsigned mask)
 {
     goss_gpu_profile_ask(of(b), (mask & GOSS_TELEMETRY_KERNELS) != 0);
 }
+
+static int gpu_fill(goss_backend *b, goss_error *err) { return goss_gpu_fill(of(b), err); }
 
 static const char *gpu_level(const goss_backend *b) { return ((const goss_gpu_state *)b)->level; }
 
@@ -375,6 +377,7 @@ static const goss_backend_vt table = { .name = "gpu",
                                        .release = gpu_release,
                                        .kv_copy = gpu_kv_copy,
                                        .read_done = gpu_read_done,
+                                       .fill = gpu_fill,
                                        .tap = gpu_tap,
                                        .stats = gpu_stats,
                                        .watch = gpu_watch,
@@ -418,6 +421,8 @@ int goss_backend_open_gpu(goss_backend **out, const goss_backend_config *c, goss
     s->smaller = c->tiles ? *c->tiles : 0;
     s->software_too = !e || (e->backend && !strcmp(e->backend, "gpu"));
     s->config.engine = NULL;
+    s->early = c->early;
+    s->arriving = c->early ? goss_arriving(c->sources, c->n_sources) : NULL;
     s->profile = e && (e->telemetry_mask & GOSS_TELEMETRY_KERNELS);
     s->panels = e && (e->telemetry_mask & GOSS_TELEMETRY_PANELS);
     s->panel_layer = e ? e->telemetry_layer : 0;

@@ -43,6 +43,7 @@ typedef struct goss_backend_config {
     const goss_source *sources; int n_sources;   /* kept; for backends that fetch weights themselves */
     const goss_engine_config *engine;            /* borrowed */
     int max_rows, max_slots, max_kv;
+    int early;                     /* gpu: load ends before the experts are there; fill() brings them */
     /* gpu: who computes the experts of the first layers; kept, may be NULL */
     goss_backend *host; int n_host_layers;
     uint64_t gpu_memory, expert_cache;           /* gpu: bytes for everything, for experts; 0: as many as there are */
@@ -56,6 +57,7 @@ typedef struct goss_backend_stats {
     double progress, busy_ms, stall_ms;
 } goss_backend_stats;
 
+enum { GOSS_FILLED, GOSS_FILL_MORE /* call again */, GOSS_FILL_LATER /* nothing can be done now */ };
 typedef struct goss_backend_vt {
     const char *name;                                         /* "ref", "cpu", "gpu" */
     int in_flight;                                            /* steps submitted before the first is polled: 1 or 2 */
@@ -85,6 +87,9 @@ typedef struct goss_backend_vt {
      * holds the page's positions, written. NULL: not offered. */
     void *(*kv_page)(goss_backend *b, int cls, int page, size_t *n);
     void (*read_done)(goss_backend *b, uint64_t tag, int status);
+    /* Of a backend that is usable before all its weights are there: brings some nearer. GOSS_FILL_*, or an error. NULL:
+     * they are all there when load says so. */
+    int  (*fill)(goss_backend *b, goss_error *err);
     void (*tap)(goss_backend *b, goss_tap_fn fn, void *ctx);  /* NULL switches it off */
     /* Which attention to show whoever draws on the device; may be NULL. */
     void (*watch)(goss_backend *b, int layer, int head);

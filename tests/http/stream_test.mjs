@@ -31,8 +31,11 @@ const size = fs.statSync(model).size;
 const local = { one: await run(['run', model, ...one]), chat: await run(['run', model, ...chat]) };
 
 // ---- a slow link ------------------------------------------------------------------------------------------------------------
-const limited = spawn(process.execPath, [path.join(import.meta.dirname, 'limit_server.mjs'), model, '30'], { stdio: ['ignore', 'pipe', 'inherit'] });
-const url = String(await new Promise(done => limited.stdout.once('data', done))).trim();
+async function link(rate) {
+    const server = spawn(process.execPath, [path.join(import.meta.dirname, 'limit_server.mjs'), model, rate], { stdio: ['ignore', 'pipe', 'inherit'] });
+    return { server, url: String(await new Promise(done => server.stdout.once('data', done))).trim() };
+}
+const { server: limited, url } = await link('30');
 const log = async () => (await fetch(new URL('/log', url))).json();
 let r = await run(at(url, one));
 check(r.status === 0 && r.out === local.one.out, 'one token, as from the file', r.err + r.out);
@@ -51,6 +54,26 @@ check(fs.readFileSync(path.join(cache, names()[0])).equals(fs.readFileSync(model
 const before = await log();
 r = await run(at(url, one));
 check(r.status === 0 && r.out === local.one.out && (await log()).sent === before.sent, 'then the network is not asked', r.err);
+
+// ---- on a GPU: ready before the experts are there -----------------------------------------------------------------------------
+const gpu = ['--backend', 'gpu', '--max-kv', '256', '--max-rows', '16', '--raw', '-p', 'a', '-n', '4', '--temp', '0'];
+local.gpu = await run(['run', model, ...gpu]);
+if (local.gpu.status) console.log(`SKIP stream on a GPU: ${local.gpu.err.trim()}`);
+else {
+    clear();
+    const slow = await link('8'), lines = path.join(folder, 'lines');
+    r = await run(at(slow.url, [...gpu, '--telemetry', lines]));
+    check(r.status === 0 && r.out === local.gpu.out, 'a GPU, tokens as from the file', r.err + r.out);
+    share = /the first token came with .* there \(([\d.]+) %\)/.exec(r.err);
+    const said = fs.readFileSync(lines, 'utf8').split('\n').filter(Boolean).map(l => JSON.parse(l)), of = stage => said.findIndex(e => e.stage === stage);
+    const token = said.findIndex(e => e.event?.type === 'token_generated'), whole = of('load_complete');
+    check(of('first_token_ready') > 0 && token > of('first_token_ready') && (whole < 0 || whole > of('first_token_ready')), 'a GPU is ready first', r.err);
+    check(said.some(e => e.stage === 'expert_cache' && /misses=[1-9]/.test(e.detail)), 'a GPU asks for its experts', r.err);
+    check(share && Number(share[1]) < 75 && whole < 0, 'a GPU does not wait for the whole file', r.err);
+    const kept = fs.statSync(path.join(cache, names().find(n => !n.endsWith('.have')))).blocks * 512, sent = (await (await fetch(new URL('/log', slow.url))).json()).sent;
+    check(sent < kept * 1.1, 'nothing is fetched twice for a GPU', `${sent} sent, ${kept} kept`);
+    slow.server.kill();
+}
 
 // ---- killed in the middle ----------------------------------------------------------------------------------------------------
 clear();

@@ -1,5 +1,8 @@
 #!/bin/sh
-# slow: experts paged on the GPU, or computed on the CPU beside it: the same logits and tokens whatever the cap
+# slow: experts paged on the GPU, computed on the CPU beside it, or not there yet: the same logits and tokens
 set -u
 make -s -j"$JOBS" all unit || exit 1
-timeout 1500 "$V"/unit/test_gpu_pages
+bad=0
+timeout 200 "$V"/unit/test_gpu_early || bad=1
+timeout 1500 "$V"/unit/test_gpu_pages || bad=1
+exit $bad
