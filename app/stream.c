@@ -343,7 +343,7 @@ static int wait_for(goss_stream *s, const goss_range *r, int n)
         if (s->options.on_wait) s->options.on_wait(s->options.ctx, s->there, s->size, 1);
     }
     s->n_needs = 0;
-    s->calm_at = goss_os_now_ms() + CALM_MS;
+    s->calm_at = goss_os_now_ms() + (double)CALM_MS;
     s->wait_ms += goss_os_now_ms() - t0;
     pthread_cond_broadcast(&s->changed);
     if (s->options.on_wait) s->options.on_wait(s->options.ctx, s->there, s->size, 0);

@@ -133,7 +133,7 @@ void goss_gpu_fill_failed(goss_gpu_state *s)
         goss_gpu_slots_drop(s, last[0], last[1]);
     }
     p->n_queue = p->at_queue = p->n_needed = p->fill_layer = 0;
-    p->t_fill = goss_os_now_ms() + RETRY_MS;
+    p->t_fill = goss_os_now_ms() + (double)RETRY_MS;
     goss_gpu_feed_void(s);
     tell(s, "failed");
 }
@@ -160,7 +160,7 @@ int goss_gpu_fill(goss_gpu_state *s, goss_error *err)
     if (!is_calm(s)) return GOSS_FILL_MORE;
     const int left = plan_some(s);
     if (p->n_fill) { tell(s, "progress"); return GOSS_FILL_MORE; }
-    p->t_fill = goss_os_now_ms() + LOOK_MS;
+    p->t_fill = goss_os_now_ms() + (double)LOOK_MS;
     if (left) return GOSS_FILL_LATER;
     p->early = 0;
     tell(s, "completed");
