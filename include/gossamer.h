@@ -126,7 +126,7 @@ typedef struct goss_engine_config { /* zero means default everywhere */
     void *telemetry_ctx;           /* kept */
     unsigned telemetry_mask;
     int telemetry_layer, telemetry_head; /* which attention map to report */
-    const goss_store *prefix_store; /* borrowed, its contents kept: prefixes are kept there too; cpu and ref only */
+    const goss_store *prefix_store; /* borrowed, its contents kept: prefixes are kept there too */
     uint64_t prefix_store_bytes;   /* most bytes there, of all models; 0: 4 GB */
 } goss_engine_config;
 

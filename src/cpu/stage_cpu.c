@@ -169,11 +169,19 @@ static void cpu_kv_copy(goss_backend *b, int cls, int from, int to)
     const size_t n = c->page_bytes[cls];
     memcpy(c->kv[cls] + (size_t)to * n, c->kv[cls] + (size_t)from * n, n);
 }
-static void *cpu_kv_page(goss_backend *b, int cls, int page, size_t *n)
+static size_t cpu_kv_bytes(const goss_backend *b, int cls) { return ((const cpu *)b)->page_bytes[cls]; }
+static int cpu_kv_read(goss_backend *b, int cls, int page, void *dst, int timeout_ms)
+{
+    const cpu *c = cpu_of(b);
+    (void)timeout_ms;
+    if (dst) memcpy(dst, c->kv[cls] + (size_t)page * c->page_bytes[cls], c->page_bytes[cls]);
+    return 0;
+}
+static int cpu_kv_write(goss_backend *b, int cls, int page, const void *src)
 {
     cpu *c = cpu_of(b);
-    *n = c->page_bytes[cls];
-    return c->kv[cls] + (size_t)page * *n;
+    memcpy(c->kv[cls] + (size_t)page * c->page_bytes[cls], src, c->page_bytes[cls]);
+    return 0;
 }
 static void cpu_read_done(goss_backend *b, uint64_t tag, int status)
 {
@@ -222,7 +230,9 @@ static const goss_backend_vt cpu_vt = {
     .release = cpu_release,
     .residual = cpu_residual,
     .kv_copy = cpu_kv_copy,
-    .kv_page = cpu_kv_page,
+    .kv_bytes = cpu_kv_bytes,
+    .kv_read = cpu_kv_read,
+    .kv_write = cpu_kv_write,
     .read_done = cpu_read_done,
     .tap = cpu_tap,
     .stats = cpu_stats,

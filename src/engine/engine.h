@@ -220,7 +220,8 @@ void goss_keep_close(goss_engine *e);                      /* stores what is wor
 /* Makes an entry of the store that shares more than `have` tokens with ids an entry in memory; 1: it did. */
 int goss_keep_fetch(goss_engine *e, const int32_t *ids, int most, int have);
 int goss_keep_waits(const goss_engine *e);                 /* something is to be stored in idle time */
-void goss_keep_idle(goss_engine *e);
+void goss_keep_idle(goss_engine *e, int timeout_ms);       /* a page of it; waits so long for the device */
+int goss_keep_give_up(goss_engine *e);                     /* 1: an entry was being written and is not any more */
 /* speculate.c */
 int goss_speculate_open(goss_engine *e, goss_error *err);  /* the draft model, if the config names one */
 void goss_speculate_close(goss_engine *e);

@@ -2,25 +2,26 @@
  * prompt is prefilled once a machine.
  *
  * What is stored: where a chat's instructions end (the first user's message), in idle time; and when the engine
- * closes,
- * the canonical forms of finished turns and whole texts of closed sessions. What a new prompt shares with an entry by
- * more than with anything in memory is read back into the cache of prefix.c, which then treats it as its own.
+ * closes, the canonical forms of finished turns and whole texts of closed sessions. What a new prompt shares with an
+ * entry by more than with anything in memory is read back into the cache of prefix.c, which then treats it as its own.
+ *
+ * An entry is written a page a poll, as the backend brings it (a GPU's pages come back while others are computed). It
+ * holds its pages by reference meanwhile, so nothing can change them; whoever needs their room ends it.
  *
  *   name     the first 16 digits of the model's mark, "-", 16 digits of a hash of the tokens, ".kv"
  *   entry    head | tokens, int32 | sum of both | pages of the full layers, then windowed ones | sum of them
  *
  * The mark is a SHA-256 over whatever decides what the pages' bytes are: the tensors' names, types and places,
- * samples of
- * their bytes, the options, the KV's type, the backend and its level. An entry with another mark is never read.
- * Numbers
- * are in the machine's own order. The store is bounded: least recently used first, whichever model's. */
+ * samples of their bytes, the options, the KV's type, the backend, its level and our version. An entry with another
+ * mark is never read. Numbers are in the machine's own order. The store is bounded: least recently used first,
+ * whichever model's. */
 #include "../base/fmt.h"
 #include "../base/mem.h"
 #include "../base/sha256.h"
 #include "engine.h"
 #include <string.h>
 
-enum { NAME = 64, KNOWN = 256, MARK = 32, LEAST = 64, SAMPLE = 64 };
+enum { NAME = 64, KNOWN = 256, MARK = 32, LEAST = 64, SAMPLE = 64, PAGE_MS = 3000 };
 static const char MAGIC[8] = "GOSSKV1";
 static const uint64_t DEFAULT_BYTES = 4ull << 30;
 
@@ -38,6 +39,9 @@ struct goss_keeper {
     uint8_t mark[MARK]; char prefix[20];
     stored known[KNOWN]; int n_known;
     uint64_t clock;              /* newer than everything that was listed */
+    uint8_t *page;               /* one of the larger class */
+    /* the entry being written: its pages by reference, the next one, the sum so far, whose it is */
+    struct { int on, cls, at; stored s; goss_kv kv; uint64_t sum; goss_cached *from; } out;
 };
 
 /* ---- sums -------------------------------------------------------------------------------------------------- */
@@ -79,9 +83,9 @@ static int make_mark(const goss_engine *e, uint8_t out[MARK])
     const int options[] = { c->n_layers, c->moe_fallback, c->attn_dense, c->yarn_llamacpp, e->model.hp.n_layer };
     goss_sha256_update(&s, options, sizeof options);
     goss_sha256_update(&s, e->model.hp.rope_freq, (size_t)(e->model.hp.rope_dim / 2) * sizeof *e->model.hp.rope_freq);
-    const char *const words[] = { c->kv_type ? c->kv_type : "f16", e->backend->vt->name,
+    const char *const words[] = { GOSS_VERSION, c->kv_type ? c->kv_type : "f16", e->backend->vt->name,
                                   e->backend->vt->level(e->backend) };
-    for (int i = 0; i < 3; i++) goss_sha256_update(&s, words[i], strlen(words[i]) + 1);
+    for (int i = 0; i < 4; i++) goss_sha256_update(&s, words[i], strlen(words[i]) + 1);
     goss_sha256_final(&s, out);
     return 1;
 }
@@ -153,30 +157,44 @@ static void read_known(const goss_engine *e, goss_keeper *k)
     }
 }
 
+static goss_keeper *make_keeper(const goss_engine *e, goss_error *err)
+{
+    goss_keeper *k = goss_mem_alloc(sizeof *k);
+    if (!k) { goss_fail(err, GOSS_ENOMEM, -1, "no memory for the prefix cache"); return NULL; }
+    k->store = *e->config.prefix_store;
+    k->most = e->config.prefix_store_bytes ? e->config.prefix_store_bytes : DEFAULT_BYTES;
+    return k;
+}
+
+static void free_keeper(goss_keeper *k)
+{
+    while (k->n_known) forget(k, k->n_known - 1);
+    goss_mem_free(k->page);
+    goss_mem_free(k);
+}
+
 int goss_keep_open(goss_engine *e, goss_error *err)
 {
-    const goss_store *store = e->config.prefix_store;
-    goss_keeper *k;
-    if (!store) return 0;
-    if (!(k = goss_mem_alloc(sizeof *k))) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the prefix cache");
-    k->store = *store;
-    k->most = e->config.prefix_store_bytes ? e->config.prefix_store_bytes : DEFAULT_BYTES;
-    if (!e->backend->vt->kv_page || !make_mark(e, k->mark)) {
-        say(k, "the prefix cache is kept in memory only: %s%s.",
-            "the KV or the weights are not in this machine's memory",
-            "");
-        goss_mem_free(k);
+    if (!e->config.prefix_store) return 0;
+    goss_keeper *k = make_keeper(e, err);
+    if (!k) return GOSS_ENOMEM;
+    if (!e->backend->vt->kv_read || !make_mark(e, k->mark)) {
+        say(k, "the prefix cache is kept in memory only: %s%s.", "the model is not in this machine's memory", "");
+        free_keeper(k);
         return 0;
     }
-    for (int c = 0; c < GOSS_KV_CLASSES; c++) {
-        size_t n = 0;
-        if (e->pool.n_pages[c]) e->backend->vt->kv_page(e->backend, c, 0, &n);
-        k->page_bytes[c] = n;
+    for (int c = 0; c < GOSS_KV_CLASSES; c++)
+        k->page_bytes[c] = e->pool.n_pages[c] ? e->backend->vt->kv_bytes(e->backend, c) : 0;
+    const uint64_t *n = k->page_bytes;
+    k->page = goss_mem_alloc((size_t)(n[0] > n[1] ? n[0] : n[1]));
+    if (!k->page || goss_kv_open(&k->out.kv, &e->pool, e->max_kv)) {
+        free_keeper(k);
+        return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the prefix cache");
     }
     char digits[65];
     goss_sha256_hex(k->mark, digits);
     goss_fmt(k->prefix, sizeof k->prefix, "%.16s-", digits);
-    const int rc = store->list(store->ctx, list_entry, k);
+    const int rc = k->store.list(k->store.ctx, list_entry, k);
     read_known(e, k);
     e->keeper = k;
     int ours = 0;
@@ -189,35 +207,21 @@ int goss_keep_open(goss_engine *e, goss_error *err)
 }
 
 /* ---- reading back ------------------------------------------------------------------------------------------ */
-/* The bytes of every page of a class; `move` each. 0, or the first error. */
-typedef int (*page_fn)(goss_keeper *k, const char *name, uint64_t offset, void *bytes, size_t n);
-
-static int each_page(goss_engine *e, const goss_kv *kv, const char *name, uint64_t at, page_fn move, uint64_t *sum)
+/* The entry's pages into those of kv; *sum is what they add up to. 0, or the first error. */
+static int get_pages(goss_engine *e, const goss_kv *kv, const char *name, uint64_t at, uint64_t *sum)
 {
+    const goss_keeper *k = e->keeper;
     *sum = 1;
     for (int c = 0; c < GOSS_KV_CLASSES; c++) {
-        if (c == GOSS_KV_WINDOW && !e->pool.n_pages[c]) continue;
-        for (int p = kv->base[c] / GOSS_KV_PAGE; p * GOSS_KV_PAGE < kv->n; p++) {
-            size_t n;
-            void *bytes = e->backend->vt->kv_page(e->backend, c, kv->page[c][p], &n);
-            const int rc = move(e->keeper, name, at, bytes, n);
+        const size_t n = (size_t)k->page_bytes[c];
+        for (int p = kv->base[c] / GOSS_KV_PAGE; n && p * GOSS_KV_PAGE < kv->n; p++, at += n) {
+            int rc = k->store.get(k->store.ctx, name, at, k->page, n);
+            if (!rc) rc = e->backend->vt->kv_write(e->backend, c, kv->page[c][p], k->page);
             if (rc) return rc;
-            *sum = add_sum(*sum, bytes, n);
-            at += n;
+            *sum = add_sum(*sum, k->page, n);
         }
     }
     return 0;
-}
-
-static int get_page(goss_keeper *k, const char *name, uint64_t offset, void *bytes, size_t n)
-{
-    return k->store.get(k->store.ctx, name, offset, bytes, n);
-}
-
-static int put_page(goss_keeper *k, const char *name, uint64_t offset, void *bytes, size_t n)
-{
-    (void)offset;
-    return k->store.put(k->store.ctx, name, bytes, n, 0);
 }
 
 static int common(const int32_t *a, int n_a, const int32_t *b, int n_b)
@@ -244,7 +248,7 @@ static int fetch(goss_engine *e, stored *s)
     int rc;
     while ((rc = goss_kv_restore(&c->kv, s->head.n, s->head.window_base)) == GOSS_EFULL)
         if (!goss_prefix_evict(e, &c->kv)) break;
-    if (!rc) rc = each_page(e, &c->kv, s->name, at, get_page, &sum);
+    if (!rc) rc = get_pages(e, &c->kv, s->name, at, &sum);
     if (!rc) rc = k->store.get(k->store.ctx, s->name, s->bytes - 8, &stored_sum, 8);
     const int damaged = rc == GOSS_EIO || (!rc && sum != stored_sum);
     if (!rc && !damaged) {
@@ -265,7 +269,7 @@ static int fetch(goss_engine *e, stored *s)
 int goss_keep_fetch(goss_engine *e, const int32_t *ids, int most, int have)
 {
     goss_keeper *k = e->keeper;
-    if (!k) return 0;
+    if (!k || e->state != GOSS_ENGINE_READY) return 0;
     int best = -1;
     have += LEAST / 2; /* reading has its price too */
     for (int i = 0; i < k->n_known; i++) {
@@ -292,54 +296,109 @@ static int make_room(goss_keeper *k, uint64_t bytes)
     }
 }
 
-static int write_entry(goss_engine *e, goss_cached *c, const stored *s)
+/* The entry that is being written ends here: rc 0: whole. */
+static void end_entry(goss_engine *e, int rc)
+{
+    goss_keeper *k = e->keeper;
+    stored *s = &k->out.s;
+    k->out.on = 0;
+    goss_kv_clear(&k->out.kv);
+    if (!rc) rc = k->store.put(k->store.ctx, s->name, &k->out.sum, 8, 1);
+    if (!rc) {
+        k->known[k->n_known++] = *s;                       /* make_room left a place */
+        return;
+    }
+    k->store.put(k->store.ctx, s->name, NULL, 0, -1);
+    goss_mem_free(s->tokens);
+    if (rc != GOSS_ECANCELED) say(k, "the prefix cache could not store %s: %s.", s->name, "writing failed");
+}
+
+int goss_keep_give_up(goss_engine *e)
+{
+    goss_keeper *k = e->keeper;
+    if (!k || !k->out.on) return 0;
+    if (e->backend) e->backend->vt->kv_read(e->backend, 0, 0, NULL, 0);
+    if (k->out.from->keep == GOSS_KEPT) k->out.from->keep = GOSS_KEEP_SOON; /* again, when there is room */
+    end_entry(e, GOSS_ECANCELED);
+    return 1;
+}
+
+/* Head and tokens; the pages follow in write_page. */
+static int begin_entry(goss_engine *e, goss_cached *c)
 {
     goss_keeper *k = e->keeper;
     const goss_store *t = &k->store;
+    stored *s = &k->out.s;
     const size_t n = (size_t)s->head.n * sizeof *c->tokens;
-    const uint64_t head_sum = add_sum(add_sum(1, &s->head, sizeof s->head), c->tokens, n);
-    uint64_t sum;
+    const uint64_t sum = add_sum(add_sum(1, &s->head, sizeof s->head), c->tokens, n);
+    if (!(s->tokens = goss_mem_array((size_t)s->head.n, sizeof *s->tokens))) return GOSS_ENOMEM;
+    memcpy(s->tokens, c->tokens, n);
     int rc = t->put(t->ctx, s->name, &s->head, sizeof s->head, 0);
     if (!rc) rc = t->put(t->ctx, s->name, c->tokens, n, 0);
-    if (!rc) rc = t->put(t->ctx, s->name, &head_sum, 8, 0);
-    if (!rc) rc = each_page(e, &c->kv, s->name, 0, put_page, &sum);
-    if (!rc) rc = t->put(t->ctx, s->name, &sum, 8, 1);
-    if (rc) t->put(t->ctx, s->name, NULL, 0, -1);
+    if (!rc) rc = t->put(t->ctx, s->name, &sum, 8, 0);
     return rc;
 }
 
-/* An entry of what of c is computed. */
+/* One page more, or the end. GOSS_EAGAIN: it is on its way from the device. */
+static int write_page(goss_engine *e, int timeout_ms)
+{
+    goss_keeper *k = e->keeper;
+    const goss_kv *kv = &k->out.kv;
+    while (k->out.cls < GOSS_KV_CLASSES && (!k->page_bytes[k->out.cls] || k->out.at * GOSS_KV_PAGE >= kv->n)) {
+        k->out.cls++;
+        k->out.at = kv->base[GOSS_KV_WINDOW] / GOSS_KV_PAGE;
+    }
+    const int c = k->out.cls;
+    if (c == GOSS_KV_CLASSES) {
+        end_entry(e, 0);
+        return 0;
+    }
+    const size_t n = (size_t)k->page_bytes[c];
+    int rc = e->backend->vt->kv_read(e->backend, c, kv->page[c][k->out.at], k->page, timeout_ms);
+    if (rc == GOSS_EAGAIN) return rc;
+    if (!rc) rc = k->store.put(k->store.ctx, k->out.s.name, k->page, n, 0);
+    k->out.sum = add_sum(k->out.sum, k->page, n);
+    k->out.at++;
+    if (rc) end_entry(e, rc);
+    return rc;
+}
+
+/* Begins an entry of what of c is computed, if it is worth one. */
 static void store(goss_engine *e, goss_cached *c)
 {
     goss_keeper *k = e->keeper;
-    stored s = { .head = { .n = c->kv.n, .window_base = c->kv.base[GOSS_KV_WINDOW] } };
+    stored *s = &k->out.s;
+    const goss_kv *kv = &k->out.kv;
     c->keep = GOSS_KEPT;
-    if (c->kv.n < LEAST) return;
-    memcpy(s.head.magic, MAGIC, sizeof MAGIC);
-    memcpy(s.head.mark, k->mark, MARK);
-    const int pages = (c->kv.n + GOSS_KV_PAGE - 1) / GOSS_KV_PAGE;
+    if (c->kv.n < LEAST || goss_kv_fork(&k->out.kv, &c->kv, c->kv.n)) return;
+    *s = (stored){ .head = { .n = kv->n, .window_base = kv->base[GOSS_KV_WINDOW] }, .used = ++k->clock };
+    memcpy(s->head.magic, MAGIC, sizeof MAGIC);
+    memcpy(s->head.mark, k->mark, MARK);
+    const int pages = (kv->n + GOSS_KV_PAGE - 1) / GOSS_KV_PAGE;
     for (int i = 0; i < GOSS_KV_CLASSES; i++) {
-        s.head.n_pages[i] = i == GOSS_KV_WINDOW && !e->pool.n_pages[i] ? 0 : pages - c->kv.base[i] / GOSS_KV_PAGE;
-        s.head.page_bytes[i] = k->page_bytes[i];
+        s->head.page_bytes[i] = k->page_bytes[i];
+        s->head.n_pages[i] = k->page_bytes[i] ? pages - kv->base[i] / GOSS_KV_PAGE : 0;
     }
-    goss_fmt(s.name, sizeof s.name, "%s%016llx.kv", k->prefix,
-             (unsigned long long)add_sum(1, c->tokens, (size_t)c->kv.n * sizeof *c->tokens));
-    s.bytes = entry_bytes(&s.head);
-    s.used = ++k->clock;
-    for (int i = 0; i < k->n_known; i++)
-        if (!strcmp(k->known[i].name, s.name)) {
-            k->known[i].used = s.used;
-            k->store.touch(k->store.ctx, s.name);
-            return;
+    goss_fmt(s->name, sizeof s->name, "%s%016llx.kv", k->prefix,
+             (unsigned long long)add_sum(1, c->tokens, (size_t)kv->n * sizeof *c->tokens));
+    s->bytes = entry_bytes(&s->head);
+    k->out.cls = k->out.at = 0;
+    k->out.sum = 1;
+    k->out.from = c;
+    int known = 0;
+    for (int i = 0; i < k->n_known && !known; i++)
+        if (!strcmp(k->known[i].name, s->name)) {
+            k->known[i].used = s->used;
+            k->store.touch(k->store.ctx, s->name);
+            known = 1;
         }
-    if (!make_room(k, s.bytes)) return;
-    if (write_entry(e, c, &s)) {
-        say(k, "the prefix cache could not store %s: %s.", s.name, "writing failed");
+    if (known || !make_room(k, s->bytes)) {
+        goss_kv_clear(&k->out.kv);
         return;
     }
-    if ((s.tokens = goss_mem_array((size_t)s.head.n, sizeof *s.tokens)))
-        memcpy(s.tokens, c->tokens, (size_t)s.head.n * sizeof *s.tokens);
-    k->known[k->n_known++] = s;
+    k->out.on = 1;
+    const int rc = begin_entry(e, c);
+    if (rc) end_entry(e, rc);
 }
 
 static goss_cached *waiting(const goss_engine *e, int least)
@@ -351,21 +410,40 @@ static goss_cached *waiting(const goss_engine *e, int least)
     return NULL;
 }
 
-int goss_keep_waits(const goss_engine *e) { return waiting(e, GOSS_KEEP_SOON) != NULL; }
-
-void goss_keep_idle(goss_engine *e)
+int goss_keep_waits(const goss_engine *e)
 {
-    goss_cached *c = waiting(e, GOSS_KEEP_SOON);
+    return e->keeper && (e->keeper->out.on || waiting(e, GOSS_KEEP_SOON) != NULL);
+}
+
+void goss_keep_idle(goss_engine *e, int timeout_ms)
+{
+    if (!e->keeper) return;
+    goss_cached *c = e->keeper->out.on ? NULL : waiting(e, GOSS_KEEP_SOON);
     if (c) store(e, c);
+    if (e->keeper->out.on) write_page(e, timeout_ms);
+}
+
+/* Whatever is worth it, to the end; a device that brings nothing for PAGE_MS is not waited for. */
+static void store_all(goss_engine *e)
+{
+    goss_keeper *k = e->keeper;
+    double t = goss_os_now_ms();
+    for (;;) {
+        goss_cached *c = k->out.on ? NULL : waiting(e, GOSS_KEEP_AT_END);
+        if (c) store(e, c);
+        else if (!k->out.on) return;
+        else if (write_page(e, 100) != GOSS_EAGAIN) t = goss_os_now_ms();
+        else if (goss_os_now_ms() - t > PAGE_MS) { goss_keep_give_up(e); return; }
+    }
 }
 
 void goss_keep_close(goss_engine *e)
 {
     goss_keeper *k = e->keeper;
     if (!k) return;
-    for (goss_cached *c; e->backend && e->state == GOSS_ENGINE_READY && (c = waiting(e, GOSS_KEEP_AT_END)) != NULL;)
-        store(e, c);
-    while (k->n_known) forget(k, k->n_known - 1);
-    goss_mem_free(k);
+    if (e->backend && e->state == GOSS_ENGINE_READY) store_all(e);
+    goss_keep_give_up(e);
+    goss_kv_close(&k->out.kv);
+    free_keeper(k);
     e->keeper = NULL;
 }

@@ -40,6 +40,7 @@ void goss_prefix_close(goss_engine *e)
 
 void goss_prefix_drop(goss_engine *e)
 {
+    goss_keep_give_up(e);
     for (int i = 0; i < GOSS_CACHED; i++) {
         e->cached[i].busy = 0;
         goss_prefix_forget(&e->cached[i]);
@@ -243,6 +244,7 @@ goss_cached *goss_prefix_warm(goss_engine *e)
 /* Drops the least recently used of cached sequences and of sessions that are not generating. */
 int goss_prefix_evict(goss_engine *e, const goss_kv *but)
 {
+    if (goss_keep_give_up(e)) return 1;                    /* it holds pages that are in the store's way only */
     goss_cached *oldest = NULL;
     goss_session *idle = NULL;
     for (int i = 0; i < GOSS_CACHED; i++) {

@@ -347,7 +347,7 @@ int goss_steps_advance(goss_engine *e, int timeout_ms, goss_error *err)
             if (rc < 0) return rc;
             submitted = 1;
         } else if (full && !e->n_flights) give_up_youngest(e);
-        else if (!e->n_flights) goss_keep_idle(e);
+        else if (!e->n_flights) goss_keep_idle(e, timeout_ms);
     }
     if (e->n_flights) {
         const int room = submitted && e->n_flights < e->backend->vt->in_flight;

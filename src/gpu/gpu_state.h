@@ -1,8 +1,8 @@
 /* gpu_state.h - the gpu backend's state, shared by its files: gpu_kernels.c (pipelines), gpu_build.c
  * (buffers, matrices), gpu_few.c (calls for few rows), gpu_tiles.c (calls for many rows),
  * gpu_load.c (which weights), gpu_feed.c (how they get there), gpu_step.c (recording a step), gpu_slots.c and
- * gpu_pages.c (experts that don't fit), gpu_fill.c (experts that come later), stage_gpu.c (the backend's table,
- * submitting and polling). */
+ * gpu_pages.c (experts that don't fit), gpu_fill.c (experts that come later), gpu_kv.c (KV pages), stage_gpu.c (the
+ * backend's table, submitting and polling). */
 #ifndef GOSS_GPU_STATE_H
 #define GOSS_GPU_STATE_H
 #include "gpu.h"
@@ -168,6 +168,7 @@ typedef struct goss_gpu_state {
     uint64_t profiled;
     uint32_t n_queries, query, query_kernel[GOSS_GPU_MAX_QUERIES / 2];
     uint64_t kv_bytes, weight_bytes;
+    int kv_back, kv_reading;                           /* gpu_kv.c: read-back buffer; the page on its way, 0: none */
     double busy_ms;
     char level[112];
 } goss_gpu_state;
@@ -287,6 +288,12 @@ void goss_gpu_fill_failed(goss_gpu_state *s);
 int goss_gpu_need(goss_gpu_state *s, const goss_tensor *t, uint64_t from, uint64_t n, goss_error *err);
 int goss_gpu_fill_need(goss_gpu_state *s, goss_error *err);
 
+/* gpu_kv.c: the backend's calls for KV pages (stage.h); copy_pages only records */
+void goss_gpu_copy_pages(goss_gpu_state *s, int cls, int from, int to);
+size_t goss_gpu_kv_bytes(const goss_backend *b, int cls);
+int goss_gpu_kv_read(goss_backend *b, int cls, int page, void *dst, int timeout_ms);
+int goss_gpu_kv_write(goss_backend *b, int cls, int page, const void *src);
+
 /* gpu_profile.c: GPU time of every kernel by timestamps, each dispatch in a pass of its own while a step is
  * profiled. */
 int goss_gpu_profile_build(goss_gpu_state *s, goss_error *err);
@@ -311,7 +318,6 @@ void goss_gpu_expert_products(goss_gpu_state *s, int layer, uint32_t rows);
 void goss_gpu_expert_sum(goss_gpu_state *s, int layer, uint32_t rows);
 int goss_gpu_step_write(goss_gpu_state *s, int buffer, uint64_t offset, const void *data, uint64_t n);
 void goss_gpu_clear(goss_gpu_state *s, int buffer, uint64_t offset, uint64_t n);
-void goss_gpu_copy_pages(goss_gpu_state *s, int cls, int from, int to); /* stage_gpu.c: records a KV copy */
 int goss_gpu_launch(goss_gpu_state *s, goss_gpu_ticket *t);    /* stage_gpu.c: ends and submits what is recorded */
 int goss_gpu_do_embed(goss_backend *b, goss_step *step);
 int goss_gpu_do_attn_in(goss_backend *b, goss_step *step, int layer);

@@ -296,18 +296,6 @@ static void gpu_release(goss_backend *b, goss_step *step)
     step->ticket = 0;
 }
 
-void goss_gpu_copy_pages(goss_gpu_state *s, int cls, int from, int to)
-{
-    const goss_hparams *hp = &s->base.model->hp;
-    const uint64_t bytes = (uint64_t)(hp->n_head_kv * hp->head_dim) * 2 * GOSS_KV_PAGE * goss_gpu_kv_size(s);
-    if (!s->kv_temp) s->kv_temp = goss_gpu_buffer(s->gpu, bytes, GOSS_GPU_COPY_SRC | GOSS_GPU_COPY_DST, "KV copy");
-    for (int i = 0; i < hp->n_layer && s->kv_temp > 0; i++)
-        if (s->layers[i].cls == cls) {                 /* WebGPU copies only between buffers */
-            goss_gpu_copy(s, s->layers[i].kv, (uint64_t)from * bytes, s->kv_temp, 0, bytes);
-            goss_gpu_copy(s, s->kv_temp, 0, s->layers[i].kv, (uint64_t)to * bytes, bytes);
-        }
-}
-
 static void gpu_kv_copy(goss_backend *b, int cls, int from, int to)
 {
     goss_gpu_state *s = of(b);
@@ -376,6 +364,9 @@ static const goss_backend_vt table = { .name = "gpu",
                                        .logits = gpu_logits,
                                        .release = gpu_release,
                                        .kv_copy = gpu_kv_copy,
+                                       .kv_bytes = goss_gpu_kv_bytes,
+                                       .kv_read = goss_gpu_kv_read,
+                                       .kv_write = goss_gpu_kv_write,
                                        .read_done = gpu_read_done,
                                        .fill = gpu_fill,
                                        .tap = gpu_tap,

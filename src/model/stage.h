@@ -83,9 +83,12 @@ typedef struct goss_backend_vt {
      * NULL: not offered. */
     float *(*residual)(goss_backend *b, int n_rows);
     void (*kv_copy)(goss_backend *b, int cls, int from, int to);
-    /* Of a backend on memory: where a page's bytes are, *n of them; between steps they may be read and, while nobody
-     * holds the page's positions, written. NULL: not offered. */
-    void *(*kv_page)(goss_backend *b, int cls, int page, size_t *n);
+    /* A page's bytes, between recordings of steps; all three NULL: not offered. bytes: how many, for all layers of the
+     * class. read: 0 when they are in dst; GOSS_EAGAIN after at most timeout_ms: ask for the same page again, or with
+     * dst NULL: it is not wanted any more. write: of a page whose positions nobody holds; GOSS_EAGAIN: not now. */
+    size_t (*kv_bytes)(const goss_backend *b, int cls);
+    int (*kv_read)(goss_backend *b, int cls, int page, void *dst, int timeout_ms);
+    int (*kv_write)(goss_backend *b, int cls, int page, const void *src);
     void (*read_done)(goss_backend *b, uint64_t tag, int status);
     /* Of a backend that is usable before all its weights are there: brings some nearer. GOSS_FILL_*, or an error. NULL:
      * they are all there when load says so. */

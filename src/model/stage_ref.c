@@ -439,11 +439,24 @@ static void ref_kv_copy(goss_backend *b, int cls, int from, int to)
     memcpy(r->kv[cls] + (size_t)to * n, r->kv[cls] + (size_t)from * n, n * sizeof(float));
 }
 
-static void *ref_kv_page(goss_backend *b, int cls, int page, size_t *n)
+static size_t ref_kv_bytes(const goss_backend *b, int cls)
+{
+    return ((const ref *)b)->page_floats[cls] * sizeof(float);
+}
+
+static int ref_kv_read(goss_backend *b, int cls, int page, void *dst, int timeout_ms)
+{
+    const ref *r = ref_of(b);
+    (void)timeout_ms;
+    if (dst) memcpy(dst, r->kv[cls] + (size_t)page * r->page_floats[cls], ref_kv_bytes(b, cls));
+    return 0;
+}
+
+static int ref_kv_write(goss_backend *b, int cls, int page, const void *src)
 {
     ref *r = ref_of(b);
-    *n = r->page_floats[cls] * sizeof(float);
-    return r->kv[cls] + (size_t)page * r->page_floats[cls];
+    memcpy(r->kv[cls] + (size_t)page * r->page_floats[cls], src, ref_kv_bytes(b, cls));
+    return 0;
 }
 
 static void ref_read_done(goss_backend *b, uint64_t tag, int status)
@@ -507,7 +520,9 @@ static const goss_backend_vt ref_vt = {
     .logits = ref_logits,
     .release = ref_release,
     .kv_copy = ref_kv_copy,
-    .kv_page = ref_kv_page,
+    .kv_bytes = ref_kv_bytes,
+    .kv_read = ref_kv_read,
+    .kv_write = ref_kv_write,
     .read_done = ref_read_done,
     .tap = ref_tap,
     .stats = ref_stats,

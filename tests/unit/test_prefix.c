@@ -1,5 +1,6 @@
 /* test_prefix.c - prefixes that are not computed again: the second turn of a long chat, and entries of a store that
- * outlive their engine: whole, bounded, of the same model and KV only, never believed when damaged. */
+ * outlive their engine: whole, bounded, of the same model and KV only, never believed when damaged.
+ *     test_prefix [gpu]    (gpu: only the store, with pages that come back from the device) */
 #include "../../app/prefix_dir.h"
 #include "engine_util.h"
 #include <dirent.h>
@@ -9,17 +10,25 @@
 static const char *const MODEL = "models/demo-gptoss.gguf", *const DRAFT = "models/demo-gptoss-draft.gguf";
 static char folder[64];
 
+static goss_engine *open_as(const goss_engine_config *c)
+{
+    goss_engine *e = NULL;
+    goss_error err = { 0 };
+    int rc = goss_engine_open(&e, c, &err);
+    while (!rc && goss_engine_state(e) == GOSS_ENGINE_LOADING) {
+        rc = goss_engine_poll(e, 100, &err);
+        if (rc > 0) rc = 0;
+    }
+    if (rc) { printf("open: %s\n", err.text); exit(1); }
+    return e;
+}
+
 static goss_engine *open_engine(const char *path, const char *backend, const char *kv, const goss_store *store,
                                 uint64_t most)
 {
-    const goss_engine_config c = {
-        .model_path = path, .backend = backend, .kv_type = kv, .max_kv = 3000, .max_sessions = 3, .prefix_store = store,
-        .prefix_store_bytes = most
-    };
-    goss_engine *e = NULL;
-    goss_error err = { 0 };
-    if (goss_engine_open(&e, &c, &err)) { printf("open: %s\n", err.text); exit(1); }
-    return e;
+    return open_as(&(goss_engine_config){ .model_path = path, .backend = backend, .kv_type = kv, .max_kv = 3000,
+                                          .max_sessions = 3, .prefix_store = store, .prefix_store_bytes = most,
+                                          .webgpu_path = getenv("GOSSAMER_WEBGPU") });
 }
 
 static void idle(goss_engine *e)
@@ -209,15 +218,15 @@ static void restarts(const char *backend, const char *kv, int others)
 }
 
 /* A flipped byte anywhere, a cut file, another's entry under our name: a sentence, no reuse, the right answer. */
-static void damaged(void)
+static void damaged(const char *backend, int step)
 {
     static result clean, r;
     char long_text[4000] = "";
     for (int i = 0; i < 14; i++) strcat(long_text, LINE);
     const char *chat = chat_of(long_text, "Which month comes after June?");
     clear_folder();
-    life(DRAFT, "cpu", NULL, 0, chat, &clean);
-    for (int k = 0; k < 7; k++) {
+    life(DRAFT, backend, NULL, 0, chat, &clean);
+    for (int k = 0; k < 7; k += step) {
         const entries all = list_folder();
         for (int i = 0; i < all.n; i++) {
             size_t n;
@@ -230,14 +239,14 @@ static void damaged(void)
             free(bytes);
         }
         n_said = 0;
-        life(DRAFT, "cpu", NULL, 0, chat, &r);
+        life(DRAFT, backend, NULL, 0, chat, &r);
         if (r.n_reused || !n_said) printf("damage %d: %d reused, %d sentences\n", k, r.n_reused, n_said);
         CHECK_INT(r.n_reused, 0);
         CHECK(n_said > 0);
         CHECK_STR(r.text, clean.text);
     }
     n_said = 0;
-    life(DRAFT, "cpu", NULL, 0, chat, &r); /* what was removed is there again */
+    life(DRAFT, backend, NULL, 0, chat, &r); /* what was removed is there again */
     CHECK(r.n_reused > 200);
     CHECK_INT(n_said, 0);
 }
@@ -318,17 +327,73 @@ static void failing(void)
     }
 }
 
-int main(void)
+static int is_writing(void)
 {
+    const entries all = list_folder();
+    for (int i = 0; i < all.n; i++) if (strstr(all.name[i], "/.")) return 1;
+    return 0;
+}
+
+/* An engine whose KV is nearly full: what writes an entry gives its pages back, and nobody fails. */
+static void pressed(const char *backend)
+{
+    static int32_t ids[3000];
+    static result clean, r;
+    char text[6000] = "";
+    int began = 0;
+    goss_prefix_dir dir;
+    goss_error err;
+    for (int i = 0; i < 12; i++) strcat(text, LINE);
+    clear_folder();
+    goss_plan_info plan;
+    goss_engine_config asks = { .model_path = DRAFT, .backend = backend };
+    CHECK_INT(goss_plan(&asks, NULL, &plan, &err), 0);
+    for (int most = 0; most < 2; most++) {
+        const goss_engine_config c = { .model_path = DRAFT, .backend = backend, .max_kv = 448, .max_sessions = 2,
+                                       .max_rows = 64, .prefix_store = most ? &dir.store : NULL,
+                                       .kv_cap = most ? 12 * (plan.page_bytes[0] + plan.page_bytes[1]) : 0,
+                                       .webgpu_path = getenv("GOSSAMER_WEBGPU") };
+        CHECK_INT(goss_prefix_dir_open(&dir, folder, &err), 0);
+        dir.store.say = say;
+        goss_engine *e = open_as(&c);
+        goss_params p = greedy_params(30);
+        p.chat = 1;
+        for (int turn = 0; turn < 3; turn++) {
+            text[0] = (char)('A' + turn);
+            const int n = render(e, chat_of(text, "Which month comes after June?"), "", ids, 3000);
+            ask(e, ids, n, &p, turn == 2 && !most ? &clean : &r);
+            while (most && !is_writing() && goss_engine_poll(e, 2, &err) > 0) { } /* the next turn comes into it */
+            began += most && is_writing();
+        }
+        goss_engine_close(&e);
+        goss_prefix_dir_close(&dir);
+    }
+    CHECK(began > 0);
+    CHECK_STR(r.text, clean.text);
+    CHECK(r.n_text > 5);
+    const entries all = list_folder();
+    for (int i = 0; i < all.n; i++) CHECK(!strstr(all.name[i], "/."));
+}
+
+int main(int argc, char **argv)
+{
+    const int gpu = argc > 1 && !strcmp(argv[1], "gpu");
     snprintf(folder, sizeof folder, "/tmp/gossamer-prefix-XXXXXX");
     if (!mkdtemp(folder)) return 1;
-    second_turn();
-    restarts("cpu", NULL, 1);
-    if (!unit_small()) restarts("cpu", "q8", 1);
-    if (!unit_small()) restarts("ref", NULL, 0);
-    damaged();
-    bounded();
-    failing();
+    if (gpu) {
+        pressed("gpu");
+        restarts("gpu", NULL, 0);
+        damaged("gpu", 5);
+    } else {
+        second_turn();
+        restarts("cpu", NULL, 1);
+        if (!unit_small()) restarts("cpu", "q8", 1);
+        if (!unit_small()) restarts("ref", NULL, 0);
+        damaged("cpu", 1);
+        bounded();
+        failing();
+        pressed("cpu");
+    }
     clear_folder();
     rmdir(folder);
     return unit_done("prefix");
