@@ -253,6 +253,11 @@ typedef struct goss_event {
 
 GOSS_API int goss_session_open(goss_engine *engine, goss_session **out, goss_error *err);
 GOSS_API void goss_session_close(goss_session **session);
+/* Opens a branch: a session that begins with the first n tokens that `from` holds (n < 0: all), their KV shared by
+ * reference; `from` may be generating. Prompts of it that begin with those tokens go on from there. Returns how many of
+ * them are shared: n, or fewer where windowed layers have given that point up (what is missing is computed with the
+ * prompt); or an error. */
+GOSS_API int goss_session_fork(const goss_session *from, int n, goss_session **out, goss_error *err);
 /* Begins a generation after the full token prefix (borrowed); what it shares with anything cached is reused.
  * With max_tokens < 0 the prompt is only prefilled. GOSS_ELIMIT when it does not fit the context. */
 GOSS_API int goss_session_prompt(goss_session *session, const int32_t *ids, int n, const goss_params *params,

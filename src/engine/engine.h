@@ -104,6 +104,8 @@ struct goss_session {
     uint32_t epoch;              /* results of steps begun under another are thrown away */
     int active, canceled, closed, prefill_only;
     uint64_t used;               /* the engine's clock when it last ran */
+    uint64_t born;               /* and when its prompt came */
+    goss_session *follows; int follow_n; uint64_t follow_born; /* prefix.c: whose prefill it waits for */
     goss_sampler sampler;
     int max_tokens, ignore_stop, chat, no_guard, draft, n_probs;
     /* text */
@@ -187,6 +189,7 @@ void goss_steps_drain(goss_engine *e);                     /* waits for what is 
 int goss_steps_extend(goss_engine *e, goss_kv *kv, int n); /* goss_kv_extend, giving up cached sequences for room */
 /* session.c */
 void goss_session_free(goss_session *s);
+void goss_session_begin(goss_session *s, int n_reused);    /* its prompt's first n_reused positions are there */
 void goss_session_finish(goss_session *s, int stop, const goss_error *error); /* queues DONE */
 int goss_session_room(const goss_session *s);
 /* what is in flight is void; the KV goes back to n positions */
@@ -206,6 +209,10 @@ int goss_prefix_open(goss_engine *e);
 void goss_prefix_close(goss_engine *e);
 /* fills s->kv; returns the positions it holds */
 int goss_prefix_reuse(goss_session *s, const int32_t *ids, int n, int most);
+/* Whether somebody computes the beginning of s's prompt now: then s waits for it. join: ends waits that are over. */
+int goss_prefix_follow(goss_session *s);
+void goss_prefix_join(goss_engine *e);
+void goss_prefix_left(const goss_session *s);              /* nobody can follow s any more */
 void goss_prefix_snapshot(goss_session *s);                /* after a chunk: message boundaries that it passed */
 goss_cached *goss_prefix_keep(goss_engine *e, const goss_kv *kv, const int32_t *ids, int n); /* NULL: it is not */
 goss_cached *goss_prefix_place(goss_engine *e, const int32_t *ids, int n); /* a live entry without KV, or NULL */

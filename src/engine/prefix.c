@@ -1,5 +1,5 @@
 /* prefix.c - what was computed once is not computed again: sequences are kept by reference to their KV pages and
- * reused by the longest token prefix they share with a new prompt.
+ * reused by the longest token prefix they share with a new prompt. What is being computed is waited for.
  *
  * Sources of a prefix, best first by length: the session's own KV, other sessions', and the cache of finished ones.
  * Windowed layers have given back the pages behind their window, so a long sequence can't be rewound far: snapshots
@@ -93,6 +93,54 @@ again:
     if (hit) hit->used = e->clock;
     if (goss_kv_fork(&s->kv, from, best)) goss_kv_clear(&s->kv);
     return s->kv.n;
+}
+
+/* ---- following --------------------------------------------------------------------------------------------- */
+/* n answers to one prompt, or users with the same instructions: when the next comes while the first is still being
+ * prefilled, it waits for what they share and takes it by reference, instead of computing it once more. */
+int goss_prefix_follow(goss_session *s)
+{
+    enum { WORTH = 32 };
+    goss_engine *e = s->engine;
+    const int most = s->prefill_only ? s->n_prompt : s->n_prompt - 1;
+    int best = s->kv.n + WORTH;
+    s->follows = NULL;
+    for (int i = 0; i < e->max_sessions; i++) {
+        goss_session *o = e->sessions[i];
+        if (!o || o == s || !o->active || o->canceled || o->closed || o->kv.n >= o->n_prompt) continue;
+        const int g = shared(o->tokens, o->n_prompt, s->tokens, most);
+        if (g < best || g <= o->kv.n || (g == best && s->follows && o->follows)) continue;
+        best = g;
+        s->follows = o;
+        s->follow_n = g;
+        s->follow_born = o->born;
+    }
+    return s->follows != NULL;
+}
+
+/* Is it still on its way to where s wants it? Whoever can't go on, for whatever reason, is not waited for. */
+static int comes(const goss_session *s)
+{
+    const goss_session *o = s->follows;
+    return o->born == s->follow_born && o->active && !o->canceled && !o->closed && o->kv.n < s->follow_n &&
+           (o->follows || o->n_inflight || goss_session_room(o));
+}
+
+void goss_prefix_join(goss_engine *e)
+{
+    for (int i = 0; i < e->max_sessions; i++) {
+        goss_session *s = e->sessions[i];
+        if (!s || !s->follows || comes(s)) continue;
+        goss_session_begin(s, goss_prefix_reuse(s, s->tokens, s->n_prompt, s->n_prompt - !s->prefill_only));
+    }
+}
+
+void goss_prefix_left(const goss_session *s)
+{
+    for (int i = 0; s->engine->sessions && i < s->engine->max_sessions; i++) {
+        goss_session *o = s->engine->sessions[i];
+        if (o && o->follows == s) { o->follow_born = 0; o->follows = o; } /* the next join ends its wait */
+    }
 }
 
 /* ---- keeping ----------------------------------------------------------------------------------------------- */

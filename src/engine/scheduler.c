@@ -58,7 +58,7 @@ static int may_pipeline(goss_session *s)
 
 static int is_ready(goss_session *s)
 {
-    if (!s || !s->active || s->closed || s->canceled || !goss_session_room(s)) return 0;
+    if (!s || !s->active || s->closed || s->canceled || s->follows || !goss_session_room(s)) return 0;
     const int pending = s->n_known - s->kv.n;
     if (!s->n_inflight) return pending > 0;
     return s->n_inflight < s->engine->backend->vt->in_flight && (pending > 0 || may_pipeline(s));
@@ -302,7 +302,8 @@ static void give_up_youngest(goss_engine *e)
     goss_session *youngest = NULL;
     for (int i = 0; i < e->max_sessions; i++) {
         goss_session *s = e->sessions[i];
-        if (s && s->active && !s->n_inflight && (!youngest || s->t_prompt > youngest->t_prompt)) youngest = s;
+        if (!s || !s->active || s->follows || s->n_inflight) continue;
+        if (!youngest || s->t_prompt > youngest->t_prompt) youngest = s;
     }
     if (!youngest) return;
     goss_error err;
@@ -329,7 +330,7 @@ static int more_to_do(goss_engine *e)
     if (e->n_flights) return 1;
     for (int i = 0; i < e->max_sessions; i++)
         if (is_ready(e->sessions[i]) ||
-            (e->sessions[i] && e->sessions[i]->active && e->sessions[i]->canceled))
+            (e->sessions[i] && e->sessions[i]->active && (e->sessions[i]->canceled || e->sessions[i]->follows)))
             return 1;
     return goss_prefix_warm(e) != NULL || goss_keep_waits(e);
 }
@@ -338,6 +339,7 @@ int goss_steps_advance(goss_engine *e, int timeout_ms, goss_error *err)
 {
     e->clock++;
     end_canceled(e);
+    goss_prefix_join(e);
     prefill_reused(e);
     int submitted = 0, full = 0, rc;
     if (e->n_flights < e->backend->vt->in_flight) {

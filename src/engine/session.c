@@ -48,6 +48,7 @@ void goss_session_free(goss_session *s)
     if (!s) return;
     goss_engine *e = s->engine;
     if (e->sessions && e->sessions[s->slot] == s) e->sessions[s->slot] = NULL;
+    goss_prefix_left(s);
     goss_output_close(s);
     goss_mem_free(s->predicted);
     goss_kv_close(&s->kv);
@@ -106,22 +107,47 @@ int goss_session_prompt(goss_session *s, const int32_t *ids, int n, const goss_p
     s->ignore_stop = p->ignore_stop;
     s->draft = (p->draft || s->n_predicted) && !s->prefill_only;
     s->n_probs = s->sampler.n_probs;
-    s->n_reused = goss_prefix_reuse(s, ids, n, s->prefill_only ? n : n - 1);
+    const int reused = goss_prefix_reuse(s, ids, n, s->prefill_only ? n : n - 1);
     memcpy(s->tokens, ids, (size_t)n * sizeof *ids);
     s->n_known = s->n_prompt = n;
     s->n_generated = 0;
-    s->n_prefilled = s->n_reused;
     s->n_limit = p->max_tokens > 0 && p->max_tokens < e->max_kv - n ? n + p->max_tokens : e->max_kv;
     s->canceled = 0;
     s->active = 1;
-    s->used = ++e->clock;
+    s->used = s->born = ++e->clock;
     s->t_prompt = s->t_first = s->t_last = goss_os_now_ms();
     goss_pace_reset(s);
     e->stats.n_prompt_tokens += (uint64_t)n;
-    e->stats.n_reused_tokens += (uint64_t)s->n_reused;
     if (goss_telemetry_on(e, GOSS_TELEMETRY_TOKENS) && s->sampler.n_probs < 10) s->sampler.n_probs = 10;
-    goss_telemetry_prompt(s);
+    s->n_reused = s->n_prefilled = 0;
+    if (!goss_prefix_follow(s)) goss_session_begin(s, reused);
     return 0;
+}
+
+void goss_session_begin(goss_session *s, int n_reused)
+{
+    s->follows = NULL;
+    s->n_reused = s->n_prefilled = n_reused;
+    s->engine->stats.n_reused_tokens += (uint64_t)n_reused;
+    goss_telemetry_prompt(s);
+}
+
+int goss_session_fork(const goss_session *from, int n, goss_session **out, goss_error *err)
+{
+    const int held = goss_session_tokens(from, NULL, 0);
+    goss_session *s = NULL;
+    *out = NULL;
+    if (n > held)
+        return goss_fail(err, GOSS_EINVAL, -1, "a fork at %d tokens: the session holds %d", n, held);
+    if (n < 0) n = held;
+    const int rc = goss_session_open(from->engine, &s, err);
+    if (rc) return rc;
+    if (n) memcpy(s->tokens, from->tokens, (size_t)n * sizeof *s->tokens);
+    s->n_known = n;
+    if (!goss_kv_can_truncate(&from->kv, n) || goss_kv_fork(&s->kv, &from->kv, n))
+        goss_prefix_reuse(s, from->tokens, n, n);
+    *out = s;
+    return s->kv.n;
 }
 
 void goss_session_cancel(goss_session *s)
@@ -212,6 +238,7 @@ void goss_session_forget(goss_session *s, int n)
 void goss_session_finish(goss_session *s, int stop, const goss_error *error)
 {
     if (!s->active) return;
+    s->follows = NULL;
     goss_session_forget(s, s->prefill_only ? s->n_known : s->n_known - 1);
     s->active = 0;
     s->t_last = goss_os_now_ms();

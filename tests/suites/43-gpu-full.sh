@@ -1,10 +1,12 @@
 #!/bin/sh
-# slow: the GPU backend: goldens, every model and variant, limits, matrices cut in pieces, long contexts, memory, kernels that fail
+# slow: the GPU backend: prefixes on disk, goldens, every model and variant, limits, matrices cut in pieces, long contexts, memory, kernels that fail
 set -u
 make -s -j"$JOBS" all unit || exit 1
 bad=0
 run() { timeout 600 "$@" || { rc=$?; bad=1; [ $rc -lt 124 ] || echo "$*: 0 passed, 1 failed (status $rc)"; }; }
 run "$V"/unit/test_gpu_robust
+run "$V"/unit/test_prefix gpu
+run "$V"/unit/test_fork gpu
 run "$V"/unit/test_gpu_sample
 GOSSAMER_GPU_PACKED=1 run "$V"/unit/test_gpu_rows
 run "$V"/unit/test_gpu_rows models/demo-gptoss-draft.gguf long
