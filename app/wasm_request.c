@@ -207,6 +207,7 @@ int goss_wasm_config_read(goss_wasm_config *c, const char *text, size_t n, goss_
     e->moe_fallback = get_flag(&c->json, "moe_fallback", 0);
     e->attn_dense = get_flag(&c->json, "attn_dense", 0);
     e->yarn_llamacpp = get_flag(&c->json, "yarn_llamacpp", 0);
+    e->early = get_flag(&c->json, "early", 0);
     e->gpu_limits_default = get_flag(&c->json, "gpu_limits_default", 0);
     return 0;
 }

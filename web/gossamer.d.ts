@@ -32,6 +32,11 @@ export interface LoadOptions {
   resident_cap?: number;
   expert_cache?: number;
   kv_cap?: number;
+  /** On a GPU: loaded before the experts are there, which come while tokens are made, those that are wanted first; telemetry
+   * (weights_fetch, load_complete) says how far they are. Default: when more than 64 MB have to be fetched. */
+  early?: boolean;
+  /** How many bytes are fetched and kept at once, a power of two from 16 KB to 16 MB. Default: 4 MB, or what is kept already. */
+  chunk?: number;
 }
 
 export interface ModelInfo {

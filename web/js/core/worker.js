@@ -9,7 +9,8 @@ import { Store } from "./bytes/store.js";
 import { canShare, cores, Wasm } from "./wasm.js";
 
 const SLICE_MS = 8;
-const IO = -4;
+const IO = -4, AGAIN_MS = 2500;
+const EARLY = 64e6;                          // with more than this still to be fetched, tokens start before the last expert is there
 let post, wasm, gpu, store, config = {}, sources = [], abort = null, answer = null, failure = null, sessions = 0;
 const out = { events: [], telemetry: [], notices: [] };
 const clock = () => performance.now();
@@ -89,10 +90,15 @@ function read(index, offset, dst, n, tag) {
   sources[index].read(offset, n).then(bytes => {
     wasm.bytes(dst >>> 0, n).set(bytes);
     done(tag, 0);
-  }, e => { lastReadError = e; done(tag, IO); });
+  }, e => { readFailed(e); done(tag, IO); });
   return 0;
 }
 let lastReadError = null;
+/** What nobody waits for is asked for again by a later turn. */
+function readFailed(e) {
+  lastReadError = e;
+  setTimeout(() => { if (wasm?.opened) hurry(); }, AGAIN_MS);
+}
 function done(tag, status) {
   reading--;
   if (!wasm?.opened) return;
@@ -112,21 +118,21 @@ const ops = {
     return { gpu: probe.ok, software: !!probe.software, isolated: canShare(), cores: await cores(), cache: store.kind };
   },
 
-  async load({ source, options }) {
+  async load({ source, options: { chunk, ...options } }) {
     abort = new AbortController();
     lastReadError = null;
     const cpu = options.backend === "cpu" || options.backend === "ref" || (!hasGpu && options.backend !== "gpu");
-    gpu = cpu ? null : new Gpu({ wake: hurry, source: i => sources[i], notice, readFailed: e => { lastReadError = e; },
+    gpu = cpu ? null : new Gpu({ wake: hurry, source: i => sources[i], notice, readFailed,
       panels: (device, buffer) => panels?.attach(device, buffer), submitted: () => panels?.touch(), gone: () => panels?.detach(),
       readDone: (tag, status) => { if (wasm?.opened) wasm.call.goss_wasm_read_done(tag, status); } });
     const opened = Wasm.open({ base: new URL(config.wasm ?? "../../dist/", import.meta.url), threads: options.threads ?? config.threads, hooks });
     opened.catch(() => {});
-    sources = await openSources(source, store, { signal: abort.signal, notice, progress: n => { fetched += n; } });
+    sources = await openSources(source, store, { signal: abort.signal, chunk, notice, progress: n => { fetched += n; } });
     wasm = await opened;
     const total = sources.reduce((n, s) => n + s.size, 0), kept = sources.reduce((n, s) => n + s.kept, 0);
     hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "cache_open", status: "completed",
       detail: `hit=${kept >= total ? "all" : kept ? "part" : "none"} bytes=${kept} kind=${store.kind}`, ts_ms: clock() }));
-    const request = { ...options, backend: gpu ? options.backend ?? "auto" : options.backend === "ref" ? "ref" : "cpu",
+    const request = { ...options, early: options.early ?? total - kept > EARLY, backend: gpu ? options.backend ?? "auto" : options.backend === "ref" ? "ref" : "cpu",
       sources: sources.map(s => ({ name: s.name, size: s.size })) };
     must(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_open(p, n)));
     wasm.opened = true;

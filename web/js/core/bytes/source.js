@@ -2,7 +2,6 @@
 // through the store; how many are on their way at once is up to the engine, which asks for several.
 import { NODE } from "../port.js";
 import { readRange } from "./range.js";
-import { CHUNK } from "./store.js";
 
 class FileSource {
   constructor(file) { this.file = file; this.name = file.name ?? "file"; this.size = file.size; this.kept = 0; }
@@ -36,13 +35,13 @@ class PathSource {
 class UrlSource {
   #kept; #hooks; #waiting = new Map(); #stop = new AbortController();
 
-  /** hooks: {signal, progress(n bytes from the network), notice(text)} */
+  /** hooks: {signal, chunk, progress(n bytes from the network), notice(text)} */
   static async open(url, store, hooks) {
     const s = new UrlSource();
     s.name = url;
     s.#hooks = hooks;
     hooks.signal?.addEventListener("abort", () => s.#stop.abort(hooks.signal.reason), { once: true });
-    s.#kept = await store.open(url);
+    s.#kept = await store.open(url, hooks.chunk);
     s.kept = s.#kept.bytes;
     if (!s.#kept.complete) await s.#identify();
     await s.#kept.touch();
@@ -78,7 +77,7 @@ class UrlSource {
       if (id.size !== size || (etag && id.etag
         && id.etag !== etag)) throw Object.assign(new Error("The file on the host changed while it was loading. Load it again."), { fatal: true });
     };
-    const bytes = await readRange(this.name, i * CHUNK, want, { signal: this.#stop.signal, identity, progress: this.#hooks.progress,
+    const bytes = await readRange(this.name, i * this.#kept.chunk, want, { signal: this.#stop.signal, identity, progress: this.#hooks.progress,
       retry: this.#hooks.notice });
     if (bytes.length !== want) throw new Error(`The host sent ${bytes.length} bytes of chunk ${i} instead of ${want}.`);
     await this.#kept.put(i, bytes);
@@ -86,13 +85,15 @@ class UrlSource {
   }
 
   async read(offset, n) {
-    const first = Math.floor(offset / CHUNK), last = Math.floor((offset + n - 1) / CHUNK);
-    if (first === last) return (await this.chunk(first)).subarray(offset - first * CHUNK, offset - first * CHUNK + n);
-    const out = new Uint8Array(n);
-    for (let i = first; i <= last; i++) {
-      const bytes = await this.chunk(i), from = Math.max(offset, i * CHUNK);
-      out.set(bytes.subarray(from - i * CHUNK, Math.min(bytes.length, offset + n - i * CHUNK)), from - offset);
-    }
+    const size = this.#kept.chunk, first = Math.floor(offset / size), last = Math.floor((offset + n - 1) / size);
+    if (first === last) return (await this.chunk(first)).subarray(offset - first * size, offset - first * size + n);
+    const out = new Uint8Array(n), parts = [];
+    const take = async i => {
+      const bytes = await this.chunk(i), from = Math.max(offset, i * size);
+      out.set(bytes.subarray(from - i * size, Math.min(bytes.length, offset + n - i * size)), from - offset);
+    };
+    for (let i = first; i <= last; i++) parts.push(take(i));
+    await Promise.all(parts);
     return out;
   }
 

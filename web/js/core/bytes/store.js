@@ -1,10 +1,11 @@
 // store.js - kept chunks of remote files, each with its SHA-256, in one folder a file on a drive:
 //   manifest.json {url, size, etag, chunk, hashes: {index: hex}, used}    0.bin 1.bin ...
 // A chunk is handed out only after its hash was checked, once a session. When the drive is full, whole files go, the one opened
-// longest ago first; when nothing is left to go, the store stops keeping and says so.
+// longest ago first; when nothing is left to go, the store stops keeping and says so. How long chunks are is the manifest's to say.
 import { NODE } from "../port.js";
 
 export const CHUNK = 4 << 20;
+const SMALLEST = 16 << 10, LARGEST = 16 << 20;
 const NAME = "manifest.json";
 
 export async function sha256(bytes) {
@@ -22,11 +23,12 @@ export class Store {
   constructor(drive, notice) { this.#drive = drive; this.#notice = notice; }
   get kind() { return this.#drive?.kind ?? "none"; }
 
-  /** The kept part of a file; an empty one when there is none. */
-  async open(url) {
+  /** The kept part of a file; an empty one, in chunks of so many bytes, when there is none. */
+  async open(url, chunk = CHUNK) {
+    if (!(Number.isInteger(Math.log2(chunk)) && chunk >= SMALLEST && chunk <= LARGEST)) throw new RangeError(`chunk=${chunk}: a power of two from 16K to 16M`);
     const folder = (await sha256(new TextEncoder().encode(url))).slice(0, 24) || "unhashed";
     const m = this.#drive && parse(await this.#drive.read(folder, NAME));
-    return new Kept(this, folder, m?.url === url && m.chunk === CHUNK ? m : { url, size: 0, etag: "", chunk: CHUNK, hashes: {}, used: 0 });
+    return new Kept(this, folder, m?.url === url && m.chunk >= SMALLEST ? m : { url, size: 0, etag: "", chunk, hashes: {}, used: 0 });
   }
 
   read(folder, name) { return this.#drive?.read(folder, name) ?? null; }
@@ -65,11 +67,12 @@ class Kept {
   #store; #checked = new Set(); #saved = 0; #pending = null;
   constructor(store, folder, manifest) { this.#store = store; this.folder = folder; this.manifest = manifest; }
 
-  get count() { return Math.ceil(this.manifest.size / CHUNK); }
+  get chunk() { return this.manifest.chunk; }
+  get count() { return Math.ceil(this.manifest.size / this.chunk); }
   get complete() { return this.manifest.size > 0 && Object.keys(this.manifest.hashes).length === this.count; }
   get bytes() { return Object.keys(this.manifest.hashes).reduce((n, i) => n + this.length(+i), 0); }
   has(i) { return this.manifest.hashes[i] !== undefined; }
-  length(i) { return Math.min(CHUNK, this.manifest.size - i * CHUNK); }
+  length(i) { return Math.min(this.chunk, this.manifest.size - i * this.chunk); }
 
   /** The file's identity as its host tells it; what was kept of another version is dropped. Returns false then. */
   async identify(size, etag) {
