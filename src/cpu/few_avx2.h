@@ -2,7 +2,7 @@
  * Part of kern_avx2.c.
  *
  * A lane is a weight row and blocks are added in order, exactly as in gemm: a row's result is the same to the bit in
- * any batch, and in prefill. For one or two rows, blocks of eight weight rows are transposed in registers and used at
+ * any batch, and in prefill. For up to five rows, blocks of eight weight rows are transposed in registers and used at
  * once; for more, sixteen rows are unpacked slab by slab into the first cache and used for all: weights are read and
  * unpacked once. The rows that come next are asked for ahead: the processor's own prefetch stops at the end of a page.
  * Rejected: a lane of elements and a sum across lanes for each pair of rows (131 ns for a row of MXFP4 times one row,
@@ -11,6 +11,8 @@
 #define GOSS_CPU_FEW_AVX2_H
 #include "tile_avx2.h"
 
+enum { FEW = 5 }; /* activation rows taken at once, all sums in registers or beside them */
+
 /* Line b of what a group of eight rows' blocks takes a step: all of the next group's bytes in the end. */
 ALWAYS void ask(const uint8_t *next, int64_t at, int n)
 {
@@ -18,7 +20,7 @@ ALWAYS void ask(const uint8_t *next, int64_t at, int n)
     for (int i = 0; i < n; i += 64) __builtin_prefetch(next + at * n + i);
 }
 
-/* Eight rows of MXFP4 times NM (1 or 2) activation rows. */
+/* Eight rows of MXFP4 times NM activation rows. */
 ALWAYS void eight_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, const goss_acts *x,
                         int64_t row, const int NM)
 {
@@ -29,12 +31,12 @@ ALWAYS void eight_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t ro
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
     const __m256i table = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
-    f8 acc[2];
+    f8 acc[FEW];
     UNROLL
     for (int j = 0; j < NM; j++) acc[j] = f8_set1(0.0f);
     for (int64_t b = 0; b < nb; b++) {
         const uint8_t *p[8];
-        __m256i a[4], c[4], lo[2], hi[2];
+        __m256i a[4], c[4], lo[FEW], hi[FEW];
         UNROLL8
         for (int i = 0; i < 8; i++) p[i] = w + i * row_bytes + b * 17;
         ask(w + 8 * row_bytes, b, 136);
@@ -61,7 +63,7 @@ ALWAYS void eight_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t ro
         for (int j = 0; j < NM; j++) {
             const int64_t at = j * nb + b;
             const w8 sum = w8_add(_mm256_madd_epi16(lo[j], ones), _mm256_madd_epi16(hi[j], ones));
-            const w8 shift = w8_set1(12 * (s[2 * at] + s[2 * at + 1]));
+            const w8 shift = _mm256_madd_epi16(b32_bcast4((const int8_t *)(s + 2 * at)), _mm256_set1_epi16(12));
             acc[j] = f8_fma(f8_mul(scale, f8_set1(d[at])), f8_from_w8(_mm256_sub_epi32(sum, shift)), acc[j]);
         }
     }
@@ -76,13 +78,13 @@ ALWAYS void eight_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row
     const int8_t *q = x->q + row * stride;
     const float *d = x->d + row * nb;
     const __m256i ones = _mm256_set1_epi16(1);
-    f8 acc[2];
+    f8 acc[FEW];
     UNROLL
     for (int j = 0; j < NM; j++) acc[j] = f8_set1(0.0f);
     for (int64_t b = 0; b < nb; b++) {
         const uint8_t *p[8];
         b32 r[8];
-        w8 sum[2];
+        w8 sum[FEW];
         UNROLL8
         for (int i = 0; i < 8; i++) {
             p[i] = w + i * row_bytes + b * 34;
@@ -110,6 +112,13 @@ ALWAYS void eight_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row
     for (int j = 0; j < NM; j++) f8_store(y + j * y_stride, acc[j]);
 }
 
+ALWAYS void eight(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, const goss_acts *x, int64_t row,
+                  const int NM, const int mxfp4)
+{
+    if (mxfp4) eight_mxfp4(y, y_stride, w, row_bytes, x, row, NM);
+    else eight_q8_0(y, y_stride, w, row_bytes, x, row, NM);
+}
+
 /* At most 16 rows times m, slab by slab; more: 16 more rows follow in this call. */
 ALWAYS void sixteen(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, int n_rows, int more,
                     const goss_acts *x, int first, int m, const int mxfp4)
@@ -134,12 +143,18 @@ ALWAYS void few_rows(float *y, int64_t y_stride, const uint8_t *w, int64_t row_b
                      int first, int m, const int mxfp4)
 {
     int i = 0;
-    for (; m == 1 && i + 8 <= n_rows; i += 8)
-        if (mxfp4) eight_mxfp4(y + i, y_stride, AT(i), row_bytes, x, first, 1);
-        else eight_q8_0(y + i, y_stride, AT(i), row_bytes, x, first, 1);
-    for (; m == 2 && i + 8 <= n_rows; i += 8)
-        if (mxfp4) eight_mxfp4(y + i, y_stride, AT(i), row_bytes, x, first, 2);
-        else eight_q8_0(y + i, y_stride, AT(i), row_bytes, x, first, 2);
+    if (m <= FEW)
+        for (; i + 8 <= n_rows; i += 8) {
+            float *to = y + i;
+            const uint8_t *at = AT(i);
+            switch (m) {
+            case 1: eight(to, y_stride, at, row_bytes, x, first, 1, mxfp4); break;
+            case 2: eight(to, y_stride, at, row_bytes, x, first, 2, mxfp4); break;
+            case 3: eight(to, y_stride, at, row_bytes, x, first, 3, mxfp4); break;
+            case 4: eight(to, y_stride, at, row_bytes, x, first, 4, mxfp4); break;
+            default: eight(to, y_stride, at, row_bytes, x, first, 5, mxfp4); break;
+            }
+        }
     for (; i < n_rows; i += GOSS_TILE_ROWS)
         sixteen(y + i, y_stride, AT(i), row_bytes, n_rows - i < GOSS_TILE_ROWS ? n_rows - i : GOSS_TILE_ROWS,
                 n_rows - i >= 2 * GOSS_TILE_ROWS, x, first, m, mxfp4);

@@ -14,12 +14,10 @@
 /* Their scales: the first byte as goss_mxfp4_scale has it, or the first two as an f16. */
 ALWAYS f8 scales_mxfp4(const uint8_t *const p[8])
 {
-    __m128i e = _mm_setzero_si128();
-    e = _mm_insert_epi8(e, p[0][0], 0); e = _mm_insert_epi8(e, p[1][0], 1);
-    e = _mm_insert_epi8(e, p[2][0], 2); e = _mm_insert_epi8(e, p[3][0], 3);
-    e = _mm_insert_epi8(e, p[4][0], 4); e = _mm_insert_epi8(e, p[5][0], 5);
-    e = _mm_insert_epi8(e, p[6][0], 6); e = _mm_insert_epi8(e, p[7][0], 7);
-    const __m256i v = _mm256_cvtepu8_epi32(e), one = _mm256_set1_epi32(1);
+    uint64_t e = 0; /* gathered by the integer units: the vector units' shuffles are what a block's product waits for */
+    UNROLL8
+    for (int i = 7; i >= 0; i--) e = e << 8 | p[i][0];
+    const __m256i v = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)e)), one = _mm256_set1_epi32(1);
     const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(v, one), 23);
     const __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), v);     /* e = 0 and 1 are subnormal */
     return _mm256_castsi256_ps(_mm256_blendv_epi8(tiny, normal, _mm256_cmpgt_epi32(v, one)));

@@ -1,14 +1,16 @@
 /* wide_avx2.h - AVX2's products of Q8_0 with activations of 16 bits, for few rows and many. Part of kern_avx2.c.
  *
- * Sixteen weight rows are widened to int16 slab by slab in the first cache, pairs of elements side by side, so that
- * vpmaddwd adds two products to int32: |sum of a block| <= 32 * 127 * 32767 < 2^31. Blocks are added in order: a row's
- * result is the same to the bit in any batch. Two planes of int8 instead (what other levels do) need four operations
+ * For more than three activation rows sixteen weight rows are widened to int16 slab by slab in the first cache, pairs of
+ * elements side by side; for fewer eight are widened in registers. vpmaddwd adds two products to int32:
+ * |sum of a block| <= 32 * 127 * 32767 < 2^31. Blocks are added in order: a row's result is the same to the bit in any
+ * batch. Two planes of int8 instead (what other levels do) need four operations
  * for 16 products where this needs two. */
 #ifndef GOSS_CPU_WIDE_AVX2_H
 #define GOSS_CPU_WIDE_AVX2_H
 #include "few_avx2.h"
 
-enum { WIDE_SLAB = 15 /* blocks: 15 KB */, WIDE_BLOCK = 512 /* int16 of a block of 16 rows */ };
+enum { WIDE_SLAB = 15 /* blocks: 15 KB */, WIDE_BLOCK = 512 /* int16 of a block of 16 rows */,
+       WIDE_FEW = 3 /* activation rows taken at once without a slab */ };
 
 /* Block b of eight rows (p): for each pair of elements, the pairs of the rows, 16 rows apart in `to`. */
 ALWAYS void widen_eight(int16_t *to, const uint8_t *const p[8])
@@ -81,6 +83,54 @@ ALWAYS void gemm_wide(float *y, int64_t y_stride, const int16_t *w, const float 
     for (int j = 0; j < NM; j++) { f8_store(y + j * y_stride, acc[j][0]); f8_store(y + j * y_stride + 8, acc[j][1]); }
 }
 
+/* The sums of v[0] to v[7], one a lane. */
+ALWAYS w8 sum_eight(const w8 v[8])
+{
+    w8 t[4], u[2];
+    UNROLL
+    for (int i = 0; i < 4; i++)
+        t[i] = w8_add(_mm256_unpacklo_epi32(v[2 * i], v[2 * i + 1]), _mm256_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
+    UNROLL
+    for (int i = 0; i < 2; i++)
+        u[i] = w8_add(_mm256_unpacklo_epi64(t[2 * i], t[2 * i + 1]), _mm256_unpackhi_epi64(t[2 * i], t[2 * i + 1]));
+    return w8_add(_mm256_permute2x128_si256(u[0], u[1], 0x20), _mm256_permute2x128_si256(u[0], u[1], 0x31));
+}
+
+/* Eight weight rows straight from the file times NM activation rows: a block's sum is a whole number, so its order is
+ * free: here a lane is a pair of elements, and lanes are added across at a block's end. */
+ALWAYS void eight_wide(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, const goss_wide *x, int64_t row,
+                       const int NM)
+{
+    const int64_t nb = x->n / GOSS_BLOCK, stride = x->n;
+    const int16_t *q = x->q + row * stride;
+    const float *d = x->d + row * nb;
+    f8 acc[WIDE_FEW];
+    UNROLL
+    for (int j = 0; j < NM; j++) acc[j] = f8_set1(0.0f);
+    for (int64_t b = 0; b < nb; b++) {
+        const uint8_t *p[8];
+        w8 sum[WIDE_FEW][8];
+        ask(w + 8 * row_bytes, b, 272);
+        UNROLL8
+        for (int i = 0; i < 8; i++) {
+            p[i] = w + i * row_bytes + b * 34;
+            const __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(p[i] + 2)));
+            const __m256i w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(p[i] + 18)));
+            UNROLL
+            for (int j = 0; j < NM; j++) {
+                const int16_t *at = q + j * stride + b * GOSS_BLOCK;
+                sum[j][i] = w8_add(_mm256_madd_epi16(w0, b32_load(at)), _mm256_madd_epi16(w1, b32_load(at + 16)));
+            }
+        }
+        const f8 scale = scales_f16(p);
+        UNROLL
+        for (int j = 0; j < NM; j++)
+            acc[j] = f8_fma(f8_mul(scale, f8_set1(d[j * nb + b])), f8_from_w8(sum_eight(sum[j])), acc[j]);
+    }
+    UNROLL
+    for (int j = 0; j < NM; j++) f8_store(y + j * y_stride, acc[j]);
+}
+
 /* 16 weight rows (n_rows of them real) times rows [first, first + m); y has room for 16 values a row. */
 static void wide_sixteen(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, int n_rows,
                          const goss_wide *x, int first, int m)
@@ -99,6 +149,9 @@ static void wide_sixteen(float *y, int64_t y_stride, const uint8_t *w, int64_t r
 static void wide_q8_0_avx2 GOSS_WIDE_ARGS
 {
     int i = 0;
+    for (; m == 1 && i + 8 <= n_rows; i += 8) eight_wide(y + i, y_stride, AT(i), row_bytes, x, first, 1);
+    for (; m == 2 && i + 8 <= n_rows; i += 8) eight_wide(y + i, y_stride, AT(i), row_bytes, x, first, 2);
+    for (; m == 3 && i + 8 <= n_rows; i += 8) eight_wide(y + i, y_stride, AT(i), row_bytes, x, first, 3);
     for (; i + GOSS_TILE_ROWS <= n_rows; i += GOSS_TILE_ROWS)
         wide_sixteen(y + i, y_stride, AT(i), row_bytes, GOSS_TILE_ROWS, x, first, m);
     for (int j = 0, k; i < n_rows && j < m; j += k) { /* what is left has no room for 16 values a row */
