@@ -52,7 +52,8 @@ static const char *repack_defines(int type)
 
 int goss_gpu_feed_prepare(goss_gpu_state *s, int type, goss_error *err)
 {
-    const int k = goss_gpu_kernel(s, "repack.wgsl", "urww", repack_defines(type), err);
+    const char *defines = repack_defines(type);
+    const int k = defines ? goss_gpu_kernel(s, "repack.wgsl", "urww", defines, err) : 0;
     return k < 0 ? k : 0;
 }
 

@@ -47,8 +47,8 @@ static int make_pipeline(goss_gpu_state *s, goss_kernel *k, const char *file, co
 int goss_gpu_kernel(goss_gpu_state *s, const char *file, const char *bindings, const char *defines, goss_error *err)
 {
     char key[sizeof s->kernels[0].key];
-    const int marked = is_marked(s, file);
-    goss_fmt(key, sizeof key, "%s %s%s%s%s", file, s->pages.on ? "PAGED " : "", s->half_ok ? "HALF_OK " : "",
+    const int marked = is_marked(s, file), paged = s->pages.on && strcmp(file, "repack.wgsl");
+    goss_fmt(key, sizeof key, "%s %s%s%s%s", file, paged ? "PAGED " : "", s->half_ok ? "HALF_OK " : "",
              s->subgroup ? "SUBGROUPS " : "", defines);
     for (int i = 0; i < s->n_kernels; i++) if (!strcmp(s->kernels[i].key, key)) return i;
     if (s->n_kernels == GOSS_MAX_KERNELS) return goss_fail(err, GOSS_EFULL, -1, "too many kernel variants");

@@ -85,17 +85,24 @@ static int plan_small(goss_gpu_state *s, const goss_layer *t, const goss_gpu_lay
     return r ? r : add(s, (goss_load_item){ .small = l->small, .small_floats = l->small_floats });
 }
 
-/* Experts that come when they are asked for, or behind everything else: what repacks them is compiled now. */
-static int plan_later(goss_gpu_state *s, goss_error *err)
+/* Experts that come behind everything else. */
+static void plan_later(goss_gpu_state *s)
 {
     const goss_model *m = s->base.model;
-    int r = 0;
-    for (int l = 0; l < m->hp.n_layer && s->pages.on && !r; l++) {
-        const goss_tensor *const all[] = { &m->layers[l].gate, &m->layers[l].up, &m->layers[l].down };
-        for (int i = 0; i < 3 && !r && l >= s->pages.n_host; i++) {
-            r = goss_gpu_feed_prepare(s, all[i]->type, err);
-            if (s->pages.early && s->layers[l].n_slots == m->hp.n_expert) s->bytes_total += all[i]->n_bytes;
-        }
+    for (int l = 0; l < m->hp.n_layer && s->pages.early; l++)
+        if (s->layers[l].n_slots == m->hp.n_expert)
+            s->bytes_total += m->layers[l].gate.n_bytes + m->layers[l].up.n_bytes + m->layers[l].down.n_bytes;
+}
+
+int goss_gpu_load_prepare(goss_gpu_state *s, goss_error *err)
+{
+    const goss_model *m = s->base.model;
+    int r = goss_gpu_feed_prepare(s, m->tok_embd.type, err);
+    if (!r && m->output.type >= 0) r = goss_gpu_feed_prepare(s, m->output.type, err);
+    for (int i = 0; i < m->hp.n_layer; i++) {
+        const goss_layer *l = &m->layers[i];
+        const goss_tensor *const all[] = { &l->wq, &l->wk, &l->wv, &l->wo, &l->gate, &l->up, &l->down };
+        for (int k = 0; k < 7 && !r; k++) r = goss_gpu_feed_prepare(s, all[k]->type, err);
     }
     return r;
 }
@@ -144,14 +151,13 @@ static int write_slots(goss_gpu_state *s)
 int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err)
 {
     const goss_model *m = s->base.model;
-    int r = plan_later(s, err);
-    if (r) return r;
-    r = add_matrix(s, &m->tok_embd, &s->tok, 0, 0);
+    int r = add_matrix(s, &m->tok_embd, &s->tok, 0, 0);
     for (int i = 0; i < m->hp.n_layer && !r; i++) r = plan_layer(s, i);
     if (!r) r = add_small(s, &m->out_norm, 0, 0);
     if (!r) r = add(s, (goss_load_item){ .small = s->out_small, .small_floats = (uint32_t)m->hp.n_embd });
     if (!r && !s->tied) r = add_matrix(s, &m->output, &s->out, 0, 0);
     if (!r) r = write_slots(s);
+    plan_later(s);
     s->t_load = goss_os_now_ms();
     for (int i = 0; i < s->n_items; i++)
         if (s->items[i].small_floats > s->small_cap) s->small_cap = s->items[i].small_floats;

@@ -232,6 +232,7 @@ void goss_gpu_panel_attend(goss_gpu_state *s, const goss_gpu_layer *l, int layer
 void goss_gpu_panel_layer(goss_gpu_state *s, const goss_gpu_layer *l);
 
 /* gpu_load.c */
+int goss_gpu_load_prepare(goss_gpu_state *s, goss_error *err); /* compiles what repacks; before all other kernels */
 int goss_gpu_load_plan(goss_gpu_state *s, goss_error *err);
 int goss_gpu_load_some(goss_gpu_state *s, goss_error *err); /* GOSS_EAGAIN until all weights are there */
 void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, const char *detail,
@@ -248,7 +249,7 @@ int goss_gpu_feed_pump(goss_gpu_state *s, goss_error *err);
 int goss_gpu_feed_drain(goss_gpu_state *s, goss_error *err);
 int goss_gpu_feed_idle(const goss_gpu_state *s);
 void goss_gpu_feed_void(goss_gpu_state *s);            /* what is on its way goes nowhere, whether it comes or fails */
-int goss_gpu_feed_prepare(goss_gpu_state *s, int type, goss_error *err); /* compiles what repacks this type */
+int goss_gpu_feed_prepare(goss_gpu_state *s, int type, goss_error *err); /* compiles what repacks it, if anything does */
 void goss_gpu_feed_done(goss_gpu_state *s, uint64_t tag, int status);
 
 /* gpu_slots.c. plan: after everything but the experts has its buffers, decides how many slots each layer has and

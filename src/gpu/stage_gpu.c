@@ -77,7 +77,8 @@ static int gpu_load(goss_backend *b, goss_error *err)
     if (s->phase == GOSS_GPU_PROBING && !r && !(r = goss_gpu_probe(s, err))) {
         choose(s);
         tell_limits(s);
-        r = goss_gpu_build(s, err);
+        r = goss_gpu_load_prepare(s, err);             /* weights come while the other kernels are compiled */
+        if (!r) r = goss_gpu_build(s, err);
         if (!r) r = goss_gpu_load_plan(s, err);
         s->phase = GOSS_GPU_LOADING;
     }

@@ -31,6 +31,9 @@ await test("the first token comes before the last byte, and the page says how mu
   ok(atReady < SIZE * 0.65, `ready with ${atReady} bytes of ${SIZE}`);
   matches(await page.locator("#progress-text").innerText(), /^READY · \d\d% here/, "progress");
   equal(await page.locator("#load-rows [data-stage=load_complete] .s").innerText(), "IDLE");
+  link.dead = true;                                                  // what comes unasked fails: it is said, and tried again later
+  await page.locator("#load-rows [data-stage=weights_fetch].fail").waitFor({ timeout: 60000 });
+  link.dead = false;
   const generate = () => page.evaluate(({ prompt, n }) => {
     const got = globalThis.got = { tokens: [] };
     (async () => {
