@@ -433,7 +433,7 @@ static void store_all(goss_engine *e)
         if (c) store(e, c);
         else if (!k->out.on) return;
         else if (write_page(e, 100) != GOSS_EAGAIN) t = goss_os_now_ms();
-        else if (goss_os_now_ms() - t > PAGE_MS) { goss_keep_give_up(e); return; }
+        else if (goss_os_now_ms() - t > (double)PAGE_MS) { goss_keep_give_up(e); return; }
     }
 }
 
