@@ -2,8 +2,9 @@
  *
  * For up to three activation rows eight weight rows are widened in registers; for more, sixteen are widened to int16
  * slab by slab in the first cache, pairs of elements side by side. vpmaddwd adds two products to int32:
- * |sum of a block| <= 32 * 127 * 32767 < 2^31. Blocks are added in order: a row's result is the same to the bit in any
- * batch. Two planes of int8 instead (what other levels do) need four operations for 16 products where this needs two. */
+ * |sum of a block| <= 32 * 127 * 32767 < 2^31. Blocks are added in order: a row's result is the same to the bit in
+ * any batch. Two planes of int8 instead (what other levels do) need four operations for 16 products where this needs
+ * two. */
 #ifndef GOSS_CPU_WIDE_AVX2_H
 #define GOSS_CPU_WIDE_AVX2_H
 #include "few_avx2.h"
