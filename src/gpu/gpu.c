@@ -273,7 +273,7 @@ static int dispatch_ok(goss_gpu *g, const uint32_t *w)
 /* The words of an op, 0 for an unknown one. */
 static size_t op_words(uint32_t op)
 {
-    static const uint8_t n[] = { 0, 2, 7, 1, 6, 4, 5 };
+    static const uint8_t n[] = { 0, 2, 7, 1, 6, 4, 5, 1 };
     return op < sizeof n ? n[op] : 0;
 }
 

@@ -17,6 +17,8 @@
  *   OP_COPY     src src4 dst dst4 n4       buffer to buffer, outside passes; offsets and sizes in words of 4 bytes
  *   OP_CLEAR    buffer off4 n4             zeroes, outside passes
  *   OP_RESOLVE  first count dst dst4       timestamps [first, first + count) into dst as u64, outside passes
+ *   OP_CUT                                 what follows is a submit of its own, outside passes: whoever else wants the
+ *                                          GPU gets a turn between the two
  * Group layouts come from the pipeline's `bindings`, one letter a binding, in order from binding 0:
  *   u uniform with a dynamic offset (only as binding 0)   r read-only storage   w read-write storage */
 #ifndef GOSS_GPU_GPU_H
@@ -29,7 +31,8 @@ enum {
     GOSS_GPU_OP_END,
     GOSS_GPU_OP_COPY,
     GOSS_GPU_OP_CLEAR,
-    GOSS_GPU_OP_RESOLVE
+    GOSS_GPU_OP_RESOLVE,
+    GOSS_GPU_OP_CUT
 };
 #define GOSS_GPU_NONE 0xffffffffu
 enum { GOSS_GPU_STORAGE = 1, GOSS_GPU_UNIFORM = 2, GOSS_GPU_COPY_SRC = 4, GOSS_GPU_COPY_DST = 8, GOSS_GPU_MAP_READ = 16,
@@ -52,6 +55,7 @@ typedef struct goss_gpu_limits {
     uint32_t subgroup_min, subgroup_max;      /* 0: unknown */
     unsigned features;                        /* GOSS_GPU_* bits that are on */
     int is_cpu;                               /* a software adapter */
+    int shared;                               /* with a page that wants to be drawn, or under a watchdog */
     int bounded_uploads;                      /* goss_gpu_upload waits for the device by itself: GOSS_EAGAIN */
     char adapter[96], backend[16];
 } goss_gpu_limits;

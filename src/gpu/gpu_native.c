@@ -583,11 +583,25 @@ static size_t replay_pass(native *n, wg_object encoder, const uint32_t *w)
     return i + 1;
 }
 
+static wg_object new_encoder(native *n)
+{
+    const wg_label_desc none = { NULL, { NULL, 0 } };
+    return n->DeviceCreateCommandEncoder(n->device, &none);
+}
+
+static void send(native *n, wg_object encoder)
+{
+    const wg_label_desc none = { NULL, { NULL, 0 } };
+    const wg_object commands = n->CommandEncoderFinish(encoder, &none);
+    n->CommandEncoderRelease(encoder);
+    n->QueueSubmit(n->queue, 1, &commands);
+    n->CommandBufferRelease(commands);
+}
+
 static int native_submit(void *ctx, const uint32_t *w, size_t count)
 {
     native *n = ctx;
-    const wg_label_desc none = { NULL, { NULL, 0 } };
-    const wg_object encoder = n->DeviceCreateCommandEncoder(n->device, &none);
+    wg_object encoder = new_encoder(n);
     for (size_t i = 0; i < count;) {
         switch (w[i]) {
         case GOSS_GPU_OP_PASS: i += replay_pass(n, encoder, w + i); break;
@@ -605,13 +619,15 @@ static int native_submit(void *ctx, const uint32_t *w, size_t count)
                                              w[i + 4] * 4ull);
             i += 5;
             break;
+        case GOSS_GPU_OP_CUT:
+            send(n, encoder);
+            encoder = new_encoder(n);
+            i += 1;
+            break;
         default: return GOSS_EINVAL;
         }
     }
-    const wg_object commands = n->CommandEncoderFinish(encoder, &none);
-    n->CommandEncoderRelease(encoder);
-    n->QueueSubmit(n->queue, 1, &commands);
-    n->CommandBufferRelease(commands);
+    send(n, encoder);
     return n->lost ? GOSS_ELOST : 0;
 }
 

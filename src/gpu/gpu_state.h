@@ -83,6 +83,7 @@ typedef struct goss_gpu_ticket {
     int state; uint64_t serial; const goss_step *kept; goss_buf writes, copies; int counted, reported, held, host_layer;
     uint32_t *words;                                   /* what came back */
     int busy, n_rows, n_list, n_samples, polled;
+    double t_launch;
     int *list;                                         /* (max_rows) rows that want logits, in order */
     uint8_t *want;                                     /* (max_rows) */
     int n_logits;                                      /* rows whose logits were asked for */
@@ -123,6 +124,8 @@ typedef struct goss_gpu_state {
     int smaller;                                       /* gpu_retry.c: how many sizes smaller tiles are */
     int packed_too;                                    /* tests: packed activations on slow adapters too */
     uint64_t split;                                    /* tests: matrices are cut to this many bytes, 0: to the limit */
+    /* a submit's most GPU time as far as it is known, 0: a step is one submit; tests set it */
+    double cut_ms;
     struct { char name[32]; int opens, launch; } broken; /* tests: kernels that fail on the next `opens` devices */
     /* Above: what was asked for and outlives a device. From here on all is made anew with one (gpu_retry.c). */
     goss_gpu *gpu;
@@ -160,6 +163,8 @@ typedef struct goss_gpu_state {
     goss_step *current; goss_gpu_ticket *ticket;
     uint32_t *words; size_t n_words, cap_words; int in_pass;
     uint32_t *step_words; uint32_t n_step_words, cap_step_words;
+    double row_ms[2], since_cut, t_done;               /* gpu_step.c: what a layer takes: few rows, a row of many */
+    int cuts;
     goss_gpu_ticket tickets[GOSS_TICKETS];
     float *tap_floats, *logits_floats; uint64_t tap_bytes, logits_cap;
     int panel;                                         /* what the page's maps are drawn from (gpu_panel.c) */
@@ -314,6 +319,7 @@ void goss_gpu_end_pass(goss_gpu_state *s);
 void goss_gpu_copy(goss_gpu_state *s, int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n);
 void goss_gpu_put(goss_gpu_state *s, const uint32_t *words, size_t n);
 int goss_gpu_flush(goss_gpu_state *s);                 /* submits what is recorded */
+void goss_gpu_step_took(goss_gpu_state *s, const goss_gpu_ticket *t); /* its result is there: how long are layers? */
 /* The parts of a step that paging repeats on their own. */
 void goss_gpu_expert_products(goss_gpu_state *s, int layer, uint32_t rows);
 void goss_gpu_expert_sum(goss_gpu_state *s, int layer, uint32_t rows);

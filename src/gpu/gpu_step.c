@@ -3,6 +3,7 @@
 #include "gpu_state.h"
 #include "../base/error.h"
 #include "../base/mem.h"
+#include "../base/os.h"
 #include <string.h>
 
 static goss_gpu_state *of(goss_backend *b) { return (goss_gpu_state *)b; }
@@ -85,8 +86,47 @@ void goss_gpu_record(goss_gpu_state *s, const goss_call *c, int batch, uint32_t 
     }
 }
 
+/* ---- pace: a step's submits -------------------------------------------------------------------------------
+ * Whoever draws on the same GPU waits for a submit to end, and watchdogs reset a GPU that one keeps busy. So where
+ * cut_ms says so a step is cut between layers, or where one takes longer within it; until a step has been timed,
+ * between all layers. */
+static int is_many(int n_rows) { return n_rows > GOSS_GPU_FEW; }
+
+static double layer_ms(const goss_gpu_state *s, const goss_step *step)
+{
+    const int many = is_many(step->n_rows);
+    return s->row_ms[many] * (many ? step->n_rows : 1);
+}
+
+static void cut(goss_gpu_state *s, const goss_step *step)
+{
+    const uint32_t op = GOSS_GPU_OP_CUT;
+    const double ms = layer_ms(s, step);
+    if (s->cut_ms <= 0 || !s->n_words || (ms > 0 && (s->since_cut += ms) + ms <= s->cut_ms)) return;
+    goss_gpu_end_pass(s);
+    goss_gpu_put(s, &op, 1);
+    s->since_cut = 0;
+    s->cuts++;
+}
+
+static void cut_within(goss_gpu_state *s, const goss_step *step)
+{
+    if (layer_ms(s, step) > s->cut_ms) cut(s, step);
+}
+
+void goss_gpu_step_took(goss_gpu_state *s, const goss_gpu_ticket *t)
+{
+    const double now = goss_os_now_ms(), ms = now - (t->t_launch > s->t_done ? t->t_launch : s->t_done);
+    const int many = is_many(t->n_rows);
+    const double each = ms / (s->base.model->hp.n_layer + 1) / (many ? t->n_rows : 1);
+    double *known = &s->row_ms[many];
+    s->t_done = now;
+    *known = *known <= 0 ? each : *known + (each - *known) / 4;
+}
+
 int goss_gpu_flush(goss_gpu_state *s)
 {
+    s->since_cut = 0;
     goss_gpu_end_pass(s);
     const int r = s->n_words ? goss_gpu_submit(s->gpu, s->words, s->n_words) : 0;
     s->n_words = 0;
@@ -255,6 +295,7 @@ int goss_gpu_do_attn_in(goss_backend *b, goss_step *step, int layer)
     const goss_gpu_layer *l = &s->layers[layer];
     const goss_hparams *hp = &b->model->hp;
     const int many = step->n_rows > GOSS_GPU_FEW, one = step->n_rows == 1 && l->norm_inside;
+    if (layer) cut(s, step);
     if (!one) goss_gpu_record(s, many ? &l->t_norm : &l->c_norm, 0, 0, (uint32_t)step->n_rows, 1, 1);
     if (one)
         for (int i = 0; i < l->n_qkv; i++) matvec(s, &l->c_qkv_one[i], 1, 0);
@@ -285,6 +326,7 @@ int goss_gpu_do_attend(goss_backend *b, goss_step *step, int layer)
     const goss_hparams *hp = &b->model->hp;
     const uint32_t rows = (uint32_t)step->n_rows, n_kv = (uint32_t)hp->n_head_kv;
     const int many = step->n_rows > GOSS_GPU_FEW, ends = l->attend_ends && !many;
+    cut_within(s, step);
     if (many && l->attend_tiled)
         goss_gpu_record(s, &l->t_attend, 0, 0, n_kv, goss_gpu_ceil_div(rows, l->t_attend.grid[0]), 1);
     else if (!ends || s->tap) {                        /* whoever looks on wants floats as well */
@@ -300,6 +342,7 @@ int goss_gpu_do_attend(goss_backend *b, goss_step *step, int layer)
 int goss_gpu_do_attn_out(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
+    cut_within(s, step);
     if (step->n_rows > GOSS_GPU_FEW) goss_gpu_tiles_wo(s, &s->layers[layer], (uint32_t)step->n_rows);
     else matvec(s, &s->layers[layer].c_wo, step->n_rows, 0);
     return show(s, GOSS_STAGE_ATTN_OUT, layer, s->x, step->n_rows, b->model->hp.n_embd);
@@ -344,6 +387,7 @@ void goss_gpu_expert_sum(goss_gpu_state *s, int layer, uint32_t rows)
 int goss_gpu_do_experts(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
+    cut_within(s, step);
     const int made = s->pages.on && s->tap ? goss_gpu_pages_tapped(s, step, layer) : 0;
     if (made < 0) return made;
     if (!made) goss_gpu_expert_products(s, layer, (uint32_t)step->n_rows);
@@ -355,6 +399,7 @@ int goss_gpu_do_ffn(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
     const goss_gpu_layer *l = &s->layers[layer];
+    cut_within(s, step);
     goss_gpu_record(s, step->n_rows > GOSS_GPU_FEW ? &l->t_ffn_norm : &l->c_ffn_norm, 0, 0,
                     (uint32_t)step->n_rows, 1, 1);
     if (step->n_rows > GOSS_GPU_FEW) goss_gpu_tiles_ffn(s, l, (uint32_t)step->n_rows);
@@ -374,6 +419,7 @@ int goss_gpu_do_head(goss_backend *b, goss_step *step)
     const goss_matrix *m = s->tied ? &s->tok : &s->out;
     const uint64_t row_bytes = (uint64_t)b->model->hp.n_vocab * 4;
     uint64_t out = 0;
+    cut(s, step);
     for (int first = 0, g = 0; first < t->n_list; first += GOSS_GPU_FEW, g++) {
         const int n = t->n_list - first < GOSS_GPU_FEW ? t->n_list - first : GOSS_GPU_FEW;
         int sampled = 0;
@@ -392,7 +438,6 @@ int goss_gpu_do_head(goss_backend *b, goss_step *step)
         const int r = show(s, GOSS_STAGE_HEAD, -1, s->logits, n, b->model->hp.n_vocab);
         if (r) return r;
     }
-    (void)step;
     return 0;
 }
 

@@ -9,6 +9,8 @@
 #include "../base/os.h"
 #include <string.h>
 
+enum { DRAWN_MS = 8, WATCHED_MS = 250 };               /* of a submit, where a page draws on the GPU, where not */
+
 static goss_gpu_state *of(goss_backend *b) { return (goss_gpu_state *)b; }
 
 /* ---- loading ------------------------------------------------------------------------------------------- */
@@ -40,6 +42,7 @@ static void choose(goss_gpu_state *s)
     if (s->subgroup > (int)s->lanes) s->lanes = (uint32_t)s->subgroup;
     s->wg_up = s->wg_norm = l->is_cpu ? 64 : 256;
     s->loads = l->is_cpu ? 1 : 12;
+    if (l->shared && s->cut_ms <= 0) s->cut_ms = s->panels ? DRAWN_MS : WATCHED_MS;
     s->nr[0] = 4;
     s->nr[1] = l->is_cpu ? 2 : 4;
     s->nr[2] = 2;
@@ -173,6 +176,7 @@ int goss_gpu_launch(goss_gpu_state *s, goss_gpu_ticket *t)
     if (report) goss_gpu_copy(s, s->pages.mark, 0, t->back, 0, report);
     goss_gpu_copy(s, s->pick, 0, t->back, report, bytes - report);
     int r = goss_gpu_profile_record(s);
+    t->t_launch = goss_os_now_ms();
     if (!r) r = goss_gpu_flush(s);
     if (!r) r = goss_gpu_read(s->gpu, t->back, 0, bytes);
     if (!r) r = goss_gpu_profile_submitted(s);
@@ -243,6 +247,7 @@ static int gpu_poll(goss_backend *b, goss_step *step, int timeout_ms, goss_pick 
             n++;
         }
     goss_gpu_profile_collect(s);
+    goss_gpu_step_took(s, t);
     t->polled = s->launched = 1;
     if (!t->n_logits) t->busy = 0;
     return 0;

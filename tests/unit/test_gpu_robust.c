@@ -110,6 +110,26 @@ static void clean(goss_engine *e)
     }
 }
 
+/* Cut where nothing is known or a layer takes longer than it may, whole where all fits; the tokens are the same. */
+static void cut(goss_engine *e, const answer *whole)
+{
+    static const int never[] = { 0 };
+    static answer a;
+    goss_gpu_state *s = state_of(e);
+    const int layers = s->base.model->hp.n_layer;
+    CHECK_INT(s->cuts, 0);
+    s->cut_ms = 0.001;
+    stream(e, never, &a);
+    same(&a, whole);
+    CHECK(s->cuts >= TOKENS * layers);
+    s->cut_ms = 1e6;
+    s->cuts = 0;
+    stream(e, never, &a);
+    same(&a, whole);
+    CHECK_INT(s->cuts, 0);
+    s->cut_ms = 0.001;                                 /* the device is lost like this */
+}
+
 static void lost(answer *whole, int quick)
 {
     static const int never[] = { 0 }, twice[] = { 1, 10, 0 };
@@ -122,6 +142,7 @@ static void lost(answer *whole, int quick)
     CHECK_INT(load(e, &err), 0);
     CHECK(said("gpu_limits") && said("max_binding="));
     stream(e, never, whole);
+    cut(e, whole);
     clean(e);
     stream(e, sometimes, &a);
     same(&a, whole);

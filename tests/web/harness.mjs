@@ -88,6 +88,32 @@ export async function ask(page, question, chat = 0, timeout = 60000) {
   const box = await put(page, question, chat);
   return answerOf(page, box, timeout);
 }
+/** Frames a second, and tokens, while one answer is made in the chat as a user's, on past its stop token up to n tokens. */
+export const framesWhile = (page, n) => page.evaluate(async n => {
+  const app = globalThis.gossamer, own = globalThis.ownSession ??= app.model.createSession.bind(app.model), at = [];
+  let first = 0, last = 0, count = 0, on = true;
+  app.model.createSession = (...args) => {
+    const s = own(...args), generate = s.generate.bind(s);
+    s.generate = async function* (o, c) {
+      const stream = generate({ ...o, ignore_stop: true, max_tokens: n }, c);
+      for (let x; !(x = await stream.next()).done;) {
+        last = performance.now();
+        first ||= last;
+        count++;
+        yield x.value;
+      }
+    };
+    return s;
+  };
+  app.chats[0].model = null;                 // so that it takes a new session
+  const before = (await app.llm.stats()).frames;
+  requestAnimationFrame(function tick(t) { if (first) at.push(t); if (on) requestAnimationFrame(tick); });
+  await app.chats[0].ask("Tell me a short story.");
+  on = false;
+  const gaps = at.slice(1).map((t, i) => t - at[i]).sort((a, b) => a - b), ms = last - first;
+  return { tokens: count, tok_s: (count - 1) / ms * 1000, frames_s: gaps.length / (at.at(-1) - at[0]) * 1000, gap_median: gaps[gaps.length >> 1],
+    gap_95: gaps[Math.floor(gaps.length * 0.95)], gap_most: gaps.at(-1), maps_s: ((await app.llm.stats()).frames - before) / ms * 1000 };
+}, n);
 /** The two halves of ask, for several chats at once: typing happens one after the other, as one person's would. */
 export async function put(page, question, chat) {
   const box = page.locator(".chat").nth(chat);
