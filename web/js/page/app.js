@@ -2,7 +2,7 @@
 // decides what may be pressed and says what went wrong.
 import { init } from "../core/gossamer.js";
 import { Chat } from "./chat.js";
-import { $, bytes, el, seconds, setText } from "./dom.js";
+import { $, bytes, el, seconds, setText, takeTurn } from "./dom.js";
 import { draw, resetPipe } from "./panels.js";
 import { engineOptions, fillControls, resolveSource, samplingOptions, urlParams } from "./params.js";
 import { play, readRecording } from "./replay.js";
@@ -39,14 +39,22 @@ addEventListener("error", e => showError(`Page error: ${e.message}`));
 addEventListener("unhandledrejection", e => { e.preventDefault(); showError(`Page error: ${e.reason?.message ?? e.reason}`); });
 
 // ---- one frame ------------------------------------------------------------------------------------------------
-/** Panels are drawn once a frame; 30 times a second where the CPU draws. */
-let lastFrame = 0;
+/** Panels and chats are drawn once a frame, 30 times a second where the CPU draws. Where frames come late they are drawn more
+ * seldom and in turn, until frames come in time again. */
+const LATE_MS = 30, SELDOM_MS = 240;
+let tick = 0, late = 16, every = 0, drawn = 0, chatsTurn = false;
 function frame(t) {
   requestAnimationFrame(frame);
-  if (app.calm && t - lastFrame < 30) return;
-  lastFrame = t;
+  late += (Math.min(t - tick, 250) - late) / 8;
+  tick = t;
+  every = late > LATE_MS ? Math.min(SELDOM_MS, every + 8) : Math.max(app.calm ? LATE_MS : 0, every - 2);
+  const inTurn = every > 2 * LATE_MS;
+  if (t - drawn < (inTurn ? every / 2 : every)) return;
+  drawn = t;
   for (const e of queue.take()) apply(state, e);
-  if (state.dirty.size) { sliders(); progress(); draw(state); }
+  chatsTurn = !chatsTurn;
+  if (!inTurn || chatsTurn) takeTurn();
+  if (state.dirty.size && !(inTurn && chatsTurn)) { sliders(); progress(); draw(state); }
 }
 
 function sliders() {

@@ -1,6 +1,13 @@
 // charts.js - the panels that are drawn: histories, attention, router, layers, KV. 2D canvas; each draws the whole state.
 import { COLOURS, context, heat } from "./dom.js";
 
+const COLUMNS = 512, ROWS = 160;
+/** heat() of 0 to 1 in 256 steps as pixels, what is near 0 left out. */
+const HEAT = Uint32Array.from({ length: 256 }, (_, i) => {
+  const [r, g, b] = heat(i / 255).match(/\d+/g).map(Number);
+  return i < 10 ? 0 : (255 << 24 | b << 16 | g << 8 | r) >>> 0;
+});
+
 function guides(c, w, h) {
   c.strokeStyle = "rgba(110, 200, 230, .12)";
   c.lineWidth = 1;
@@ -38,22 +45,32 @@ export function spark(canvas, values, max) {
   g.c.stroke();
 }
 
-/** rows: one {first, w} a token, newest last: weights of the keys from position `first` on. */
+/** rows: one {first, w} a token, newest last: weights of the keys from position `first` on. Drawn a pixel a cell, then stretched:
+ * a rectangle a cell took most of a frame once there were a thousand keys. */
+const scratch = { canvas: null, image: null };
 export function attention(canvas, rows) {
   const g = context(canvas);
   if (!g) return;
   if (!rows?.length) return empty(g, "no attention map yet");
-  const from = Math.min(...rows.map(r => r.first)), keys = Math.max(...rows.map(r => r.first + r.w.length)) - from;
-  const cw = g.w / keys, ch = Math.min(8, g.h / rows.length), top = g.h - rows.length * ch;
-  rows.forEach(({ first, w }, i) => {
-    const max = Math.max(...w, 1e-6);
+  const from = rows.reduce((n, r) => Math.min(n, r.first), Infinity), keys = rows.reduce((n, r) => Math.max(n, r.first + r.w.length), 0) - from;
+  const cols = Math.min(keys, COLUMNS), line = new Float32Array(cols);
+  scratch.canvas ??= new OffscreenCanvas(COLUMNS, ROWS);
+  const c = scratch.canvas.getContext("2d", { willReadFrequently: true }), image = scratch.image ??= c.createImageData(COLUMNS, ROWS);
+  const pixels = new Uint32Array(image.data.buffer).fill(0);
+  rows.slice(-ROWS).forEach(({ first, w }, y) => {
+    let most = 1e-6;
+    line.fill(0);
     for (let k = 0; k < w.length; k++) {
-      const v = Math.sqrt(w[k] / max);
-      if (v < 0.04) continue;
-      g.c.fillStyle = heat(v);
-      g.c.fillRect((first - from + k) * cw, top + i * ch, Math.max(1, cw - (cw > 4 ? 1 : 0)), Math.max(1, ch - (ch > 4 ? 1 : 0)));
+      const x = cols === keys ? first - from + k : Math.floor((first - from + k) * cols / keys);
+      if (w[k] > line[x]) line[x] = w[k];
+      if (w[k] > most) most = w[k];
     }
+    for (let x = 0; x < cols; x++) pixels[y * COLUMNS + x] = HEAT[Math.round(255 * Math.sqrt(line[x] / most))];
   });
+  c.putImageData(image, 0, 0);
+  const n = Math.min(rows.length, ROWS), ch = Math.min(8, g.h / n);
+  g.c.imageSmoothingEnabled = false;
+  g.c.drawImage(scratch.canvas, 0, 0, cols, n, 0, g.h - n * ch, g.w, n * ch);
 }
 
 /** layers: Map layer -> {use, last}; n_expert columns. */

@@ -1,6 +1,6 @@
 // chat.js - one conversation: its messages in OpenAI's shape, its nodes, and what the buttons do. What a token means (channel,
 // recipient, text) comes from the engine; nothing here knows Harmony.
-import { announce, el, setText } from "./dom.js";
+import { announce, el, nextTurn, setText } from "./dom.js";
 import { markdown } from "./markdown.js";
 
 const TRIES = ["Which month comes after June?", "What is 7 + 5?", "What is the capital of France?", "What is the opposite of hot?", "Tell me a short story."];
@@ -149,11 +149,11 @@ class Turn {
     part.text += e.text;
     part.n++;
     part.stale = true;
-    if (!this.frame) this.frame = requestAnimationFrame(() => this.draw());
+    nextTurn(this.turn);
   }
 
+  turn = () => this.draw();
   draw() {
-    this.frame = 0;
     const stick = this.chat.turns.scrollTop + this.chat.turns.clientHeight > this.chat.turns.scrollHeight - 60;
     for (const part of this.parts) if (part.stale) this.drawPart(part);
     this.scroll(stick);
@@ -183,7 +183,6 @@ class Turn {
 
   /** Draws what is left and returns the turn as messages for the history. */
   finish(done) {
-    cancelAnimationFrame(this.frame);
     this.draw();
     this.body.classList.remove("live");
     this.root.setAttribute("aria-busy", "false");

@@ -42,9 +42,16 @@ export const percent = p => `${(100 * p).toFixed(p < 0.0995 ? 1 : 0)}%`;
 /** White space of a token, made visible. */
 export const visible = text => text.replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/^ | $/g, "·") || "∅";
 
+/** Sizes that are told, not asked for: asking makes the browser lay the page out at once. */
+const sizes = new WeakMap(), sized = new ResizeObserver(list => { for (const e of list) sizes.set(e.target, [e.contentRect.width, e.contentRect.height]); });
+function sizeOf(node) {
+  if (!sizes.has(node)) { sizes.set(node, [node.clientWidth, node.clientHeight]); sized.observe(node); }
+  return sizes.get(node);
+}
+
 /** A 2D context whose canvas has as many device pixels as it covers; null while it isn't shown. */
 export function context(canvas) {
-  const ratio = Math.min(window.devicePixelRatio || 1, 2), w = canvas.clientWidth, h = canvas.clientHeight;
+  const ratio = Math.min(window.devicePixelRatio || 1, 2), [w, h] = sizeOf(canvas);
   if (!w || !h) return null;
   if (canvas.width !== Math.round(w * ratio) || canvas.height !== Math.round(h * ratio)) {
     canvas.width = Math.round(w * ratio);
@@ -66,3 +73,13 @@ export function heat(x) {
 }
 
 export function announce(text) { setText($("say"), text); }
+
+// What is drawn at the page's next turn, once each however often it is asked for.
+const waiting = new Set();
+export function nextTurn(draw) { waiting.add(draw); }
+export function takeTurn() {
+  const all = [...waiting];
+  waiting.clear();
+  for (const draw of all) draw();
+  return all.length;
+}
