@@ -142,7 +142,8 @@ export interface Llm {
   attachPanels(canvases: Partial<Record<"attn" | "router" | "kv" | "activity", HTMLCanvasElement>>, options?: { calm?: boolean }): Promise<void>;
   resizePanels(sizes: Record<string, { width: number; height: number }>): void;
   stats(): Promise<{ tok_s: number; cache_hit: number; gpu_mem_est: number; [key: string]: number }>;
-  close(): void;
+  /** In Node wait for it before process.exit(). */
+  close(): Promise<void>;
 }
 
 export function init(config?: InitConfig): Promise<Llm>;

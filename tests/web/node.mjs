@@ -1,4 +1,4 @@
-// node.mjs - the npm package in Node: path and URL, sessions, OpenAI's shape, cache, cancel, errors. Also with SYSTEM_NODE (20).
+// node.mjs - the npm package in Node: path and URL, sessions, OpenAI's shape, cache, cancel, errors.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -7,4 +7,4 @@ await llm.loadModel(model, { onProgress: p => process.stderr.write(`\r${Math.rou
 const stream = await llm.chat.completions.create({ messages: [{ role: "user", content: question }], temperature: 0, stream: true });
 for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta.content ?? "");
 process.stdout.write("\n");
-llm.close();
+await llm.close();

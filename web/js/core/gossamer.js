@@ -33,7 +33,10 @@ class Remote {
   }
   /** Node: the process lives as long as something is awaited. */
   keep(on) { this.#held += on ? 1 : -1; this.#worker.keep(this.#held > 0); }
-  stop() { this.#worker.stop(); this.#fail(new DOMException("closed", "AbortError")); }
+  stop() {
+    this.#fail(new DOMException("closed", "AbortError"));
+    return (NODE ? this.ask("end") : Promise.resolve()).catch(() => {}).then(() => this.#worker.stop());
+  }
 }
 
 /** A queue that is iterated: events of one session. */
@@ -206,7 +209,8 @@ class Llm {
       ...s };
   }
 
-  close() { this.model = null; this.#remote.stop(); }
+  /** Waits in Node, where a GPU that is still at work must not be left behind. */
+  async close() { this.model = null; await this.#remote.stop(); }
 }
 
 /** config: {threads, backend: "auto" | "gpu" | "cpu", cache: "auto" | "indexeddb" | "none", cacheDir, wasm} */

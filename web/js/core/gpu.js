@@ -9,6 +9,10 @@ const NAMES = ["maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffer
   "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX", "maxComputeWorkgroupsPerDimension", "maxBindGroups", "maxBindingsPerBindGroup",
   "minStorageBufferOffsetAlignment", "minUniformBufferOffsetAlignment"];
 
+/** Node's package is Dawn: as in src/gpu/gpu_native.c, whose words say why. */
+const TOGGLES = ["enable-dawn-features=vulkan_enable_f16_on_nvidia,use_vulkan_memory_model,disable_robustness,disable_workgroup_init,"
+  + "disable_polyfills_on_integer_div_and_mod,allow_unsafe_apis", "disable-dawn-features=timestamp_quantization"];
+
 let entry;
 /** navigator.gpu, in Node that of the optional package `webgpu`; null where there is none. */
 async function webgpu() {
@@ -18,7 +22,7 @@ async function webgpu() {
     try {
       const { create, globals } = await import("webgpu");
       for (const [name, value] of Object.entries(globals)) globalThis[name] ??= value;
-      entry = create([]);
+      entry = create(TOGGLES);
     } catch { /* not installed: the CPU does the work */ }
   }
   return entry;
@@ -248,7 +252,7 @@ export class Gpu {
       buffer_free: id => { const buffer = this.#buffers[id]; this.#buffers[id] = undefined; this.#later(() => buffer?.destroy()); },
       write: (id, offset, p, n) => {
         const { queue } = this.#device, buffer = this.#buffers[id], bytes = wasm.bytes(p >>> 0, n);
-        const kept = this.#line.length ? bytes.slice() : bytes;
+        const kept = NODE || this.#line.length ? bytes.slice() : bytes; // Node's package crashes on shared memory
         this.#later(() => queue.writeBuffer(buffer, offset, kept, 0, n));
       },
       upload: (id, offset, source, at, n, tag) => this.#pending(this.#upload(id, offset, source, at, n), () => this.#hooks.readDone(tag, 0),

@@ -179,6 +179,14 @@ const ops = {
     gpu = null;
     reading = 0;
   },
+  /** Node's package for WebGPU aborts the process if it is torn down while it has callbacks to make. */
+  async end() {
+    const last = wasm;
+    wasm = null;
+    while (gpu?.busy) await new Promise(r => setImmediate(r));
+    wasm = last;
+    ops.close();
+  },
 };
 let fetched = 0, panels = null;
 
@@ -191,7 +199,7 @@ function ask(what) {
 serveWorker(async ({ id, op, args }) => {
   try {
     if (!ops[op]) throw new Error(`no such request: ${op}`);
-    if (!wasm?.opened && !["init", "load", "stop", "close", "cancel", "shut", "watch", "lose", "panels", "resize"].includes(op)) throw new Error("no model is loaded");
+    if (!wasm?.opened && !["init", "load", "stop", "close", "end", "cancel", "shut", "watch", "lose", "panels", "resize"].includes(op)) throw new Error("no model is loaded");
     const result = await ops[op](args ?? {});
     flush();
     post({ id, result });
