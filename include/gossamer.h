@@ -296,7 +296,8 @@ typedef struct goss_plan_info {
     int n_slots;                             /* experts of each layer that have room at once */
     char text[640];                          /* the plan in sentences */
 } goss_plan_info;
-/* Reads the header only (config->model_path) and says what opening it so would use. Either result may be NULL. */
+/* Reads the header only (config->model_path, else the sources, whose read must be done at once) and says what opening it
+ * so would use. Either result may be NULL. */
 GOSS_API int goss_plan(const goss_engine_config *config, goss_model_info *model, goss_plan_info *plan, goss_error *err);
 
 /* ---- for programs that want to block ------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* cmd_doctor.c - gossamer doctor: what this machine has, what would fit, what is missing and how to get it. */
 #include "../../src/base/os.h"
+#include "../source.h"
 #include "commands.h"
 #include "options.h"
 #include "progress.h"
@@ -127,13 +128,46 @@ static void show_fit(uint64_t available)
     }
 }
 
-static int show_plan(goss_engine_options *o, const char *path)
+/* What is known of a file's header is not fetched again. */
+typedef struct header { goss_input *in; const goss_buf *known; } header;
+
+static int read_header(void *ctx, uint64_t offset, void *dst, size_t n, uint64_t tag)
+{
+    header *h = ctx;
+    (void)tag;
+    if (offset + n > h->known->len) {
+        const int rc = h->in->read(h->in, offset, dst, n, NULL);
+        return rc ? rc : 1;
+    }
+    memcpy(dst, h->known->data + offset, n);
+    return 1;
+}
+
+/* One session's KV in each type, for as many positions as the plan gives. */
+static void show_kv(const goss_engine_config *given, const goss_plan_info *p)
+{
+    static const char *const types[] = { "f16", "q8", "q4" };
+    const int gpu = given->backend && !strcmp(given->backend, "gpu");
+    printf("session   %d positions take", p->max_kv);
+    for (int i = 0; i < (gpu ? 1 : 3); i++) {
+        goss_engine_config c = *given;
+        goss_plan_info other;
+        char bytes[16];
+        c.kv_type = types[i];
+        c.max_kv = 0;
+        if (goss_plan(&c, NULL, &other, NULL)) continue;
+        goss_human_bytes(bytes, (double)other.kv_token_bytes * p->max_kv);
+        printf("%s %s as %s", i ? "," : "", bytes, types[i]);
+    }
+    putchar('\n');
+}
+
+static int print_plan(const goss_engine_config *config)
 {
     goss_model_info m;
     goss_plan_info p;
     goss_error err = { .position = -1 };
-    o->config.model_path = path;
-    if (goss_plan(&o->config, &m, &p, &err)) return goss_cli_fail("doctor", 1, &err);
+    if (goss_plan(config, &m, &p, &err)) return goss_cli_fail("doctor", 1, &err);
     char a[16], b[16], c[16];
     goss_human_bytes(a, (double)p.weight_bytes);
     goss_human_bytes(b, (double)p.expert_bytes);
@@ -142,16 +176,44 @@ static int show_plan(goss_engine_options *o, const char *path)
     printf("weights   %s, of them experts %s\n", a, b);
     goss_human_bytes(a, (double)p.resident_bytes);
     goss_human_bytes(b, (double)p.expert_cache_bytes);
-    printf("resident  %s%s%s\n", a, p.expert_cache_bytes ? ", room for paged experts " : "",
-           p.expert_cache_bytes ? b : "");
+    printf("resident  %s%s%s\n", a,
+           !p.expert_cache_bytes ? "" : p.n_slots ? ", room for paged experts " : ", no room for experts",
+           p.expert_cache_bytes && p.n_slots ? b : "");
     goss_human_bytes(a, (double)p.kv_bytes);
     goss_human_bytes(b, (double)p.kv_token_bytes);
     goss_human_bytes(c, (double)m.step_bytes);
     printf("kv        at most %s for all sessions, %s a position, up to %d positions a session\n", a, b, p.max_kv);
+    show_kv(config, &p);
     printf("reads     %s of weights a token\n", c);
+    goss_human_bytes(a, (double)p.memory_total);
+    goss_human_bytes(b, (double)p.memory_available);
+    printf("memory    %s, %s free\n", a, b);
     printf("plan      %s\n", p.text);
     puts(p.fits ? "fits      yes" : "fits      no");
     return 0;
+}
+
+static int show_plan(goss_engine_options *o, const char *path)
+{
+    goss_inputs set;
+    goss_error err = { .position = -1 };
+    if (goss_inputs_open(&set, path, &err)) return goss_cli_fail("doctor", 1, &err);
+    goss_source *sources = calloc((size_t)set.n, sizeof *sources);
+    header *headers = calloc((size_t)set.n, sizeof *headers);
+    int rc = 1;
+    for (int i = 0; i < set.n && sources && headers; i++) {
+        headers[i] = (header){ &set.input[i], &set.keep[i] };
+        sources[i] = (goss_source){ .ctx = &headers[i], .name = set.input[i].name, .size = set.input[i].size,
+                                    .map = set.input[i].map, .read = read_header };
+    }
+    o->config.model_path = NULL;
+    o->config.sources = sources;
+    o->config.n_sources = set.n;
+    if (sources && headers) rc = print_plan(&o->config);
+    free(sources);
+    free(headers);
+    goss_inputs_close(&set);
+    return rc;
 }
 
 int goss_cmd_doctor(int argc, char **argv)

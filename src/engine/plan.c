@@ -10,7 +10,8 @@
 #include "engine.h"
 #include <string.h>
 
-static const uint64_t MB = 1ull << 20, BESIDE = 1000 * 1000 * 1000; /* a GPU's memory beside the weights */
+static const uint64_t MIB = 1ull << 20, MB = 1000000, /* thresholds in the one, words in the other */
+                      BESIDE = 1000 * 1000 * 1000; /* a GPU's memory beside the weights */
 
 static int kv_type_of(const char *name, int *type, goss_error *err)
 {
@@ -50,7 +51,7 @@ int goss_plan_rows(const goss_model *m, const goss_engine_config *c, int gpu)
     int rows = GOSS_MOST_ROWS;
     if (c->max_rows) return c->max_rows;
     if (!gpu || c->gpu_memory || c->resident_cap || c->expert_cache) return GOSS_ROWS;
-    while (rows > GOSS_ROWS && (uint64_t)rows * row > 128 * MB) rows /= 2;
+    while (rows > GOSS_ROWS && (uint64_t)rows * row > 128 * MIB) rows /= 2;
     return rows;
 }
 
@@ -62,7 +63,7 @@ static uint64_t scratch_bytes(const goss_model *m, const goss_engine_config *c)
                    q = (uint64_t)(h->n_head * h->head_dim), kv = (uint64_t)(h->n_head_kv * h->head_dim),
                    embd = (uint64_t)h->n_embd, ff = (uint64_t)h->n_ff, parts = rows > 1024 ? rows : 1024;
     const uint64_t a_row = 2 * embd + 2 * q + 2 * kv + k * (ff + embd) + (k * ff > embd ? k * ff : embd) / 2;
-    return 4 * (rows * a_row + parts * q + 2 * 16 * (uint64_t)h->n_vocab) + 48 * MB;
+    return 4 * (rows * a_row + parts * q + 2 * 16 * (uint64_t)h->n_vocab) + 48 * MIB;
 }
 
 /* What the KV may cost on a GPU, without paging and with it: reserved is spent there, so it stays within BESIDE
@@ -70,10 +71,10 @@ static uint64_t scratch_bytes(const goss_model *m, const goss_engine_config *c)
  * size, from 64 MB on. */
 static uint64_t kv_cap(const goss_engine_config *c, const goss_plan_info *p, int paged)
 {
-    const uint64_t half = p->weight_bytes / 2 > 64 * MB ? p->weight_bytes / 2 : 64 * MB,
+    const uint64_t half = p->weight_bytes / 2 > 64 * MIB ? p->weight_bytes / 2 : 64 * MIB,
                    left = p->scratch_bytes < BESIDE / 2 ? BESIDE - p->scratch_bytes : BESIDE / 2;
     if (c->kv_cap) return c->kv_cap;
-    if (paged) return 512 * MB;
+    if (paged) return 512 * MIB;
     return c->max_kv || half > left ? left : half;
 }
 
@@ -85,7 +86,7 @@ static void share_gpu(const goss_model *m, const goss_engine_config *c, goss_pla
     const uint64_t dense = p->weight_bytes - p->expert_bytes, rest = dense + p->scratch_bytes, all = dense + experts;
     const uint64_t round = m->hp.n_expert ? experts / (uint64_t)m->hp.n_expert : 0; /* one of each layer */
     uint64_t room = c->expert_cache ? c->expert_cache
-                    : c->resident_cap && all > c->resident_cap ? 2048 * MB : UINT64_MAX;
+                    : c->resident_cap && all > c->resident_cap ? 2048 * MIB : UINT64_MAX;
     const int tight = c->gpu_memory && all + p->scratch_bytes + kv_cap(c, p, 0) > c->gpu_memory;
     p->resident_bytes = all;
     if (tight) {
@@ -112,15 +113,15 @@ static uint64_t budget(const goss_model *m, const goss_engine_config *c, int gpu
     if (!gpu) {
         p->fits = p->weight_bytes <= p->memory_available;
         const uint64_t quarter = p->memory_available / 4;
-        return c->kv_cap ? c->kv_cap : quarter > 256 * MB ? quarter : 256 * MB;
+        return c->kv_cap ? c->kv_cap : quarter > 256 * MIB ? quarter : 256 * MIB;
     }
     p->scratch_bytes = scratch_bytes(m, c);
     share_gpu(m, c, p);
     return kv_cap(c, p, p->expert_cache_bytes != 0);
 }
 
-/* The plan in sentences. */
-static void explain(const goss_model *m, int gpu, int n_host, goss_plan_info *p)
+/* The plan in sentences. asked: the KV type by its name, or NULL. */
+static void explain(const goss_model *m, int gpu, int n_host, const char *asked, goss_plan_info *p)
 {
     const unsigned long long mb = MB, weights = (gpu ? p->resident_bytes : p->weight_bytes) / mb,
                              experts = p->expert_bytes / mb;
@@ -148,8 +149,11 @@ static void explain(const goss_model *m, int gpu, int n_host, goss_plan_info *p)
                       m->hp.n_expert_used,
                       (unsigned long long)(p->expert_bytes / (uint64_t)m->hp.n_expert) *
                           (unsigned long long)m->hp.n_expert_used / mb);
-    n += goss_fmt(p->text + n, sizeof p->text - n, " %llu MB hold the keys and values of %d positions a session.",
+    n += goss_fmt(p->text + n, sizeof p->text - n,
+                  " %llu MB hold the keys and values of all sessions, up to %d positions each.",
                   (unsigned long long)(p->kv_bytes / mb), p->max_kv);
+    if (gpu && asked && strcmp(asked, "f16") && strcmp(asked, "f32"))
+        n += goss_fmt(p->text + n, sizeof p->text - n, " A GPU keeps them in f16, not in %s.", asked);
     if (p->max_kv < m->hp.n_ctx)
         n += goss_fmt(p->text + n, sizeof p->text - n, " The model's context is %d: --max-kv asks for more.",
                       m->hp.n_ctx);
@@ -196,13 +200,14 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
     if (full < 2) full = 2;
     p->n_pages[GOSS_KV_FULL] = (int)full;
     const int64_t holds = (full - 1) * GOSS_KV_PAGE;
-    if (c->max_kv && holds < c->max_kv)
-        return goss_fail(err, GOSS_ELIMIT, -1, "%d positions of KV need %llu MB, %llu MB are left for it",
+    if (c->max_kv && holds < want)
+        return goss_fail(err, GOSS_ELIMIT, -1, "%d positions of KV need %llu MB, %llu MB are left for it: %d fit%s",
                          want, (unsigned long long)((uint64_t)pages_for(want) * p->page_bytes[0] / MB),
-                         (unsigned long long)(bytes / MB));
+                         (unsigned long long)(bytes / MB), (int)holds,
+                         !gpu && *kv_type == GOSS_F16 ? ", with --kv q8 or q4 more" : "");
     p->max_kv = (int)(holds < want ? holds : want);
     p->kv_bytes = (uint64_t)full * p->page_bytes[0] + (uint64_t)window * p->page_bytes[1];
-    explain(m, gpu, c->n_cpu_moe, p);
+    explain(m, gpu, c->n_cpu_moe, c->kv_type, p);
     return 0;
 }
 
@@ -246,35 +251,82 @@ void goss_plan_describe(const goss_model *m, goss_model_info *out)
     out->file_bytes = m->gguf->file_size;
 }
 
+/* A header that is read as far as it goes; `keep` owns its bytes. */
+static int read_header(goss_gguf *g, const goss_source *s, goss_buf *keep, goss_error *err)
+{
+    uint64_t have = 0, want = 64 << 10;
+    if (s->map) return goss_gguf_parse(g, s->map, s->size, s->size, &want, err);
+    for (;;) {
+        want = want < have * 4 ? have * 4 : want;
+        if (want > s->size) want = s->size;
+        if (goss_buf_reserve(keep, (size_t)(want - have)))
+            return goss_fail(err, GOSS_ENOMEM, -1, "no memory for a header");
+        const int got = s->read(s->ctx, have, keep->data + have, (size_t)(want - have), 0);
+        if (got != 1) return goss_fail(err, got < 0 ? got : GOSS_EIO, -1, "the header of %s can't be read", s->name);
+        keep->len = (size_t)(have = want);
+        const int rc = goss_gguf_parse(g, keep->data, have, s->size, &want, err);
+        if (rc != GOSS_EAGAIN) return rc;
+    }
+}
+
+/* What a plan needs of a model's files. */
+typedef struct headers { goss_gguf gguf; goss_mapping map; goss_buf keep[GOSS_FILES]; uint64_t bytes; } headers;
+
+static int open_headers(headers *h, const goss_engine_config *c, goss_error *err)
+{
+    int rc = 0;
+    if (!c->n_sources) {
+        rc = goss_load_header(&h->gguf, &h->map, c->model_path, err);
+        h->bytes = h->map.size;
+        return rc;
+    }
+    if (c->n_sources > GOSS_FILES) return goss_fail(err, GOSS_ELIMIT, -1, "more than %d files", (int)GOSS_FILES);
+    for (int i = 0; i < c->n_sources && !rc; i++) {
+        goss_gguf part = { 0 };
+        h->keep[i] = GOSS_BUF((size_t)1 << 30);
+        rc = read_header(i ? &part : &h->gguf, &c->sources[i], &h->keep[i], err);
+        if (!rc && i) rc = goss_gguf_join(&h->gguf, &part, i, err);
+        goss_gguf_free(&part);
+        h->bytes += c->sources[i].size;
+    }
+    return rc ? rc : goss_gguf_complete(&h->gguf, err);
+}
+
+static void close_headers(headers *h)
+{
+    goss_gguf_free(&h->gguf);
+    if (h->map.data) goss_os_unmap(&h->map);
+    for (int i = 0; i < GOSS_FILES; i++) goss_buf_free(&h->keep[i]);
+    goss_mem_free(h);
+}
+
 int goss_plan(const goss_engine_config *config, goss_model_info *info, goss_plan_info *plan, goss_error *err)
 {
-    if (!config->model_path) return goss_fail(err, GOSS_EINVAL, -1, "no model path");
-    goss_gguf g = { 0 };
-    goss_mapping map = { 0 };
+    if (!config->model_path && !config->n_sources) return goss_fail(err, GOSS_EINVAL, -1, "no model path");
+    headers *h = goss_mem_alloc(sizeof *h);
+    if (!h) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for a plan");
     goss_model m = { 0 };
     goss_plan_info p;
-    int kv_type, bound = 0, rc = goss_load_header(&g, &map, config->model_path, err);
-    const int mapped = map.data != NULL;
+    int kv_type, bound = 0, rc = open_headers(h, config, err);
     if (!rc) {
         const goss_model_options opt = { .n_layers = config->n_layers,
                                          .attn_dense = config->attn_dense,
                                          .yarn_llamacpp = config->yarn_llamacpp,
                                          .moe_fallback = config->moe_fallback };
         bound = 1;
-        rc = goss_model_bind(&m, &g, &opt, err);
+        rc = goss_model_bind(&m, &h->gguf, &opt, err);
     }
     const int gpu = config->backend && !strcmp(config->backend, "gpu");
     if (!rc) rc = goss_plan_make(&m, config, gpu, &p, &kv_type, err);
     if (!rc && info) {
         goss_plan_describe(&m, info);
-        info->file_bytes = map.size;
+        info->file_bytes = h->bytes;
         info->max_kv = p.max_kv;
         info->kv_bytes = p.kv_bytes;
         info->resident_bytes = p.resident_bytes;
     }
     if (!rc && plan) *plan = p;
     if (bound) goss_model_free(&m);
-    goss_gguf_free(&g);
-    if (mapped) goss_os_unmap(&map);
+    close_headers(h);
     return rc;
 }

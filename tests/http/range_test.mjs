@@ -53,6 +53,17 @@ for (const args of [['dump', '--all'], ['dump', '--limit', '3'], ['meta'], ['met
 const dump = JSON.parse((await run(['dump', '--json', url('ok')])).out);
 equal(dump.tensors.length, dump.n_tensors, 'dump --json has all tensors');
 equal(dump.files[0].size, bytes.length, 'dump --json has the size');
+{
+    // What does not hang on this moment's free memory: weights, KV by type, bytes a token.
+    const fixed = r => r.out.split('\n').filter(l => /^(model|weights|resident|session|reads|fits)/.test(l)).join('\n');
+    const local = await run(['doctor', '--plan', model, '--max-kv', '1000']), remote = await run(['doctor', '--plan', url('ok'), '--max-kv', '1000']);
+    check(local.status === 0 && /as f16, .* as q8, .* as q4/.test(local.out) && local.out.includes('1000 positions'), 'doctor --plan', local.out + local.err);
+    equal(fixed(remote), fixed(local), 'doctor --plan over HTTP');
+    const small = await run(['doctor', '--plan', model, '--max-kv', '100000', '--kv-cap', '4M']);
+    check(small.status === 1 && /100000 positions of KV need \d+ MB, \d+ MB are left for it: \d+ fit, with --kv q8/.test(small.err), 'a context that does not fit', small.err);
+    const gpu = await run(['doctor', '--plan', model, '--backend', 'gpu', '--kv', 'q4']);
+    check(gpu.out.includes('keeps them in f16, not in q4'), 'a KV type that a GPU does not know', gpu.out);
+}
 const embd = dump.tensors.find(t => t.name === 'token_embd.weight');
 const meta = JSON.parse((await run(['meta', '--json', url('ok')])).out);
 equal(meta.kv.find(k => k.key === 'general.architecture').value, 'gpt-oss', 'meta --json');
