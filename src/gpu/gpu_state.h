@@ -254,7 +254,7 @@ int goss_gpu_feed_pump(goss_gpu_state *s, goss_error *err);
 int goss_gpu_feed_drain(goss_gpu_state *s, goss_error *err);
 int goss_gpu_feed_idle(const goss_gpu_state *s);
 void goss_gpu_feed_void(goss_gpu_state *s);            /* what is on its way goes nowhere, whether it comes or fails */
-int goss_gpu_feed_prepare(goss_gpu_state *s, int type, goss_error *err); /* compiles what repacks it, if anything does */
+int goss_gpu_feed_prepare(goss_gpu_state *s, int type, goss_error *err); /* compiles what repacks it */
 void goss_gpu_feed_done(goss_gpu_state *s, uint64_t tag, int status);
 
 /* gpu_slots.c. plan: after everything but the experts has its buffers, decides how many slots each layer has and
