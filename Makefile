@@ -73,13 +73,13 @@ WASM_NOT  := src/base/thread.c $(wildcard src/*/*_linux*.c src/*/*_macos.c src/*
              src/*/*_neon.c src/*/*_dotprod.c)
 WASM_C    := $(filter-out $(WASM_NOT),$(wildcard src/*/*.c app/wasm*.c))
 # Kernels for speed, all else for size: a page downloads one module before anything can be seen.
-wasm_opt   = $(if $(filter src/cpu/kern_simd128.c src/cpu/kern_relaxed.c src/cpu/stage% src/model/sample.c,$(1)),-O2,-Os)
+wasm_opt   = $(if $(filter src/cpu/kern_simd128.c src/cpu/kern_relaxed.c src/cpu/stage% src/model/sample.c,$(1)),-O2,-Oz)
 wasm_isa   = $(if $(filter %_relaxed.c,$(1)),-mrelaxed-simd)
 wasm_objs  = $(patsubst %.c,$(W)/$(1)/%.o,$(2)) $(W)/$(1)/gen/wgsl.o
 wasm: $(addprefix $(DIST)/,gossamer.wasm gossamer-relaxed.wasm check.wasm check-relaxed.wasm check-gpu.wasm)
 # GOSS_WASM_FEATURES: what goss_os_cpu_features() answers: GOSS_CPU_SIMD128, and GOSS_CPU_RELAXED in the second module.
 $(W)/simd/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) $(call wasm_opt,$<) -DGOSS_WASM_FEATURES=32 -MMD -MP -c -o $@ $<
-$(W)/relaxed/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) $(if $(filter %_simd128.c,$<),-Os,$(call wasm_opt,$<)) $(call wasm_isa,$<) -DGOSS_WASM_FEATURES=96 -MMD -MP -c -o $@ $<
+$(W)/relaxed/%.o: %.c Makefile ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) $(if $(filter %_simd128.c,$<),-Oz,$(call wasm_opt,$<)) $(call wasm_isa,$<) -DGOSS_WASM_FEATURES=96 -MMD -MP -c -o $@ $<
 $(W)/simd/gen/wgsl.o $(W)/relaxed/gen/wgsl.o: $(W)/gen/wgsl.c ; @mkdir -p $(@D); $(WASM_CC) $(WASM_CFLAGS) -Os -Isrc -c -o $@ $<
 $(W)/gen/wgsl.c: build/embed $(wildcard src/gpu/wgsl/*.wgsl) ; @mkdir -p $(@D); build/embed -s goss_wgsl $(sort $(wildcard src/gpu/wgsl/*.wgsl)) > $@
 WASM_SIMD_O    := $(call wasm_objs,simd,$(filter-out %_relaxed.c,$(WASM_C)))
