@@ -103,6 +103,16 @@ static int plan_some(goss_gpu_state *s)
     return left;
 }
 
+/* Layers that have all their experts now. */
+static void tell_layers(goss_gpu_state *s)
+{
+    for (int *l = &s->pages.told; *l < s->pages.fill_layer; ++*l) {
+        const goss_layer *w = &s->base.model->layers[*l];
+        const goss_tensor *const all[] = { &w->gate, &w->up, &w->down };
+        for (int i = 0; i < 3 && is_filled(s, *l); i++) goss_gpu_tell_resident(s, all[i]);
+    }
+}
+
 void goss_gpu_fill_yield(goss_gpu_state *s)
 {
     goss_gpu_pages *p = &s->pages;
@@ -159,6 +169,7 @@ int goss_gpu_fill(goss_gpu_state *s, goss_error *err)
     if (r) return r;
     if (!is_calm(s)) return GOSS_FILL_MORE;
     const int left = plan_some(s);
+    tell_layers(s);
     if (p->n_fill) { tell(s, "progress"); return GOSS_FILL_MORE; }
     p->t_fill = goss_os_now_ms() + (double)LOOK_MS;
     if (left) return GOSS_FILL_LATER;

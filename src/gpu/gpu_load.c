@@ -244,7 +244,7 @@ static void progress(goss_gpu_state *s, int last)
                     s->bytes_total);
 }
 
-static void tell_resident(goss_gpu_state *s, const goss_tensor *t)
+void goss_gpu_tell_resident(goss_gpu_state *s, const goss_tensor *t)
 {
     goss_buf b = GOSS_BUF(1024);
     if (!t || !s->config.report) return;
@@ -275,7 +275,7 @@ static int load_items(goss_gpu_state *s, double until, goss_error *err)
         if (!r) r = it->matrix ? goss_gpu_feed(s, it, err) : load_small(s, it, err);
         if (r) return r;
         if (!it->matrix || it->done == it->n_rows) {
-            tell_resident(s, it->tensor);
+            goss_gpu_tell_resident(s, it->tensor);
             s->item++;
         }
         progress(s, 0);

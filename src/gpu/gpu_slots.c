@@ -137,7 +137,7 @@ void goss_gpu_slots_forget(goss_gpu_state *s)
     const goss_hparams *hp = &s->base.model->hp;
     memset(p->table, 0xff, 2 * (size_t)hp->n_layer * (size_t)hp->n_expert * sizeof *p->table);
     memset(p->dirty, 1, (size_t)s->base.model->hp.n_layer);
-    p->n_queue = p->at_queue = p->n_needed = p->n_fill = p->fill_layer = 0;
+    p->n_queue = p->at_queue = p->n_needed = p->n_fill = p->fill_layer = p->told = 0;
     goss_gpu_feed_void(s);
 }
 

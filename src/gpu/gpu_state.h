@@ -105,8 +105,9 @@ typedef struct goss_gpu_pages {
     uint32_t todo[8], now[8];                          /* experts not computed yet; those on their way */
     goss_load_item *queue; int n_queue, at_queue;      /* what has to be fetched */
     int n_needed;                                      /* of the queue, how many are in their source's map for sure */
-    /* gpu_fill.c: experts are still on their way; layers before fill_layer have all; those unasked: layer, expert */
-    int early, fill_layer, n_fill, fill[GOSS_GPU_FILL][2]; double t_fill;
+    /* gpu_fill.c: experts are still on their way; layers before fill_layer have all (those before `told` have been
+     * reported); those unasked: layer, expert */
+    int early, fill_layer, told, n_fill, fill[GOSS_GPU_FILL][2]; double t_fill;
     uint32_t *predicted; int from; float accuracy[8];  /* by distance in layers */
     goss_buf copies; int copies_wait;                  /* KV copies before the next step; not made yet */
     uint64_t hits, misses, evictions, stalls, fetched_bytes, predictions; double stall_ms, t_stall, t_report;
@@ -244,6 +245,7 @@ void goss_gpu_report(goss_gpu_state *s, const char *stage, const char *status, c
                      uint64_t bytes, uint64_t total);
 /* "tensor=WHAT rate=BYTES eta=SECONDS" of what has come since the load began */
 void goss_gpu_rate(const goss_gpu_state *s, char *to, size_t n, const char *what);
+void goss_gpu_tell_resident(goss_gpu_state *s, const goss_tensor *t); /* NULL: nothing to tell */
 
 /* gpu_feed.c. feed: begins to send the item's next rows (it->done counts them); GOSS_EAGAIN: no lane is free.
  * pump: repacks what has arrived. drain: pumps; 0 when nothing is on its way and the device has done it all. */

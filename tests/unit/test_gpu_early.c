@@ -20,13 +20,18 @@ static void on_line(void *ctx, const char *json, size_t n)
     goss_buf_append(&lines, "\n", 1);
 }
 
+static int count(const char *what)
+{
+    int n = 0;
+    for (const char *at = goss_buf_cstr(&lines); (at = strstr(at, what)); at++) n++;
+    return n;
+}
+
 static int said(const char *stage, const char *status)
 {
     char what[96];
-    int n = 0;
     snprintf(what, sizeof what, "\"stage\":\"%s\",\"status\":\"%s\"", stage, status);
-    for (const char *at = goss_buf_cstr(&lines); (at = strstr(at, what)); at++) n++;
-    return n;
+    return count(what);
 }
 
 static goss_gpu_state *state_of(goss_engine *e) { return (goss_gpu_state *)(void *)e->backend; }
@@ -176,6 +181,7 @@ static void fill(goss_engine *e, run *r)
     }
     CHECK_INT(said("load_complete", "completed"), 1);
     CHECK_INT(said("weights_fetch", "completed"), 1);
+    CHECK_INT(count("_exps.weight\",\"bytes\""), 18);     /* tensor_resident of three matrices in six layers */
 }
 
 typedef struct expected { int32_t one[1][NEW], many[SESSIONS][NEW]; } expected;
