@@ -86,6 +86,14 @@ await test("a URL is kept in files and read from there", async () => {
   equal(site.stats.bytes, before, "bytes served");
 });
 
+await test("with no cache each byte comes once", async () => {
+  const size = readFileSync(MODEL).length, before = site.stats.bytes, n = site.stats.requests.length;
+  await with_model(url, async model => { equal((await model.tokenize("Hi")).length, 1); }, { cache: "none" });
+  const bytes = site.stats.bytes - before;
+  ok(bytes >= size && bytes < 1.1 * size, `${bytes} bytes of ${size} were fetched`);
+  ok(site.stats.requests.length - n < 60, `in ${site.stats.requests.length - n} requests`);
+});
+
 await test("what is wrong is said", async () => {
   const llm = await init({ backend: "cpu", cacheDir });
   const why = async (...args) => { try { await llm.loadModel(...args); return ""; } catch (e) { return e.message; } };

@@ -72,20 +72,25 @@ class UrlSource {
   async #fetch(i) {
     const kept = await this.#kept.get(i, () => this.#hooks.notice?.(`Chunk ${i} of the cache is damaged (its SHA-256 differs); fetching it again.`));
     if (kept) return kept;
-    const want = this.#kept.length(i), { etag, size } = this.#kept.manifest;
-    const identity = id => {
-      if (id.size !== size || (etag && id.etag
-        && id.etag !== etag)) throw Object.assign(new Error("The file on the host changed while it was loading. Load it again."), { fatal: true });
-    };
-    const bytes = await readRange(this.name, i * this.#kept.chunk, want, { signal: this.#stop.signal, identity, progress: this.#hooks.progress,
-      retry: this.#hooks.notice });
-    if (bytes.length !== want) throw new Error(`The host sent ${bytes.length} bytes of chunk ${i} instead of ${want}.`);
+    const bytes = await this.#range(i * this.#kept.chunk, this.#kept.length(i));
     await this.#kept.put(i, bytes);
     return bytes;
   }
 
+  async #range(offset, n) {
+    const { etag, size } = this.#kept.manifest, identity = id => {
+      if (id.size !== size || (etag && id.etag
+        && id.etag !== etag)) throw Object.assign(new Error("The file on the host changed while it was loading. Load it again."), { fatal: true });
+    };
+    const bytes = await readRange(this.name, offset, n, { signal: this.#stop.signal, identity, progress: this.#hooks.progress, retry: this.#hooks.notice });
+    if (bytes.length !== n) throw new Error(`The host sent ${bytes.length} bytes from ${offset} on instead of ${n}.`);
+    return bytes;
+  }
+
+  /** Where nothing is kept only what is asked for is fetched: whole chunks would come more than once. */
   async read(offset, n) {
     const size = this.#kept.chunk, first = Math.floor(offset / size), last = Math.floor((offset + n - 1) / size);
+    if (!this.#kept.keeps(first, last)) return this.#range(offset, n);
     if (first === last) return (await this.chunk(first)).subarray(offset - first * size, offset - first * size + n);
     const out = new Uint8Array(n), parts = [];
     const take = async i => {

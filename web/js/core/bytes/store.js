@@ -22,6 +22,7 @@ export class Store {
   #drive; #notice; #full = false;
   constructor(drive, notice) { this.#drive = drive; this.#notice = notice; }
   get kind() { return this.#drive?.kind ?? "none"; }
+  get keeps() { return !!this.#drive && !this.#full; }
 
   /** The kept part of a file; an empty one, in chunks of so many bytes, when there is none. */
   async open(url, chunk = CHUNK) {
@@ -72,6 +73,12 @@ class Kept {
   get complete() { return this.manifest.size > 0 && Object.keys(this.manifest.hashes).length === this.count; }
   get bytes() { return Object.keys(this.manifest.hashes).reduce((n, i) => n + this.length(+i), 0); }
   has(i) { return this.manifest.hashes[i] !== undefined; }
+  /** Is one of these chunks kept, or can one be? */
+  keeps(first, last) {
+    if (this.#store.keeps) return true;
+    while (first <= last && !this.has(first)) first++;
+    return first <= last;
+  }
   length(i) { return Math.min(this.chunk, this.manifest.size - i * this.chunk); }
 
   /** The file's identity as its host tells it; what was kept of another version is dropped. Returns false then. */
