@@ -147,6 +147,12 @@ void goss_wasm_stats(void) {
                     (unsigned long long)s.n_prompt_tokens, (unsigned long long)s.n_reused_tokens,
                     (unsigned long long)s.n_generated_tokens);
     goss_buf_printf(&out,
+                    ",\"n_stored_tokens\":%llu,\"n_joined_tokens\":%llu,\"n_guarded\":%llu,\"n_schema\":%llu,"
+                    "\"kv_bytes_shared\":%llu",
+                    (unsigned long long)s.n_stored_tokens, (unsigned long long)s.n_joined_tokens,
+                    (unsigned long long)s.n_guarded, (unsigned long long)s.n_schema,
+                    (unsigned long long)s.kv_bytes_shared);
+    goss_buf_printf(&out,
                     ",\"n_drafted\":%llu,\"n_accepted\":%llu,\"prefill_ms\":%.3f,\"decode_ms\":%.3f,\"kv_"
                     "bytes_used\":%llu,\"gpu_bytes\":%llu",
                     (unsigned long long)s.n_drafted, (unsigned long long)s.n_accepted, s.prefill_ms,

@@ -157,6 +157,7 @@ typedef struct goss_model_info {
     char chat[16];                 /* "harmony", "zephyr", "llama2", "llama3", "chatml", "raw" */
     int n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, n_expert, n_expert_used, n_vocab, n_ctx, window;
     int max_kv, n_threads;
+    char kv[8];                    /* how keys and values are kept: "f16" */
     int64_t n_params;
     uint64_t file_bytes, resident_bytes, kv_bytes, step_bytes; /* step_bytes: weights one decoded token reads */
     uint64_t step_expert_bytes;    /* of them those of its experts */
@@ -165,8 +166,12 @@ GOSS_API void goss_engine_info(const goss_engine *engine, goss_model_info *out);
 
 typedef struct goss_stats {
     uint64_t n_steps, n_rows, n_prompt_tokens, n_reused_tokens, n_generated_tokens, n_drafted, n_accepted;
+    /* of the reused: read from the store; computed for somebody else while the prompt waited */
+    uint64_t n_stored_tokens, n_joined_tokens;
+    uint64_t n_guarded, n_schema;  /* tokens sampled under a mask of the Harmony guard; of a schema */
     double prefill_ms, decode_ms;  /* time inside steps of that kind */
     uint64_t kv_bytes_used, gpu_bytes;
+    uint64_t kv_bytes_shared;      /* what kv_bytes_used would be more, if every session and kept prefix had its own */
     /* experts that are paged: (layer, expert) wanted and there, absent, thrown out; steps that waited; bytes fetched */
     uint64_t expert_hits, expert_misses, expert_evictions, expert_stalls, expert_bytes;
     double expert_stall_ms;
@@ -296,8 +301,8 @@ typedef struct goss_plan_info {
     int n_slots;                             /* experts of each layer that have room at once */
     char text[640];                          /* the plan in sentences */
 } goss_plan_info;
-/* Reads the header only (config->model_path, else the sources, whose read must be done at once) and says what opening it
- * so would use. Either result may be NULL. */
+/* Reads the header only (config->model_path, else the sources, whose read must be done at once) and says what opening
+ * it so would use. Either result may be NULL. */
 GOSS_API int goss_plan(const goss_engine_config *config, goss_model_info *model, goss_plan_info *plan, goss_error *err);
 
 /* ---- for programs that want to block ------------------------------------------------------------------- */

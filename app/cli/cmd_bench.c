@@ -306,6 +306,19 @@ static int bench_sessions(bench *b, int n, goss_error *err)
 }
 
 /* ---- the report -------------------------------------------------------------------------------------------- */
+static void print_totals(const bench *b, const goss_stats *st)
+{
+    printf("kv        %s, up to %d positions a session, %.2f GB for all\n", b->info.kv, b->info.max_kv,
+           (double)b->info.kv_bytes / 1e9);
+    printf("steps     %llu of %.1f rows; of %llu prompt tokens %llu reused (%llu stored, %llu joined)\n",
+           (unsigned long long)st->n_steps, st->n_steps ? (double)st->n_rows / (double)st->n_steps : 0.0,
+           (unsigned long long)st->n_prompt_tokens, (unsigned long long)st->n_reused_tokens,
+           (unsigned long long)st->n_stored_tokens, (unsigned long long)st->n_joined_tokens);
+    if (st->n_drafted)
+        printf("drafts    %llu of %llu accepted\n", (unsigned long long)st->n_accepted,
+               (unsigned long long)st->n_drafted);
+}
+
 static void print_table(const bench *b)
 {
     const goss_model_info *m = &b->info;
@@ -328,6 +341,7 @@ static void print_table(const bench *b)
     goss_engine_stats(b->c.engine, &st);
     printf("tokens    hash %016llx\n", (unsigned long long)b->tokens);
     printf("load      %.2f s\n", b->load_ms / 1000);
+    print_totals(b, &st);
     if (st.gpu_bytes) printf("gpu       %.2f GB allocated\n", (double)st.gpu_bytes / 1e9);
     if (!st.expert_misses) return;
     printf("experts   %.1f%% found on the GPU of %llu wanted, %llu fetched, %llu evicted, %.2f GB read; "
@@ -357,7 +371,14 @@ static void print_json(const bench *b)
     }
     goss_stats st;
     goss_engine_stats(b->c.engine, &st);
-    printf("],\"tokens_hash\":\"%016llx\",\"load_ms\":%.1f,\"gpu_bytes\":%llu,\"expert_hits\":%llu,"
+    printf("],\"kv\":\"%s\",\"max_kv\":%d,\"kv_bytes\":%llu,\"steps\":%llu,\"rows\":%llu,\"prompt_tokens\":%llu,"
+           "\"reused_tokens\":%llu,\"stored_tokens\":%llu,\"joined_tokens\":%llu,\"drafted\":%llu,\"accepted\":%llu",
+           b->info.kv, b->info.max_kv, (unsigned long long)b->info.kv_bytes, (unsigned long long)st.n_steps,
+           (unsigned long long)st.n_rows, (unsigned long long)st.n_prompt_tokens,
+           (unsigned long long)st.n_reused_tokens, (unsigned long long)st.n_stored_tokens,
+           (unsigned long long)st.n_joined_tokens, (unsigned long long)st.n_drafted,
+           (unsigned long long)st.n_accepted);
+    printf(",\"tokens_hash\":\"%016llx\",\"load_ms\":%.1f,\"gpu_bytes\":%llu,\"expert_hits\":%llu,"
            "\"expert_misses\":%llu,\"expert_evictions\":%llu,\"expert_bytes\":%llu,"
            "\"expert_stalls\":%llu,\"expert_stall_ms\":%.1f}\n",
            (unsigned long long)b->tokens, b->load_ms, (unsigned long long)st.gpu_bytes,

@@ -53,7 +53,14 @@ static int open_url(goss_cli_engine *c, goss_engine_options *o, goss_error *err)
 
 void goss_cli_token(goss_cli_engine *c)
 {
-    if (c->stream && !c->n_tokens++) goss_stream_get_stats(c->stream, &c->first);
+    char detail[160];
+    if (!c->stream || c->n_tokens++) return;
+    const goss_stream_stats *f = &c->first;
+    goss_stream_get_stats(c->stream, &c->first);
+    snprintf(detail, sizeof detail, "there=%llu total=%llu touched=%llu beyond=%.4f",
+             (unsigned long long)(f->had + f->fetched), (unsigned long long)f->total, (unsigned long long)f->touched,
+             f->touched ? (double)(f->had + f->fetched) / (double)f->touched - 1 : 0.0);
+    goss_engine_note(c->engine, "stream_share", "completed", detail);
 }
 
 /* What the first token cost of the download, and where it stands. */

@@ -114,7 +114,16 @@ void goss_srv_metrics_write(goss_buf *b) {
     one(b, "rows_total", "counter", "Rows in those steps.", (double)engine.n_rows);
     one(b, "drafted_tokens_total", "counter", "Tokens drafted by speculation.", (double)engine.n_drafted);
     one(b, "accepted_tokens_total", "counter", "Drafted tokens accepted.", (double)engine.n_accepted);
+    one(b, "stored_tokens_total", "counter", "Reused tokens that were read from the prefix cache's folder.",
+        (double)engine.n_stored_tokens);
+    one(b, "joined_tokens_total", "counter", "Reused tokens that were being computed for another request.",
+        (double)engine.n_joined_tokens);
+    one(b, "guarded_tokens_total", "counter", "Tokens of headers that the Harmony guard watched over.",
+        (double)engine.n_guarded);
+    one(b, "schema_tokens_total", "counter", "Tokens sampled under a JSON schema's mask.", (double)engine.n_schema);
     one(b, "kv_bytes", "gauge", "Bytes of the KV cache in use.", (double)engine.kv_bytes_used);
+    one(b, "kv_shared_bytes", "gauge", "Bytes that sessions and kept prefixes share instead of having their own.",
+        (double)engine.kv_bytes_shared);
     one(b, "gpu_bytes", "gauge", "Bytes allocated on the GPU.", (double)engine.gpu_bytes);
     one(b, "expert_hits_total", "counter", "Experts found on the device.", (double)engine.expert_hits);
     one(b, "expert_misses_total", "counter", "Experts fetched.", (double)engine.expert_misses);

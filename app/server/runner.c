@@ -392,6 +392,11 @@ static void count_stats(goss_srv_runner *r) {
         sum.n_rows += one.n_rows;
         sum.n_drafted += one.n_drafted;
         sum.n_accepted += one.n_accepted;
+        sum.n_stored_tokens += one.n_stored_tokens;
+        sum.n_joined_tokens += one.n_joined_tokens;
+        sum.n_guarded += one.n_guarded;
+        sum.n_schema += one.n_schema;
+        sum.kv_bytes_shared += one.kv_bytes_shared;
         sum.kv_bytes_used += one.kv_bytes_used;
         sum.gpu_bytes += one.gpu_bytes;
         sum.expert_hits += one.expert_hits;

@@ -164,6 +164,12 @@ void goss_engine_read_done(goss_engine *e, uint64_t tag, int status)
         e->backend->vt->read_done(e->backend, tag, status);
 }
 
+const char *goss_engine_kv(const goss_engine *e)
+{
+    const char *asked = e->config.kv_type ? e->config.kv_type : "f16", *name = e->backend ? e->backend->vt->name : "";
+    return !strcmp(name, "ref") ? "f32" : !strcmp(name, "gpu") && strcmp(asked, "f32") ? "f16" : asked;
+}
+
 /* ---- what it says about itself --------------------------------------------------------------------------- */
 void goss_engine_info(const goss_engine *e, goss_model_info *out)
 {
@@ -172,6 +178,7 @@ void goss_engine_info(const goss_engine *e, goss_model_info *out)
     goss_plan_describe(&e->model, out);
     if (e->vocab) goss_fmt(out->chat, sizeof out->chat, "%s", goss_chat_format_name(e->format));
     out->max_kv = e->max_kv;
+    goss_fmt(out->kv, sizeof out->kv, "%s", goss_engine_kv(e));
     out->n_threads = e->config.n_threads ? e->config.n_threads : goss_os_cores();
     out->resident_bytes = e->plan.resident_bytes;
     out->kv_bytes = e->plan.kv_bytes;
@@ -196,6 +203,10 @@ void goss_engine_stats(const goss_engine *e, goss_stats *out)
     for (int c = 0; e->pool_open && c < GOSS_KV_CLASSES; c++) {
         const int used = e->pool.n_pages[c] - e->pool.n_free[c];
         out->kv_bytes_used += (uint64_t)used * e->plan.page_bytes[c];
+        for (int i = 0; i < e->pool.n_pages[c]; i++) {
+            const int others = e->pool.refs[c][i] - 1;
+            if (others > 0) out->kv_bytes_shared += (uint64_t)others * e->plan.page_bytes[c];
+        }
     }
     if (!e->backend) return;
     goss_backend_stats b = { 0 };

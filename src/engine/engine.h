@@ -99,7 +99,7 @@ struct goss_session {
     goss_arena arena;
     goss_kv kv;
     int32_t *tokens;             /* (max_kv + GOSS_DRAFT_MAX + 2) by position */
-    int n_known, n_prompt, n_reused, n_limit, n_generated, n_prefilled;
+    int n_known, n_prompt, n_reused, n_stored, n_joined, n_limit, n_generated, n_prefilled;
     int n_inflight;
     uint32_t epoch;              /* results of steps begun under another are thrown away */
     int active, canceled, closed, prefill_only;
@@ -114,7 +114,7 @@ struct goss_session {
     goss_stop_text *stops; int n_stops;
     goss_buf held; const char *held_channel; char held_recipient[128]; int held_message;
     const char *channel; char recipient[128]; int message, in_content;
-    uint32_t *mask;              /* (n_vocab bits) */
+    uint32_t *mask; int guarded; /* (n_vocab bits); the guard's, not a schema's */
     goss_grammar *grammar;       /* the answer's schema and strict tools', NULL: none */
     /* events */
     goss_queued *queue; goss_prob *probs; int first_event, n_events;
@@ -175,6 +175,7 @@ int goss_load_header(goss_gguf *g, goss_mapping *m, const char *path, goss_error
 /* engine.c */
 /* the backend is */
 int goss_engine_ready(goss_engine *e, void (*kv_copy)(void *ctx, int cls, int from, int to), goss_error *err);
+const char *goss_engine_kv(const goss_engine *e);          /* the KV's type as it is */
 /* plan.c */
 /* Most rows of a step, where nobody asked for a number. */
 int goss_plan_rows(const goss_model *m, const goss_engine_config *c, int gpu);
@@ -256,7 +257,7 @@ void goss_telemetry_channel(goss_session *s);
 void goss_telemetry_prompt(goss_session *s);
 void goss_telemetry_prefill(goss_session *s, int n_rows);
 void goss_telemetry_done(goss_session *s, int stop);
-void goss_telemetry_speculation(goss_engine *e, int drafted, int accepted);
+void goss_telemetry_speculation(goss_session *s, int drafted, int accepted);
 void goss_telemetry_memory(goss_engine *e);
 void goss_telemetry_cache(goss_engine *e, int layer, int seq_len, int max_len, int offset, uint64_t bytes);
 void goss_telemetry_line(goss_engine *e, unsigned bit, const char *json, size_t n); /* a backend's own line */

@@ -262,7 +262,8 @@ void goss_output_end(goss_session *s, goss_event *done)
 /* The guard constrains headers, the grammar contents: never both at one position. */
 const uint32_t *goss_output_mask(goss_session *s)
 {
-    if (s->chat && !s->no_guard && goss_chat_parser_mask(s->parser, s->mask)) return s->mask;
+    s->guarded = s->chat && !s->no_guard && goss_chat_parser_mask(s->parser, s->mask);
+    if (s->guarded) return s->mask;
     if (s->grammar && goss_grammar_mask(s->grammar, s->chat ? s->parser : NULL, s->mask)) return s->mask;
     return NULL;
 }

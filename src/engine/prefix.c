@@ -68,9 +68,10 @@ int goss_prefix_reuse(goss_session *s, const int32_t *ids, int n, int most)
     goss_engine *e = s->engine;
     (void)n;
     const int own = gives(&s->kv, s->tokens, s->n_known, ids, most);
-    int best = own;
+    int best = own, fetched = 0;
     const goss_kv *from = NULL;
     goss_cached *hit = NULL;
+    s->n_stored = 0;
 again:
     for (int i = 0; i < GOSS_CACHED; i++) {
         goss_cached *c = &e->cached[i];
@@ -83,7 +84,7 @@ again:
         const int held = o->n_known < o->kv.n ? o->n_known : o->kv.n, g = gives(&o->kv, o->tokens, held, ids, most);
         if (g > best) { best = g; from = &o->kv; hit = NULL; }
     }
-    if (goss_keep_fetch(e, ids, most, best)) goto again;
+    if (goss_keep_fetch(e, ids, most, best)) { fetched = 1; goto again; }
     if (!from) {
         if (!own || goss_kv_truncate(&s->kv, own)) goss_kv_clear(&s->kv);
         return s->kv.n;
@@ -92,6 +93,7 @@ again:
     goss_kv_clear(&s->kv);
     if (hit) hit->used = e->clock;
     if (goss_kv_fork(&s->kv, from, best)) goss_kv_clear(&s->kv);
+    if (fetched && hit) s->n_stored = s->kv.n;
     return s->kv.n;
 }
 
@@ -131,7 +133,9 @@ void goss_prefix_join(goss_engine *e)
     for (int i = 0; i < e->max_sessions; i++) {
         goss_session *s = e->sessions[i];
         if (!s || !s->follows || comes(s)) continue;
-        goss_session_begin(s, goss_prefix_reuse(s, s->tokens, s->n_prompt, s->n_prompt - !s->prefill_only));
+        const int n = goss_prefix_reuse(s, s->tokens, s->n_prompt, s->n_prompt - !s->prefill_only);
+        s->n_joined = n;
+        goss_session_begin(s, n);
     }
 }
 

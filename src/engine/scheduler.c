@@ -96,6 +96,7 @@ static int add_session(builder *b, goss_session *s, int n, int drafts)
     const goss_part part = { .session = s, .epoch = s->epoch, .n_drafts = drafts };
     const goss_seq seq = { .slot = s->slot, .sampler = &s->sampler, .mask = mask };
     if (!add_rows(b, &s->kv, s->tokens, s->n_known + drafts, n + drafts, samples ? drafts + 1 : 0, part, seq)) return 0;
+    if (mask) *(s->guarded ? &b->e->stats.n_guarded : &b->e->stats.n_schema) += 1;
     s->n_inflight++;
     s->used = b->e->clock;
     return 1;
@@ -177,7 +178,7 @@ static void take_picks(goss_engine *e, goss_session *s, const goss_part *p, cons
         goss_pace_result(s, p->n_drafts, accepted);
         e->stats.n_drafted += (uint64_t)p->n_drafts;
         e->stats.n_accepted += (uint64_t)accepted;
-        goss_telemetry_speculation(e, p->n_drafts, accepted);
+        goss_telemetry_speculation(s, p->n_drafts, accepted);
     }
     if (stop == GOSS_STOP_ERROR) {
         goss_error err;

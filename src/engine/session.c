@@ -119,7 +119,7 @@ int goss_session_prompt(goss_session *s, const int32_t *ids, int n, const goss_p
     goss_pace_reset(s);
     e->stats.n_prompt_tokens += (uint64_t)n;
     if (goss_telemetry_on(e, GOSS_TELEMETRY_TOKENS) && s->sampler.n_probs < 10) s->sampler.n_probs = 10;
-    s->n_reused = s->n_prefilled = 0;
+    s->n_reused = s->n_joined = s->n_prefilled = 0;
     if (!goss_prefix_follow(s)) goss_session_begin(s, reused);
     return 0;
 }
@@ -129,6 +129,8 @@ void goss_session_begin(goss_session *s, int n_reused)
     s->follows = NULL;
     s->n_reused = s->n_prefilled = n_reused;
     s->engine->stats.n_reused_tokens += (uint64_t)n_reused;
+    s->engine->stats.n_stored_tokens += (uint64_t)s->n_stored;
+    s->engine->stats.n_joined_tokens += (uint64_t)s->n_joined;
     goss_telemetry_prompt(s);
 }
 

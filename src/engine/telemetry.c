@@ -101,18 +101,18 @@ void goss_telemetry_prompt(goss_session *s)
     e->about = s;
     const goss_hparams *h = &e->model.hp;
     char detail[256];
-    goss_fmt(detail, sizeof detail, "layers=%d attn=%s moe=%s sample=%s kv_max=%d new=%d backend=%s",
+    goss_fmt(detail, sizeof detail, "layers=%d attn=%s moe=%s sample=%s kv_max=%d new=%d backend=%s kv=%s",
              h->n_layer, e->config.attn_dense || !h->window ? "dense" : "window",
              !h->n_expert             ? "none"
              : e->config.moe_fallback ? "fallback"
                                       : "active",
              s->sampler.greedy ? "greedy" : "random", e->max_kv, s->n_limit - s->n_prompt,
-             e->backend ? e->backend->vt->name : "none");
+             e->backend ? e->backend->vt->name : "none", goss_engine_kv(e));
     goss_telemetry_stage(e, "runtime_mode", "completed", 0, 0, detail);
     goss_fmt(detail, sizeof detail, "format=%s tokens=%d kept=%d truncated=0",
              s->chat ? goss_chat_format_name(e->format) : "raw", s->n_prompt, s->n_prompt);
     goss_telemetry_stage(e, "prompt_encode", "completed", 0, 0, detail);
-    goss_fmt(detail, sizeof detail, "tokens=%d", s->n_reused);
+    goss_fmt(detail, sizeof detail, "tokens=%d stored=%d joined=%d", s->n_reused, s->n_stored, s->n_joined);
     if (s->n_reused) goss_telemetry_stage(e, "prefix_reuse", "completed", 0, 0, detail);
     goss_telemetry_stage(e, "generation", "started", 0, 0, NULL);
     goss_telemetry_stage(e, "prefill", "started", s->n_prefilled, s->n_prompt, NULL);
@@ -154,6 +154,24 @@ static const char *stop_name(int stop)
     return stop >= 0 && stop < (int)(sizeof names / sizeof *names) ? names[stop] : "";
 }
 
+/* What sessions have had of one another since the engine opened. */
+static void sessions_line(goss_engine *e)
+{
+    goss_stats t;
+    char detail[400];
+    goss_engine_stats(e, &t);
+    goss_fmt(detail, sizeof detail,
+             "open=%d active=%d steps=%llu rows=%llu prompt=%llu reused=%llu stored=%llu joined=%llu drafted=%llu "
+             "accepted=%llu guarded=%llu schema=%llu kv_used=%llu kv_shared=%llu",
+             t.n_sessions, t.n_active, (unsigned long long)t.n_steps, (unsigned long long)t.n_rows,
+             (unsigned long long)t.n_prompt_tokens, (unsigned long long)t.n_reused_tokens,
+             (unsigned long long)t.n_stored_tokens, (unsigned long long)t.n_joined_tokens,
+             (unsigned long long)t.n_drafted, (unsigned long long)t.n_accepted, (unsigned long long)t.n_guarded,
+             (unsigned long long)t.n_schema, (unsigned long long)t.kv_bytes_used,
+             (unsigned long long)t.kv_bytes_shared);
+    goss_telemetry_stage(e, "sessions", "completed", 0, 0, detail);
+}
+
 void goss_telemetry_done(goss_session *s, int stop)
 {
     goss_engine *e = s->engine;
@@ -175,6 +193,7 @@ void goss_telemetry_done(goss_session *s, int stop)
     }
     goss_fmt(detail, sizeof detail, "stop_reason=%s ms=%.1f", stop_name(stop), s->t_last - s->t_prompt);
     goss_telemetry_stage(e, "generation", status, 0, 0, detail);
+    sessions_line(e);
     goss_telemetry_memory(e);
     e->about = NULL;
 }
@@ -241,12 +260,15 @@ void goss_telemetry_channel(goss_session *s)
     e->about = NULL;
 }
 
-void goss_telemetry_speculation(goss_engine *e, int drafted, int accepted)
+void goss_telemetry_speculation(goss_session *s, int drafted, int accepted)
 {
+    goss_engine *e = s->engine;
     if (!goss_telemetry_on(e, GOSS_TELEMETRY_TOKENS)) return;
+    e->about = s;
     event_begin(e, "speculation");
     goss_buf_printf(&e->line, ",\"drafted\":%d,\"accepted\":%d", drafted, accepted);
     event_end(e, GOSS_TELEMETRY_TOKENS);
+    e->about = NULL;
 }
 
 void goss_telemetry_cache(goss_engine *e, int layer, int seq_len, int max_len, int offset, uint64_t bytes)

@@ -232,6 +232,15 @@ await test('prefix reuse across requests', async () => {
     const r = await post(s.url + '/v1/chat/completions', { messages: chat, temperature: 0, max_tokens: 2 });
     assert.ok(r.json.usage.prompt_tokens_details.cached_tokens >= 60, JSON.stringify(r.json.usage));
 });
+await test('several answers to one prompt: it is computed once', async () => {
+    const messages = [{ role: 'system', content: 'You watch crows. '.repeat(40) }, { role: 'user', content: 'Which month comes after June?' }];
+    const r = await post(s.url + '/v1/chat/completions', { messages, temperature: 0, max_tokens: 30, n: 3 });
+    assert.equal(new Set(r.json.choices.map((c) => c.message.content)).size, 1);
+    await sleep(300);                                      // the engine's figures come five times a second
+    const joined = Number((await (await fetch(s.url + '/metrics')).text()).match(/^gossamer_joined_tokens_total (.*)$/m)[1]);
+    const n = r.json.usage.prompt_tokens;
+    assert.ok(n > 200 && joined >= 2 * (n - 1), `${joined} of ${n}`);
+});
 await test('what is not there is not there, whatever the method', async () => {
     for (const p of ['/v1/embeddings', '/api/pull', '/nothing']) {
         assert.equal((await post(s.url + p, {})).status, 404, p);
@@ -245,12 +254,16 @@ await test('what is not there is not there, whatever the method', async () => {
     assert.match(s.log(), /"POST \/v1\/completions" 400 .* invalid_value/);
 });
 await test('metrics count what happened', async () => {
+    await post(s.url + '/v1/chat/completions', { messages: june, temperature: 0, max_tokens: 60, response_format: { type: 'json_object' } });
+    await sleep(300);                                      // the engine's figures come five times a second
     const text = await (await fetch(s.url + '/metrics')).text();
     const value = (name) => Number(text.match(new RegExp(`^${name.replace(/[{}"]/g, '\\$&')} (.*)$`, 'm'))?.[1]);
     assert.ok(value('gossamer_generated_tokens_total') > 100);
     assert.ok(value('gossamer_requests_total{route="chat",status="4xx"}') > 30);
     assert.ok(value('gossamer_first_token_seconds_count') > 5);
     assert.equal(value('gossamer_jobs_running'), 0);
+    const masks = ['guarded_tokens_total', 'schema_tokens_total', 'kv_shared_bytes'].map((n) => value('gossamer_' + n));
+    assert.ok(masks[0] > 10 && masks[1] > 5 && masks[2] > 0, String(masks));
     for (const line of text.trim().split('\n')) assert.match(line, /^(# (HELP|TYPE) gossamer_\w+ .+|gossamer_\w+(\{[^}]*\})? -?[0-9.e+-]+)$/);
 });
 await test('a variant: fewer layers on demand', async () => {

@@ -90,6 +90,7 @@ int main(void)
                                          "\"stage\":\"decode\",\"status\":\"completed\"",
                                          "coherence_check",
                                          "\"stage\":\"generation\",\"status\":\"completed\"",
+                                         "\"stage\":\"sessions\",\"status\":\"completed\"",
                                          "memory_usage",
                                          NULL };
     in_order(&r, names);
@@ -98,6 +99,7 @@ int main(void)
     CHECK_INT(count(&r, "\"probability\""), 120);
     CHECK_INT(count(&r, "\"router\""), 0);
     CHECK(strstr(r.text, "stop_reason=length") != NULL);
+    CHECK(strstr(r.text, " kv=f16") && strstr(r.text, " reused=0 ") && strstr(r.text, " kv_shared="));
     CHECK(strstr(r.text, " model=gpt2 pre=") && strstr(r.text, " pad=") && strstr(r.text, " rope_scale=32 "));
     free(r.text);
     run(GOSS_TELEMETRY_LAYERS, &r, 3);

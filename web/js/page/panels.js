@@ -143,14 +143,25 @@ function places(s) {
     ["", fallback ? "MoE: fallback mode (expert 0 only)" : "MoE: active", fallback ? "cpu" : cls]];
 }
 
+/** What sessions had of one another and of the masks, from the engine's totals. */
+function together(s) {
+  const d = s.sessions, n = key => +d?.[key] || 0;
+  if (!d) return [];
+  const how = [n("stored") && `${n("stored")} stored`, n("joined") && `${n("joined")} joined`].filter(Boolean).join(", ");
+  return [["rows / step", n("steps") ? (n("rows") / n("steps")).toFixed(1) : "—"],
+    ["prompt reused", n("prompt") ? `${percent(n("reused") / n("prompt"))}${how ? ` (${how})` : ""}` : "—"],
+    ["guard · schema", `${n("guarded")} · ${n("schema")} tokens`],
+    ...(n("kv_shared") ? [["KV shared", bytes(n("kv_shared"))]] : [])];
+}
+
 function stats(s) {
   const e = s.entropies.at(-1), c = s.cache.values().next().value, p = s.infer.get("prefill");
   facts($("stats"), [
     ["entropy", Number.isFinite(e) ? `${e.toFixed(3)} nats` : "—"], ["stage", s.stage ?? "idle"],
-    ["KV", c ? `${c.seq_len + (c.offset ?? 0)} / ${c.max_len}` : "—"], ["prefill", p?.d?.["tok/s"] ? `${p.d["tok/s"]} tok/s` : "—"],
+    ["KV", c ? `${c.seq_len} / ${c.max_len}${s.facts.kv ? ` ${s.facts.kv}` : ""}` : "—"], ["prefill", p?.d?.["tok/s"] ? `${p.d["tok/s"]} tok/s` : "—"],
     ["tokens", String(s.tokenCount)], ["budget", s.facts.budget ?? "—"],
     ["coherence", s.facts.coherence ?? "—"], ["stop", s.facts.stop_reason ?? "—"],
-    ...(s.drafted ? [["drafted", `${s.accepted}/${s.drafted} kept`]] : []), ...places(s),
+    ...(s.drafted ? [["drafted", `${s.accepted}/${s.drafted} kept`]] : []), ...together(s), ...places(s),
   ]);
   charts.spark($("entropy"), s.entropies, 1);
 }

@@ -42,7 +42,7 @@ export function freshState(before) {
   return {
     load: new Map(probe ? [["gpu_limits", probe]] : []), infer: new Map(), config: {}, io: {}, memory: {}, limits: before?.limits ?? null, backend: "", tensors: [], tensorCount: 0,
     tokens: [], tokenCount: 0, rate: 0, topK: [], probs: [], entropies: [], attention: new Map(), activity: new Map(), router: new Map(),
-    cache: new Map(), kernels: new Map(), experts: null, drafted: 0, accepted: 0, channel: "", facts: {}, log: [], logCount: 0, errors: [],
+    cache: new Map(), kernels: new Map(), experts: null, sessions: null, drafted: 0, accepted: 0, channel: "", facts: {}, log: [], logCount: 0, errors: [],
     dirty: new Set(["load", "infer", "io", "tokens", "topk", "attn", "layers", "router", "kv", "kernels", "stats", "log"]),
   };
 }
@@ -75,6 +75,7 @@ function onStage(s, e) {
   if (e.stage === "coherence_check") s.facts.coherence = `${d.score ?? ""} ${d.label ?? ""}`.trim();
   if (e.stage === "decode_budget") s.facts.budget = `${d.avg_ms ?? "?"} ms ${d.label ?? ""}`.trim();
   if (e.stage === "expert_cache") s.experts = d;
+  if (e.stage === "sessions") s.sessions = d;
   s.stage = e.stage;
   if (e.stage === "generation") s.dirty.add("router");
   s.dirty.add("infer").add("stats");
