@@ -17,6 +17,6 @@ run() { # SAN, programs...
 }
 export UBSAN_OPTIONS=print_stacktrace=1 UNIT_SMALL=1
 run address,undefined test_arch test_base test_chat test_cpu test_engine test_engine_chat test_engine_memory test_engine_storm test_fmt test_forward test_gguf test_gguf_bad test_golden test_gpu test_json \
-    test_kv test_prefix test_quant test_sample test_schema test_speculate test_telemetry test_thread test_variants test_vocab
+    test_fork test_kv test_prefix test_quant test_sample test_schema test_speculate test_telemetry test_thread test_variants test_vocab
 run thread test_thread test_engine_storm test_golden test_engine_chat
 exit $bad
