@@ -41,7 +41,7 @@ addEventListener("unhandledrejection", e => { e.preventDefault(); showError(`Pag
 // ---- one frame ------------------------------------------------------------------------------------------------
 /** Panels and chats are drawn once a frame, 30 times a second where the CPU draws. Where frames come late they are drawn more
  * seldom and in turn, until frames come in time again. */
-const LATE_MS = 30, SELDOM_MS = 240;
+const LATE_MS = 24, SELDOM_MS = 360;
 let tick = 0, late = 16, every = 0, drawn = 0, chatsTurn = false;
 function frame(t) {
   requestAnimationFrame(frame);
