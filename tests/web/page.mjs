@@ -400,7 +400,35 @@ await test("the queue keeps the newest 8192 events", async () => {
   await page.close();
 });
 
-await test("COPY LOGS, keyboard, narrow screens", async () => {
+await test("by keyboard alone: load, ask, stop, ask again; nothing moves where motion is reduced", async () => {
+  const page = await open(cpu.context, at("&max_new=400"));
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await ready(page);
+  const on = () => page.evaluate(() => document.activeElement.id), reach = async id => {
+    for (let i = 0; i < 40 && await on() !== id; i++) await page.keyboard.press("Tab");
+    equal(await on(), id, "reached by Tab");
+  };
+  await reach("load");
+  await page.keyboard.press("Enter");
+  await loaded(page);
+  equal(await on(), "prompt", "focus after loading");
+  await page.keyboard.type("Tell me a short story.");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll("#tokens span").length > 5);
+  await page.keyboard.press("Escape");
+  await page.locator(".turn.assistant[aria-busy=false]").waitFor();
+  matches(await page.locator(".stop-note").innerText(), /^stopped/, "note");
+  equal(await page.evaluate(() => document.getAnimations().filter(a => a.playState === "running").length), 0, "animations");
+  await page.keyboard.type(QUESTION);
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll(".turn.assistant[aria-busy=false]").length === 2);
+  equal(await page.locator(".turn.assistant .part.final").last().innerText(), ANSWER);
+  await reach("attn-head");
+  page.quiet();
+  await page.close();
+});
+
+await test("COPY LOGS, narrow screens", async () => {
   await cpu.context.grantPermissions(["clipboard-read", "clipboard-write"]);
   const page = await open(cpu.context, at(""));
   await ready(page);
@@ -408,14 +436,16 @@ await test("COPY LOGS, keyboard, narrow screens", async () => {
   const text = await page.evaluate(() => navigator.clipboard.readText());
   for (const part of ["GOSSAMER REPORT", "source   /models/demo-gptoss.gguf", "LOAD", "EVENTS", "GPU Limits:"]) ok(text.includes(part),
     `the report lacks ${part}`);
-  await page.keyboard.press("Tab");
   for (const width of [1280, 1920, 390]) {
     await page.setViewportSize({ width, height: width < 500 ? 844 : 800 });
     const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     ok(over <= 0, `at ${width} px the page is ${over} px too wide`);
   }
-  await page.locator(".views [data-goto=load]").click();
-  ok(await page.locator("#p-load").isVisible(), "LOAD view");
+  for (const [view, panel] of Object.entries({ load: "#p-load", mind: "#p-topk", log: "#p-log", chat: "#p-controls" })) {
+    await page.locator(`.views [data-goto=${view}]`).click();
+    for (const other of ["#p-load", "#p-topk", "#p-log", "#p-controls"])
+      equal(await page.locator(other).isVisible(), other === panel, `the view ${view} shows ${other}`);
+  }
   await page.close();
 });
 
