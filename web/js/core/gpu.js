@@ -43,7 +43,7 @@ const software = info => !!info && (info.isFallbackAdapter
 export class Gpu {
   #device = null; #queries = null; #state = 0; #failure = ""; #lost = false; #errors = []; #names = ["", "", ""]; #wasm; #hooks;
   #buffers = []; #groups = []; #pipelines = []; #reads = []; #layouts = new Map();
-  #line = []; #under = 0; #most = 2;
+  #line = []; #under = 0; #most = Infinity;
   busy = 0;
 
   /** What there is, without keeping it: {ok, line} with the details of the telemetry stage gpu_limits. A software adapter
@@ -85,7 +85,6 @@ export class Gpu {
     if (!limitsDefault && !(mask & DOT4) && (await webgpu()).wgslLanguageFeatures?.has("packed_4x8_integer_dot_product")) features |= DOT4;
     if (features & TIMESTAMPS) this.#queries = device.createQuerySet({ type: "timestamp", count: MAX_QUERIES });
     const info = adapter.info ?? {};
-    this.#most = software(info) ? 1 : 2;
     this.#numbers = [...NAMES.map(n => device.limits[n]), info.subgroupMinSize ?? 0, info.subgroupMaxSize ?? 0, features, software(info) ? 1 : 0];
     this.#names = ["", info.description || info.device || [info.vendor, info.architecture].filter(Boolean).join(" ") || "GPU", NODE ? "dawn" : "webgpu"];
     this.#device = device;
@@ -109,6 +108,7 @@ export class Gpu {
     for (const run of this.#line.splice(0)) run();
     this.#device = null;
     this.#under = 0;
+    this.#most = Infinity;
     this.#hooks.gone?.();
     for (const b of this.#buffers) b?.destroy();
     this.#buffers = []; this.#groups = []; this.#pipelines = []; this.#reads = []; this.#layouts.clear();
@@ -140,7 +140,10 @@ export class Gpu {
       i) => usage & 1 << i ? sum | flag : sum, 0);
     this.#device.pushErrorScope("out-of-memory");
     this.#buffers[id] = this.#device.createBuffer({ size, usage: flags, label });
-    if (label === "panels") this.#hooks.panels?.(this.#device, this.#buffers[id]);
+    if (label === "panels") {
+      this.#most = this.#numbers.at(-1) ? 1 : 2;
+      this.#hooks.panels?.(this.#device, this.#buffers[id]);
+    }
     this.#device.popErrorScope().then(e => { if (e) this.#errors.push([ENOMEM, e.message]); }, () => {});
   }
 
@@ -156,7 +159,7 @@ export class Gpu {
       });
   }
 
-  // ---- pace: of a submit that is cut in parts two are under way at most, so that what a page draws gets its turn; one where
+  // ---- pace: of a submit that is cut in parts two are under way at most where a page draws, so that it gets its turn; one where
   // the same cores draw the page: with two SwiftShader drew 13 frames a second, with one 20, uncut 5
   /** Now, or when its turn comes: whatever must stay behind what is in line. */
   #later(run) {
@@ -212,8 +215,8 @@ export class Gpu {
       }
     }
     parts.push(encoder.finish());
-    if (parts.length > 1 || this.#line.length) return this.#parts(parts);
-    this.#device.queue.submit(parts);
+    if (this.#most < Infinity && (parts.length > 1 || this.#line.length)) return this.#parts(parts);
+    for (const commands of parts) this.#device.queue.submit([commands]);
     this.#hooks.submitted?.();
   }
 
