@@ -141,7 +141,7 @@ export class Gpu {
     this.#device.pushErrorScope("out-of-memory");
     this.#buffers[id] = this.#device.createBuffer({ size, usage: flags, label });
     if (label === "panels") {
-      this.#most = this.#numbers.at(-1) ? 1 : 2;
+      if (this.#numbers.at(-1)) this.#most = 1;
       this.#hooks.panels?.(this.#device, this.#buffers[id]);
     }
     this.#device.popErrorScope().then(e => { if (e) this.#errors.push([ENOMEM, e.message]); }, () => {});
@@ -159,8 +159,8 @@ export class Gpu {
       });
   }
 
-  // ---- pace: of a submit that is cut in parts two are under way at most where a page draws, so that it gets its turn; one where
-  // the same cores draw the page: with two SwiftShader drew 13 frames a second, with one 20, uncut 5
+  // ---- pace: where the same cores draw the page and make the tokens, the parts of a cut submit wait for one another: SwiftShader
+  // drew 20 frames a second so, 13 with two parts under way, 5 uncut. A real GPU takes its turns between submits by itself.
   /** Now, or when its turn comes: whatever must stay behind what is in line. */
   #later(run) {
     if (this.#line.length) this.#line.push(() => { try { run(); } catch (e) { this.#errors.push([EGPU, e.message]); } });
