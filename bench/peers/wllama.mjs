@@ -46,6 +46,7 @@ const all = { ours: [], wllama: [] }, request = { prompt, N, threads };
 await ours(request);
 await theirs(request);
 for (let i = 0; i < rounds; i++) for (const side of i % 2 ? ["wllama", "ours"] : ["ours", "wllama"]) {
+  await new Promise(done => setTimeout(done, 1500)); // what the one before still takes down is not the next one's time
   const r = side === "ours" ? await ours(request) : await theirs(request);
   all[side].push(r);
   console.error(`${side.padEnd(7)} load ${r.load.toFixed(0)} ms  first token ${r.first.toFixed(1)} ms  decode ${r.rate.toFixed(1)} tok/s  (${r.n} tokens${r.threads ? `, ${r.threads} threads` : ""})`);
