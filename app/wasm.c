@@ -6,6 +6,7 @@
  *   {kind:"info"|"stats"|"tokens"|"text", ...}   the answer to the call that is running
  *   {kind:"error", code, name, message, position} before a call returns a negative code
  *   {kind:"token"|"prefill"|"done", session, ...} events, from goss_wasm_poll
+ *   {kind:"notice", message}                     something for the log
  * One instance holds one engine; only the thread that opened it calls in (others park in goss_wasm_thread). */
 #include "wasm_request.h"
 #include "../src/base/mem.h"
@@ -15,6 +16,9 @@
 #define IMPORT(name) __attribute__((import_module("goss"), import_name(name)))
 IMPORT("emit") void js_emit(const void *json, int n);
 IMPORT("telemetry") void js_telemetry(const void *json, int n);
+IMPORT("store_get") int js_store_get(const char *name, int length, double offset, void *dst, int n);
+IMPORT("store_put") int js_store_put(const char *name, int length, const void *bytes, int n, int last);
+IMPORT("store_used") void js_store_used(const char *name, int length, int dropped);
 IMPORT("read") int js_read(int source, double offset, void *dst, int n, uint64_t tag);
 
 /* Results are 0 or a negative GOSS_E code unless said otherwise; session_open returns the session's number. */
@@ -87,6 +91,45 @@ static int read_source(void *ctx, uint64_t offset, void *dst, size_t n, uint64_t
     return js_read((int)(uintptr_t)ctx, (double)offset, dst, (int)n, tag);
 }
 
+/* ---- prefixes that outlive the page: the request lists those that are there, JavaScript holds their bytes ---- */
+static int store_list(void *ctx, void (*entry)(void *, const char *, uint64_t, uint64_t), void *to) {
+    const goss_wasm_config *c = ctx;
+    for (int i = 0; i < c->n_prefixes; i++)
+        entry(to, c->prefixes[i].name, c->prefixes[i].bytes, c->prefixes[i].used);
+    return 0;
+}
+
+static int store_get(void *ctx, const char *name, uint64_t offset, void *dst, size_t n) {
+    (void)ctx;
+    return js_store_get(name, (int)strlen(name), (double)offset, dst, (int)n) ? GOSS_EIO : 0;
+}
+
+static int store_put(void *ctx, const char *name, const void *bytes, size_t n, int last) {
+    (void)ctx;
+    return js_store_put(name, (int)strlen(name), bytes, (int)n, last) ? GOSS_EIO : 0;
+}
+
+static int store_touch(void *ctx, const char *name) {
+    (void)ctx;
+    js_store_used(name, (int)strlen(name), 0);
+    return 0;
+}
+
+static int store_drop(void *ctx, const char *name) {
+    (void)ctx;
+    js_store_used(name, (int)strlen(name), 1);
+    return 0;
+}
+
+static void store_say(void *ctx, const char *sentence) {
+    (void)ctx;
+    begin("notice");
+    put_cstr("message", sentence);
+    end();
+}
+
+static const goss_store store = { &config, store_list, store_get, store_put, store_touch, store_drop, store_say };
+
 int goss_wasm_open(const char *json, int n) {
     goss_error err = { 0 };
     if (engine) return failed(GOSS_ESTATE, &err);
@@ -94,6 +137,7 @@ int goss_wasm_open(const char *json, int n) {
     for (int i = 0; i < config.engine.n_sources; i++)
         if (!config.sources[i].map) config.sources[i].read = read_source;
     config.engine.on_telemetry = on_telemetry;
+    if (config.engine.prefix_store_bytes) config.engine.prefix_store = &store;
     if (!rc) rc = goss_engine_open(&engine, &config.engine, &err);
     if (!rc) return 0;
     goss_wasm_config_free(&config);

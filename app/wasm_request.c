@@ -169,6 +169,23 @@ static int read_sources(goss_wasm_config *c, goss_error *err) {
     return c->engine.n_sources ? 0 : goss_fail(err, GOSS_EINVAL, -1, "no sources");
 }
 
+/* Entries of the store of prefixes; what has no proper name is none. */
+static void read_prefixes(goss_wasm_config *c) {
+    const goss_json *j = &c->json;
+    int p = goss_json_first(j, goss_json_get(j, 0, "prefixes"));
+    for (; p >= 0 && c->n_prefixes < GOSS_WASM_PREFIXES; p = goss_json_next(j, p)) {
+        goss_buf name = GOSS_BUF(sizeof c->prefixes[0].name - 1);
+        int rc = goss_json_string(j, goss_json_get(j, p, "name"), &name);
+        if (!rc) {
+            const int i = c->n_prefixes++;
+            memcpy(c->prefixes[i].name, goss_buf_cstr(&name), name.len + 1);
+            c->prefixes[i].bytes = (uint64_t)goss_json_number(j, goss_json_get(j, p, "bytes"), 0);
+            c->prefixes[i].used = (uint64_t)goss_json_number(j, goss_json_get(j, p, "used"), 0);
+        }
+        goss_buf_free(&name);
+    }
+}
+
 static int read_sizes(goss_wasm_config *c, goss_error *err) {
     const goss_json *j = &c->json;
     goss_engine_config *e = &c->engine;
@@ -182,6 +199,7 @@ static int read_sizes(goss_wasm_config *c, goss_error *err) {
     if (!rc) rc = get_u64(j, "resident_cap", &e->resident_cap, err);
     if (!rc) rc = get_u64(j, "expert_cache", &e->expert_cache, err);
     if (!rc) rc = get_u64(j, "kv_cap", &e->kv_cap, err);
+    if (!rc) rc = get_u64(j, "prefix_cache", &e->prefix_store_bytes, err);
     if (!rc) rc = get_int(j, "telemetry_layer", &e->telemetry_layer, err);
     if (!rc) rc = get_int(j, "telemetry_head", &e->telemetry_head, err);
     int mask = GOSS_TELEMETRY_LOAD | GOSS_TELEMETRY_STAGES | GOSS_TELEMETRY_TOKENS;
@@ -199,6 +217,7 @@ int goss_wasm_config_read(goss_wasm_config *c, const char *text, size_t n, goss_
     if (!rc) rc = read_sources(c, err);
     if (!rc) rc = read_sizes(c, err);
     if (rc) return rc;
+    read_prefixes(c);
     e->sources = c->sources;
     e->backend = get_text(c, 0, "backend");
     e->kv_type = get_text(c, 0, "kv_type");

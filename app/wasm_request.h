@@ -5,7 +5,7 @@
 #include "../src/base/buf.h"
 #include "../src/format/json.h"
 
-enum { GOSS_WASM_STOPS = 16, GOSS_WASM_BIASES = 300, GOSS_WASM_SOURCES = 64 };
+enum { GOSS_WASM_STOPS = 16, GOSS_WASM_BIASES = 300, GOSS_WASM_SOURCES = 64, GOSS_WASM_PREFIXES = 256 };
 
 /* {messages | prompt, tools?, response_format?, max_tokens?, temperature?, ... } in the shape of OpenAI's
  * requests, with
@@ -22,13 +22,15 @@ typedef struct goss_wasm_request {
 int goss_wasm_request_read(goss_wasm_request *r, const char *text, size_t n, goss_error *err);
 void goss_wasm_request_free(goss_wasm_request *r);   /* also after a failed read */
 
-/* {sources:[{name, size, map?}], draft?, backend?, threads?, max_kv?, ...}; map is the address of the whole
- * file's bytes. */
+/* {sources:[{name, size, map?}], draft?, backend?, threads?, max_kv?, prefix_cache?, prefixes?: [{name, bytes, used}],
+ * ...}; map is the address of the whole file's bytes. */
 typedef struct goss_wasm_config {
     goss_json json;
     goss_engine_config engine;
     goss_source sources[GOSS_WASM_SOURCES];
     goss_buf text;      /* names and strings, each NUL-terminated */
+    struct { char name[64]; uint64_t bytes, used; } prefixes[GOSS_WASM_PREFIXES];
+    int n_prefixes;
 } goss_wasm_config;
 int goss_wasm_config_read(goss_wasm_config *c, const char *text, size_t n, goss_error *err);
 void goss_wasm_config_free(goss_wasm_config *c);

@@ -32,6 +32,9 @@ export interface LoadOptions {
   resident_cap?: number;
   expert_cache?: number;
   kv_cap?: number;
+  /** Most bytes of computed prefixes (instructions, finished turns) that are kept beside the models, so that the next visit does not
+   * compute them again; 0 or absent: none. On the CPU. Those of finished turns are written when the model is closed. */
+  prefix_cache?: number;
   /** On a GPU: loaded before the experts are there, which come while tokens are made, those that are wanted first; telemetry
    * (weights_fetch, load_complete) says how far they are. Default: when more than 64 MB have to be fetched. */
   early?: boolean;

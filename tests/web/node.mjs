@@ -1,6 +1,6 @@
 // node.mjs - the npm package in Node: path and URL, sessions, OpenAI's shape, cache, cancel, errors.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -92,6 +92,31 @@ await test("with no cache each byte comes once", async () => {
   const bytes = site.stats.bytes - before;
   ok(bytes >= size && bytes < 1.1 * size, `${bytes} bytes of ${size} were fetched`);
   ok(site.stats.requests.length - n < 60, `in ${site.stats.requests.length - n} requests`);
+});
+
+await test("computed prefixes outlive the program; a damaged one is said, and computed again", async () => {
+  const folder = join(cacheDir, "prefixes"), system = "You answer questions about the months. ".repeat(20), said = [];
+  const ask = async () => {
+    const llm = await init({ backend: "cpu", threads: 2, cacheDir }), model = await llm.loadModel(MODEL, { prefix_cache: 64e6 });
+    llm.on("notice", text => said.push(text));
+    const r = await llm.chat.completions.create({ messages: [{ role: "system", content: system }, ...messages], ...greedy, max_tokens: 40 });
+    const { n_stored_tokens } = await model.stats();
+    await llm.close();
+    return { text: r.choices[0].message, stored: n_stored_tokens };
+  };
+  const cold = await ask(), names = readdirSync(folder).filter(n => n.endsWith(".kv"));
+  ok(names.length > 0 && cold.stored === 0, `${names.length} entries, ${cold.stored} tokens`);
+  const warm = await ask();
+  equal(warm.text, cold.text, "answers");
+  ok(warm.stored > 100, `${warm.stored} tokens came from the folder`);
+  for (const name of names) {
+    const bytes = readFileSync(join(folder, name));
+    bytes[bytes.length - 100] ^= 1;
+    writeFileSync(join(folder, name), bytes);
+  }
+  const again = await ask();
+  equal(again.text, cold.text, "answers after damage");
+  matches(said.join(), /is ignored and removed: it is damaged/);
 });
 
 await test("what is wrong is said", async () => {

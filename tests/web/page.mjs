@@ -186,6 +186,26 @@ for (const [kind, patch] of [["OPFS", ""], ["IndexedDB", NO_OPFS]])
     });
   });
 
+for (const cache of ["auto", "indexeddb"]) await test(`computed prefixes outlive the page: ${cache === "auto" ? "OPFS" : "IndexedDB"}`, async () => {
+  const page = await open(cpu.context, `${site.url}/check`);
+  const run = () => page.evaluate(async ({ question, date, cache }) => {
+    const { init } = await import("/js/core/gossamer.js"), llm = await init({ backend: "cpu", threads: 2, cache });
+    const model = await llm.loadModel("/models/demo-gptoss.gguf", { prefix_cache: 64e6 });
+    const messages = [{ role: "system", content: "You answer questions about the months. ".repeat(20) }, { role: "user", content: question }];
+    const r = await llm.chat.completions.create({ messages, temperature: 0, date, max_tokens: 40 });
+    const { n_stored_tokens } = await model.stats();
+    await llm.close();
+    return { text: r.choices[0].message.content, stored: n_stored_tokens };
+  }, { question: QUESTION, date: DATE, cache });
+  const cold = await run();
+  equal(cold.stored, 0, "tokens that were there at first");
+  await page.reload();
+  const warm = await run();
+  equal(warm.text, cold.text);
+  ok(warm.stored > 100, `${warm.stored} tokens were there`);
+  await page.close();
+});
+
 await test("where there is no OPFS, IndexedDB keeps the same chunks, hashes and all", async () => {
   await with_fault(null, async (s, context) => {
     const visit = async () => {

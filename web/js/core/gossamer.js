@@ -7,10 +7,10 @@ const TOP = 8;
 
 /** One worker, and requests to it by number. */
 class Remote {
-  #next = 1; #waiting = new Map(); #worker; #held = 0;
+  #next = 1; #waiting = new Map(); #worker; #held = 0; #dead = false;
   static async start(onBatch, onFailure) {
     const r = new Remote();
-    r.#worker = await startWorker(new URL("worker.js", import.meta.url), "gossamer", e => { r.#fail(e); onFailure(e); });
+    r.#worker = await startWorker(new URL("worker.js", import.meta.url), "gossamer", e => { r.#dead = true; r.#fail(e); onFailure(e); });
     r.#worker.on(m => {
       if (m.batch) return onBatch(m.batch);
       const w = r.#waiting.get(m.id);
@@ -35,7 +35,7 @@ class Remote {
   keep(on) { this.#held += on ? 1 : -1; this.#worker.keep(this.#held > 0); }
   stop() {
     this.#fail(new DOMException("closed", "AbortError"));
-    return (NODE ? this.ask("end") : Promise.resolve()).catch(() => {}).then(() => this.#worker.stop());
+    return (this.#dead ? Promise.resolve() : this.ask("end")).catch(() => {}).then(() => this.#worker.stop());
   }
 }
 
@@ -209,7 +209,7 @@ class Llm {
       ...s };
   }
 
-  /** Waits in Node, where a GPU that is still at work must not be left behind. */
+  /** Waits for a GPU that is still at work, which Node must not leave behind, and for prefixes that are being written. */
   async close() { this.model = null; await this.#remote.stop(); }
 }
 

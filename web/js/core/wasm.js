@@ -44,7 +44,7 @@ function openMemory() {
 export function systemImports(memory, maximum, nCores) {
   return { env: { memory }, goss: {
     now_ms: () => performance.now(), unix_time: () => Math.floor(Date.now() / 1000), memory_max: () => maximum, cores: () => nCores,
-    emit() {}, telemetry() {}, read: () => -4,
+    emit() {}, telemetry() {}, read: () => -4, store_get: () => -4, store_put: () => -4, store_used() {},
   } };
 }
 
@@ -53,14 +53,25 @@ export class Wasm {
   #utf8 = new TextEncoder();
   #threads = [];
 
-  /** hooks: {telemetry(line), emit(object), read(source, offset, dst, n, tag) -> status, imports?} */
+  /** hooks: {telemetry(line), emit(object), read(source, offset, dst, n, tag) -> status, prefixes() -> Prefixes | null, imports?} */
   static async open({ base, threads, hooks }) {
     const w = new Wasm(), { module, relaxed } = await chooseModule(base);
     const n = canShare() ? Math.max(1, Math.min(32, threads || await cores())) : 1;
     Object.assign(w, openMemory(), { module, relaxed, n });
     const imports = systemImports(w.memory, w.maximum, n);
     Object.assign(imports.goss, { telemetry: (p, len) => hooks.telemetry(w.text(p, len)), emit: (p, len) => hooks.emit(JSON.parse(w.text(p, len))),
-      read: hooks.read });
+      read: hooks.read,
+      store_get: (p, len, offset, dst, n) => {
+        const got = hooks.prefixes()?.get(w.text(p, len), offset, n);
+        if (got) w.bytes(dst, n).set(got);
+        return got ? 0 : -4;
+      },
+      store_put: (p, len, from, n, last) => {
+        const prefixes = hooks.prefixes();
+        prefixes?.put(w.text(p, len), w.bytes(from, n).slice(), last);
+        return prefixes ? 0 : -4;
+      },
+      store_used: (p, len, dropped) => { const name = w.text(p, len); if (dropped) hooks.prefixes()?.drop(name); else hooks.prefixes()?.touch(name); } });
     Object.assign(imports, hooks.imports?.(w));
     w.instance = await WebAssembly.instantiate(module, imports);
     w.call = w.instance.exports;

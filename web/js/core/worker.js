@@ -11,7 +11,7 @@ import { canShare, cores, Wasm } from "./wasm.js";
 const SLICE_MS = 8;
 const IO = -4, AGAIN_MS = 2500;
 const EARLY = 64e6;                          // with more than this still to be fetched, tokens start before the last expert is there
-let post, wasm, gpu, store, config = {}, sources = [], abort = null, answer = null, failure = null, sessions = 0;
+let post, wasm, gpu, store, prefixes = null, config = {}, sources = [], abort = null, answer = null, failure = null, sessions = 0;
 const out = { events: [], telemetry: [], notices: [] };
 const clock = () => performance.now();
 
@@ -28,12 +28,13 @@ function notice(text) { out.notices.push(text); schedule(); }
 
 function emit(object) {
   if (object.kind === "error") failure = object;
+  else if (object.kind === "notice") notice(object.message);
   else if (object.session !== undefined) out.events.push(object);
   else answer = object;
 }
 
 const hooks = { emit, telemetry: line => { if (out.telemetry.length < 16384) out.telemetry.push(line);
-  }, read, imports: w => gpu?.imports(w) ?? Gpu.absent() };
+  }, read, prefixes: () => prefixes, imports: w => gpu?.imports(w) ?? Gpu.absent() };
 
 /** An engine call that returns a negative code has emitted why. */
 function must(code) {
@@ -128,12 +129,13 @@ const ops = {
     const opened = Wasm.open({ base: new URL(config.wasm ?? "../../dist/", import.meta.url), threads: options.threads ?? config.threads, hooks });
     opened.catch(() => {});
     sources = await openSources(source, store, { signal: abort.signal, chunk, notice, progress: n => { fetched += n; } });
+    prefixes = cpu && options.prefix_cache ? await store.prefixes() : null;
     wasm = await opened;
     const total = sources.reduce((n, s) => n + s.size, 0), kept = sources.reduce((n, s) => n + s.kept, 0);
     hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "cache_open", status: "completed",
       detail: `hit=${kept >= total ? "all" : kept ? "part" : "none"} bytes=${kept} kind=${store.kind}`, ts_ms: clock() }));
     const request = { ...options, early: options.early ?? total - kept > EARLY, backend: gpu ? options.backend ?? "auto" : options.backend === "ref" ? "ref" : "cpu",
-      sources: sources.map(s => ({ name: s.name, size: s.size })) };
+      sources: sources.map(s => ({ name: s.name, size: s.size })), prefix_cache: prefixes ? options.prefix_cache : 0, prefixes: prefixes?.list() };
     must(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_open(p, n)));
     wasm.opened = true;
     const ready = new Promise((resolve, reject) => { wake = { resolve, reject }; });
@@ -179,13 +181,14 @@ const ops = {
     gpu = null;
     reading = 0;
   },
-  /** Node's package for WebGPU aborts the process if it is torn down while it has callbacks to make. */
+  /** Node's package for WebGPU aborts the process if it is torn down while it has callbacks to make; prefixes are still written. */
   async end() {
     const last = wasm;
     wasm = null;
-    while (gpu?.busy) await new Promise(r => setImmediate(r));
+    while (NODE && gpu?.busy) await new Promise(r => setImmediate(r));
     wasm = last;
     ops.close();
+    await prefixes?.settled();
   },
 };
 let fetched = 0, panels = null;

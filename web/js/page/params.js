@@ -11,6 +11,7 @@ export function urlParams(search) {
     sample: get("sample"), temp: get("temp"), top_k: get("top_k"), top_p: get("top_p"), seed: get("seed"), attn: get("attn"), moe: get("moe"),
     model: get("model"), data: get("data"), autostart: FLAG.test(q.get("autostart") ?? ""), date: get("date"), backend: get("backend"),
     threads: get("threads"), limits: get("limits"), speed: get("speed"), gpu_memory: get("gpu_memory"), expert_cache: get("expert_cache"),
+    prefix_cache: get("prefix_cache"),
     early: get("early"), chunk: get("chunk"),
   };
 }
@@ -71,6 +72,7 @@ export function engineOptions(p) {
     layers, max_kv: number("max-kv", 0, 1 << 24, 0), attn_dense: /^(dense|full)$/.test(p.attn ?? ""), moe_fallback: p.moe === "fallback",
     backend: p.backend, threads: p.threads ? +p.threads : undefined, gpu_limits_default: p.limits === "default",
     gpu_memory: size("gpu_memory", p.gpu_memory), expert_cache: size("expert_cache", p.expert_cache),
+    prefix_cache: size("prefix_cache", p.prefix_cache),
     early: p.early === undefined ? undefined : FLAG.test(p.early), chunk: size("chunk", p.chunk) || undefined,
   };
 }

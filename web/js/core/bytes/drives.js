@@ -1,5 +1,6 @@
 // drives.js - small file systems under the byte store, all with the same calls: list() of folders, read(folder, name) -> bytes or
-// null, write(folder, name, bytes), remove(folder). Write failures for lack of room are QuotaExceededError.
+// null, write(folder, name, bytes), remove(folder), drop(folder, name). Write failures for lack of room are QuotaExceededError.
+// file(folder, name) and files(folder) give {name, size, read(offset, n) -> bytes at once}: the one, or null, and all.
 import { NODE } from "../port.js";
 
 class Opfs {
@@ -44,7 +45,20 @@ class Opfs {
     } finally { handle.close(); }
   }
   async remove(folder) { await this.#root.removeEntry(folder, { recursive: true }).catch(() => {}); }
+  async drop(folder, name) { await this.#folder(folder).then(d => d.removeEntry(name)).catch(() => {}); }
+  #folder(name) { return this.#root.getDirectoryHandle(name); }
+  async file(folder, name) {
+    try { return synchronous(name, await (await (await this.#folder(folder)).getFileHandle(name)).getFile()); } catch { return null; }
+  }
+  async files(folder) {
+    const out = [];
+    try { for await (const name of (await this.#folder(folder)).keys()) out.push(await this.file(folder, name)); } catch { /* there is none yet */ }
+    return out.filter(f => f);
+  }
 }
+/** Workers may wait for a file's bytes. */
+const synchronous = (name, blob) => ({ name, size: blob.size,
+  read: (from, n) => new Uint8Array(new FileReaderSync().readAsArrayBuffer(blob.slice(from, from + n))) });
 
 class Idb {
   kind = "indexeddb";
@@ -70,13 +84,22 @@ class Idb {
   async read(folder, name) { return (await this.#do("readonly", s => s.get([folder, name]))) ?? null; }
   async write(folder, name, bytes) { await this.#do("readwrite", s => s.put(bytes.slice(), [folder, name])); }
   async remove(folder) { await this.#do("readwrite", s => s.delete(IDBKeyRange.bound([folder], [folder, []]))); }
+  async drop(folder, name) { await this.#do("readwrite", s => s.delete([folder, name])); }
+  async file(folder, name) {
+    const bytes = await this.read(folder, name);
+    return bytes && synchronous(name, new Blob([bytes]));
+  }
+  async files(folder) {
+    const keys = await this.#do("readonly", s => s.getAllKeys(IDBKeyRange.bound([folder], [folder, []])));
+    return Promise.all(keys.map(([, name]) => this.file(folder, name)));
+  }
 }
 
 class NodeFs {
   kind = "files";
   static async open(folder) {
     const d = new NodeFs();
-    [d.fs, d.path] = await Promise.all([import("node:fs/promises"), import("node:path")]);
+    [d.fs, d.sync, d.path] = await Promise.all([import("node:fs/promises"), import("node:fs"), import("node:path")]);
     const { homedir } = await import("node:os");
     d.root = folder ?? d.path.join(process.env.XDG_CACHE_HOME ?? d.path.join(homedir(), ".cache"), "gossamer");
     await d.fs.mkdir(d.root, { recursive: true });
@@ -93,6 +116,20 @@ class NodeFs {
     }
   }
   async remove(folder) { await this.fs.rm(this.path.join(this.root, folder), { recursive: true, force: true }); }
+  async drop(folder, name) { await this.fs.rm(this.path.join(this.root, folder, name), { force: true }); }
+  async file(folder, name) {
+    const path = this.path.join(this.root, folder, name), { openSync, readSync, closeSync } = this.sync;
+    const size = await this.fs.stat(path).then(s => s.size, () => -1);
+    return size < 0 ? null : { name, size, read(from, n) {
+      const fd = openSync(path), bytes = new Uint8Array(n);
+      try { if (readSync(fd, bytes, 0, n, from) !== n) throw new Error("short read"); } finally { closeSync(fd); }
+      return bytes;
+    } };
+  }
+  async files(folder) {
+    const names = await this.fs.readdir(this.path.join(this.root, folder)).catch(() => []);
+    return (await Promise.all(names.map(name => this.file(folder, name)))).filter(f => f);
+  }
 }
 
 /** The best drive there is, or null: then nothing is kept. `want` ("opfs", "indexeddb", "files", "none") is for tests. */

@@ -3,6 +3,7 @@
 // A chunk is handed out only after its hash was checked, once a session. When the drive is full, whole files go, the one opened
 // longest ago first; when nothing is left to go, the store stops keeping and says so. How long chunks are is the manifest's to say.
 import { NODE } from "../port.js";
+import { FOLDER as PREFIXES, Prefixes } from "./prefixes.js";
 
 export const CHUNK = 4 << 20;
 const SMALLEST = 16 << 10, LARGEST = 16 << 20;
@@ -23,6 +24,8 @@ export class Store {
   constructor(drive, notice) { this.#drive = drive; this.#notice = notice; }
   get kind() { return this.#drive?.kind ?? "none"; }
   get keeps() { return !!this.#drive && !this.#full; }
+  /** Computed prefixes on the same drive, or null. */
+  prefixes() { return this.#drive && Prefixes.open(this.#drive, this.#notice); }
 
   /** The kept part of a file; an empty one, in chunks of so many bytes, when there is none. */
   async open(url, chunk = CHUNK) {
@@ -56,7 +59,8 @@ export class Store {
     const oldest = all.sort((a, b) => (a.m?.used ?? 0) - (b.m?.used ?? 0))[0];
     if (!oldest) return false;
     await this.#drive.remove(oldest.folder);
-    this.#notice(`Storage was short: dropped the kept copy of ${oldest.m?.url.split("/").at(-1) ?? "an unfinished download"}, the model that was `
+    this.#notice(oldest.folder === PREFIXES ? "Storage was short: dropped computed prefixes."
+      : `Storage was short: dropped the kept copy of ${oldest.m?.url.split("/").at(-1) ?? "an unfinished download"}, the model that was `
       + "used longest ago.");
     return true;
   }
