@@ -57,6 +57,15 @@ function frame(t) {
   if (state.dirty.size && !(inTurn && chatsTurn)) { sliders(); progress(); draw(state); }
 }
 
+/** Where an answer ends the panels say the same as the chat, at once. */
+function drawAll() {
+  for (const e of queue.take()) apply(state, e);
+  takeTurn();
+  sliders();
+  progress();
+  draw(state);
+}
+
 function sliders() {
   const layers = +state.config.blocks || 0, heads = +state.config.heads || 0;
   if (layers) $("attn-layer").max = String(layers - 1);
@@ -91,7 +100,7 @@ const chatHost = {
   ready: () => app.status === "ready", model: () => app.server ?? app.model, error: showError, sampling: () => samplingOptions(params),
   wants(chat, text) { app.pending = { chat, text }; chat.input.value = ""; if (app.status === "idle") load();
     note(`asked before a model was there: "${text}"`); },
-  busy(chat, on) { app.active = on ? chat : app.active; if (on) { resetPipe($("infer-rows")); state.infer.clear(); state.channel = ""; } refresh(); },
+  busy(chat, on) { app.active = on ? chat : app.active; if (on) { resetPipe($("infer-rows")); state.infer.clear(); state.channel = ""; } else drawAll(); refresh(); },
 };
 
 function addChat() {
