@@ -2,8 +2,13 @@
 //   cpu, gpu  frames a second of /gptoss, everything shown, on the CPU's kernels or (backend=gpu) on WebGPU
 //   share     the package alone on WebGPU: of a token's time, what the GPU's passes take (a timestamp query around each) and what
 //             wasm and JavaScript take in the worker (the clock around every call into the engine; what it submits is in it)
+//   load      the whole way of a model on /gptoss: from the click to a model that answers, to its last byte, to the first token; then
+//             the page anew, from what was kept. SHOTS=DIR keeps a picture of each
+//   speed     the package alone on WebGPU: prompts of 512 and 2,048 tokens, decode of TOKENS, 8 sessions at once
 // CHROMIUM_ARGS: e.g. --disable-gpu-compositing, where the page itself is drawn as by a browser without any GPU.
+// MODEL=FILE: another model than the demo. CHROMIUM_GPU=real: this machine's GPU instead of SwiftShader.
 // Stop tokens are ignored, so that there are as many tokens as asked for.
+import { basename, dirname, resolve } from "node:path";
 import { browser, framesWhile, loaded, open, openPatched, ready, start } from "../tests/web/harness.mjs";
 
 const [mode = "cpu", tokens = 400, size = "1280x800"] = process.argv.slice(2), [width, height] = size.split("x").map(Number);
@@ -40,26 +45,29 @@ const TIMED = `
     return Array.from({ length: at / 2 }, (_, i) => [Number(t[2 * i] - t[0]) / 1e6, Number(t[2 * i + 1] - t[0]) / 1e6]);
   };`;
 
-const site = await start(), b = await browser({ gpu: true, args: (process.env.CHROMIUM_ARGS ?? "").split(" ").filter(Boolean) });
+const file = process.env.MODEL && resolve(process.env.MODEL), name = file ? basename(file) : "demo-gptoss.gguf", LONG = 600000;
+const site = await start(file ? { models: dirname(file) } : {}), b = await browser({ gpu: true, args: (process.env.CHROMIUM_ARGS ?? "").split(" ").filter(Boolean) });
+
+const address = more => `${site.url}/gptoss?date=2025-06-28&max_kv=4096&gguf=/models/${name}${more}`;
 
 /** One generation in the chat, as a user's, but on past its stop token; frames are counted from the first token to the last. */
 async function frames() {
-  const page = await open(b.context, `${site.url}/gptoss?date=2025-06-28&max_kv=4096${mode === "gpu" ? "&backend=gpu" : ""}`);
+  const page = await open(b.context, address(mode === "gpu" ? "&backend=gpu" : ""));
   await page.setViewportSize({ width, height });
   await ready(page);
   await page.click("#load");
-  await loaded(page, 240000);
+  await loaded(page, LONG);
   await framesWhile(page, 16);
   return framesWhile(page, +tokens);
 }
 
 async function share() {
   const page = await openPatched(b.context, `${site.url}/check`, TIMED);
-  await page.evaluate(async () => {
+  await page.evaluate(async url => {
     const { init } = await import("/js/core/gossamer.js");
     globalThis.llm = await init({ backend: "gpu" });
-    globalThis.model = await llm.loadModel("/models/demo-gptoss.gguf", { max_kv: 4096 });
-  });
+    globalThis.model = await llm.loadModel(url, { max_kv: 4096 });
+  }, `/models/${name}`);
   const worker = page.workers().find(w => w.url().startsWith("blob:")), run = n => page.evaluate(async n => {
     const at = [], session = model.createSession();
     for await (const t of session.generate({ prompt: "Once upon a time", temperature: 0, ignore_stop: true, max_tokens: n, top_logprobs: 0 }))
@@ -75,8 +83,61 @@ async function share() {
     gpu_step_ms: span / tail.length, wasm_js_ms: spent.poll / at.length, polls: spent.polls / at.length };
 }
 
-const r = mode === "share" ? await share() : await frames();
-console.log(JSON.stringify({ mode, size, ...Object.fromEntries(Object.entries(r).map(([k, v]) => [k, +v.toFixed(2)])) }));
+/** The seconds from the click to each of what the page says, the first token's too; then what it goes on at. */
+async function timed(page, shot) {
+  await page.setViewportSize({ width, height });
+  await ready(page);
+  const t0 = performance.now(), s = () => (performance.now() - t0) / 1000, says = pattern => page.waitForFunction(
+    p => new RegExp(p).test(document.getElementById("progress-text").textContent), pattern, { timeout: LONG, polling: 50 });
+  await page.click("#load");
+  await says("READY|FAILED");
+  const usable = s(), first = await framesWhile(page, 1), first_token = s();
+  await says("READY · [^%]*$|FAILED");
+  const whole = s(), r = await framesWhile(page, +tokens), stats = await page.evaluate(() => globalThis.gossamer.llm.stats());
+  if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/${shot}.png` });
+  return { usable, first_token, whole, tokens: first.tokens + r.tokens, tok_s: r.tok_s, frames_s: r.frames_s, gap_95: r.gap_95, maps_s: r.maps_s,
+    wasm_mb: stats.memory / 1e6, gpu_gb: stats.gpu_bytes / 1e9, fetched_gb: stats.fetched / 1e9 };
+}
+async function load() {
+  const page = await open(b.context, address("")), out = {};
+  for (const [k, v] of Object.entries(await timed(page, "fetched"))) out[`fetched_${k}`] = v;
+  await page.reload();
+  for (const [k, v] of Object.entries(await timed(page, "kept"))) out[`kept_${k}`] = v;
+  return out;
+}
+
+async function speed() {
+  const page = await open(b.context, `${site.url}/check`);
+  return page.evaluate(async ({ url, n }) => {
+    const { init } = await import("/js/core/gossamer.js"), llm = await init({ backend: "gpu", cache: "none" }), t0 = performance.now();
+    const model = await llm.loadModel(url, { max_kv: 4096, max_sessions: 8 }), out = { load_s: (performance.now() - t0) / 1000 };
+    const make = async (prompt, max_tokens) => {
+      const session = model.createSession(), run = session.generate({ prompt, temperature: 0, ignore_stop: true, max_tokens, top_logprobs: 0 }), at = [];
+      let x;
+      while (!(x = await run.next()).done) if (x.value.token >= 0) at.push(performance.now());
+      session.close();
+      return { at, ...x.value };
+    };
+    await make("Hello", 32);
+    for (const [i, length] of [512, 2048, 512, 2048].entries()) {
+      const ids = await model.tokenize(Array.from({ length }, (_, k) => " " + (k * 7919 + i) % 1000).join(""));
+      const r = await make(await model.detokenize(ids.slice(0, length)), 2);
+      out[`prefill_${i}`] = `${r.nPrompt} tokens, ${(r.nPrompt / r.prefillMs * 1000).toFixed(0)} tok/s`;
+    }
+    for (let i = 0; i < 3; i++) {
+      const { at } = await make(`Hello ${i}`, n);
+      out[`decode_${i}`] = (at.length - 1) / (at.at(-1) - at[0]) * 1000;
+    }
+    const all = await Promise.all(Array.from({ length: 8 }, (_, i) => make(`Number ${i}`, n)));
+    const from = Math.max(...all.map(r => r.at[0])), to = Math.min(...all.map(r => r.at.at(-1)));
+    out.sessions_8 = all.reduce((sum, r) => sum + r.at.filter(t => t > from && t <= to).length, 0) / (to - from) * 1000;
+    const s = await llm.stats();
+    return { ...out, wasm_mb: s.memory / 1e6, gpu_gb: s.gpu_bytes / 1e9 };
+  }, { url: `/models/${name}`, n: +tokens });
+}
+
+const r = await { share, load, speed }[mode]?.() ?? await frames();
+console.log(JSON.stringify({ mode, size, model: name, ...Object.fromEntries(Object.entries(r).map(([k, v]) => [k, typeof v === "number" ? +v.toFixed(2) : v])) }));
 await b.close();
 await site.close();
 process.exit(0);

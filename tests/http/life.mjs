@@ -196,7 +196,7 @@ await test('a model overwritten in place is loaded anew; one cut under a running
     fs.writeFileSync(copy, fs.readFileSync(path.join(root, 'models/demo-gptoss-draft.gguf')));
     const other = await post(s.url + '/v1/completions', { prompt: 'Once upon a time', temperature: 0, max_tokens: 4 });
     assert.equal(other.status, 200);
-    assert.match(s.log(), /has changed on disk/);
+    assert.match(s.log(), /has changed on disk|was cut while it was in use/);      // it may be seen between the cut and the bytes
     assert.equal((s.log().match(/ loaded in /g) ?? []).length, 2);
     fs.writeFileSync(copy, fs.readFileSync(model));
     const running = await stream(s, await longRequest(s, { max_tokens: 100000 }));

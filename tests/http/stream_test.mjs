@@ -61,7 +61,7 @@ local.gpu = await run(['run', model, ...gpu]);
 if (local.gpu.status) console.log(`SKIP stream on a GPU: ${local.gpu.err.trim()}`);
 else {
     clear();
-    const slow = await link('8'), lines = path.join(folder, 'lines');
+    const slow = await link('4'), lines = path.join(folder, 'lines');
     r = await run(at(slow.url, [...gpu, '--telemetry', lines]));
     check(r.status === 0 && r.out === local.gpu.out, 'a GPU, tokens as from the file', r.err + r.out);
     share = /the first token came with .* there \(([\d.]+) %\)/.exec(r.err);

@@ -4,7 +4,7 @@
 // page goes from the click to the lost device, in a browser that does not clear workgroup memory: kernels must not need it, and
 // clearing it is half of that compiler's work. All cases of all kernels run natively (gpu-check) and in Firefox.
 import { goldens, runGoldens } from "./goldens.mjs";
-import { ANSWER, answerOf, ask, browser, DATE, equal, finish, framesEnough, framesWhile, loaded, matches, ok, open, openPatched, put, QUESTION, ready, start, test } from "./harness.mjs";
+import { ANSWER, answerOf, ask, browser, DATE, equal, finish, framesEnough, framesWhile, loaded, matches, ok, open, openPatched, put, QUESTION, ready, REAL, skip, start, test } from "./harness.mjs";
 
 const SLOW = 240000;
 const site = await start();
@@ -89,7 +89,8 @@ async function check(page, timeout) {
 }
 
 async function smaller_ways(gpu) {
-  await test("a software adapter is not used unasked: the CPU, in orange, and why", async () => {
+  if (REAL) skip("a software adapter is not used unasked", "the adapter is a real one");
+  else await test("a software adapter is not used unasked: the CPU, in orange, and why", async () => {
     const page = await run(gpu.context, "");
     ok(await page.locator("#chip-backend.cpu").count(), "the CPU is not marked");
     ok(await page.locator("#banner.cpu").count(), "no orange banner");

@@ -8,8 +8,10 @@ import { start } from "../../web/dev-server.mjs";
 const { chromium } = createRequire(import.meta.url)("playwright-core");
 export const ROOT = new URL("../../", import.meta.url);
 const BASE = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--ignore-gpu-blocklist", "--use-gl=angle", "--use-angle=swiftshader",
-  "--enable-features=Vulkan", "--use-vulkan=swiftshader"];
+/** CHROMIUM_GPU=real: the machine's own GPU, through Vulkan, instead of SwiftShader. */
+export const REAL = process.env.CHROMIUM_GPU === "real";
+const WEBGPU = ["--enable-unsafe-webgpu", "--ignore-gpu-blocklist", "--use-gl=angle", "--enable-features=Vulkan",
+  ...(REAL ? ["--use-angle=vulkan", "--disable-vulkan-surface"] : ["--use-webgpu-adapter=swiftshader", "--use-angle=swiftshader", "--use-vulkan=swiftshader"])];
 export const QUESTION = "Which month comes after June?", ANSWER = "July comes after June.", DATE = "2025-06-28";
 
 let passed = 0, failed = 0, skipped = 0;
