@@ -7,7 +7,7 @@
  * or between messages. What a well-formed header is, is written here a second time, over its text. */
 #include "../../src/engine/engine.h"
 #include "../../src/text/harmony.h"
-#include "engine_util.h"
+#include "flight_util.h"
 
 static const char *const MODEL = "models/demo-gptoss.gguf";
 enum { SESSIONS = 16, TOKENS = 64, SHAKE = 14 };
@@ -20,11 +20,12 @@ static uint32_t next_random(void)
     return (uint32_t)(random_state >> 33);
 }
 
-/* Shakes the rows of sessions that stand in a header. The step being run is the one behind those in flight. */
+/* Shakes the rows of sessions that stand in a header. The step being run is the one behind those in flight; of a backend
+ * that has several under way it is the oldest. */
 static void shake(void *ctx, goss_stage stage, int layer, const float *values, int n_rows, int width)
 {
     goss_engine *e = ctx;
-    const goss_flight *f = &e->flight[(e->first_flight + e->n_flights) % GOSS_FLIGHTS];
+    const goss_flight *f = &e->flight[(e->first_flight + (e->backend == &w.base ? 0 : e->n_flights)) % GOSS_FLIGHTS];
     float *logits = (float *)(uintptr_t)values;     /* the backend's own, before it samples */
     (void)layer;
     if (stage != GOSS_STAGE_HEAD) return;
@@ -160,7 +161,7 @@ static int take(goss_engine *e, one *t, counts *c)
     return 0;
 }
 
-static counts run(int turns, int no_guard)
+static counts run(int turns, int no_guard, int in_flight)
 {
     const goss_engine_config config = { .model_path = MODEL, .backend = "cpu", .max_kv = 1024,
         .max_sessions = SESSIONS };
@@ -170,6 +171,7 @@ static counts run(int turns, int no_guard)
     goss_error err = { 0 };
     memset(all, 0, sizeof all);
     CHECK_INT(goss_engine_open(&e, &config, &err), 0);
+    if (in_flight > 1) wrap(e, in_flight, 0);
     e->backend->vt->tap(e->backend, shake, e);
     int begun = 0;
     for (; begun < SESSIONS && begun < turns; begun++) begin(e, &all[begun], no_guard, begun);
@@ -182,9 +184,10 @@ static counts run(int turns, int no_guard)
             }
     }
     e->backend->vt->tap(e->backend, NULL, NULL);
+    if (in_flight > 1) e->backend = w.real;
     goss_engine_close(&e);
-    printf("%s: %d turns, %d headers, %d turns with a malformed one, %d with a byte dropped\n",
-           no_guard ? "without the guard" : "with the guard", c.turns, c.headers, c.bad_turns,
+    printf("%d in flight, %s: %d turns, %d headers, %d turns with a malformed one, %d with a byte dropped\n",
+           in_flight, no_guard ? "without the guard" : "with the guard", c.turns, c.headers, c.bad_turns,
                c.dropped + c.lost_text);
     return c;
 }
@@ -208,11 +211,14 @@ int main(int argc, char **argv)
     first_turn = argc > 2 ? atoi(argv[2]) : 0;
     random_state += (uint64_t)first_turn;
     forms();
-    const counts with = run(turns, 0), without = run(turns, 1);
-    CHECK(with.turns == turns && with.headers >= turns);
-    CHECK_INT(with.bad_turns, 0);
-    CHECK_INT(with.dropped, 0);
-    CHECK_INT(with.lost_text, 0);
+    for (int in_flight = 1; in_flight <= 4; in_flight *= 2) {
+        const counts with = run(turns, 0, in_flight);
+        CHECK(with.turns == turns && with.headers >= turns);
+        CHECK_INT(with.bad_turns, 0);
+        CHECK_INT(with.dropped, 0);
+        CHECK_INT(with.lost_text, 0);
+    }
+    const counts without = run(turns, 1, 1);
     CHECK(without.bad_turns > turns / 2);
     CHECK_INT(without.dropped, 0);
     CHECK_INT(without.lost_text, 0);
