@@ -6,6 +6,7 @@ cd "$(dirname "$0")/../.."
 out=build/emulated-check; mkdir -p $out
 flags="-std=c11 -O2 -ffp-contract=off -fno-math-errno -D_DEFAULT_SOURCE -Iinclude"
 objs=
+header=$(ls -t src/*/*.h include/*.h tests/check/*.h tests/check/emulate/*.h | head -n 1)
 for f in src/cpu/kern.c src/cpu/kern_c.c src/cpu/kern_ref.c src/cpu/kern_avx2.c src/cpu/kern_avx512vnni.c src/cpu/kern_attn_avx512vnni.c src/cpu/kern_amx.c src/format/quant.c \
          tests/check/emulate/features.c tests/check/check.c tests/check/check_math.c tests/check/check_dot.c tests/check/kern_bad.c tests/check/check_main.c tests/check/emulate/no_gpu.c; do
     extra=
@@ -14,7 +15,7 @@ for f in src/cpu/kern.c src/cpu/kern_c.c src/cpu/kern_ref.c src/cpu/kern_avx2.c 
         *_avx512vnni.c|*_amx.c) extra="-mavx2 -mfma -mf16c -Wno-psabi -Itests/check/emulate" ;;
     esac
     o=$out/$(basename "$f" .c).o
-    [ "$o" -nt "$f" ] || ${CC:-gcc} $flags $extra -c -o "$o" "$f"
+    { [ "$o" -nt "$f" ] && [ "$o" -nt "$header" ]; } || ${CC:-gcc} $flags $extra -c -o "$o" "$f"
     objs="$objs $o"
 done
 ${CC:-gcc} -o $out/gossamer-check $objs -lm
