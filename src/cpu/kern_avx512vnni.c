@@ -6,6 +6,7 @@
  * gemm: tiles are unsigned (GOSS_TILE_UNSIGNED); a lane is one of the 16 weight rows, and the sum starts at
  * minus the shift times the block's sum. |sum| <= 32 * 255 * 127 < 2^31.
  * attention: kern_attn_avx512vnni.c. Everything else is the AVX2 level's.
+ * Several activation rows: few_avx512vnni.h, in the same order.
  * Rejected for matvec: the AVX2 level's order (a lane is a weight row). It unpacks a block once for eight activation
  * rows, but reads sixteen rows at once: one row of 20b fell by a third (docs/cpu-performance.md). */
 #include "kern.h"
@@ -166,8 +167,18 @@ ALWAYS void dots_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row_
         j += k;                                                                                             \
     }
 #define AT(i) ((const uint8_t *)w + (i) * row_bytes)
-static void matvec_mxfp4_avx512vnni GOSS_MATVEC_ARGS { ROWS(dots_mxfp4) }
-static void matvec_q8_0_avx512vnni GOSS_MATVEC_ARGS { ROWS(dots_q8_0) }
+#include "few_avx512vnni.h"
+static int few(const goss_acts *x, int m, int from) { return m >= from && m <= FEW_ROWS && x->n <= FEW_LENGTH; }
+static void matvec_mxfp4_avx512vnni GOSS_MATVEC_ARGS
+{
+    if (few(x, m, FEW_MXFP4)) few_mxfp4(y, y_stride, w, row_bytes, n_rows, x, first, m);
+    else ROWS(dots_mxfp4)
+}
+static void matvec_q8_0_avx512vnni GOSS_MATVEC_ARGS
+{
+    if (few(x, m, FEW_Q8_0)) few_q8_0(y, y_stride, w, row_bytes, n_rows, x, first, m);
+    else ROWS(dots_q8_0)
+}
 
 /* ---- tiles: 16 rows of MXFP4 at once, transposed while they are still nibbles ---------------------------------- */
 static void pack_mxfp4_avx512vnni GOSS_PACK_ARGS

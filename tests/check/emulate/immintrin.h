@@ -84,6 +84,18 @@ static inline e512 e_setr(int a, int b, int c, int d, int e, int f, int g, int h
 }
 static inline e512 e_permute(e512 i, e512 a) { E(16, r.f[k] = a.f[i.i[k] & 15]); }
 static inline void e_store_i(void *p, e512 a) { memcpy(p, &a, 64); }
+static inline e512 e_add(e512 a, e512 b) { E(16, r.f[k] = a.f[k] + b.f[k]); }
+static inline e512 e_permute4(e512 a, int at) { E(16, r.f[k] = a.f[(k & 12) + (at >> 2 * (k & 3) & 3)]); }
+static inline e512 e_from_half(__m256i a) { E(16, r.f[k] = _cvtsh_ss((unsigned short)((__v16hi)a)[k])); }
+static inline __m128 e_first128(e512 a) { return _mm_loadu_ps(a.f); }
+#undef _mm512_shuffle_f32x4
+#undef _mm512_permute_ps
+#undef _mm512_cvtph_ps
+#define _mm512_add_ps e_add
+#define _mm512_shuffle_f32x4 e_lanes
+#define _mm512_permute_ps e_permute4
+#define _mm512_cvtph_ps e_from_half
+#define _mm512_castps512_ps128 e_first128
 #undef _mm512_unpacklo_epi32
 #undef _mm512_shuffle_i32x4
 #undef _mm512_setr_epi32
