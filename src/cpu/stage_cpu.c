@@ -212,6 +212,7 @@ static void cpu_close(goss_backend *b)
 
 static const goss_backend_vt cpu_vt = {
     .name = "cpu",
+    .in_flight = 1,
     .load = cpu_load,
     .begin = cpu_begin,
     .embed = cpu_embed,
@@ -370,7 +371,7 @@ int goss_backend_open_cpu(goss_backend **out, const goss_backend_config *config,
     *out = NULL;
     cpu *c = goss_mem_alloc(sizeof *c);
     if (!c) return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the CPU backend");
-    c->base = (goss_backend){ &cpu_vt, config->model, 1, goss_arriving(config->sources, config->n_sources) };
+    c->base = (goss_backend){ &cpu_vt, config->model, goss_arriving(config->sources, config->n_sources) };
     c->max_rows = config->max_rows;
     c->kv_type = config->kv_type;
     int rc = check_config(c, config, err);

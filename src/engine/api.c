@@ -131,7 +131,7 @@ static int eval_chunk(goss_engine *e, const int32_t *ids, int at, int n, int fir
     for (int i = 0; i < n; i++)
         f->rows[i] =
             (goss_row){ .token = ids[at + i], .pos = at + i, .want = i >= first ? GOSS_ROW_LOGITS : 0 };
-    f->seqs[0] = (goss_seq){ .kv = &e->scratch, .slot = e->max_sessions, .tokens = ids, .n_known = at + n };
+    f->seqs[0] = (goss_seq){ .kv = &e->scratch, .slot = e->max_sessions, .tokens = ids };
     f->step = (goss_step){ .rows = f->rows, .n_rows = n, .seqs = f->seqs, .n_seqs = 1 };
     rc = goss_forward(e->backend, &f->step, err);
     if (rc) return rc;

@@ -3,7 +3,7 @@
  * The one representation that everything rests on: a session has `n_known` tokens whose ids the host knows and a KV
  * that holds `kv.n` positions, of which those in flight are not computed yet.
  *   kv.n <  n_known   the rest is to be put through the model: a prompt's chunk, or the one token sampled last
- *   kv.n == n_known   the token at position kv.n is being sampled; a device that keeps several steps in flight can be
+ *   kv.n == n_known   the token at position kv.n is being sampled; a device that keeps two steps in flight can be
  *                     given its row already (GOSS_TOKEN_SAMPLED)
  * Stopping, cancelling, a rejected draft, a lost device: all are "forget what is in flight (epoch), truncate the KV".
  *
@@ -27,7 +27,7 @@
 #include "grammar.h"
 
 enum {
-    GOSS_FLIGHTS = 4,            /* most steps in flight */
+    GOSS_FLIGHTS = 2,            /* most steps in flight */
     /* a session's queue; it is not given rows while fewer than GOSS_EVENTS_SPARE are free */
     GOSS_EVENTS = 256,
     GOSS_EVENTS_SPARE = 64,
@@ -156,7 +156,7 @@ struct goss_engine {
     const goss_session *about;   /* the session that it is about, NULL: the engine */
     goss_telemetry_fn on_line; void *on_line_ctx; /* goss_generate's */
     goss_stats stats;
-    double t_collected, own_ms;  /* when a step's results last came, and how long after the step before it */
+    double t_collected;          /* when a step's results last came */
     double step_ms[GOSS_DRAFT_MAX + 2]; /* what a step of so many decode rows takes, lately; 0: not known */
     double draft_ms;             /* what a round of the draft model takes */
     int n_deciding;              /* sessions whose next row is in the step that is being built */
@@ -243,7 +243,6 @@ void goss_pace_result(goss_session *s, int drafted, int accepted);
 void goss_pace_time(goss_engine *e, int n_rows, double ms); /* a step of n_rows decode rows alone took so long */
 void goss_pace_chunk(goss_engine *e, int n_rows, double ms); /* one with rows of prompts: its like may take more */
 void goss_pace_reset(goss_session *s);
-int goss_pace_depth(const goss_engine *e);                 /* how many steps to have in flight */
 /* telemetry.c */
 int goss_telemetry_on(const goss_engine *e, unsigned bit);
 void goss_telemetry_load(goss_engine *e, const char *stage, const char *status, const char *detail);

@@ -25,7 +25,7 @@ struct goss_observer {
 static int watches(const goss_engine *e)
 {
     return e->config.on_telemetry && (e->config.telemetry_mask & GOSS_TELEMETRY_LAYERS) &&
-           e->backend->in_flight == 1;
+           e->backend->vt->in_flight == 1;
 }
 
 static double length_of(const float *v, const float *minus, int n)

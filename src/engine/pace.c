@@ -24,7 +24,7 @@
 #include <string.h>
 
 enum { REST_FIRST = 24, REST_MOST = 384, ROWS = GOSS_DRAFT_MAX + 1, CHUNK_MS = 500 };
-static const double FADE = 0.9, HITS = 0.8, NEW = 0.5, SHORT_MS = 8;  /* HITS of 1 try: what is believed before anything is known */
+static const double FADE = 0.9, HITS = 0.8, NEW = 0.5;   /* HITS of 1 try: what is believed before anything is known */
 
 static int counts_time(const goss_engine *e) { return strcmp(e->backend->vt->name, "ref") != 0; }
 
@@ -52,14 +52,6 @@ static double cost(const goss_engine *e, int r)
     if (low && high) return ms[low] + (ms[high] - ms[low]) * (r - low) / (high - low);
     const int near = low ? low : high;
     return near ? ms[near] * bytes_of(e, r) / bytes_of(e, near) : bytes_of(e, r);
-}
-
-/* Two, so that a device has work while the host reads results. Where they are long on their way (a browser's come 6 to 8
- * ms after the device is done) and steps are short, as many as the backend can use. */
-int goss_pace_depth(const goss_engine *e)
-{
-    const int most = e->backend->in_flight;
-    return most <= 2 || !counts_time(e) || (e->own_ms > 0 && e->own_ms < SHORT_MS) ? most : 2;
 }
 
 void goss_pace_time(goss_engine *e, int n_rows, double ms)

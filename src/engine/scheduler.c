@@ -5,9 +5,9 @@
  * tokens by at most one such chunk. Whose row comes first rotates.
  * With nobody to serve, idle time goes into the prefixes that the next turns will want (prefix.c).
  *
- * Several in flight (pace.c says how many): a session whose token is being sampled gets its next row at once
- * (GOSS_TOKEN_SAMPLED). When that token then ends the generation, or the next one needs a mask that was not up, the rows
- * behind it were wasted: their results are thrown away by their epoch and the KV truncated. Sessions that draft, or are bound by a mask now, wait for their result. */
+ * Two in flight: a session whose token is being sampled gets its next row at once (GOSS_TOKEN_SAMPLED). When that token
+ * then ends the generation, or the next one needs a mask that was not up, the row was wasted: its result is thrown away
+ * by its epoch and the KV truncated. Sessions that draft, or are bound by a mask now, wait for their result. */
 #include "../base/mem.h"
 #include "engine.h"
 
@@ -47,12 +47,12 @@ int goss_steps_extend(goss_engine *e, goss_kv *kv, int n)
 /* ---- building ---------------------------------------------------------------------------------------------- */
 typedef struct goss_builder { goss_engine *e; goss_flight *f; int n_rows, n_parts, full; } builder;
 
-static int on_device(const goss_engine *e) { return e->backend->in_flight > 1; }
+static int on_device(const goss_engine *e) { return e->backend->vt->in_flight > 1; }
 
 /* Whether the row behind a token that is still being sampled may go out already. */
 static int may_pipeline(goss_session *s)
 {
-    return on_device(s->engine) && !s->draft && !s->grammar &&
+    return on_device(s->engine) && s->n_inflight == 1 && !s->draft && !s->grammar &&
            s->kv.n < s->n_limit - 1 && !goss_output_wants_mask(s);
 }
 
@@ -61,7 +61,7 @@ static int is_ready(goss_session *s)
     if (!s || !s->active || s->closed || s->canceled || s->follows || !goss_session_room(s)) return 0;
     const int pending = s->n_known - s->kv.n;
     if (!s->n_inflight) return pending > 0;
-    return s->n_inflight < goss_pace_depth(s->engine) && (pending > 0 || may_pipeline(s));
+    return s->n_inflight < s->engine->backend->vt->in_flight && (pending > 0 || may_pipeline(s));
 }
 
 static int is_prefill(const goss_session *s) { return s->n_known - s->kv.n > 1; }
@@ -84,7 +84,6 @@ static int add_rows(builder *b, goss_kv *kv, const int32_t *tokens, int n_known,
     part.n_picks = sampled;
     seq.kv = kv;
     seq.tokens = tokens;
-    seq.n_known = n_known;
     f->seqs[b->n_parts] = seq;
     f->parts[b->n_parts++] = part;
     return 1;
@@ -243,7 +242,6 @@ static void account(goss_engine *e, const goss_flight *f)
     if (f->n_prefill) goss_pace_chunk(e, f->step.n_rows, own);
     else if (f->n_decode) goss_pace_time(e, f->step.n_rows, own);
     e->t_collected = now;
-    e->own_ms = own;
     e->stats.n_steps++;
     e->stats.n_rows += (uint64_t)f->step.n_rows;
     if (f->n_prefill || !f->n_decode) e->stats.prefill_ms += ms;
@@ -345,8 +343,7 @@ int goss_steps_advance(goss_engine *e, int timeout_ms, goss_error *err)
     goss_prefix_join(e);
     prefill_reused(e);
     int submitted = 0, full = 0, rc;
-    const int depth = goss_pace_depth(e);
-    if (e->n_flights < depth) {
+    if (e->n_flights < e->backend->vt->in_flight) {
         goss_flight *f = build(e, &full);
         if (f) {
             rc = submit(e, f, err);
@@ -356,7 +353,7 @@ int goss_steps_advance(goss_engine *e, int timeout_ms, goss_error *err)
         else if (!e->n_flights) goss_keep_idle(e, timeout_ms);
     }
     if (e->n_flights) {
-        const int room = submitted && e->n_flights < depth;
+        const int room = submitted && e->n_flights < e->backend->vt->in_flight;
         rc = collect(e, room ? 0 : timeout_ms, err);
         if (rc < 0) return rc;
     }

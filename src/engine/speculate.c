@@ -170,8 +170,7 @@ static int add_rows(goss_speculator *d, goss_session *s, int to, int sample, int
                                                  .seq = (int16_t)seq,
                                                  .want = sample && p == to - 1 ? GOSS_ROW_SAMPLE : 0 };
     }
-    d->seqs[seq] = (goss_seq){ .kv = &w->kv, .slot = s->slot, .tokens = s->tokens, .n_known = to,
-                               .sampler = &s->sampler };
+    d->seqs[seq] = (goss_seq){ .kv = &w->kv, .slot = s->slot, .tokens = s->tokens, .sampler = &s->sampler };
     return to - from;
 }
 

@@ -56,7 +56,6 @@ typedef struct goss_gpu_limits {
     unsigned features;                        /* GOSS_GPU_* bits that are on */
     int is_cpu;                               /* a software adapter */
     int shared;                               /* with a page that wants to be drawn, or under a watchdog */
-    int far;                                  /* what is read comes milliseconds after the device is done */
     int bounded_uploads;                      /* goss_gpu_upload waits for the device by itself: GOSS_EAGAIN */
     char adapter[96], backend[16];
 } goss_gpu_limits;

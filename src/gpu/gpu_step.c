@@ -155,10 +155,9 @@ static int send_history(goss_gpu_state *s, const goss_seq *q, int pos)
     if (!p || p->last_n <= 0) return 0;
     const size_t stride = (size_t)s->config.max_kv + 1;
     int from = pos - p->last_n + 1 > 0 ? pos - p->last_n + 1 : 0;
-    const int to = pos < q->n_known ? pos : q->n_known;
-    if (from >= to || !q->tokens) return 0;
+    if (from >= pos || !q->tokens) return 0;
     return goss_gpu_step_write(s, s->history, ((uint64_t)q->slot * stride + (uint64_t)from) * 4,
-                          q->tokens + from, (uint64_t)(to - from) * 4);
+                          q->tokens + from, (uint64_t)(pos - from) * 4);
 }
 
 static uint32_t put_sampler(goss_gpu_state *s, uint32_t at, const goss_sampler *p)

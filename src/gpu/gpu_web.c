@@ -71,8 +71,7 @@ static int web_ready(void *ctx, goss_gpu_limits *out, goss_error *err) {
                               .subgroup_max = (uint32_t)v[12],
                               .features = (unsigned)v[13],
                               .is_cpu = (int)v[14],
-                              .shared = 1,
-                              .far = 1 };
+                              .shared = 1 };
     if (out->max_binding > 0xfffffffcu)
         out->max_binding = 0xfffffffcu; /* offsets inside a binding are 32-bit in WGSL */
     js_text(TEXT_ADAPTER, out->adapter, sizeof out->adapter - 1);

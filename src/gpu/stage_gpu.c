@@ -1,5 +1,5 @@
 /* stage_gpu.c - the gpu backend: opens the device, lets it be built and loaded a bit at a time, and runs
- * steps, several in flight.
+ * steps, two in flight.
  * A step is one submit; all that comes back is a few words for each sampled row (and logits where they were
  * asked for). */
 #include "gpu_state.h"
@@ -71,13 +71,6 @@ static int suits(const goss_gpu_state *s, goss_error *err)
                      "the only GPU adapter is software (%s): --backend gpu takes it all the same", l->adapter);
 }
 
-/* Does a result take long to come back, so that several steps should be on their way? */
-static int is_far(const goss_gpu_state *s)
-{
-    const goss_gpu_limits *l = goss_gpu_get_limits(s->gpu);
-    return l->far && !l->is_cpu && !s->pages.on;
-}
-
 static int gpu_load(goss_backend *b, goss_error *err)
 {
     goss_gpu_state *s = of(b);
@@ -99,7 +92,6 @@ static int gpu_load(goss_backend *b, goss_error *err)
     }
     if (s->phase == GOSS_GPU_COMPILING && !r && !(r = goss_gpu_kernels_ready(s, err))) {
         s->phase = GOSS_GPU_USABLE;
-        b->in_flight = is_far(s) ? GOSS_TICKETS : 2;
         tell_allocation(s);
     } else if (s->phase == GOSS_GPU_COMPILING && r == GOSS_EAGAIN)
         goss_gpu_poll(s->gpu, 10); /* not asking takes no core */
@@ -361,6 +353,7 @@ static void gpu_close(goss_backend *b)
 }
 
 static const goss_backend_vt table = { .name = "gpu",
+                                       .in_flight = 2,
                                        .load = gpu_load,
                                        .begin = gpu_begin,
                                        .embed = goss_gpu_do_embed,

@@ -17,7 +17,7 @@ typedef struct goss_row { int32_t token, pos; int16_t seq; uint8_t want; /* GOSS
 typedef struct goss_seq {
     goss_kv *kv;
     int slot;                      /* 0..max_sessions-1: where the device keeps this sequence's history */
-    const int32_t *tokens; int n_known; /* by position; later ones only the device knows (GOSS_TOKEN_SAMPLED) */
+    const int32_t *tokens;         /* by position, up to the last row whose token is known */
     const goss_sampler *sampler;
     const uint32_t *mask;          /* n_vocab bits, for all sampled rows of the sequence; NULL: everything */
 } goss_seq;
@@ -60,6 +60,7 @@ typedef struct goss_backend_stats {
 enum { GOSS_FILLED, GOSS_FILL_MORE /* call again */, GOSS_FILL_LATER /* nothing can be done now */ };
 typedef struct goss_backend_vt {
     const char *name;                                         /* "ref", "cpu", "gpu" */
+    int in_flight;                                            /* steps submitted before the first is polled: 1 or 2 */
     int  (*load)(goss_backend *b, goss_error *err);           /* GOSS_EAGAIN until the weights are usable: call again */
     int  (*begin)(goss_backend *b, goss_step *s, goss_error *err); /* takes a ticket */
     int  (*embed)(goss_backend *b, goss_step *s);
@@ -102,7 +103,6 @@ typedef struct goss_backend_vt {
 } goss_backend_vt;
 struct goss_backend {
     const goss_backend_vt *vt; const goss_model *model;
-    int in_flight;                 /* steps worth having submitted before the first is polled, after load: 1 to 4 */
     const goss_source *arriving;   /* by shard, where weights may still be on their way (goss_source.need); else NULL */
 };
 

@@ -503,6 +503,7 @@ static void ref_close(goss_backend *b)
 /* ---- opening ---- */
 static const goss_backend_vt ref_vt = {
     .name = "ref",
+    .in_flight = 1,
     .load = ref_load,
     .begin = ref_begin,
     .embed = ref_embed,
@@ -599,7 +600,7 @@ int goss_backend_open_ref(goss_backend **out, const goss_backend_config *c, goss
         return goss_fail(err, GOSS_EUNSUPPORTED, -1, "the reference backend needs the whole file in memory or mapped");
     ref *r = goss_mem_alloc(sizeof *r);
     if (!r) return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the reference backend");
-    r->base = (goss_backend){ &ref_vt, c->model, 1, goss_arriving(c->sources, c->n_sources) };
+    r->base = (goss_backend){ &ref_vt, c->model, goss_arriving(c->sources, c->n_sources) };
     r->max_rows = c->max_rows;
     r->max_kv = c->max_kv;
     r->halves = c->kv_type == GOSS_F16;

@@ -1,10 +1,10 @@
-/* flight_util.h - a backend around another that loses its device, or keeps several steps in flight: a submitted step is
+/* flight_util.h - a backend around another that loses its device, or keeps two steps in flight: a submitted step is
  * run when it is polled, in order, as a device does; GOSS_TOKEN_SAMPLED rows take the slot's last sample. */
 #ifndef GOSS_FLIGHT_UTIL_H
 #define GOSS_FLIGHT_UTIL_H
 #include "engine_util.h"
 
-enum { W_DEEP = 4, W_ROWS = 512, W_SEQS = 32, W_PAGES = 1024 / GOSS_KV_PAGE };
+enum { W_DEEP = 2, W_ROWS = 512, W_SEQS = 32, W_PAGES = 1024 / GOSS_KV_PAGE };
 typedef struct wrapper {
     goss_backend base;
     const goss_backend_vt *real_vt;
@@ -54,9 +54,10 @@ static int w_submit(goss_backend *b, goss_step *s, goss_error *err)
     w.n_rows[at] = s->n_rows;
     w.n_seqs[at] = s->n_seqs;
     for (int i = 0; i < s->n_seqs; i++) {
+        const size_t n_pages = (size_t)(s->seqs[i].kv->cap + GOSS_KV_PAGE - 1) / GOSS_KV_PAGE;
         w.kv[at][i] = *s->seqs[i].kv;
         for (int c = 0; c < 2; c++) {
-            memcpy(w.page[at][i][c], s->seqs[i].kv->page[c], (size_t)(s->seqs[i].kv->cap + GOSS_KV_PAGE - 1) / GOSS_KV_PAGE * 4);
+            memcpy(w.page[at][i][c], s->seqs[i].kv->page[c], n_pages * sizeof(int32_t));
             w.kv[at][i].page[c] = w.page[at][i][c];
         }
         w.seqs[at][i].kv = &w.kv[at][i];
@@ -103,7 +104,6 @@ static void w_copy(goss_backend *b, int cls, int from, int to)
 static const char *w_level(const goss_backend *b) { (void)b; return "wrapped"; }
 static void w_tap(goss_backend *b, goss_tap_fn fn, void *ctx) { (void)b; w.real_vt->tap(w.real, fn, ctx); }
 
-/* Until the engine closes. */
 static void wrap(goss_engine *e, int in_flight, int lose_at)
 {
     w = (wrapper){ .real = e->backend, .real_vt = e->backend->vt, .lose_at = lose_at };
@@ -113,12 +113,19 @@ static void wrap(goss_engine *e, int in_flight, int lose_at)
     wrapped.attn_in = wrapped.attend = wrapped.attn_out = wrapped.route = wrapped.experts = wrapped.ffn = w_none_layer;
     wrapped.submit = w_submit;
     wrapped.poll = w_poll;
-    w.base = (goss_backend){ .vt = &wrapped, .model = w.real->model, .in_flight = in_flight };
+    wrapped.in_flight = in_flight;
+    w.base = (goss_backend){ .vt = &wrapped, .model = w.real->model };
     wrapped.close = w_close;
     wrapped.stats = w_stats;
     wrapped.kv_copy = w_copy;
     wrapped.level = w_level;
     wrapped.tap = w_tap;
     e->backend = &w.base;
+}
+
+/* Before the engine closes; one whose device was lost has a backend of its own again. */
+static void unwrap(goss_engine *e)
+{
+    if (e->backend == &w.base) e->backend = w.real;
 }
 #endif

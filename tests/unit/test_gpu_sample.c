@@ -60,7 +60,7 @@ int main(void)
     for (int v = 0; v < 22; v++) {                    /* 11 sets of parameters, then the same with a mask */
         goss_sampler s;
         const goss_params p = variant(v % 11);
-        const goss_seq q = { .kv = &r.kv, .tokens = ids, .n_known = ROWS + 1, .sampler = &s, .mask = v >= 11 ? mask : NULL };
+        const goss_seq q = { .kv = &r.kv, .tokens = ids, .sampler = &s, .mask = v >= 11 ? mask : NULL };
         goss_step step = { .rows = r.rows, .n_rows = ROWS, .seqs = &q, .n_seqs = 1 };
         goss_pick picks[ROWS], want;
         CHECK_INT(goss_sampler_init(&s, &p, &err), 0);

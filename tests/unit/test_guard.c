@@ -20,8 +20,8 @@ static uint32_t next_random(void)
     return (uint32_t)(random_state >> 33);
 }
 
-/* Shakes the rows of sessions that stand in a header. The step being run is the one behind those in flight; of a backend
- * that has several under way it is the oldest. */
+/* Shakes the rows of sessions that stand in a header. The step being run is the one behind those in flight; of a
+ * backend that has two under way it is the older. */
 static void shake(void *ctx, goss_stage stage, int layer, const float *values, int n_rows, int width)
 {
     goss_engine *e = ctx;
@@ -184,7 +184,7 @@ static counts run(int turns, int no_guard, int in_flight)
             }
     }
     e->backend->vt->tap(e->backend, NULL, NULL);
-    if (in_flight > 1) e->backend = w.real;
+    if (in_flight > 1) unwrap(e);
     goss_engine_close(&e);
     printf("%d in flight, %s: %d turns, %d headers, %d turns with a malformed one, %d with a byte dropped\n",
            in_flight, no_guard ? "without the guard" : "with the guard", c.turns, c.headers, c.bad_turns,
@@ -211,7 +211,7 @@ int main(int argc, char **argv)
     first_turn = argc > 2 ? atoi(argv[2]) : 0;
     random_state += (uint64_t)first_turn;
     forms();
-    for (int in_flight = 1; in_flight <= 4; in_flight *= 2) {
+    for (int in_flight = 1; in_flight <= 2; in_flight++) {
         const counts with = run(turns, 0, in_flight);
         CHECK(with.turns == turns && with.headers >= turns);
         CHECK_INT(with.bad_turns, 0);
