@@ -65,7 +65,7 @@ async function share() {
   const page = await openPatched(b.context, `${site.url}/check`, TIMED);
   await page.evaluate(async url => {
     const { init } = await import("/js/core/gossamer.js");
-    globalThis.llm = await init({ backend: "gpu" });
+    globalThis.llm = await init({ backend: "gpu", cache: "none" });
     globalThis.model = await llm.loadModel(url, { max_kv: 4096 });
   }, `/models/${name}`);
   const worker = page.workers().find(w => w.url().startsWith("blob:")), run = n => page.evaluate(async n => {

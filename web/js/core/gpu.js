@@ -100,6 +100,23 @@ export class Gpu {
   }
   #wake() { this.#hooks.wake(); }
 
+  // ---- nudges: a browser looks for what the GPU has done every few milliseconds, and whenever something is submitted. So while a
+  // read is waited for, empty submits are made: every millisecond, of what takes long less often. Software adapters have no core to spare.
+  #nudge() {
+    this.#since = performance.now();
+    if (this.#nudging || this.#numbers.at(-1) || !globalThis.scheduler?.postTask) return;
+    const wait = () => globalThis.scheduler.postTask(look, { priority: "user-blocking", delay: Math.max(1, (performance.now() - this.#since) / 16) });
+    const look = () => {
+      this.#nudging = this.#waited > 0 && !!this.#device;
+      if (!this.#nudging) return;
+      this.#device.queue.submit([]);
+      wait();
+    };
+    this.#nudging = true;
+    wait();
+  }
+  #waited = 0; #since = 0; #nudging = false;
+
   /** A lost device fails what was asked of it before it says that it is lost: wait for that word, but not for long. */
   #maybeLost() { return Promise.race([this.#device?.lost, new Promise(r => setTimeout(r, 250))]); }
 
@@ -277,6 +294,9 @@ export class Gpu {
       read: (id, offset, n) => {
         const r = this.#reads[id] = { state: 0, offset };
         const buffer = this.#buffers[id], mapped = new Promise((yes, no) => this.#later(() => buffer.mapAsync(GPUMapMode.READ, offset, n).then(yes, no)));
+        this.#waited++;
+        this.#nudge();
+        mapped.finally(() => { this.#waited--; this.#since = performance.now(); }).catch(() => {});
         this.#pending(mapped, () => { r.state = 1; }, async e => {
           await this.#maybeLost();
           r.state = -1;

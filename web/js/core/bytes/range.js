@@ -3,7 +3,7 @@
 export class HostError extends Error {}
 
 const NO_RANGE = "Host does not support Range/CORS. Use `gossamer serve` or a compatible host.";
-const TRIES = 6;
+const TRIES = 6, PART = 1 << 20;
 
 /** fetch() fails alike for CORS and for a dead network; a request without CORS tells them apart. */
 async function whyUnreachable(url, error) {
@@ -39,6 +39,18 @@ const sleep = (ms, signal) => new Promise((resolve, reject) => {
   signal?.addEventListener("abort", () => { clearTimeout(t); reject(signal.reason); }, { once: true });
 });
 
+/** Calls that bring the next part of a body each. Into a buffer of ours a browser writes megabytes at once, twice as fast as the
+ * pieces of 64 KB that it makes otherwise; a cut connection takes the buffer along, so it is not where the bytes end up. */
+function reading(body) {
+  let reader, part = new ArrayBuffer(PART);
+  try { reader = body.getReader({ mode: "byob" }); } catch { reader = body.getReader(); return () => reader.read(); }
+  return async () => {
+    const r = await reader.read(new Uint8Array(part));
+    if (r.value) part = r.value.buffer;
+    return r;
+  };
+}
+
 /** One attempt: fills `into` from `have` on; returns how far it came. */
 async function attempt(url, offset, into, have, hooks) {
   let response;
@@ -49,9 +61,9 @@ async function attempt(url, offset, into, have, hooks) {
   }
   try { check(response, url, offset + have); } catch (e) { response.body?.cancel().catch(() => {}); throw e; }
   hooks.identity?.({ size: total(response), etag: etagOf(response) });
-  const reader = response.body.getReader();
+  const read = reading(response.body);
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await read();
     if (done) return have;
     const n = Math.min(value.length, into.length - have);
     into.set(n < value.length ? value.subarray(0, n) : value, have);
