@@ -100,20 +100,23 @@ export class Gpu {
   }
   #wake() { this.#hooks.wake(); }
 
-  // ---- nudges: a browser looks for what the GPU has done every few milliseconds, and whenever something is submitted. So while a
-  // read is waited for, empty submits are made: every millisecond, of what takes long less often. Software adapters have no core to spare.
+  // ---- nudges: a browser looks for what the GPU has done every few milliseconds, and whenever something is submitted. So while a read
+  // is waited for, empty submits are made: every 0.3 ms (by messages: its timers are too coarse), of what takes long less often.
+  // Chromium on an H100, the demo model: 310 tok/s without, 1,000 with. Software adapters have no core to spare.
   #nudge() {
-    this.#since = performance.now();
-    if (this.#nudging || this.#numbers.at(-1) || !globalThis.scheduler?.postTask) return;
-    const wait = () => globalThis.scheduler.postTask(look, { priority: "user-blocking", delay: Math.max(1, (performance.now() - this.#since) / 16) });
-    const look = () => {
+    if (this.#nudging || NODE || this.#numbers.at(-1)) return;
+    const channel = new MessageChannel();
+    let last = performance.now();
+    channel.port1.onmessage = () => {
       this.#nudging = this.#waited > 0 && !!this.#device;
-      if (!this.#nudging) return;
-      this.#device.queue.submit([]);
-      wait();
+      if (!this.#nudging) { channel.port1.close(); return; }
+      const now = performance.now(), gap = Math.max(0.3, (now - this.#since) / 16);
+      if (now - last >= gap) { this.#device.queue.submit([]); last = now; }
+      if (gap > 4) setTimeout(() => channel.port2.postMessage(0), gap);
+      else channel.port2.postMessage(0);
     };
     this.#nudging = true;
-    wait();
+    channel.port2.postMessage(0);
   }
   #waited = 0; #since = 0; #nudging = false;
 
@@ -295,6 +298,7 @@ export class Gpu {
         const r = this.#reads[id] = { state: 0, offset };
         const buffer = this.#buffers[id], mapped = new Promise((yes, no) => this.#later(() => buffer.mapAsync(GPUMapMode.READ, offset, n).then(yes, no)));
         this.#waited++;
+        this.#since = performance.now();
         this.#nudge();
         mapped.finally(() => { this.#waited--; this.#since = performance.now(); }).catch(() => {});
         this.#pending(mapped, () => { r.state = 1; }, async e => {
