@@ -39,8 +39,8 @@ const sleep = (ms, signal) => new Promise((resolve, reject) => {
   signal?.addEventListener("abort", () => { clearTimeout(t); reject(signal.reason); }, { once: true });
 });
 
-/** Calls that bring the next part of a body each. Into a buffer of ours a browser writes megabytes at once, twice as fast as the
- * pieces of 64 KB that it makes otherwise; a cut connection takes the buffer along, so it is not where the bytes end up. */
+/** Calls that bring the next part of a body each. Into a buffer of ours a browser writes one and a half to twice as fast as into
+ * those that it makes itself; a cut connection takes the buffer along, so it is not where the bytes end up. */
 function reading(body) {
   let reader, part = new ArrayBuffer(PART);
   try { reader = body.getReader({ mode: "byob" }); } catch { reader = body.getReader(); return () => reader.read(); }
