@@ -102,9 +102,9 @@ export class Gpu {
 
   // ---- nudges: a browser looks for what the GPU has done every few milliseconds, and whenever something is submitted. So while a read
   // is waited for, empty submits are made: every 0.3 ms (by messages: its timers are too coarse), of what takes long less often.
-  // Chromium on an H100, the demo model: 310 tok/s without, 1,000 with. Software adapters have no core to spare.
+  // Chromium on an H100, the demo model: 310 tok/s without, 1,000 with. Software adapters and small machines have no core to spare.
   #nudge() {
-    if (this.#nudging || NODE || this.#numbers.at(-1)) return;
+    if (this.#nudging || NODE || this.#numbers.at(-1) || !(navigator.hardwareConcurrency >= 4)) return;
     const channel = new MessageChannel();
     let last = performance.now();
     channel.port1.onmessage = () => {
