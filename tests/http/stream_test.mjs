@@ -69,7 +69,7 @@ else {
     const token = said.findIndex(e => e.event?.type === 'token_generated'), whole = of('load_complete');
     check(of('first_token_ready') > 0 && token > of('first_token_ready') && (whole < 0 || whole > of('first_token_ready')), 'a GPU is ready first', r.err);
     check(said.some(e => e.stage === 'expert_cache' && /misses=[1-9]/.test(e.detail)), 'a GPU asks for its experts', r.err);
-    // how much comes meanwhile is a matter of how busy the machine is: 60 to 80 % were seen
+    // while the device computes the download goes on by itself: 78 to 80 % were seen, on a busy machine as well
     check(share && Number(share[1]) < 90 && whole < 0, 'a GPU does not wait for the whole file', r.err);
     const kept = fs.statSync(path.join(cache, names().find(n => !n.endsWith('.have')))).blocks * 512, sent = (await (await fetch(new URL('/log', slow.url))).json()).sent;
     check(sent < kept * 1.1, 'nothing is fetched twice for a GPU', `${sent} sent, ${kept} kept`);
