@@ -32,11 +32,11 @@ class PathSource {
   close() { this.handle.close().catch(() => {}); }
 }
 
-/** A file of many chunks does not wait for each to be kept: so many may still be on their way to the store. */
+/** A file of many chunks does not wait for each to be kept: so many may still be on their way to the store, and are read from here. */
 const MANY = 64, BEHIND = 8;
 
 class UrlSource {
-  #kept; #hooks; #waiting = new Map(); #behind = new Set(); #stop = new AbortController();
+  #kept; #hooks; #waiting = new Map(); #behind = new Map(); #stop = new AbortController();
 
   /** hooks: {signal, chunk, progress(n bytes from the network), notice(text)} */
   static async open(url, store, hooks) {
@@ -73,12 +73,13 @@ class UrlSource {
   }
 
   async #fetch(i) {
+    if (this.#behind.has(i)) return this.#behind.get(i).bytes;
     const kept = await this.#kept.get(i, () => this.#hooks.notice?.(`Chunk ${i} of the cache is damaged (its SHA-256 differs); fetching it again.`));
     if (kept) return kept;
     const bytes = await this.#range(i * this.#kept.chunk, this.#kept.length(i)), done = this.#kept.put(i, bytes)
-      .catch(e => this.#hooks.notice?.(`cache: ${e.message}`)).finally(() => this.#behind.delete(done));
-    this.#behind.add(done);
-    while (this.#behind.size > (this.#kept.count < MANY ? 0 : BEHIND)) await Promise.race(this.#behind);
+      .catch(e => this.#hooks.notice?.(`cache: ${e.message}`)).finally(() => this.#behind.delete(i));
+    this.#behind.set(i, { bytes, done });
+    while (this.#behind.size > (this.#kept.count < MANY ? 0 : BEHIND)) await Promise.race([...this.#behind.values()].map(b => b.done));
     return bytes;
   }
 
