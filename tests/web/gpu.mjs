@@ -65,12 +65,7 @@ async function whole_way(gpu) {
     await page.locator("#attn-head").fill("5");
     const r = await page.evaluate(`(${runGoldens})(${JSON.stringify({ backend: "gpu", list: goldens(29), together: true })})`);
     equal(r, { backend: "gpu", bad: [] }, "goldens");
-    let same = true;
-    for (let i = 0; i < 20 && same; i++) {                       // it is drawn with the next frame
-      same = before.equals(await page.locator("#gpu-attn").screenshot());
-      await page.waitForTimeout(100);
-    }
-    ok(!same, "another head shows the same map");
+    ok(!before.equals(await page.locator("#gpu-attn").screenshot()), "another head shows the same map");
   }, SLOW);
 
   await test("a device that is lost in mid generation comes back, and the answer is whole", async () => {

@@ -103,7 +103,10 @@ export class Gpu {
   // ---- nudges: a browser looks for what the GPU has done every few milliseconds, and whenever something is submitted. So while a read
   // is waited for, empty submits are made: every 0.3 ms (by messages: its timers are too coarse), of what takes long less often.
   // Chromium on an H100, the demo model: 310 tok/s without, 1,000 with. Software adapters and small machines have no core to spare.
-  #nudge() {
+  #nudge(read) {
+    this.#waited++;
+    this.#since = performance.now();
+    read.finally(() => { this.#waited--; this.#since = performance.now(); }).catch(() => {});
     if (this.#nudging || NODE || this.#numbers.at(-1) || !(navigator.hardwareConcurrency >= 4)) return;
     const channel = new MessageChannel();
     let last = performance.now();
@@ -297,10 +300,7 @@ export class Gpu {
       read: (id, offset, n) => {
         const r = this.#reads[id] = { state: 0, offset };
         const buffer = this.#buffers[id], mapped = new Promise((yes, no) => this.#later(() => buffer.mapAsync(GPUMapMode.READ, offset, n).then(yes, no)));
-        this.#waited++;
-        this.#since = performance.now();
-        this.#nudge();
-        mapped.finally(() => { this.#waited--; this.#since = performance.now(); }).catch(() => {});
+        this.#nudge(mapped);
         this.#pending(mapped, () => { r.state = 1; }, async e => {
           await this.#maybeLost();
           r.state = -1;

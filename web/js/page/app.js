@@ -51,19 +51,20 @@ function frame(t) {
   const inTurn = every > 2 * LATE_MS;
   if (t - drawn < (inTurn ? every / 2 : every)) return;
   drawn = t;
-  for (const e of queue.take()) apply(state, e);
+  hear();
   chatsTurn = !chatsTurn;
   if (!inTurn || chatsTurn) takeTurn();
-  if (state.dirty.size && !(inTurn && chatsTurn)) { sliders(); progress(); draw(state); }
+  if (state.dirty.size && !(inTurn && chatsTurn)) drawPanels();
 }
+
+function hear() { for (const e of queue.take()) apply(state, e); }
+function drawPanels() { sliders(); progress(); draw(state); }
 
 /** Where an answer ends the panels say the same as the chat, at once. */
 function drawAll() {
-  for (const e of queue.take()) apply(state, e);
+  hear();
   takeTurn();
-  sliders();
-  progress();
-  draw(state);
+  drawPanels();
 }
 
 function sliders() {

@@ -3,6 +3,9 @@
 // file(folder, name) and files(folder) give {name, size, read(offset, n) -> bytes at once}: the one, or null, and all.
 import { NODE } from "../port.js";
 
+/** What JSON in a file says; null where it is missing or damaged. */
+export const parse = bytes => { try { return bytes && JSON.parse(new TextDecoder().decode(bytes)); } catch { return null; } };
+
 class Opfs {
   kind = "opfs";
   #root;

@@ -1,10 +1,10 @@
 // prefixes.js - goss_store for JavaScript: prefixes that were computed outlive the page, one file each in the drive's folder
 // "prefixes". C reads and writes at once: what is there is opened before the engine is, what is new is handed to the drive when it is
 // whole. used.json says when each was last used. A drive that is full or refuses costs the keeping, never the answer.
+import { parse } from "./drives.js";
+
 export const FOLDER = "prefixes";
 const USED = "used.json";
-
-const parse = bytes => { try { return JSON.parse(new TextDecoder().decode(bytes)); } catch { return {}; } };
 
 export class Prefixes {
   #drive; #notice; #used; #files = new Map(); #parts = new Map(); #last = Promise.resolve();
@@ -13,7 +13,7 @@ export class Prefixes {
     const p = new Prefixes();
     p.#drive = drive;
     p.#notice = notice;
-    p.#used = parse(await drive.read(FOLDER, USED) ?? new Uint8Array());
+    p.#used = parse(await drive.read(FOLDER, USED)) ?? {};
     for (const f of await drive.files(FOLDER)) if (f.name.endsWith(".kv")) p.#files.set(f.name, f);
     return p;
   }

@@ -39,10 +39,10 @@ const sleep = (ms, signal) => new Promise((resolve, reject) => {
   signal?.addEventListener("abort", () => { clearTimeout(t); reject(signal.reason); }, { once: true });
 });
 
-/** Calls that bring the next part of a body each. Into a buffer of ours a browser writes one and a half to twice as fast as into
+/** Calls that bring the next part of a body of n bytes each. Into a buffer of ours a browser writes one and a half to twice as fast as into
  * those that it makes itself; a cut connection takes the buffer along, so it is not where the bytes end up. */
-function reading(body) {
-  let reader, part = new ArrayBuffer(PART);
+function reading(body, n) {
+  let reader, part = new ArrayBuffer(Math.min(PART, n));
   try { reader = body.getReader({ mode: "byob" }); } catch { reader = body.getReader(); return () => reader.read(); }
   return async () => {
     const r = await reader.read(new Uint8Array(part));
@@ -61,7 +61,7 @@ async function attempt(url, offset, into, have, hooks) {
   }
   try { check(response, url, offset + have); } catch (e) { response.body?.cancel().catch(() => {}); throw e; }
   hooks.identity?.({ size: total(response), etag: etagOf(response) });
-  const read = reading(response.body);
+  const read = reading(response.body, into.length - have);
   for (;;) {
     const { value, done } = await read();
     if (done) return have;

@@ -32,8 +32,8 @@ class PathSource {
   close() { this.handle.close().catch(() => {}); }
 }
 
-/** A file of many chunks does not wait for each to be kept: so many may still be on their way to the store, and are read from here. */
-const MANY = 64, BEHIND = 8;
+/** Of a file of many chunks so many may still be on their way to the store; they are read from here. */
+const BEHIND = 8;
 
 class UrlSource {
   #kept; #hooks; #waiting = new Map(); #behind = new Map(); #stop = new AbortController();
@@ -79,7 +79,7 @@ class UrlSource {
     const bytes = await this.#range(i * this.#kept.chunk, this.#kept.length(i)), done = this.#kept.put(i, bytes)
       .catch(e => this.#hooks.notice?.(`cache: ${e.message}`)).finally(() => this.#behind.delete(i));
     this.#behind.set(i, { bytes, done });
-    while (this.#behind.size > (this.#kept.count < MANY ? 0 : BEHIND)) await Promise.race([...this.#behind.values()].map(b => b.done));
+    while (this.#behind.size > (this.#kept.many ? BEHIND : 0)) await Promise.race([...this.#behind.values()].map(b => b.done));
     return bytes;
   }
 

@@ -3,6 +3,7 @@
 // A chunk is handed out only after its hash was checked, once a session. When the drive is full, whole files go, the one opened
 // longest ago first; when nothing is left to go, the store stops keeping and says so. How long chunks are is the manifest's to say.
 import { NODE } from "../port.js";
+import { parse } from "./drives.js";
 import { FOLDER as PREFIXES, Prefixes } from "./prefixes.js";
 
 export const CHUNK = 4 << 20;
@@ -16,8 +17,6 @@ export async function sha256(bytes) {
   }
   return [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map(b => b.toString(16).padStart(2, "0")).join("");
 }
-
-const parse = bytes => { try { return bytes && JSON.parse(new TextDecoder().decode(bytes)); } catch { return null; } };
 
 export class Store {
   #drive; #notice; #full = false;
@@ -74,6 +73,8 @@ class Kept {
 
   get chunk() { return this.manifest.chunk; }
   get count() { return Math.ceil(this.manifest.size / this.chunk); }
+  /** So many that none waits for its own to be kept, nor the manifest for each. */
+  get many() { return this.count >= 64; }
   get complete() { return this.manifest.size > 0 && Object.keys(this.manifest.hashes).length === this.count; }
   get bytes() { return Object.keys(this.manifest.hashes).reduce((n, i) => n + this.length(+i), 0); }
   has(i) { return this.manifest.hashes[i] !== undefined; }
@@ -112,7 +113,7 @@ class Kept {
     if (!hash || !(await this.#store.write(this.folder, `${i}.bin`, bytes))) return;
     this.manifest.hashes[i] = hash;
     this.#checked.add(i);
-    await this.save(this.count < 64 || this.complete);
+    await this.save(!this.many || this.complete);
   }
 
   /** At most once a second for large files; what another tab has kept meanwhile is merged in. */
