@@ -48,6 +48,16 @@ ALWAYS void ask(const uint8_t *next, int64_t at, int64_t n)
     for (int64_t i = 0; i < n; i += 64) _mm_prefetch((const char *)next + at + i, _MM_HINT_T0);
 }
 
+/* The weight rows of a call that are done together, from row i on; where the next four are, and how much of each step's
+ * share of them is asked for in a group. */
+typedef struct fours { const uint8_t *at, *next; int64_t share; int rows; } fours;
+ALWAYS fours fours_at(const uint8_t *w, int64_t row_bytes, int i, int n_rows, int n_groups)
+{
+    const uint8_t *at = w + i * row_bytes;
+    return (fours){ at, at + 4 * row_bytes, i + 4 >= n_rows ? 0 : (4 * 68 + n_groups - 1) / n_groups,
+                    i + 4 <= n_rows ? 4 : 1 };
+}
+
 /* ---- MXFP4 ---- */
 typedef struct four_weights { __m512i lo, hi; __m512 s; } four_weights;
 ALWAYS void group_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, int nb, const four_acts *x,
@@ -94,7 +104,7 @@ ALWAYS void prepare_mxfp4(four_acts *to, const goss_acts *x, int first, int m)
         for (int b = 0; b < nb; b += 4) *to++ = acts_at(q, d, (int64_t)j * nb + b, nb - b < 4 ? nb - b : 4);
 }
 
-#define GO(use, NR, NM) group_mxfp4(to, y_stride, at, row_bytes, nb, xg, kept, next, share, use, NR, NM)
+#define GO(use, NR, NM) group_mxfp4(to, y_stride, f.at, row_bytes, nb, xg, kept, f.next, f.share, use, NR, NM)
 #define GO_ANY(use, NR)              \
     switch (n) {                     \
     case 1: GO(use, NR, 1); break;   \
@@ -111,15 +121,14 @@ static void few_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t row_
     const int64_t steps = (nb + 3) / 4;
     ask(w, 0, (n_rows < 4 ? n_rows : 4) * row_bytes);
     prepare_mxfp4(acts, x, first, m);
-    for (int i = 0, rows; i < n_rows; i += rows) {
-        const uint8_t *at = w + i * row_bytes, *next = at + 4 * row_bytes;
-        const int64_t share = i + 4 >= n_rows ? 0 : (4 * 68 + n_groups - 1) / n_groups;
-        rows = i + 4 <= n_rows ? 4 : 1;
-        for (int g = 0, j = 0, n; g < n_groups; g++, j += n, next += steps * share) {
+    fours f;
+    for (int i = 0; i < n_rows; i += f.rows) {
+        f = fours_at(w, row_bytes, i, n_rows, n_groups);
+        for (int g = 0, j = 0, n; g < n_groups; g++, j += n, f.next += steps * f.share) {
             float *to = y + i + j * y_stride;
             const four_acts *xg = acts + j * steps;
             n = (m + g) / n_groups;
-            if (rows == 1) GO_ANY(ALONE, 1)
+            if (f.rows == 1) GO_ANY(ALONE, 1)
             else if (n_groups == 1) GO_ANY(ALONE, 4)
             else if (g == 0) GO_ANY(FIRST, 4)
             else GO_ANY(LATER, 4)
@@ -189,7 +198,7 @@ ALWAYS void group_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row
     }
     store_sums(y, y_stride, acc, NR, NM);
 }
-#define GO(NR, NM) group_q8_0(to, y_stride, at, row_bytes, nb, xg, s, next, share, NR, NM)
+#define GO(NR, NM) group_q8_0(to, y_stride, f.at, row_bytes, nb, xg, s, f.next, f.share, NR, NM)
 static void few_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, int n_rows, const goss_acts *x,
                      int first, int m)
 {
@@ -199,16 +208,15 @@ static void few_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row_b
     const int64_t steps = (nb + 1) / 2;
     ask(w, 0, (n_rows < 4 ? n_rows : 4) * row_bytes);
     prepare_q8_0(acts, x, first, m);
-    for (int i = 0, rows; i < n_rows; i += rows) {
-        const uint8_t *at = w + i * row_bytes, *next = at + 4 * row_bytes;
-        const int64_t share = i + 4 >= n_rows ? 0 : (4 * 68 + n_groups - 1) / n_groups;
-        rows = i + 4 <= n_rows ? 4 : 1;
-        scales_q8_0(s, at, row_bytes, rows, nb);
-        for (int g = 0, j = 0, n; g < n_groups; g++, j += n, next += steps * share) {
+    fours f;
+    for (int i = 0; i < n_rows; i += f.rows) {
+        f = fours_at(w, row_bytes, i, n_rows, n_groups);
+        scales_q8_0(s, f.at, row_bytes, f.rows, nb);
+        for (int g = 0, j = 0, n; g < n_groups; g++, j += n, f.next += steps * f.share) {
             float *to = y + i + j * y_stride;
             const pair_acts *xg = acts + j * steps;
             n = (m + g) / n_groups;
-            if (rows == 1) {
+            if (f.rows == 1) {
                 for (int k = 0; k < n; k++, to += y_stride, xg += steps) GO(1, 1);
                 continue;
             }

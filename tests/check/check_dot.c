@@ -85,11 +85,11 @@ void check_matvec(check *c, int type)
 {
     const goss_matvec_fn run = goss_kern_matvec(c->k, type);
     static float one[MAX_M * MAX_ROWS];
-    static const int rows[] = { 1, 3, 4, 5, 8, 13, 16 }, batches[] = { 1, 2, 3, 5, 7, 11 };
+    static const int rows[] = { 1, 3, 4, 5, 8, 13, 16 }, batches[] = { 1, 2, 3, 4, 5, 7, 11 };
     for (int l = 0; length(type, l); l++)
         for (int s = 0; s < 4; s++) {
             const int n = length(type, l), n_rows = rows[check_below(c, 7)],
-                      m = s ? batches[check_below(c, 6)] : 16, pad = check_below(c, 3);
+                      m = s ? batches[check_below(c, 7)] : 16, pad = check_below(c, 3);
             const goss_acts x = check_acts(c, m, n, s == 3 ? 1e-3f : 1.0f);
             const goss_type_info *t = goss_type_get(type);
             const int64_t row_bytes = (int64_t)goss_type_row_bytes(type, n), stride = n_rows + pad;
@@ -217,14 +217,15 @@ void check_matvec_bench(check *c, int type)
     const int n = bench_length(type), rows = 64;
     const int64_t row_bytes = (int64_t)goss_type_row_bytes(type, n), all = 32 << 20,
                   n_rows = all / row_bytes / rows * rows;
-    static const int batches[] = { 1, 2, 3, 4, 5, 8, 16, 0 };
-    static const char *const what[] = { "1 row, per weight row",  "2 rows, per weight row", "3 rows, per weight row",
-                                        "4 rows, per weight row", "5 rows, per weight row", "8 rows, per weight row",
-                                        "16 rows, per weight row" };
+    static const struct { int m; const char *what; } batches[] = {
+        { 1, "1 row, per weight row" },  { 2, "2 rows, per weight row" }, { 3, "3 rows, per weight row" },
+        { 4, "4 rows, per weight row" }, { 5, "5 rows, per weight row" }, { 8, "8 rows, per weight row" },
+        { 16, "16 rows, per weight row" }, { 0, NULL }
+    };
     uint8_t *w = check_memory(5, (size_t)(row_bytes * n_rows));
     check_weights(c, type, w, n_rows * n / goss_type_get(type)->block, 0);
-    for (int b = 0; batches[b]; b++) {
-        const int m = batches[b];
+    for (int b = 0; batches[b].m; b++) {
+        const int m = batches[b].m;
         const goss_acts x = check_acts(c, m, n, 1.0f);
         float *y = check_out(0, (size_t)(rows * m));
         int64_t at = 0;
@@ -232,7 +233,7 @@ void check_matvec_bench(check *c, int type)
         CHECK_TIMED(ns, (goss_kern_matvec(c->k, type)(y, rows, w + at * row_bytes, row_bytes, rows, &x, 0, m),
                          at = (at + rows) % n_rows));
         ns /= rows;
-        check_time(c, what[b], ns, (double)row_bytes / ns, c->roof > 0 ? (double)row_bytes / ns / c->roof : 0,
+        check_time(c, batches[b].what, ns, (double)row_bytes / ns, c->roof > 0 ? (double)row_bytes / ns / c->roof : 0,
                    (double)n * m / ns);
     }
 }

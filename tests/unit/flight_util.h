@@ -9,7 +9,7 @@ typedef struct wrapper {
     goss_backend base;
     const goss_backend_vt *real_vt;
     goss_backend *real;
-    int lose_at, n_submits, lost, next_ticket, first, n_queued;
+    int lose_at, n_submits, lost, first, n_queued;
     goss_row rows[W_DEEP][W_ROWS]; goss_seq seqs[W_DEEP][W_SEQS]; int n_rows[W_DEEP], n_seqs[W_DEEP];
     int32_t last[W_SEQS];
     goss_kv kv[W_DEEP][W_SEQS]; uint32_t *mask[W_DEEP][W_SEQS];
