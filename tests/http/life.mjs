@@ -193,10 +193,11 @@ await test('a model overwritten in place is loaded anew; one cut under a running
     const s = await serve([copy]);
     const ask = () => post(s.url + '/v1/chat/completions', { messages: june, temperature: 0 });
     assert.equal((await ask()).json.choices[0].message.content, july);
+    await sleep(500);                                 // what idle time computes of the answer would see the file cut, before its new bytes
     fs.writeFileSync(copy, fs.readFileSync(path.join(root, 'models/demo-gptoss-draft.gguf')));
     const other = await post(s.url + '/v1/completions', { prompt: 'Once upon a time', temperature: 0, max_tokens: 4 });
     assert.equal(other.status, 200);
-    assert.match(s.log(), /has changed on disk|was cut while it was in use/);      // it may be seen between the cut and the bytes
+    assert.match(s.log(), /has changed on disk/);
     assert.equal((s.log().match(/ loaded in /g) ?? []).length, 2);
     fs.writeFileSync(copy, fs.readFileSync(model));
     const running = await stream(s, await longRequest(s, { max_tokens: 100000 }));
