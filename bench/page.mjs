@@ -9,7 +9,8 @@
 // MODEL=FILE: another model than the demo. CHROMIUM_GPU=real: this machine's GPU instead of SwiftShader.
 // Stop tokens are ignored, so that there are as many tokens as asked for.
 import { basename, dirname, resolve } from "node:path";
-import { browser, framesWhile, loaded, open, openPatched, ready, start } from "../tests/web/harness.mjs";
+import { framesWhile, start } from "../tests/web/harness.mjs";
+import { chromium } from "./chromium.mjs";
 
 const [mode = "cpu", tokens = 400, size = "1280x800"] = process.argv.slice(2), [width, height] = size.split("x").map(Number);
 const TIMED = `
@@ -45,30 +46,36 @@ const TIMED = `
     return Array.from({ length: at / 2 }, (_, i) => [Number(t[2 * i] - t[0]) / 1e6, Number(t[2 * i + 1] - t[0]) / 1e6]);
   };`;
 
-const file = process.env.MODEL && resolve(process.env.MODEL), name = file ? basename(file) : "demo-gptoss.gguf", LONG = 600000;
-const site = await start(file ? { models: dirname(file) } : {}), b = await browser({ gpu: true, args: (process.env.CHROMIUM_ARGS ?? "").split(" ").filter(Boolean) });
+const file = process.env.MODEL && resolve(process.env.MODEL), name = file ? basename(file) : "demo-gptoss.gguf";
+const site = await start(file ? { models: dirname(file) } : {}), b = await chromium({ width, height, args: (process.env.CHROMIUM_ARGS ?? "").split(" ").filter(Boolean) });
 
 const address = more => `${site.url}/gptoss?date=2025-06-28&max_kv=4096&gguf=/models/${name}${more}`;
 
+const ready = page => page.until(() => document.body?.dataset.ready === "1");
+/** Until the bar says so; what it failed with, if it did. */
+async function says(page, pattern) {
+  await page.until(p => new RegExp(`${p}|FAILED`).test(document.getElementById("progress-text").textContent), pattern);
+  if (/FAILED/.test(await page.text("#progress-text"))) throw new Error(await page.text("#errors"));
+}
+
 /** One generation in the chat, as a user's, but on past its stop token; frames are counted from the first token to the last. */
 async function frames() {
-  const page = await open(b.context, address(mode === "gpu" ? "&backend=gpu" : ""));
-  await page.setViewportSize({ width, height });
+  const page = await b.open(address(mode === "gpu" ? "&backend=gpu" : ""));
   await ready(page);
   await page.click("#load");
-  await loaded(page, LONG);
+  await says(page, "READY");
   await framesWhile(page, 16);
   return framesWhile(page, +tokens);
 }
 
 async function share() {
-  const page = await openPatched(b.context, `${site.url}/check`, TIMED);
+  const page = await b.open(`${site.url}/check`, TIMED);
   await page.evaluate(async url => {
     const { init } = await import("/js/core/gossamer.js");
     globalThis.llm = await init({ backend: "gpu", cache: "none" });
-    globalThis.model = await llm.loadModel(url, { max_kv: 4096 });
+    globalThis.model = await llm.loadModel(url, { max_kv: 4096, early: false });
   }, `/models/${name}`);
-  const worker = page.workers().find(w => w.url().startsWith("blob:")), run = n => page.evaluate(async n => {
+  const worker = page.workers[0], run = n => page.evaluate(async n => {
     const at = [], session = model.createSession();
     for await (const t of session.generate({ prompt: "Once upon a time", temperature: 0, ignore_stop: true, max_tokens: n, top_logprobs: 0 }))
       if (t.token >= 0) at.push(performance.now());
@@ -85,21 +92,19 @@ async function share() {
 
 /** The seconds from the click to each of what the page says, the first token's too; then what it goes on at. */
 async function timed(page, shot) {
-  await page.setViewportSize({ width, height });
   await ready(page);
-  const t0 = performance.now(), s = () => (performance.now() - t0) / 1000, says = pattern => page.waitForFunction(
-    p => new RegExp(p).test(document.getElementById("progress-text").textContent), pattern, { timeout: LONG, polling: 50 });
+  const t0 = performance.now(), s = () => (performance.now() - t0) / 1000;
   await page.click("#load");
-  await says("READY|FAILED");
+  await says(page, "READY");
   const usable = s(), first = await framesWhile(page, 1), first_token = s();
-  await says("READY · [^%]*$|FAILED");
+  await says(page, "READY · [^%]*$");
   const whole = s(), r = await framesWhile(page, +tokens), stats = await page.evaluate(() => globalThis.gossamer.llm.stats());
-  if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/${shot}.png` });
+  if (process.env.SHOTS) await page.screenshot(`${process.env.SHOTS}/${shot}.png`);
   return { usable, first_token, whole, tokens: first.tokens + r.tokens, tok_s: r.tok_s, frames_s: r.frames_s, gap_95: r.gap_95, maps_s: r.maps_s,
     wasm_mb: stats.memory / 1e6, gpu_gb: stats.gpu_bytes / 1e9, fetched_gb: stats.fetched / 1e9 };
 }
 async function load() {
-  const page = await open(b.context, address("")), out = {};
+  const page = await b.open(address("")), out = {};
   for (const [k, v] of Object.entries(await timed(page, "fetched"))) out[`fetched_${k}`] = v;
   await page.reload();
   for (const [k, v] of Object.entries(await timed(page, "kept"))) out[`kept_${k}`] = v;
@@ -107,10 +112,10 @@ async function load() {
 }
 
 async function speed() {
-  const page = await open(b.context, `${site.url}/check`);
+  const page = await b.open(`${site.url}/check`);
   return page.evaluate(async ({ url, n }) => {
     const { init } = await import("/js/core/gossamer.js"), llm = await init({ backend: "gpu", cache: "none" }), t0 = performance.now();
-    const model = await llm.loadModel(url, { max_kv: 4096, max_sessions: 8 }), out = { load_s: (performance.now() - t0) / 1000 };
+    const model = await llm.loadModel(url, { max_kv: 4096, max_sessions: 8, early: false }), out = { load_s: (performance.now() - t0) / 1000 };
     const make = async (prompt, max_tokens) => {
       const session = model.createSession(), run = session.generate({ prompt, temperature: 0, ignore_stop: true, max_tokens, top_logprobs: 0 }), at = [];
       let x;

@@ -12,6 +12,8 @@ const BASE = ["--no-sandbox", "--disable-background-networking", "--disable-comp
 export const REAL = process.env.CHROMIUM_GPU === "real";
 const WEBGPU = ["--enable-unsafe-webgpu", "--ignore-gpu-blocklist", "--use-gl=angle", "--enable-features=Vulkan",
   ...(REAL ? ["--use-angle=vulkan", "--disable-vulkan-surface"] : ["--use-webgpu-adapter=swiftshader", "--use-angle=swiftshader", "--use-vulkan=swiftshader"])];
+/** What Chromium is started with. */
+export const executable = process.env.CHROMIUM || "/usr/bin/chromium", flags = gpu => [...BASE, ...(gpu ? WEBGPU : ["--disable-gpu", "--disable-features=WebGPU"])];
 export const QUESTION = "Which month comes after June?", ANSWER = "July comes after June.", DATE = "2025-06-28";
 
 let passed = 0, failed = 0, skipped = 0;
@@ -47,9 +49,8 @@ export function matches(text, pattern,
 /** A browser of its own with a fresh profile. {gpu: false} leaves WebGPU out. */
 export async function browser({ gpu = true, args = [] } = {}) {
   const profile = mkdtempSync(join(tmpdir(), "gossamer-web-"));
-  const context = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM || "/usr/bin/chromium", headless: true,
-    viewport: { width: 1280, height: 800 },
-    args: [...BASE, ...(gpu ? WEBGPU : ["--disable-gpu", "--disable-features=WebGPU"]), ...args] });
+  const context = await chromium.launchPersistentContext(profile, { executablePath: executable, headless: true, viewport: { width: 1280, height: 800 },
+    args: [...flags(gpu), ...args] });
   const close = async () => { await context.close(); rmSync(profile, { recursive: true, force: true }); };
   return { context, close };
 }
@@ -63,16 +64,17 @@ export async function open(context, url) {
   return Object.assign(page, { said, quiet: (allowed = /^$/) => equal(said.filter(s => !allowed.test(s)), [], "console") });
 }
 
-/** A new page whose module workers run `code` before their own: for what they are to find changed or missing. */
+/** Runs in a page before its own scripts: its module workers run `code` before their own, for what they are to find changed or missing. */
+export function patchWorkers(code) {
+  const Own = globalThis.Worker;
+  globalThis.Worker = function (at, options) {
+    const both = `import "data:text/javascript;base64,${btoa(code)}";\nimport "${new URL(at, location.href)}";`;
+    return new Own(URL.createObjectURL(new Blob([both], { type: "text/javascript" })), options);
+  };
+}
 export async function openPatched(context, url, code) {
   const page = await context.newPage();
-  await page.addInitScript(patch => {
-    const Own = globalThis.Worker;
-    globalThis.Worker = function (at, options) {
-      const both = `import "data:text/javascript;base64,${btoa(patch)}";\nimport "${new URL(at, location.href)}";`;
-      return new Own(URL.createObjectURL(new Blob([both], { type: "text/javascript" })), options);
-    };
-  }, code);
+  await page.addInitScript(patchWorkers, code);
   await page.goto(url);
   return page;
 }
