@@ -1,43 +1,9 @@
 // gossamer.js - the API of the npm package: init(config) -> llm, llm.loadModel(...) -> model, model.createSession() -> session.
 // Everything runs in a worker (js/core/worker.js); this side holds promises and queues. See gossamer.d.ts.
 import { completions } from "./openai.js";
-import { NODE, startWorker } from "./port.js";
+import { NODE, Remote } from "./port.js";
 
 const TOP = 8;
-
-/** One worker, and requests to it by number. */
-class Remote {
-  #next = 1; #waiting = new Map(); #worker; #held = 0; #dead = false;
-  static async start(onBatch, onFailure) {
-    const r = new Remote();
-    r.#worker = await startWorker(new URL("worker.js", import.meta.url), "gossamer", e => { r.#dead = true; r.#fail(e); onFailure(e); });
-    r.#worker.on(m => {
-      if (m.batch) return onBatch(m.batch);
-      const w = r.#waiting.get(m.id);
-      r.#waiting.delete(m.id);
-      r.keep(false);
-      if (m.error) w?.reject(Object.assign(m.error.name === "AbortError" ? new DOMException(m.error.message, "AbortError") : new Error(m.error.message),
-        m.error.code ? { code: m.error.code } : {}));
-      else w?.resolve(m.result);
-    });
-    return r;
-  }
-  #fail(e) { for (const w of this.#waiting.values()) w.reject(e); this.#waiting.clear(); }
-  ask(op, args, transfer) {
-    return new Promise((resolve, reject) => {
-      const id = this.#next++;
-      this.#waiting.set(id, { resolve, reject });
-      this.keep(true);
-      this.#worker.post({ id, op, args }, transfer);
-    });
-  }
-  /** Node: the process lives as long as something is awaited. */
-  keep(on) { this.#held += on ? 1 : -1; this.#worker.keep(this.#held > 0); }
-  stop() {
-    this.#fail(new DOMException("closed", "AbortError"));
-    return (this.#dead ? Promise.resolve() : this.ask("end")).catch(() => {}).then(() => this.#worker.stop());
-  }
-}
 
 /** A queue that is iterated: events of one session. */
 class Queue {
@@ -151,7 +117,8 @@ class Llm {
   static async start(config) {
     const llm = new Llm();
     llm.#config = { ...config };
-    llm.#remote = await Remote.start(b => llm.#onBatch(b), e => llm.#tell("error", e));
+    llm.#remote = await Remote.start(new URL("worker.js", import.meta.url), "gossamer",
+      { onMessage: m => llm.#onBatch(m.batch), onFailure: e => llm.#tell("error", e) });
     Object.assign(llm, await llm.#remote.ask("init", { threads: config.threads, cache: config.cache, cacheDir: config.cacheDir, wasm: config.wasm
       && new URL(config.wasm, globalThis.location?.href ?? "file:///").href, backend: config.backend, gpu: config.gpu }));
     return llm;

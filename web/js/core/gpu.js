@@ -5,6 +5,7 @@ import { NODE } from "./port.js";
 const F16 = 1, SUBGROUPS = 2, DOT4 = 4, TIMESTAMPS = 8, MATRIX = 16;
 const FEATURES = [[F16, "shader-f16"], [SUBGROUPS, "subgroups"], [TIMESTAMPS, "timestamp-query"], [MATRIX, "chromium-experimental-subgroup-matrix"]];
 const NONE = 0xffffffff, MAX_QUERIES = 4096, EGPU = -8, ENOMEM = -3;
+const PART = 4 << 20;                        // of an upload
 const NAMES = ["maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage", "maxComputeWorkgroupStorageSize",
   "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX", "maxComputeWorkgroupsPerDimension", "maxBindGroups", "maxBindingsPerBindGroup",
   "minStorageBufferOffsetAlignment", "minUniformBufferOffsetAlignment"];
@@ -61,7 +62,7 @@ export class Gpu {
     } catch (e) { return { ok: false, line: { status: "failed", detail: `WebGPU: ${e.message}; the CPU does the work` } }; }
   }
 
-  /** hooks: {wake(), source(i), notice(text), readDone(tag, status)}; who draws: {panels(device, buffer), submitted(), gone()} */
+  /** hooks: {wake(), reader(), notice(text), readDone(tag, status)}; who draws: {panels(device, buffer), submitted(), gone()} */
   constructor(hooks) { this.#hooks = hooks; }
 
   // ---- opening -----------------------------------------------------------------------------------------------
@@ -243,14 +244,17 @@ export class Gpu {
     this.#hooks.submitted?.();
   }
 
+  /** All parts are asked for at once; when one fails the others have still come to rest, so that none comes late. */
   async #upload(id, offset, source, at, n) {
-    for (let done = 0; done < n;) {
-      const part = Math.min(n - done, 4 << 20), bytes = await this.#hooks.source(source).read(at + done, part), buffer = this.#buffers[id];
+    const reader = this.#hooks.reader(), parts = [];
+    for (let from = 0; from < n; from += PART) parts.push(reader.read(source, at + from, Math.min(n - from, PART)).then(bytes => {
+      const buffer = this.#buffers[id];
       if (!buffer || !this.#device) throw new Error("the buffer is gone");
-      const to = offset + done, { queue } = this.#device;
-      this.#later(() => queue.writeBuffer(buffer, to, bytes, 0, part));
-      done += part;
-    }
+      const { queue } = this.#device;
+      this.#later(() => { queue.writeBuffer(buffer, offset + from, bytes, 0, bytes.length); reader.free(bytes); });
+    }));
+    const failed = (await Promise.allSettled(parts)).find(p => p.status === "rejected");
+    if (failed) throw failed.reason;
   }
 
   // ---- what C calls -----------------------------------------------------------------------------------------------

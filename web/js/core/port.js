@@ -1,4 +1,4 @@
-// port.js - workers and their messages, the same in browsers and in Node.
+// port.js - workers, their messages and requests to them, the same in browsers and in Node.
 export const NODE = typeof process !== "undefined" && !!process.versions?.node && process.type !== "renderer";
 
 /** Starts a module worker; resolves when it has said {ready: true}. The result: {post(message, transfer), on(fn), stop()}. */
@@ -35,5 +35,61 @@ export async function serveWorker(onMessage) {
     post = (m, transfer) => self.postMessage(m, transfer ?? []);
   }
   post({ ready: true });
+  return post;
+}
+
+/** One worker that `serve`s, and requests to it by number. */
+export class Remote {
+  #next = 1; #waiting = new Map(); #worker; #held = 0; #dead = false;
+  /** onMessage: what it posts besides answers; onFailure: it could not be started, or died. */
+  static async start(url, name, { onMessage, onFailure }) {
+    const r = new Remote();
+    r.#worker = await startWorker(url, name, e => { r.#dead = true; r.#fail(e); onFailure?.(e); });
+    r.#worker.on(m => {
+      if (m.id === undefined) return onMessage(m);
+      const w = r.#waiting.get(m.id);
+      r.#waiting.delete(m.id);
+      r.keep(false);
+      if (m.error) w?.reject(Object.assign(m.error.name === "AbortError" ? new DOMException(m.error.message, "AbortError") : new Error(m.error.message),
+        m.error.code ? { code: m.error.code } : {}));
+      else w?.resolve(m.result);
+    });
+    return r;
+  }
+  #fail(e) { for (const w of this.#waiting.values()) w.reject(e); this.#waiting.clear(); }
+  ask(op, args, transfer) {
+    return new Promise((resolve, reject) => {
+      const id = this.#next++;
+      this.#waiting.set(id, { resolve, reject });
+      this.keep(true);
+      this.#worker.post({ id, op, args }, transfer);
+    });
+  }
+  /** Node: the process lives as long as something is awaited. */
+  keep(on) { this.#held += on ? 1 : -1; this.#worker.keep(this.#held > 0); }
+  /** What is awaited fails; the worker's own `end` is the last that it does. */
+  stop() {
+    this.#fail(new DOMException("closed", "AbortError"));
+    return (this.#dead ? Promise.resolve() : this.ask("end")).catch(() => {}).then(() => this.#worker.stop());
+  }
+}
+
+/** An answer that takes buffers along. */
+export class Moved { constructor(result, transfer) { Object.assign(this, { result, transfer }); } }
+
+/** In a worker: answers requests with `ops`. before(op) throws where one is refused; after() comes before every answer. Returns post. */
+export async function serve(ops, { before, after } = {}) {
+  const post = await serveWorker(async ({ id, op, args }) => {
+    let message, transfer;
+    try {
+      if (!ops[op]) throw new Error(`no such request: ${op}`);
+      before?.(op);
+      const result = await ops[op](args ?? {});
+      if (result instanceof Moved) ({ transfer } = result);
+      message = { id, result: transfer ? result.result : result };
+    } catch (e) { message = { id, error: { message: e.message, name: e.name, code: e.code } }; }
+    after?.();
+    post(message, transfer);
+  });
   return post;
 }

@@ -1,17 +1,17 @@
-// worker.js - the worker that owns one engine: its module, its bytes and its GPU device. The page only sends requests and gets,
+// worker.js - the worker that owns one engine: its module and its GPU device; bytes come from a worker of their own (bytes/io.js). The page only sends requests and gets,
 // at most once every few milliseconds, one message with everything that happened: {events, telemetry, notices}.
 import { Gpu } from "./gpu.js";
 import { Panels } from "./panels.js";
-import { NODE, serveWorker } from "./port.js";
+import { NODE, serve } from "./port.js";
 import { openDrive } from "./bytes/drives.js";
-import { openSources } from "./bytes/source.js";
-import { Store } from "./bytes/store.js";
+import { Prefixes } from "./bytes/prefixes.js";
+import { Reader } from "./bytes/reader.js";
 import { canShare, cores, Wasm } from "./wasm.js";
 
 const SLICE_MS = 8;
 const IO = -4, AGAIN_MS = 2500;
 const EARLY = 64e6;                          // with more than this still to be fetched, tokens start before the last expert is there
-let post, wasm, gpu, store, prefixes = null, config = {}, sources = [], abort = null, answer = null, failure = null, sessions = 0;
+let post, wasm, gpu, drive, prefixes = null, config = {}, reader = null, abort = null, answer = null, failure = null, sessions = 0;
 const out = { events: [], telemetry: [], notices: [] };
 const clock = () => performance.now();
 
@@ -88,8 +88,10 @@ function turn() {
 /** goss_source.read: 0, and goss_wasm_read_done later. */
 function read(index, offset, dst, n, tag) {
   reading++;
-  sources[index].read(offset, n).then(bytes => {
-    wasm.bytes(dst >>> 0, n).set(bytes);
+  const from = reader;
+  from.read(index, offset, n).then(bytes => {
+    wasm?.bytes(dst >>> 0, n).set(bytes);
+    from.free(bytes);
     done(tag, 0);
   }, e => { readFailed(e); done(tag, IO); });
   return 0;
@@ -111,29 +113,29 @@ function done(tag, status) {
 const ops = {
   async init(c) {
     config = c;
-    store = new Store(await openDrive(c.cache, c.cacheDir), notice);
+    drive = await openDrive(c.cache, c.cacheDir);
     const probe = await Gpu.probe(c);
     if (probe.line) hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "gpu_limits", ...probe.line, ts_ms: clock() }));
     flush();
     hasGpu = probe.ok;
-    return { gpu: probe.ok, software: !!probe.software, isolated: canShare(), cores: await cores(), cache: store.kind };
+    return { gpu: probe.ok, software: !!probe.software, isolated: canShare(), cores: await cores(), cache: cacheKind() };
   },
 
   async load({ source, options: { chunk, ...options } }) {
     abort = new AbortController();
     lastReadError = null;
     const cpu = options.backend === "cpu" || options.backend === "ref" || (!hasGpu && options.backend !== "gpu");
-    gpu = cpu ? null : new Gpu({ wake: hurry, source: i => sources[i], notice, readFailed,
+    gpu = cpu ? null : new Gpu({ wake: hurry, reader: () => reader, notice, readFailed,
       panels: (device, buffer) => panels?.attach(device, buffer), submitted: () => panels?.touch(), gone: () => panels?.detach(),
       readDone: (tag, status) => { if (wasm?.opened) wasm.call.goss_wasm_read_done(tag, status); } });
     const opened = Wasm.open({ base: new URL(config.wasm ?? "../../dist/", import.meta.url), threads: options.threads ?? config.threads, hooks });
     opened.catch(() => {});
-    sources = await openSources(source, store, { signal: abort.signal, chunk, notice, progress: n => { fetched += n; } });
-    prefixes = cpu && options.prefix_cache ? await store.prefixes() : null;
+    reader = await Reader.open(source, { cache: cacheKind(), cacheDir: config.cacheDir, chunk, signal: abort.signal, notice });
+    prefixes = drive && cpu && options.prefix_cache ? await Prefixes.open(drive, notice) : null;
     wasm = await opened;
-    const total = sources.reduce((n, s) => n + s.size, 0), kept = sources.reduce((n, s) => n + s.kept, 0);
+    const { sources } = reader, total = sources.reduce((n, s) => n + s.size, 0), kept = sources.reduce((n, s) => n + s.kept, 0);
     hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "cache_open", status: "completed",
-      detail: `hit=${kept >= total ? "all" : kept ? "part" : "none"} bytes=${kept} kind=${store.kind}`, ts_ms: clock() }));
+      detail: `hit=${kept >= total ? "all" : kept ? "part" : "none"} bytes=${kept} kind=${cacheKind()}`, ts_ms: clock() }));
     const request = { ...options, early: options.early ?? total - kept > EARLY, backend: gpu ? options.backend ?? "auto" : options.backend === "ref" ? "ref" : "cpu",
       sources: sources.map(s => ({ name: s.name, size: s.size })), prefix_cache: prefixes ? options.prefix_cache : 0, prefixes: prefixes?.list() };
     must(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_open(p, n)));
@@ -145,12 +147,12 @@ const ops = {
       ops.close();
       throw lastReadError ?? e;
     }
-    return { ...ask("info"), fetched, relaxed: wasm.relaxed };
+    return { ...ask("info"), fetched: reader.fetched, relaxed: wasm.relaxed };
   },
 
   stop() { abort?.abort(new DOMException("loading was stopped", "AbortError")); },
   info: () => ask("info"),
-  stats: () => ({ ...ask("stats"), fetched, memory: wasm.memory.buffer.byteLength, frames: panels?.frames ?? 0 }),
+  stats: () => ({ ...ask("stats"), fetched: reader.fetched, memory: wasm.memory.buffer.byteLength, frames: panels?.frames ?? 0 }),
   tokenize: ({ text, flags }) => told(wasm.withText(text, (p, n) => wasm.call.goss_wasm_tokenize(p, n, flags ?? 0))).ids,
   render: ({ request }) => told(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_render(p, n))).ids,
   detokenize({ ids }) {
@@ -173,8 +175,8 @@ const ops = {
   resize({ sizes }) { panels?.resize(sizes); },
   close() {
     abort?.abort(new DOMException("closed", "AbortError"));
-    for (const s of sources) s.close();
-    sources = [];
+    closing = reader?.close();
+    reader = null;
     if (wasm?.opened) wasm.close();
     wasm = null;
     gpu?.close();
@@ -188,10 +190,11 @@ const ops = {
     while (NODE && gpu?.busy) await new Promise(r => setImmediate(r));
     wasm = last;
     ops.close();
-    await prefixes?.settled();
+    await Promise.all([closing, prefixes?.settled()]);
   },
 };
-let fetched = 0, panels = null;
+let panels = null, closing = null;
+const cacheKind = () => drive?.kind ?? "none";
 
 function told(code) { must(code); return answer; }
 function ask(what) {
@@ -199,15 +202,5 @@ function ask(what) {
   return answer;
 }
 
-serveWorker(async ({ id, op, args }) => {
-  try {
-    if (!ops[op]) throw new Error(`no such request: ${op}`);
-    if (!wasm?.opened && !["init", "load", "stop", "close", "end", "cancel", "shut", "watch", "lose", "panels", "resize"].includes(op)) throw new Error("no model is loaded");
-    const result = await ops[op](args ?? {});
-    flush();
-    post({ id, result });
-  } catch (e) {
-    flush();
-    post({ id, error: { message: e.message, name: e.name, code: e.code } });
-  }
-}).then(p => { post = p; });
+const ALWAYS = ["init", "load", "stop", "close", "end", "cancel", "shut", "watch", "lose", "panels", "resize"];
+serve(ops, { before: op => { if (!wasm?.opened && !ALWAYS.includes(op)) throw new Error("no model is loaded"); }, after: flush }).then(p => { post = p; });

@@ -72,10 +72,10 @@ async function attempt(url, offset, into, have, hooks) {
   }
 }
 
-/** Reads at most n bytes (fewer at the end of the file, whose size hooks.identity gets). A cut connection is asked again for the rest.
- * hooks: {signal, identity({size, etag}), progress(n), retry(message)} */
-export async function readRange(url, offset, n, hooks = {}) {
-  let into = new Uint8Array(n), have = 0, size = Infinity;
+/** Fills `into`, or its front at the end of the file, whose size hooks.identity gets; returns what was filled. A cut connection is asked again
+ * for the rest. hooks: {signal, identity({size, etag}), progress(n), retry(message)} */
+export async function readRange(url, offset, into, hooks = {}) {
+  let have = 0, size = Infinity;
   const inner = { ...hooks, identity(id) { size = id.size; if (offset + into.length > size) into = into.subarray(0, Math.max(0, size - offset));
     hooks.identity?.(id); } };
   const progress = k => { have += k; hooks.progress?.(k); };

@@ -1,12 +1,12 @@
-// source.js - a model's bytes, wherever they are: {name, size, kept, read(offset, n) -> bytes, close()}. Remote files come in chunks
-// through the store; how many are on their way at once is up to the engine, which asks for several.
+// source.js - a model's bytes, wherever they are: {name, size, kept, read(offset, out) -> bytes, close()}; `out` is filled where that is
+// no detour. Remote files come in chunks through the store; how many are on their way at once is up to the engine, which asks for several.
 import { NODE } from "../port.js";
 import { readRange } from "./range.js";
 
 class FileSource {
   constructor(file) { this.file = file; this.name = file.name ?? "file"; this.size = file.size; this.kept = 0; }
-  async read(offset, n) {
-    try { return new Uint8Array(await this.file.slice(offset, offset + n).arrayBuffer()); } catch (e) {
+  async read(offset, { length }) {
+    try { return new Uint8Array(await this.file.slice(offset, offset + length).arrayBuffer()); } catch (e) {
       throw new Error(`${this.name} can't be read any more (${e.message}). Was it moved or changed? Pick it again.`);
     }
   }
@@ -20,23 +20,24 @@ class PathSource {
     Object.assign(s, { name: path, size: (await s.handle.stat()).size, kept: 0 });
     return s;
   }
-  async read(offset, n) {
-    const out = new Uint8Array(n);
-    for (let have = 0; have < n;) {
-      const { bytesRead } = await this.handle.read(out, have, n - have, offset + have);
+  async read(offset, out) {
+    for (let have = 0; have < out.length;) {
+      const { bytesRead } = await this.handle.read(out, have, out.length - have, offset + have);
       if (!bytesRead) throw new Error(`${this.name} ended early`);
       have += bytesRead;
     }
     return out;
   }
-  close() { this.handle.close().catch(() => {}); }
+  close() { return this.handle.close(); }
 }
 
-/** Of a file of many chunks so many may still be on their way to the store; they are read from here. */
+/** Of a file of many chunks so many may still be on their way to the store. */
 const BEHIND = 8;
+/** Bytes of the chunks that were asked for last stay here: matrices begin and end inside them, and several lie in one. */
+const RECENT = 32 << 20;
 
 class UrlSource {
-  #kept; #hooks; #waiting = new Map(); #behind = new Map(); #stop = new AbortController();
+  #kept; #hooks; #chunks = new Map(); #pending = new Set(); #behind = new Map(); #stop = new AbortController();
 
   /** hooks: {signal, chunk, progress(n bytes from the network), notice(text)} */
   static async open(url, store, hooks) {
@@ -55,60 +56,69 @@ class UrlSource {
   /** One byte is enough to learn size and version, and whether the host can do what is needed. */
   async #identify() {
     let id;
-    await readRange(this.name, 0, 1, { signal: this.#stop.signal, identity: x => { id = x; }, retry: this.#hooks.notice });
+    await readRange(this.name, 0, new Uint8Array(1), { signal: this.#stop.signal, identity: x => { id = x; }, retry: this.#hooks.notice });
     if (!(await this.#kept.identify(id.size, id.etag))) {
       this.kept = 0;
-      this.#hooks.notice?.("The file on the host has changed since it was kept; loading it anew.");
+      this.#hooks.notice("The file on the host has changed since it was kept; loading it anew.");
     }
   }
 
-  /** The bytes of chunk i: kept, on their way, or fetched now. */
-  chunk(i) {
-    let p = this.#waiting.get(i);
-    if (!p) {
-      p = this.#fetch(i).finally(() => this.#waiting.delete(i));
-      this.#waiting.set(i, p);
+  /** The bytes of chunk i: at hand, kept, on their way, or fetched now. */
+  #chunk(i) {
+    let bytes = this.#chunks.get(i);
+    if (!bytes) {
+      this.#pending.add(i);
+      bytes = this.#fetch(i);
+      bytes.catch(() => this.#chunks.delete(i)).finally(() => this.#pending.delete(i));
     }
-    return p;
-  }
-
-  async #fetch(i) {
-    if (this.#behind.has(i)) return this.#behind.get(i).bytes;
-    const kept = await this.#kept.get(i, () => this.#hooks.notice?.(`Chunk ${i} of the cache is damaged (its SHA-256 differs); fetching it again.`));
-    if (kept) return kept;
-    const bytes = await this.#range(i * this.#kept.chunk, this.#kept.length(i)), done = this.#kept.put(i, bytes)
-      .catch(e => this.#hooks.notice?.(`cache: ${e.message}`)).finally(() => this.#behind.delete(i));
-    this.#behind.set(i, { bytes, done });
-    while (this.#behind.size > (this.#kept.many ? BEHIND : 0)) await Promise.race([...this.#behind.values()].map(b => b.done));
+    this.#chunks.delete(i);
+    this.#chunks.set(i, bytes);
+    const most = Math.max(2, RECENT / this.#kept.chunk);
+    for (const old of this.#chunks.keys()) {
+      if (this.#chunks.size <= most) break;
+      if (!this.#pending.has(old) && !this.#behind.has(old)) this.#chunks.delete(old);
+    }
     return bytes;
   }
 
-  async #range(offset, n) {
+  async #fetch(i) {
+    const kept = await this.#kept.get(i, () => this.#hooks.notice(`Chunk ${i} of the cache is damaged (its SHA-256 differs); fetching it again.`));
+    if (kept) return kept;
+    const bytes = await this.#range(i * this.#kept.chunk, new Uint8Array(this.#kept.length(i)));
+    this.#behind.set(i, this.#kept.put(i, bytes).catch(e => this.#hooks.notice(`cache: ${e.message}`)).finally(() => this.#behind.delete(i)));
+    while (this.#behind.size > (this.#kept.many ? BEHIND : 0)) await Promise.race(this.#behind.values());
+    return bytes;
+  }
+
+  async #range(offset, out) {
     const { etag, size } = this.#kept.manifest, identity = id => {
       if (id.size !== size || (etag && id.etag
         && id.etag !== etag)) throw Object.assign(new Error("The file on the host changed while it was loading. Load it again."), { fatal: true });
     };
-    const bytes = await readRange(this.name, offset, n, { signal: this.#stop.signal, identity, progress: this.#hooks.progress, retry: this.#hooks.notice });
-    if (bytes.length !== n) throw new Error(`The host sent ${bytes.length} bytes from ${offset} on instead of ${n}.`);
+    const bytes = await readRange(this.name, offset, out, { signal: this.#stop.signal, identity, progress: this.#hooks.progress, retry: this.#hooks.notice });
+    if (bytes.length !== out.length) throw new Error(`The host sent ${bytes.length} bytes from ${offset} on instead of ${out.length}.`);
     return bytes;
   }
 
   /** Where nothing is kept only what is asked for is fetched: whole chunks would come more than once. */
-  async read(offset, n) {
-    const size = this.#kept.chunk, first = Math.floor(offset / size), last = Math.floor((offset + n - 1) / size);
-    if (!this.#kept.keeps(first, last)) return this.#range(offset, n);
-    if (first === last) return (await this.chunk(first)).subarray(offset - first * size, offset - first * size + n);
-    const out = new Uint8Array(n), parts = [];
+  async read(offset, out) {
+    const size = this.#kept.chunk, first = Math.floor(offset / size), last = Math.floor((offset + out.length - 1) / size), parts = [];
+    if (!this.#kept.keeps(first, last)) return this.#range(offset, out);
     const take = async i => {
-      const bytes = await this.chunk(i), from = Math.max(offset, i * size);
-      out.set(bytes.subarray(from - i * size, Math.min(bytes.length, offset + n - i * size)), from - offset);
+      const bytes = await this.#chunk(i), from = Math.max(offset, i * size);
+      out.set(bytes.subarray(from - i * size, Math.min(bytes.length, offset + out.length - i * size)), from - offset);
     };
     for (let i = first; i <= last; i++) parts.push(take(i));
     await Promise.all(parts);
     return out;
   }
 
-  close() { this.#stop.abort(new DOMException("closed", "AbortError")); }
+  /** What has come is still kept. */
+  async close() {
+    this.#stop.abort(new DOMException("closed", "AbortError"));
+    await Promise.all(this.#behind.values());
+    await this.#kept.touch();
+  }
 }
 
 /** URLs and paths of a split set, from its first file. */

@@ -4,7 +4,7 @@
 // longest ago first; when nothing is left to go, the store stops keeping and says so. How long chunks are is the manifest's to say.
 import { NODE } from "../port.js";
 import { parse } from "./drives.js";
-import { FOLDER as PREFIXES, Prefixes } from "./prefixes.js";
+import { FOLDER as PREFIXES } from "./prefixes.js";
 
 export const CHUNK = 4 << 20;
 const SMALLEST = 16 << 10, LARGEST = 16 << 20;
@@ -21,10 +21,7 @@ export async function sha256(bytes) {
 export class Store {
   #drive; #notice; #full = false;
   constructor(drive, notice) { this.#drive = drive; this.#notice = notice; }
-  get kind() { return this.#drive?.kind ?? "none"; }
   get keeps() { return !!this.#drive && !this.#full; }
-  /** Computed prefixes on the same drive, or null. */
-  prefixes() { return this.#drive && Prefixes.open(this.#drive, this.#notice); }
 
   /** The kept part of a file; an empty one, in chunks of so many bytes, when there is none. */
   async open(url, chunk = CHUNK) {
