@@ -3,8 +3,8 @@
  * The one representation that everything rests on: a session has `n_known` tokens whose ids the host knows and a KV
  * that holds `kv.n` positions, of which those in flight are not computed yet.
  *   kv.n <  n_known   the rest is to be put through the model: a prompt's chunk, or the one token sampled last
- *   kv.n == n_known   the token at position kv.n is being sampled; a device that keeps two steps in flight can be
- *                     given its row already (GOSS_TOKEN_SAMPLED)
+ *   kv.n == n_known   the token at position kv.n is being sampled; a device that keeps several steps in flight
+ *   kv.n >  n_known   can be given its row already, and those behind it (GOSS_TOKEN_SAMPLED)
  * Stopping, cancelling, a rejected draft, a lost device: all are "forget what is in flight (epoch), truncate the KV".
  *
  *   load.c       sources, headers, shards, binding, opening the backend      plan.c       what fits
@@ -27,7 +27,6 @@
 #include "grammar.h"
 
 enum {
-    GOSS_FLIGHTS = 2,            /* most steps in flight */
     /* a session's queue; it is not given rows while fewer than GOSS_EVENTS_SPARE are free */
     GOSS_EVENTS = 256,
     GOSS_EVENTS_SPARE = 64,

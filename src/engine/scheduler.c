@@ -5,9 +5,11 @@
  * tokens by at most one such chunk. Whose row comes first rotates.
  * With nobody to serve, idle time goes into the prefixes that the next turns will want (prefix.c).
  *
- * Two in flight: a session whose token is being sampled gets its next row at once (GOSS_TOKEN_SAMPLED). When that token
- * then ends the generation, or the next one needs a mask that was not up, the row was wasted: its result is thrown away
- * by its epoch and the KV truncated. Sessions that draft, or are bound by a mask now, wait for their result. */
+ * Several in flight: a session whose token is being sampled gets its next rows at once (GOSS_TOKEN_SAMPLED). When that
+ * token then ends the generation, or the next one needs a mask that was not up, those rows were wasted: their results
+ * are thrown away by their epoch and the KV truncated. Sessions that draft, or are bound by a mask now, wait for their
+ * result. Browsers say late that a step is done, so there are more than the two that keep a device busy; while a prompt
+ * waits there are two, since its chunks take long, and whoever comes next waits for all that is under way. */
 #include "../base/mem.h"
 #include "engine.h"
 
@@ -52,7 +54,7 @@ static int on_device(const goss_engine *e) { return e->backend->vt->in_flight > 
 /* Whether the row behind a token that is still being sampled may go out already. */
 static int may_pipeline(goss_session *s)
 {
-    return on_device(s->engine) && s->n_inflight == 1 && !s->draft && !s->grammar &&
+    return on_device(s->engine) && !s->draft && !s->grammar &&
            s->kv.n < s->n_limit - 1 && !goss_output_wants_mask(s);
 }
 
@@ -336,14 +338,23 @@ static int more_to_do(goss_engine *e)
     return goss_prefix_warm(e) != NULL || goss_keep_waits(e);
 }
 
+static int most_in_flight(const goss_engine *e)
+{
+    const int most = e->backend->vt->in_flight;
+    for (int i = 0; i < e->max_sessions && most > 2; i++)
+        if (is_ready(e->sessions[i]) && is_prefill(e->sessions[i])) return 2;
+    return most;
+}
+
 int goss_steps_advance(goss_engine *e, int timeout_ms, goss_error *err)
 {
     e->clock++;
     end_canceled(e);
     goss_prefix_join(e);
     prefill_reused(e);
+    const int most = most_in_flight(e);
     int submitted = 0, full = 0, rc;
-    if (e->n_flights < e->backend->vt->in_flight) {
+    if (e->n_flights < most) {
         goss_flight *f = build(e, &full);
         if (f) {
             rc = submit(e, f, err);
@@ -353,7 +364,7 @@ int goss_steps_advance(goss_engine *e, int timeout_ms, goss_error *err)
         else if (!e->n_flights) goss_keep_idle(e, timeout_ms);
     }
     if (e->n_flights) {
-        const int room = submitted && e->n_flights < e->backend->vt->in_flight;
+        const int room = submitted && e->n_flights < most;
         rc = collect(e, room ? 0 : timeout_ms, err);
         if (rc < 0) return rc;
     }

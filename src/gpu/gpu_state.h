@@ -10,7 +10,7 @@
 #include "../base/buf.h"
 #include "../model/stage.h"
 
-enum { GOSS_MAX_KERNELS = 160, GOSS_MAX_PIECES = 40, GOSS_TICKETS = 4 };
+enum { GOSS_MAX_KERNELS = 160, GOSS_MAX_PIECES = 40, GOSS_TICKETS = GOSS_FLIGHTS + 2 };
 enum { GOSS_BATCHES = 3 /* 1, 4, GOSS_GPU_BATCH rows at once */ };
 enum {
     GOSS_GPU_LANES = 4,                                /* staging buffers; the first slots of `params` are theirs */

@@ -1,5 +1,5 @@
 /* stage_gpu.c - the gpu backend: opens the device, lets it be built and loaded a bit at a time, and runs
- * steps, two in flight.
+ * steps, several in flight.
  * A step is one submit; all that comes back is a few words for each sampled row (and logits where they were
  * asked for). */
 #include "gpu_state.h"
@@ -353,7 +353,7 @@ static void gpu_close(goss_backend *b)
 }
 
 static const goss_backend_vt table = { .name = "gpu",
-                                       .in_flight = 2,
+                                       .in_flight = GOSS_FLIGHTS,
                                        .load = gpu_load,
                                        .begin = gpu_begin,
                                        .embed = goss_gpu_do_embed,

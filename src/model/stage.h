@@ -12,6 +12,7 @@
 #include "sample.h"
 
 enum { GOSS_TOKEN_SAMPLED = -1 };  /* row.token: whatever the device sampled last for this sequence (gpu only) */
+enum { GOSS_FLIGHTS = 4 };          /* most steps in flight */
 enum { GOSS_ROW_SAMPLE = 1, GOSS_ROW_LOGITS = 2 };
 typedef struct goss_row { int32_t token, pos; int16_t seq; uint8_t want; /* GOSS_ROW_* bits */ } goss_row;
 typedef struct goss_seq {
@@ -60,7 +61,7 @@ typedef struct goss_backend_stats {
 enum { GOSS_FILLED, GOSS_FILL_MORE /* call again */, GOSS_FILL_LATER /* nothing can be done now */ };
 typedef struct goss_backend_vt {
     const char *name;                                         /* "ref", "cpu", "gpu" */
-    int in_flight;                                            /* steps submitted before the first is polled: 1 or 2 */
+    int in_flight;                                            /* steps submitted before the first is polled */
     int  (*load)(goss_backend *b, goss_error *err);           /* GOSS_EAGAIN until the weights are usable: call again */
     int  (*begin)(goss_backend *b, goss_step *s, goss_error *err); /* takes a ticket */
     int  (*embed)(goss_backend *b, goss_step *s);

@@ -1,10 +1,10 @@
-/* flight_util.h - a backend around another that loses its device, or keeps two steps in flight: a submitted step is
+/* flight_util.h - a backend around another that loses its device, or keeps several steps in flight: a submitted step is
  * run when it is polled, in order, as a device does; GOSS_TOKEN_SAMPLED rows take the slot's last sample. */
 #ifndef GOSS_FLIGHT_UTIL_H
 #define GOSS_FLIGHT_UTIL_H
 #include "engine_util.h"
 
-enum { W_DEEP = 2, W_ROWS = 512, W_SEQS = 32, W_PAGES = 1024 / GOSS_KV_PAGE };
+enum { W_DEEP = GOSS_FLIGHTS, W_ROWS = 512, W_SEQS = 32, W_PAGES = 1024 / GOSS_KV_PAGE };
 typedef struct wrapper {
     goss_backend base;
     const goss_backend_vt *real_vt;

@@ -1,7 +1,7 @@
 /* test_engine_storm.c - sessions that open, prompt, cancel and close at random on little KV, each answer
  * compared with the
  * one it gives alone; sources that answer late, in pieces or not at all; a device that is lost in the middle; a backend
- * that keeps two steps in flight. */
+ * that keeps several steps in flight. */
 #include "../../src/engine/engine.h"
 #include "flight_util.h"
 
@@ -163,7 +163,7 @@ static void late_sources(const goldens *all)
     free(bytes);
 }
 
-/* ---- a device that is lost, or keeps two steps in flight ------------------------------------------------------- */
+/* ---- a device that is lost, or keeps several steps in flight --------------------------------------------------- */
 static void run_wrapped(const goldens *all, int in_flight, int lose_at, int chat)
 {
     const goss_engine_config c = {
@@ -207,9 +207,11 @@ int main(void)
     if (!unit_small()) {
         run_wrapped(all, 2, 0, 0);
         run_wrapped(all, 2, 0, 1);
+        run_wrapped(all, GOSS_FLIGHTS, 0, 0);
         run_wrapped(all, 1, 9, 0);
     }
     run_wrapped(all, 2, 15, 0);
+    run_wrapped(all, GOSS_FLIGHTS, 15, 1);
     free(all);
     return unit_done("engine_storm");
 }

@@ -211,7 +211,7 @@ int main(int argc, char **argv)
     first_turn = argc > 2 ? atoi(argv[2]) : 0;
     random_state += (uint64_t)first_turn;
     forms();
-    for (int in_flight = 1; in_flight <= 2; in_flight++) {
+    for (int in_flight = 1; in_flight <= GOSS_FLIGHTS; in_flight *= 2) {
         const counts with = run(turns, 0, in_flight);
         CHECK(with.turns == turns && with.headers >= turns);
         CHECK_INT(with.bad_turns, 0);

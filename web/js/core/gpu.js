@@ -102,8 +102,8 @@ export class Gpu {
   #wake() { this.#hooks.wake(); }
 
   // ---- nudges: a browser looks for what the GPU has done every few milliseconds, and whenever something is submitted. So while a read
-  // is waited for, empty submits are made: every 0.3 ms (by messages: its timers are too coarse), of what takes long less often.
-  // Chromium on an H100, the demo model: 310 tok/s without, 1,000 with. Software adapters and small machines have no core to spare.
+  // is waited for, empty submits are made: every millisecond (by messages: its timers are too coarse), of what takes long less often.
+  // More of them hinder its GPU process (docs/browser.md). Software adapters and small machines have no core to spare.
   #nudge(read) {
     this.#waited++;
     this.#since = performance.now();
@@ -114,7 +114,7 @@ export class Gpu {
     channel.port1.onmessage = () => {
       this.#nudging = this.#waited > 0 && !!this.#device;
       if (!this.#nudging) { channel.port1.close(); return; }
-      const now = performance.now(), gap = Math.max(0.3, (now - this.#since) / 16);
+      const now = performance.now(), gap = Math.max(1, (now - this.#since) / 16);
       if (now - last >= gap) { this.#device.queue.submit([]); last = now; }
       if (gap > 4) setTimeout(() => channel.port2.postMessage(0), gap);
       else channel.port2.postMessage(0);

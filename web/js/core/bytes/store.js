@@ -65,7 +65,7 @@ export class Store {
 }
 
 class Kept {
-  #store; #checked = new Set(); #saved = 0; #pending = null;
+  #store; #checked = new Set(); #saved = 0; #later = 0; #pending = null;
   constructor(store, folder, manifest) { this.#store = store; this.folder = folder; this.manifest = manifest; }
 
   get chunk() { return this.manifest.chunk; }
@@ -113,9 +113,10 @@ class Kept {
     await this.save(!this.many || this.complete);
   }
 
-  /** At most once a second for large files; what another tab has kept meanwhile is merged in. */
+  /** At most once a second for large files, and a second after the last; what another tab has kept meanwhile is merged in. */
   async save(now) {
-    if (!now && performance.now() - this.#saved < 1000) return;
+    clearTimeout(this.#later);
+    if (!now && performance.now() - this.#saved < 1000) { this.#later = setTimeout(() => this.save(true), 1000); return; }
     this.#saved = performance.now();
     await this.#pending;
     this.#pending = (async () => {
