@@ -52,6 +52,7 @@ const site = await start(file ? { models: dirname(file) } : {}), b = await chrom
 const address = more => `${site.url}/gptoss?date=2025-06-28&max_kv=4096&gguf=/models/${name}${more}`;
 
 const ready = page => page.until(() => document.body?.dataset.ready === "1");
+const WHOLE = "READY · [^%]*$";
 /** Until the bar says so; what it failed with, if it did. */
 async function says(page, pattern) {
   await page.until(p => new RegExp(`${p}|FAILED`).test(document.getElementById("progress-text").textContent), pattern);
@@ -63,7 +64,7 @@ async function frames() {
   const page = await b.open(address(mode === "gpu" ? "&backend=gpu" : ""));
   await ready(page);
   await page.click("#load");
-  await says(page, "READY");
+  await says(page, WHOLE);
   await framesWhile(page, 16);
   return framesWhile(page, +tokens);
 }
@@ -97,7 +98,7 @@ async function timed(page, shot) {
   await page.click("#load");
   await says(page, "READY");
   const usable = s(), first = await framesWhile(page, 1), first_token = s();
-  await says(page, "READY · [^%]*$");
+  await says(page, WHOLE);
   const whole = s(), r = await framesWhile(page, +tokens), stats = await page.evaluate(() => globalThis.gossamer.llm.stats());
   if (process.env.SHOTS) await page.screenshot(`${process.env.SHOTS}/${shot}.png`);
   return { usable, first_token, whole, tokens: first.tokens + r.tokens, tok_s: r.tok_s, frames_s: r.frames_s, gap_95: r.gap_95, maps_s: r.maps_s,

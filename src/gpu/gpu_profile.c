@@ -1,6 +1,6 @@
 /* gpu_profile.c - GPU time of every kernel. While a step is profiled each dispatch is a pass of its own with two
- * timestamps; they come back with the step's result. One step at a time: a step begun while timestamps are on their way
- * is not profiled. The first profiled step also reads the head's matrix with a kernel that does nothing else: the roof
+ * timestamps; they come back with the step's result. Such a step takes a multiple of others in a browser, so after one
+ * come sixteen times as long, a second at most, without. The first profiled step also reads the head's matrix with a kernel that does nothing else: the roof
  * that the others' rates are shares of. */
 #include "gpu_state.h"
 #include "../base/error.h"
@@ -8,6 +8,7 @@
 #include "../base/os.h"
 #include <string.h>
 
+static const double REST = 16, REST_MS = 1000;
 enum { REPORT_MS = 500, ROOF_THREADS = 1 << 18, ROOF_EACH = 16 /* vectors a thread, in small matrices */ };
 
 int goss_gpu_profile_build(goss_gpu_state *s, goss_error *err)
@@ -29,7 +30,8 @@ void goss_gpu_profile_begin(goss_gpu_state *s)
 {
     s->query = 0;
     if (s->profiling == 2) return;                     /* timestamps of an earlier step are on their way */
-    s->profiling = s->profile && (goss_gpu_get_limits(s->gpu)->features & GOSS_GPU_TIMESTAMPS) && !s->tap;
+    s->t_profiling = goss_os_now_ms();
+    s->profiling = s->profile && s->t_profiling >= s->t_profile_next && (goss_gpu_get_limits(s->gpu)->features & GOSS_GPU_TIMESTAMPS) && !s->tap;
     if (!s->profiling || s->query_buf) return;
     s->query_buf = goss_gpu_buffer(s->gpu, GOSS_GPU_MAX_QUERIES * 8, GOSS_GPU_QUERY | GOSS_GPU_COPY_SRC, "timestamps");
     s->query_back = goss_gpu_buffer(s->gpu, GOSS_GPU_MAX_QUERIES * 8, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST,
@@ -86,6 +88,7 @@ static void report(goss_gpu_state *s)
 void goss_gpu_profile_ask(goss_gpu_state *s, int on)
 {
     if (s->profile && !on && s->profiled) report(s);
+    if (!s->profile) s->t_profile_next = 0;
     s->profile = on;
 }
 
@@ -100,8 +103,10 @@ void goss_gpu_profile_collect(goss_gpu_state *s)
         if (t[2 * i + 1] > t[2 * i]) s->kernels[s->query_kernel[i]].us += (double)(t[2 * i + 1] - t[2 * i]) / 1e3;
     goss_mem_free(t);
     if (r) return;
+    const double now = goss_os_now_ms(), rest = REST * (now - s->t_profiling);
+    s->t_profile_next = now + (rest < REST_MS ? rest : REST_MS);
     s->profiled++;
-    if (goss_os_now_ms() - s->t_profile < (double)REPORT_MS) return;
-    s->t_profile = goss_os_now_ms();
+    if (now - s->t_profile < (double)REPORT_MS) return;
+    s->t_profile = now;
     report(s);
 }

@@ -170,7 +170,7 @@ typedef struct goss_gpu_state {
     float *tap_floats, *logits_floats; uint64_t tap_bytes, logits_cap;
     int panel;                                         /* what the page's maps are drawn from (gpu_panel.c) */
     int profiling;
-    double t_profile;
+    double t_profile, t_profiling, t_profile_next;     /* of the last report, of the step, of the next step */
     uint64_t profiled;
     uint32_t n_queries, query, query_kernel[GOSS_GPU_MAX_QUERIES / 2];
     uint64_t kv_bytes, weight_bytes;
