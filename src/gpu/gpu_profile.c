@@ -1,7 +1,7 @@
 /* gpu_profile.c - GPU time of every kernel. While a step is profiled each dispatch is a pass of its own with two
  * timestamps; they come back with the step's result. Such a step takes a multiple of others in a browser, so after one
- * come sixteen times as long, a second at most, without. The first profiled step also reads the head's matrix with a kernel that does nothing else: the roof
- * that the others' rates are shares of. */
+ * come sixteen times as long, a second at most, without. The first profiled step also reads the head's matrix with a
+ * kernel that does nothing else: the roof that the others' rates are shares of. */
 #include "gpu_state.h"
 #include "../base/error.h"
 #include "../base/mem.h"
@@ -31,7 +31,8 @@ void goss_gpu_profile_begin(goss_gpu_state *s)
     s->query = 0;
     if (s->profiling == 2) return;                     /* timestamps of an earlier step are on their way */
     s->t_profiling = goss_os_now_ms();
-    s->profiling = s->profile && s->t_profiling >= s->t_profile_next && (goss_gpu_get_limits(s->gpu)->features & GOSS_GPU_TIMESTAMPS) && !s->tap;
+    s->profiling = s->profile && s->t_profiling >= s->t_profile_next && !s->tap &&
+                   (goss_gpu_get_limits(s->gpu)->features & GOSS_GPU_TIMESTAMPS);
     if (!s->profiling || s->query_buf) return;
     s->query_buf = goss_gpu_buffer(s->gpu, GOSS_GPU_MAX_QUERIES * 8, GOSS_GPU_QUERY | GOSS_GPU_COPY_SRC, "timestamps");
     s->query_back = goss_gpu_buffer(s->gpu, GOSS_GPU_MAX_QUERIES * 8, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST,

@@ -38,7 +38,7 @@ async function drawsShow(context) {
   await page.evaluate(async () => {
     const canvas = Object.assign(document.createElement("canvas"), { id: "red", width: 8, height: 8 }), c = canvas.getContext("webgpu");
     document.body.prepend(canvas);
-    const device = await (await navigator.gpu.requestAdapter()).requestDevice();
+    const device = await (await navigator.gpu.requestAdapter() ?? await navigator.gpu.requestAdapter()).requestDevice();
     c.configure({ device, format: navigator.gpu.getPreferredCanvasFormat() });
     const e = device.createCommandEncoder();
     e.beginRenderPass({ colorAttachments: [{ view: c.getCurrentTexture().createView(), loadOp: "clear", storeOp: "store", clearValue: [1, 0, 0, 1] }] }).end();

@@ -65,7 +65,7 @@ export class Store {
 }
 
 class Kept {
-  #store; #checked = new Set(); #saved = 0; #later = 0; #pending = null;
+  #store; #checked = new Set(); #saved = 0; #later = 0; #pending = Promise.resolve();
   constructor(store, folder, manifest) { this.#store = store; this.folder = folder; this.manifest = manifest; }
 
   get chunk() { return this.manifest.chunk; }
@@ -113,18 +113,17 @@ class Kept {
     await this.save(!this.many || this.complete);
   }
 
-  /** At most once a second for large files, and a second after the last; what another tab has kept meanwhile is merged in. */
+  /** At most once a second for large files, and a second after the last; one after the other, for a drive lets one
+   * writer in. What another tab has kept meanwhile is merged in. */
   async save(now) {
     clearTimeout(this.#later);
     if (!now && performance.now() - this.#saved < 1000) { this.#later = setTimeout(() => this.save(true), 1000); return; }
     this.#saved = performance.now();
-    await this.#pending;
-    this.#pending = (async () => {
+    return this.#pending = this.#pending.catch(() => {}).then(async () => {
       const other = parse(await this.#store.read(this.folder, NAME)), m = this.manifest;
       if (other?.etag === m.etag && other.size === m.size) m.hashes = { ...other.hashes, ...m.hashes };
       m.used = Date.now();
       await this.#store.write(this.folder, NAME, new TextEncoder().encode(JSON.stringify(m)));
-    })();
-    return this.#pending;
+    });
   }
 }
