@@ -29,7 +29,13 @@ class Page extends Target {
   }
   click(selector) { return this.evaluate(s => document.querySelector(s).click(), selector); }
   text(selector) { return this.evaluate(s => document.querySelector(s).innerText, selector); }
-  reload() { return this.send("Page.reload"); }
+  /** When the document is a new one, and whole. */
+  async go(method, params) {
+    await this.evaluate("globalThis.before = true");
+    await this.send(method, params);
+    while (!(await this.evaluate(() => !globalThis.before && document.readyState === "complete").catch(() => false))) await sleep(20);
+  }
+  reload() { return this.go("Page.reload"); }
   async screenshot(path) { writeFileSync(path, Buffer.from((await this.send("Page.captureScreenshot")).data, "base64")); }
 }
 
@@ -65,8 +71,7 @@ export async function chromium({ args = [], width = 1280, height = 800 } = {}) {
     await page.send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: false });
     await page.send("Page.enable");
     if (patch) await page.send("Page.addScriptToEvaluateOnNewDocument", { source: `(${patchWorkers})(${JSON.stringify(patch)})` });
-    await page.send("Page.navigate", { url });
-    await page.until(() => document.readyState === "complete" && location.href !== "about:blank");
+    await page.go("Page.navigate", { url });
     return page;
   };
   return { open, async close() { await send("Browser.close").catch(() => {}); await gone; rmSync(profile, { recursive: true, force: true }); } };

@@ -51,10 +51,12 @@ async function drawsShow(context) {
 }
 
 async function whole_way(gpu) {
-  const shown = await drawsShow(gpu.context);
-  ok(shown || REAL, "a canvas that was made red is not red");
+  let page, worker, shown = true;
+  await test("what WebGPU draws gets onto the screen", async () => {
+    shown = await drawsShow(gpu.context);
+    ok(shown || REAL, "a canvas that was made red is not red");
+  }, SLOW);
   if (!shown) skip("what the maps show", "no canvas that WebGPU draws on gets onto the screen of this browser");
-  let page, worker;
   await test("click to tokens on WebGPU, and what the panels say", async () => {
     page = await open(gpu.context, at("&backend=gpu"));
     await ready(page);

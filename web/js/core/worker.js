@@ -1,5 +1,5 @@
-// worker.js - the worker that owns one engine: its module and its GPU device; bytes come from a worker of their own (bytes/io.js). The page only sends requests and gets,
-// at most once every few milliseconds, one message with everything that happened: {events, telemetry, notices}.
+// worker.js - the worker that owns one engine: its module and its GPU device; bytes come from a worker of their own (bytes/io.js). The page
+// only sends requests and gets, at most once every few milliseconds, one message with everything that happened: {events, telemetry, notices}.
 import { Gpu } from "./gpu.js";
 import { Panels } from "./panels.js";
 import { NODE, serve } from "./port.js";
@@ -131,19 +131,21 @@ const ops = {
     const opened = Wasm.open({ base: new URL(config.wasm ?? "../../dist/", import.meta.url), threads: options.threads ?? config.threads, hooks });
     opened.catch(() => {});
     reader = await Reader.open(source, { cache: cacheKind(), cacheDir: config.cacheDir, chunk, signal: abort.signal, notice });
-    prefixes = drive && cpu && options.prefix_cache ? await Prefixes.open(drive, notice) : null;
-    wasm = await opened;
-    const { sources } = reader, total = sources.reduce((n, s) => n + s.size, 0), kept = sources.reduce((n, s) => n + s.kept, 0);
-    hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "cache_open", status: "completed",
-      detail: `hit=${kept >= total ? "all" : kept ? "part" : "none"} bytes=${kept} kind=${cacheKind()}`, ts_ms: clock() }));
-    const request = { ...options, early: options.early ?? total - kept > EARLY, backend: gpu ? options.backend ?? "auto" : options.backend === "ref" ? "ref" : "cpu",
-      sources: sources.map(s => ({ name: s.name, size: s.size })), prefix_cache: prefixes ? options.prefix_cache : 0, prefixes: prefixes?.list() };
-    must(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_open(p, n)));
-    wasm.opened = true;
-    const ready = new Promise((resolve, reject) => { wake = { resolve, reject }; });
-    abort.signal.addEventListener("abort", () => wake?.reject(new DOMException("loading was stopped", "AbortError")), { once: true });
-    schedule();
-    try { await ready; } catch (e) {
+    try {
+      prefixes = drive && cpu && options.prefix_cache ? await Prefixes.open(drive, notice) : null;
+      wasm = await opened;
+      const { sources } = reader, total = sources.reduce((n, s) => n + s.size, 0), kept = sources.reduce((n, s) => n + s.kept, 0);
+      hooks.telemetry(JSON.stringify({ type: "load_stage", stage: "cache_open", status: "completed",
+        detail: `hit=${kept >= total ? "all" : kept ? "part" : "none"} bytes=${kept} kind=${cacheKind()}`, ts_ms: clock() }));
+      const request = { ...options, early: options.early ?? total - kept > EARLY, backend: gpu ? options.backend ?? "auto" : options.backend === "ref" ? "ref" : "cpu",
+        sources: sources.map(s => ({ name: s.name, size: s.size })), prefix_cache: prefixes ? options.prefix_cache : 0, prefixes: prefixes?.list() };
+      must(wasm.withText(JSON.stringify(request), (p, n) => wasm.call.goss_wasm_open(p, n)));
+      wasm.opened = true;
+      const ready = new Promise((resolve, reject) => { wake = { resolve, reject }; });
+      abort.signal.addEventListener("abort", () => wake?.reject(new DOMException("loading was stopped", "AbortError")), { once: true });
+      schedule();
+      await ready;
+    } catch (e) {
       ops.close();
       throw lastReadError ?? e;
     }

@@ -37,14 +37,13 @@ const BEHIND = 8;
 const RECENT = 32 << 20;
 
 class UrlSource {
-  #kept; #hooks; #chunks = new Map(); #pending = new Set(); #behind = new Map(); #stop = new AbortController();
+  #kept; #hooks; #chunks = new Map(); #pending = new Set(); #behind = new Map();
 
   /** hooks: {signal, chunk, progress(n bytes from the network), notice(text)} */
   static async open(url, store, hooks) {
     const s = new UrlSource();
     s.name = url;
     s.#hooks = hooks;
-    hooks.signal?.addEventListener("abort", () => s.#stop.abort(hooks.signal.reason), { once: true });
     s.#kept = await store.open(url, hooks.chunk);
     s.kept = s.#kept.bytes;
     if (!s.#kept.complete) await s.#identify();
@@ -56,7 +55,7 @@ class UrlSource {
   /** One byte is enough to learn size and version, and whether the host can do what is needed. */
   async #identify() {
     let id;
-    await readRange(this.name, 0, new Uint8Array(1), { signal: this.#stop.signal, identity: x => { id = x; }, retry: this.#hooks.notice });
+    await readRange(this.name, 0, new Uint8Array(1), { signal: this.#hooks.signal, identity: x => { id = x; }, retry: this.#hooks.notice });
     if (!(await this.#kept.identify(id.size, id.etag))) {
       this.kept = 0;
       this.#hooks.notice("The file on the host has changed since it was kept; loading it anew.");
@@ -95,7 +94,7 @@ class UrlSource {
       if (id.size !== size || (etag && id.etag
         && id.etag !== etag)) throw Object.assign(new Error("The file on the host changed while it was loading. Load it again."), { fatal: true });
     };
-    const bytes = await readRange(this.name, offset, out, { signal: this.#stop.signal, identity, progress: this.#hooks.progress, retry: this.#hooks.notice });
+    const bytes = await readRange(this.name, offset, out, { signal: this.#hooks.signal, identity, progress: this.#hooks.progress, retry: this.#hooks.notice });
     if (bytes.length !== out.length) throw new Error(`The host sent ${bytes.length} bytes from ${offset} on instead of ${out.length}.`);
     return bytes;
   }
@@ -113,9 +112,8 @@ class UrlSource {
     return out;
   }
 
-  /** What has come is still kept. */
+  /** hooks.signal has ended reading; what has come is still kept. */
   async close() {
-    this.#stop.abort(new DOMException("closed", "AbortError"));
     await Promise.all(this.#behind.values());
     await this.#kept.touch();
   }
