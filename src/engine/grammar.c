@@ -1,15 +1,12 @@
 /* grammar.c - masks: which tokens the automaton lets through from a state.
  *
  * Tokens are walked in the order of their bytes, each from the byte where it differs from the one before (a trie
- * without
- * the trie): a state that dies at depth d skips every token that shares those d bytes, the first two depths by a
- * jump.
+ * without the trie), and only those bytes are kept, one after the other: a walk reads memory forwards. A state that
+ * dies at depth d skips every token that shares more than d bytes.
  * Where a state is the inside of a string - every plain character leads back to it - tokens of plain characters alone
  * (97 of 100) are let through by one copy of a mask made with the order, and only the others are walked.
- * Masks
- * are kept by state. Control tokens stand for no bytes: of them only those that end the generation are let
- * through, where
- * the text may end. */
+ * Masks are kept by state. Control tokens stand for no bytes: of them only those that end the generation are let
+ * through, where the text may end. */
 #include "grammar.h"
 #include "../base/error.h"
 #include "../base/mem.h"
@@ -22,11 +19,17 @@ enum { MAX_STATES = 4000, MAX_MASKS = 128, MAX_TOOLS = 128, MAX_DEPTH = 256, SCH
 /* Kinds of words. TEXT: whole characters, but no quote, backslash or control character; LETTERS: letters and digits of
  * ASCII alone. */
 enum { TEXT, LETTERS, KINDS };
+typedef struct word {
+    int32_t id;
+    int32_t skip;        /* the next word that shares fewer bytes with the one before it */
+    uint32_t from;       /* where the bytes that it doesn't share begin */
+    uint16_t n, shared;  /* how many they are, behind how many in common with the one before */
+} word;
 typedef struct ordered {
     int n;
-    int32_t *ids;        /* (n) with bytes, ascending by bytes */
-    uint8_t *shared;     /* (n) leading bytes in common with the one before, at most 255 */
-    int32_t *jump[2];    /* (n) the next that shares no byte with its neighbour; at most one */
+    int32_t *ids;        /* (n) with 1 to MAX_DEPTH bytes, ascending by bytes; only while the list is made */
+    word *words;         /* (n) the same */
+    goss_buf bytes;
 } ordered;
 struct goss_word_list {
     const goss_vocab *vocab;
@@ -92,32 +95,39 @@ static int is_plain(goss_str t)
     return 1;
 }
 
-/* shared and jump of words in order. */
+/* What words in order share, and the bytes that they don't. */
 static int index_words(const goss_vocab *v, ordered *w)
 {
-    const size_t n = (size_t)w->n + 1;
-    w->shared = goss_mem_alloc(n);
-    for (int d = 0; d < 2; d++) w->jump[d] = goss_mem_array(n, sizeof *w->jump[d]);
-    if (!w->shared || !w->jump[0] || !w->jump[1]) return GOSS_ENOMEM;
-    for (int i = 1; i < w->n; i++) {
-        const goss_str a = goss_vocab_bytes(v, w->ids[i - 1], 0), b = goss_vocab_bytes(v, w->ids[i], 0);
-        uint64_t k = 0;
-        while (k < a.n && k < b.n && k < 255 && a.s[k] == b.s[k]) k++;
-        w->shared[i] = (uint8_t)k;
+    w->bytes = GOSS_BUF((size_t)1 << 31);
+    w->words = goss_mem_array((size_t)w->n + 1, sizeof *w->words);
+    if (!w->words) return GOSS_ENOMEM;
+    goss_str before = { 0 };
+    for (int i = 0; i < w->n; i++) {
+        const goss_str t = goss_vocab_bytes(v, w->ids[i], 0);
+        uint64_t same = 0;
+        while (same < before.n && same < t.n && before.s[same] == t.s[same]) same++;
+        w->words[i] = (word){ .id = w->ids[i],
+                              .from = (uint32_t)w->bytes.len,
+                              .n = (uint16_t)(t.n - same),
+                              .shared = (uint16_t)same };
+        goss_buf_append(&w->bytes, t.s + same, (size_t)(t.n - same));
+        before = t;
     }
-    for (int d = 0; d < 2; d++)
-        for (int i = w->n - 1, next = w->n; i >= 0; i--) {
-            w->jump[d][i] = next;
-            if (w->shared[i] <= d) next = i;
-        }
-    return 0;
+    for (int i = w->n - 1; i >= 0; i--) {
+        int next = i + 1;
+        while (next < w->n && w->words[next].shared >= w->words[i].shared) next = w->words[next].skip;
+        w->words[i].skip = next;
+    }
+    goss_mem_free(w->ids);
+    w->ids = NULL;
+    return w->bytes.failed;
 }
 
 static void free_words(ordered *w)
 {
     goss_mem_free(w->ids);
-    goss_mem_free(w->shared);
-    for (int d = 0; d < 2; d++) goss_mem_free(w->jump[d]);
+    goss_mem_free(w->words);
+    goss_buf_free(&w->bytes);
 }
 
 int goss_word_list_open(goss_word_list **out, const goss_vocab *v, int n_vocab)
@@ -139,7 +149,8 @@ int goss_word_list_open(goss_word_list **out, const goss_vocab *v, int n_vocab)
     }
     for (int i = 0; i < n && !rc; i++) {
         if (goss_vocab_is_stop(v, i)) w->stops[w->n_stops++] = i;
-        if (goss_vocab_bytes(v, i, 0).n && goss_vocab_kind(v, i) != GOSS_TOKEN_CONTROL &&
+        const uint64_t bytes = goss_vocab_bytes(v, i, 0).n;
+        if (bytes && bytes <= MAX_DEPTH && goss_vocab_kind(v, i) != GOSS_TOKEN_CONTROL &&
             goss_vocab_kind(v, i) != GOSS_TOKEN_UNUSED)
             w->all.ids[w->all.n++] = i;
     }
@@ -244,27 +255,19 @@ static int takes_letters(goss_dfa *d, int s)
     return all_to(d, s, '0', '9') == s && all_to(d, s, 'A', 'Z') == s && all_to(d, s, 'a', 'z') == s;
 }
 
-static void walk(const goss_vocab *v, const ordered *w, goss_dfa *d, int from, uint32_t *bits)
+static void walk(const ordered *w, goss_dfa *d, int from, uint32_t *bits)
 {
-    int states[MAX_DEPTH + 1], alive = 0;   /* states[k]: after k bytes; valid for k <= alive */
+    int states[MAX_DEPTH + 1];          /* states[k]: after k bytes of the word before */
     states[0] = from;
     for (int i = 0; i < w->n;) {
-        const int same = w->shared[i];
-        if (i &&
-            same > alive) {             /* dead within the shared bytes: alive stands for the prefix that lives */
-            i = alive < 2 ? w->jump[alive][i] : i + 1;
-            continue;
-        }
-        const goss_str t = goss_vocab_bytes(v, w->ids[i], 0);
-        const int n = t.n < MAX_DEPTH ? (int)t.n : MAX_DEPTH;
-        int k = same < alive ? same : alive;
-        for (; k < n; k++) {
-            states[k + 1] = goss_dfa_next(d, states[k], (uint8_t)t.s[k]);
-            if (states[k + 1] == GOSS_DEAD) break;
-        }
-        alive = k;
-        if (k == n && t.n <= MAX_DEPTH) bits[w->ids[i] >> 5] |= 1u << (w->ids[i] & 31);
-        i = k < n && k < 2 ? w->jump[k][i] : i + 1;
+        const word *t = &w->words[i];
+        const uint8_t *bytes = w->bytes.data + t->from;
+        int k = 0, *at = states + t->shared;
+        for (; k < t->n; k++)
+            if ((at[k + 1] = goss_dfa_next(d, at[k], bytes[k])) == GOSS_DEAD) break;
+        i++;
+        if (k == t->n) bits[t->id >> 5] |= 1u << (t->id & 31);
+        else while (i < w->n && w->words[i].shared > t->shared + k) i = w->words[i].skip;
     }
 }
 
@@ -277,7 +280,7 @@ static const uint32_t *mask_of(constraint *c, const goss_word_list *w, int state
     if (!bits) return NULL;
     const int kind = is_text(c->dfa, state) ? TEXT : takes_letters(c->dfa, state) ? LETTERS : KINDS;
     if (kind < KINDS) memcpy(bits, w->plain[kind], (size_t)(w->n_vocab + 31) / 32 * sizeof *bits);
-    walk(w->vocab, kind < KINDS ? &w->odd[kind] : &w->all, c->dfa, state, bits);
+    walk(kind < KINDS ? &w->odd[kind] : &w->all, c->dfa, state, bits);
     c->masks[c->n_masks].state = state;
     c->masks[c->n_masks++].bits = bits;
     return bits;

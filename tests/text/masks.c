@@ -156,10 +156,10 @@ static void parts(const goss_vocab *v, const goss_word_list *w, const sample *s)
         if ((p - s->text) % 5) continue;
         memset(plain, 0, bytes);
         for (int k = 0; k < w->all.n; k++) {
-            const goss_str t = goss_vocab_bytes(v, w->all.ids[k], 0);
+            const goss_str t = goss_vocab_bytes(v, w->all.words[k].id, 0);
             int to = at;
             for (uint64_t i = 0; i < t.n && to >= 0; i++) to = goss_dfa_next(g->answer->dfa, to, (uint8_t)t.s[i]);
-            if (to >= 0 && t.n <= MAX_DEPTH) plain[w->all.ids[k] >> 5] |= 1u << (w->all.ids[k] & 31);
+            if (to >= 0 && t.n <= MAX_DEPTH) plain[w->all.words[k].id >> 5] |= 1u << (w->all.words[k].id & 31);
         }
         const uint32_t *bits = mask_of(g->answer, w, at);
         CHECK(bits && !memcmp(bits, plain, bytes));
