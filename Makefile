@@ -6,6 +6,10 @@ AR      ?= ar
 ARCH    := $(shell $(CC) -dumpmachine | cut -d- -f1)
 SYS     := $(if $(findstring darwin,$(shell $(CC) -dumpmachine)),macos,linux)
 comma   := ,
+# Sanitized builds are clang's: gcc 12 needs more than four minutes for kern_c.c with UndefinedBehaviorSanitizer and -O2.
+ifneq ($(SAN),)
+CC      := clang-19
+endif
 V       := build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 OPT     ?= -O2 -g
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wno-sign-conversion -Wundef
@@ -37,9 +41,7 @@ lib: $(V)/libgossamer.a
 $(V)/libgossamer.a: $(LIB_O) $(V)/gen/wgsl.o ; @rm -f $@; $(AR) rcs $@ $^
 $(V)/libgossamer.so: $(LIB_O) $(V)/gen/wgsl.o ; $(CC) $(CFLAGS_ALL) -shared -Wl,$(if $(filter macos,$(SYS)),-install_name$(comma)libgossamer.so.0,-soname$(comma)libgossamer.so.0) -o $@ $^ $(LIBS)
 $(V)/gossamer: $(APP_O) $(V)/libgossamer.a ; $(CC) $(CFLAGS_ALL) -o $@ $^ -lcurl -lmicrohttpd -lz $(LIBS)
-# Kernels under UndefinedBehaviorSanitizer are not optimised: gcc 12 needs more than four minutes for kern_c.c with -O2, 16 s with -O0.
-san_kern = $(if $(findstring undefined,$(SAN)),$(if $(filter src/cpu/kern_%,$(1)),-O0))
-$(V)/%.o: %.c Makefile ; @mkdir -p $(@D); $(CC) $(CFLAGS_ALL) $(call isa,$<) $(call san_kern,$<) -MMD -MP -c -o $@ $<
+$(V)/%.o: %.c Makefile ; @mkdir -p $(@D); $(CC) $(CFLAGS_ALL) $(call isa,$<) -MMD -MP -c -o $@ $<
 
 # ---- generated: WGSL files as C arrays ----------------------------------------------------------------------------------
 build/embed: tools/embed.c ; @mkdir -p $(@D); cc -std=c11 -O1 -Wall -Wextra -o $@ $<

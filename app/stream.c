@@ -219,7 +219,7 @@ static void save_now_and_then(goss_stream *s, int always)
     const double now = goss_os_now_ms();
     uint8_t *copy;
     pthread_mutex_lock(&s->lock);
-    const int due = s->there != s->saved && (always || now - s->saved_at > SAVE_SECONDS * 1000.0);
+    const int due = s->there != s->saved && (always || now - s->saved_at > 1000.0 * (int)SAVE_SECONDS);
     copy = due ? goss_mem_alloc(n_bit_bytes(s)) : NULL;
     if (copy) {
         memcpy(copy, s->have, n_bit_bytes(s));

@@ -68,14 +68,14 @@ int goss_bench_draft(goss_bench *b, int percent, goss_error *err)
     for (int i = 0; i < b->repeats && !rc; i++) { /* in turn; the best of each counts */
         rc = decode(b, prompt, 16, NULL, &plain, err);
         if (rc) break;
-        if (!plain_ms || plain.ms < plain_ms) plain_ms = plain.ms;
+        if (plain_ms == 0 || plain.ms < plain_ms) plain_ms = plain.ms;
         spoil(b, &plain, percent, &guess);
         goss_stats before;
         goss_engine_stats(b->c.engine, &before);
         rc = decode(b, prompt, 16, &guess, &again, err);
         if (!rc && (again.n != plain.n || memcmp(again.ids, plain.ids, (size_t)plain.n * 4) != 0))
             rc = goss_fail(err, GOSS_ESTATE, -1, "with drafts other tokens came out");
-        if (!best.ms || again.ms < best.ms) {
+        if (best.ms == 0 || again.ms < best.ms) {
             best.ms = again.ms;
             from = before;
             goss_engine_stats(b->c.engine, &to);

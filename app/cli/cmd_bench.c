@@ -178,7 +178,7 @@ static int bench_prefill(bench *b, int n, goss_error *err)
     double best = 0, ms, ignored;
     for (int i = 0; i < b->repeats; i++) {
         if (bench_one(b, n, 1, &ms, &ignored, err)) return 1;
-        if (!best || ms < best) best = ms;
+        if (best == 0 || ms < best) best = ms;
     }
     result *r = goss_bench_add(b, "prefill", n, 1);
     if (r) { r->ms = best; r->per_second = n * 1000 / best; }
@@ -190,7 +190,7 @@ static int bench_decode(bench *b, int depth, goss_error *err)
     double best = 0, ms, ignored;
     for (int i = 0; i < b->repeats; i++) {
         if (bench_one(b, depth > 0 ? depth : 1, b->n_tokens + 1, &ignored, &ms, err)) return 1;
-        if (!best || ms < best) best = ms;
+        if (best == 0 || ms < best) best = ms;
     }
     result *r = goss_bench_add(b, "decode", depth, 1);
     if (!r) return 0;

@@ -114,7 +114,7 @@ int goss_srv_lane_event(goss_srv_lane *lane, const goss_event *ev) {
     if (ev->kind == GOSS_EVENT_TOKEN) {
         if (ev->token >= 0) lane->n_generated++, atomic_fetch_add(&job->n_generated, 1);
         if (ev->token >= 0 && ev->channel && !strcmp(ev->channel, "analysis")) lane->n_reasoning++;
-        if (!lane->first_ms) lane->first_ms = goss_os_now_ms();
+        if (lane->first_ms == 0) lane->first_ms = goss_os_now_ms();
         take_text(lane, ev);
         return 0;
     }

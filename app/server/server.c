@@ -123,7 +123,7 @@ static int on_signals(goss_srv *s, int loading, double *deadline) {
     while (read(s->signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGHUP) { reload(s); continue; }
         double now = goss_os_now_ms();
-        *deadline = *deadline || loading ? now : now + 1000 * s->c->drain; /* asked twice: at once */
+        *deadline = *deadline > 0 || loading ? now : now + 1000 * s->c->drain; /* asked twice: at once */
         stop(s, *deadline);
     }
     return 0;
@@ -137,20 +137,20 @@ static int run(goss_srv *s) {
         struct pollfd fds[3] = { { s->signal_fd, POLLIN, 0 },
                                  { s->wake_fd, POLLIN, 0 },
                                  { goss_srv_watch_fd(s->watch), POLLIN, 0 } };
-        int quiet = !goss_srv_watch_count(s->watch) && !deadline;
+        int quiet = !goss_srv_watch_count(s->watch) && deadline == 0;
         double pause = 1000 * s->c->comment / 4;
-        poll(fds, 3, quiet ? -1 : deadline || pause < 100 ? 100 : pause > 1000 ? 1000 : (int)pause);
+        poll(fds, 3, quiet ? -1 : deadline > 0 || pause < 100 ? 100 : pause > 1000 ? 1000 : (int)pause);
         if (fds[1].revents) eventfd_read(s->wake_fd, &value);
         if (fds[0].revents) on_signals(s, !was_ok, &deadline);
         if (goss_srv_watch_run(s->watch, 1000 * s->c->comment)) goss_srv_runner_nudge(s->runner);
         goss_srv_health h;
         goss_srv_runner_health(s->runner, &h);
         was_ok |= h.state == GOSS_SRV_OK;
-        if (h.state == GOSS_SRV_FAILED && !was_ok && !*s->c->models_dir && !deadline) {
+        if (h.state == GOSS_SRV_FAILED && !was_ok && !*s->c->models_dir && deadline == 0) {
             status = 1; /* the one model does not load: nothing can be served */
             stop(s, deadline = goss_os_now_ms());
         }
-        if (deadline && goss_os_now_ms() > deadline + (was_ok ? 5000 : 500)) {
+        if (deadline > 0 && goss_os_now_ms() > deadline + (was_ok ? 5000 : 500)) {
             /* no stream is flushed: the thread that does not stop may hold its lock */
             goss_srv_log("%s: leaving at once", was_ok ? "the engine does not stop" : "stopped while loading");
             _exit(was_ok ? 1 : status);

@@ -176,7 +176,7 @@ static int echo_probs(goss_srv_lane *lane) {
     if (!logits) return no_memory(job);
     int rc = goss_eval((goss_engine *)job->slot->engine, t->ids, t->n, 0, 1, logits, &err);
     for (int i = 0; i < t->n && rc >= 0; i++) {
-        const float *row = logits + (size_t)(i - 1) * n_vocab;
+        const float *row = logits + (size_t)(i ? i - 1 : 0) * n_vocab;
         goss_srv_record r = { .token = t->ids[i], .logprob = 1 };
         double sum = 0, max = -1e30;
         for (size_t k = 0; i && k < n_vocab; k++) if ((double)row[k] > max) max = (double)row[k];

@@ -95,7 +95,7 @@ static void write_telemetry(goss_buf *b, goss_srv_lane *lane) {
 
 static double speed(const goss_srv_lane *lane) {
     double ms = goss_os_now_ms() - lane->first_ms;
-    return lane->first_ms && ms > 0 && lane->n_generated > 1 ? 1000.0 * (lane->n_generated - 1) / ms : 0;
+    return lane->first_ms > 0 && ms > 0 && lane->n_generated > 1 ? 1000.0 * (lane->n_generated - 1) / ms : 0;
 }
 
 void goss_srv_write_extra(goss_srv_job *job, goss_srv_lane *lane) {

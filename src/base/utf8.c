@@ -81,7 +81,7 @@ static size_t push_whole(const uint8_t *s, size_t n, int flush, goss_buf *out)
         i += k < 0 ? (size_t)-k : n - i;
         done = i;
     }
-    goss_buf_append(out, s + done, i - done);
+    if (i > done) goss_buf_append(out, s + done, i - done);
     return n - i;
 }
 

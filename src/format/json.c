@@ -313,7 +313,7 @@ static int parse_text(struct parser *p)
 
 int goss_json_parse(goss_json *j, const char *text, size_t n, const goss_json_limits *limits, goss_error *err)
 {
-    *j = (goss_json){ .text = text, .n_text = n };
+    *j = (goss_json){ .text = n ? text : "", .n_text = n };
     struct parser p = { .j = j, .err = err, .max_depth = DEFAULT_DEPTH, .max_nodes = DEFAULT_NODES };
     if (limits && limits->max_depth)
         p.max_depth = limits->max_depth;

@@ -47,7 +47,12 @@ export async function serve(args = [], { ready = true, env = {}, date = '2025-06
     running.add(child);
     let log = '';
     child.stderr.on('data', (d) => { log += d; });
-    const exited = new Promise((done) => child.on('exit', (code, signal) => { running.delete(child); done({ code, signal }); }));
+    const exited = new Promise((done) => child.on('exit', (code, signal) => {
+        running.delete(child);
+        const found = log.search(/.*(Sanitizer|runtime error)/);
+        if (found >= 0) console.log(log.slice(found, found + 4000));
+        done({ code, signal });
+    }));
     const s = { child, exited, log: () => log, pid: child.pid, kill: (signal) => child.kill(signal) };
     s.stop = async () => { child.kill('SIGTERM'); return exited; };
     for (let i = 0; i < 400 && !s.port; i++) {

@@ -4,7 +4,7 @@ set -u
 bad=0
 run() { # SAN, programs...
     san=$1; shift
-    dir=build/cc-$(echo "$san" | tr , -)/unit
+    dir=build/clang-19-$(echo "$san" | tr , -)/unit
     programs=
     for name in "$@"; do programs="$programs $dir/$name"; done
     make -s -j"$JOBS" SAN="$san" $programs || exit 1

@@ -144,7 +144,7 @@ static int make(file *f, const spec *given, const goss_model_options *opt, goss_
     if (s.period) key_u32(&w, &s, "attention.sliding_window_pattern", (uint32_t)s.period);
     if (s.tokens) {
         static goss_str many[1000];
-        for (int i = 0; i < 1000; i++) many[i] = (goss_str){ "abcdefghij" + i % 10, 1 };
+        for (int i = 0; i < 1000; i++) many[i] = (goss_str){ &"abcdefghij"[i % 10], 1 };
         goss_gguf_put_strs(&w, "tokenizer.ggml.tokens", many, (uint64_t)s.tokens);
     }
     put(&w, &s, -1, "token_embd.weight", GOSS_Q8_0, E, VOCAB, 1);
