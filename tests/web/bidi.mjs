@@ -1,6 +1,6 @@
 // bidi.mjs - Firefox by WebDriver BiDi, as much of it as our tests need: a fresh profile, pages, evaluation, the console.
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -11,7 +11,7 @@ const PREFS = { "browser.shell.checkDefaultBrowser": false, "datareporting.polic
   "services.settings.server": "data:,#", "gfx.webgpu.ignore-blocklist": true };
 const sleep = ms => new Promise(r => setTimeout(r, ms));
 
-/** Starts Firefox. {gpu: false} switches WebGPU off. Returns {open(url) -> page, close()}. */
+/** Starts Firefox. {gpu: false} switches WebGPU off. Returns {open(url) -> page, mappings() of memory that its main process holds, close()}. */
 export async function firefox({ executable = process.env.FIREFOX || "/usr/bin/firefox-esr", gpu = true, prefs = {} } = {}) {
   const profile = mkdtempSync(join(tmpdir(), "gossamer-firefox-"));
   const all = { ...PREFS, "dom.webgpu.enabled": gpu, "dom.webgpu.workers.enabled": gpu, ...prefs };
@@ -60,7 +60,14 @@ export async function firefox({ executable = process.env.FIREFOX || "/usr/bin/fi
     if (child.exitCode === null) { child.kill("SIGKILL"); await gone; }
     rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
   };
-  return { open, close };
+  const mappings = () => {
+    let most = 0;
+    for (const pid of readdirSync("/proc").filter(Number)) try {
+      if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(profile)) most = Math.max(most, readFileSync(`/proc/${pid}/maps`, "utf8").split("\n").length);
+    } catch { /* it has ended */ }
+    return most;
+  };
+  return { open, mappings, close };
 }
 
 class Page {

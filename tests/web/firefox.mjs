@@ -58,8 +58,11 @@ await test("Firefox: kernel check", async () => {
   await page.close();
 }, 2 * SLOW);
 await test("Firefox with WebGPU: click to tokens", async () => {
-  const page = await open(gpu, "&backend=gpu");
-  await click_to_tokens(page, SLOW);
+  const page = await open(gpu, "&backend=gpu"), before = gpu.mappings();
+  await click_to_tokens(page, SLOW / 4);
+  const more = gpu.mappings() - before; // of 65,530 that a process may have: a shader compiled anew for every draw takes ten thousand
+  console.log(`     ${more} mappings of memory more than before`);
+  ok(before > 100 && more < 4000, `${more} mappings more than ${before}`);
   matches(await page.text("#chip-backend"), /WEBGPU/, "backend");
   matches(await page.text("#gpu-limits"), /maxBinding: 128MB .*f16: yes {3}subgroups: no/s, "limits");
   equal(page.said, [], "console");

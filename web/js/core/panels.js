@@ -1,9 +1,9 @@
 // panels.js - the maps that show what is on the GPU: render passes on the engine's own device, straight from the buffer that its
-// kernels fill (its layout: src/gpu/gpu_panel.c). Nothing is read back. Four canvases, one shader, one small uniform each.
+// kernels fill (its layout: src/gpu/gpu_panel.c). Nothing is read back. Four canvases, a pipeline and a small uniform each. No branch
+// depends on a uniform: Mesa 22's lavapipe would compile the shader anew for every draw, and keep it (docs/browser.md).
 
-const MAPS = { attn: 0, router: 1, kv: 2, activity: 3 };
 const CODE = /* wgsl */`
-struct View { map: u32, width: f32, height: f32, pad: u32 }
+struct View { width: f32, height: f32 }
 @group(0) @binding(0) var<uniform> view: View;
 @group(0) @binding(1) var<storage, read> panel: array<f32>;
 @vertex fn corner(@builtin(vertex_index) i: u32) -> @builtin(position) vec4<f32> {
@@ -58,18 +58,12 @@ fn norms(x: f32, y: f32) -> vec3<f32> {
   let v = log(1.0 + panel[record(u32(cell)) + 512u]) / top * 0.94;
   return select(vec3<f32>(), GR * (0.35 + 0.65 * (1.0 - y)), 1.0 - y < v && fract(cell) > 0.12 && fract(cell) < 0.88);
 }
-@fragment fn pixel(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> {
-  let x = at.x / view.width;
-  let y = at.y / view.height;
-  var c = vec3<f32>();
-  switch (view.map) {
-    case 0u: { c = attention(x, y); }
-    case 1u: { c = router(x, y); }
-    case 2u: { c = cache(x, y); }
-    default: { c = norms(x, y); }
-  }
-  return vec4<f32>(c, min(1.0, max(c.r, max(c.g, c.b)) * 2.0));
-}`;
+fn shown(c: vec3<f32>) -> vec4<f32> { return vec4<f32>(c, min(1.0, max(c.r, max(c.g, c.b)) * 2.0)); }
+@fragment fn attn_map(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> { return shown(attention(at.x / view.width, at.y / view.height)); }
+@fragment fn router_map(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> { return shown(router(at.x / view.width, at.y / view.height)); }
+@fragment fn kv_map(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> { return shown(cache(at.x / view.width, at.y / view.height)); }
+@fragment fn activity_map(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> { return shown(norms(at.x / view.width, at.y / view.height)); }
+`;
 
 export class Panels {
   #canvases = {}; #sizes = {}; #device = null; #made = null; #timer = 0; #last = 0; #gap; #notice;
@@ -97,18 +91,18 @@ export class Panels {
     this.#made = null;
     try {
       const format = globalThis.navigator?.gpu?.getPreferredCanvasFormat?.() ?? "bgra8unorm", module = device.createShaderModule({ code: CODE });
-      const pipeline = await device.createRenderPipelineAsync({ layout: "auto", vertex: { module, entryPoint: "corner" },
-        fragment: { module, entryPoint: "pixel", targets: [{ format }] } });
-      const views = Object.entries(this.#canvases).map(([name, canvas]) => {
+      const views = await Promise.all(Object.entries(this.#canvases).map(async ([name, canvas]) => {
+        const pipeline = await device.createRenderPipelineAsync({ layout: "auto", vertex: { module, entryPoint: "corner" },
+          fragment: { module, entryPoint: `${name}_map`, targets: [{ format }] } });
         const context = canvas.getContext("webgpu");
         context.configure({ device, format, alphaMode: "premultiplied" });
-        const uniform = device.createBuffer({ size: 16, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+        const uniform = device.createBuffer({ size: 8, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
         const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer: uniform } },
           { binding: 1, resource: { buffer } }] });
-        return { name, canvas, context, uniform, group };
-      });
+        return { canvas, context, pipeline, uniform, group };
+      }));
       this.#device = device;
-      this.#made = { pipeline, views };
+      this.#made = views;
       this.touch();
     } catch (e) { this.#notice(`panels: ${e.message}`); }
   }
@@ -121,16 +115,13 @@ export class Panels {
   }
 
   #draw() {
-    const { pipeline, views } = this.#made ?? {}, device = this.#device;
+    const views = this.#made, device = this.#device;
     this.#last = performance.now();
-    if (!pipeline) return;
+    if (!views) return;
     const encoder = device.createCommandEncoder();
-    for (const { name, canvas, context, uniform, group } of views) {
+    for (const { canvas, context, pipeline, uniform, group } of views) {
       if (canvas.width < 2) continue;
-      const data = new ArrayBuffer(16);
-      new Uint32Array(data, 0, 1)[0] = MAPS[name];
-      new Float32Array(data, 4, 2).set([canvas.width, canvas.height]);
-      device.queue.writeBuffer(uniform, 0, data);
+      device.queue.writeBuffer(uniform, 0, new Float32Array([canvas.width, canvas.height]));
       const pass = encoder.beginRenderPass({ colorAttachments: [{ view: context.getCurrentTexture().createView(), loadOp: "clear", storeOp: "store",
         clearValue: [0, 0, 0, 0] }] });
       pass.setPipeline(pipeline);
