@@ -125,6 +125,10 @@ await test("what is wrong is said", async () => {
   matches(await why(`${site.url}/models/none.gguf`), /404/);
   matches(await why("/no/such/file.gguf"), /no such file/i);
   matches(await why(fileURLToPath(import.meta.url)), /GGUF/);
+  const threads = () => readdirSync("/proc/self/task").length, before = threads();
+  for (let i = 0; i < 5; i++) matches(await why(`${site.url}/models/none.gguf`, { threads: 4 }), /404/);
+  for (let i = 0; i < 100 && threads() > before + 2; i++) await new Promise(r => setTimeout(r, 50));
+  ok(threads() <= before + 2, `threads stay after loads that failed: ${threads()}, before them ${before}`);
   await llm.loadModel(MODEL);
   try { await llm.chat.completions.create({ messages: [{ role: "user", content: QUESTION }], temperature: -1 }); ok(false, "accepted");
     } catch (e) { matches(e.message, /temperature/); }

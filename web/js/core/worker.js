@@ -122,7 +122,7 @@ const ops = {
   },
 
   async load({ source, options: { chunk, ...options } }) {
-    abort = new AbortController();
+    const mine = abort = new AbortController();
     lastReadError = null;
     const cpu = options.backend === "cpu" || options.backend === "ref" || (!hasGpu && options.backend !== "gpu");
     gpu = cpu ? null : new Gpu({ wake: hurry, reader: () => reader, notice, readFailed,
@@ -130,8 +130,8 @@ const ops = {
       readDone: (tag, status) => { if (wasm?.opened) wasm.call.goss_wasm_read_done(tag, status); } });
     const opened = Wasm.open({ base: new URL(config.wasm ?? "../../dist/", import.meta.url), threads: options.threads ?? config.threads, hooks });
     opened.catch(() => {});
-    reader = await Reader.open(source, { cache: cacheKind(), cacheDir: config.cacheDir, chunk, signal: abort.signal, notice });
     try {
+      reader = await Reader.open(source, { cache: cacheKind(), cacheDir: config.cacheDir, chunk, signal: abort.signal, notice });
       prefixes = drive && cpu && options.prefix_cache ? await Prefixes.open(drive, notice) : null;
       wasm = await opened;
       const { sources } = reader, total = sources.reduce((n, s) => n + s.size, 0), kept = sources.reduce((n, s) => n + s.kept, 0);
@@ -146,7 +146,8 @@ const ops = {
       schedule();
       await ready;
     } catch (e) {
-      ops.close();
+      if (abort === mine) ops.close();   // else another load has begun
+      opened.then(w => w.close(), () => {});
       throw lastReadError ?? e;
     }
     return { ...ask("info"), fetched: reader.fetched, relaxed: wasm.relaxed };
@@ -179,7 +180,7 @@ const ops = {
     abort?.abort(new DOMException("closed", "AbortError"));
     closing = reader?.close();
     reader = null;
-    if (wasm?.opened) wasm.close();
+    wasm?.close();
     wasm = null;
     gpu?.close();
     gpu = null;
