@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { ANSWER, ask, browser, DATE, equal, finish, loaded, matches, ok, open, QUESTION, ready, ROOT, start, test } from "./harness.mjs";
 
-const SLOW = 240000, RATE = 600e3;                                    // bytes a second, all connections together
+const SLOW = 240000, RATE = 400e3;                                    // bytes a second, all connections together
 const SIZE = readFileSync(new URL("models/demo-gptoss.gguf", ROOT)).length;
 const PROMPT = "Once", N = 4;                                         // one token: a quarter of each layer's experts
 
