@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh - runs suites in turn and adds up their counts. Called by ./test.
 # A suite is a file tests/suites/NN-NAME.sh whose second line is "# quick: what it does", "# full: ...", "# slow: ..." or "# real: ...".
-# `full` runs quick and full suites, then slow ones (a GPU made of software) until 43 minutes have passed since
+# `full` runs quick and full suites, then slow ones (a GPU made of software) until 42 minutes have passed since
 # ./test began, installing included: what had no time says SKIP.
 # It prints lines ending in "N passed, N failed" or "N passed, N failed, N skipped" (one a program; all are added up),
 # "SKIP reason" lines for what it left out, and exits non-zero when something failed.
@@ -28,7 +28,7 @@ case "$1" in
 list) for s in tests/suites/*.sh; do printf '%-10s %s\n' "$(name_of "$s")" "$(sed -n '2s/^# //p' "$s")"; done; exit 0;;
 esac
 
-chosen= last= started=${TEST_STARTED:-$(date +%s)} limit=${TEST_MINUTES:-43}
+chosen= last= started=${TEST_STARTED:-$(date +%s)} limit=${TEST_MINUTES:-42}
 for s in tests/suites/*.sh; do
     k=$(kind_of "$s"); n=$(name_of "$s")
     for want in "$@"; do
