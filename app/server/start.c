@@ -162,6 +162,24 @@ int goss_srv_start_job(goss_srv_job *job, const goss_srv_config *c) {
     return 0;
 }
 
+/* What a row of logits gives the record's token, and its best few. */
+static void rate(goss_srv_record *r, const float *row, size_t n_vocab, int most) {
+    double sum = 0, max = -1e30;
+    for (size_t k = 0; k < n_vocab; k++) if ((double)row[k] > max) max = (double)row[k];
+    for (size_t k = 0; k < n_vocab; k++) sum += exp((double)row[k] - max);
+    const double log_sum = log(sum);
+    for (size_t k = 0; k < n_vocab && most; k++) { /* insertion into the best few */
+        float lp = (float)((double)row[k] - max - log_sum);
+        int at = r->n_top;
+        while (at > 0 && r->top[at - 1].logprob < lp) at--;
+        if (at >= most) continue;
+        if (r->n_top < most) r->n_top++;
+        memmove(&r->top[at + 1], &r->top[at], (size_t)(r->n_top - 1 - at) * sizeof r->top[0]);
+        r->top[at] = (goss_prob){ (int32_t)k, lp };
+    }
+    r->logprob = (float)((double)row[r->token] - max - log_sum);
+}
+
 /* Log-probabilities of an echoed prompt's own tokens, by one pass over it. */
 static int echo_probs(goss_srv_lane *lane) {
     goss_srv_job *job = lane->job;
@@ -176,21 +194,8 @@ static int echo_probs(goss_srv_lane *lane) {
     if (!logits) return no_memory(job);
     int rc = goss_eval((goss_engine *)job->slot->engine, t->ids, t->n, 0, 1, logits, &err);
     for (int i = 0; i < t->n && rc >= 0; i++) {
-        const float *row = logits + (size_t)(i ? i - 1 : 0) * n_vocab;
-        goss_srv_record r = { .token = t->ids[i], .logprob = 1 };
-        double sum = 0, max = -1e30;
-        for (size_t k = 0; i && k < n_vocab; k++) if ((double)row[k] > max) max = (double)row[k];
-        for (size_t k = 0; i && k < n_vocab; k++) sum += exp((double)row[k] - max);
-        for (size_t k = 0; i && k < n_vocab && job->req.logprobs; k++) { /* insertion into the best few */
-            float lp = (float)((double)row[k] - max - log(sum));
-            int at = r.n_top;
-            while (at > 0 && r.top[at - 1].logprob < lp) at--;
-            if (at >= job->req.logprobs) continue;
-            if (r.n_top < job->req.logprobs) r.n_top++;
-            memmove(&r.top[at + 1], &r.top[at], (size_t)(r.n_top - 1 - at) * sizeof r.top[0]);
-            r.top[at] = (goss_prob){ (int32_t)k, lp };
-        }
-        if (i) r.logprob = (float)((double)row[t->ids[i]] - max - log(sum));
+        goss_srv_record r = { .token = t->ids[i], .logprob = 1 }; /* 1: the first token has none */
+        if (i) rate(&r, logits + (size_t)(i - 1) * n_vocab, n_vocab, job->req.logprobs);
         if (!goss_buf_append(&lane->probs, &r, sizeof r)) lane->n_probs++;
     }
     goss_mem_free(logits);
