@@ -1,6 +1,6 @@
 // bidi.mjs - Firefox by WebDriver BiDi, as much of it as our tests need: a fresh profile, pages, evaluation, the console.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -60,13 +60,7 @@ export async function firefox({ executable = process.env.FIREFOX || "/usr/bin/fi
     if (child.exitCode === null) { child.kill("SIGKILL"); await gone; }
     rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
   };
-  const mappings = () => {
-    let most = 0;
-    for (const pid of readdirSync("/proc").filter(Number)) try {
-      if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(profile)) most = Math.max(most, readFileSync(`/proc/${pid}/maps`, "utf8").split("\n").length);
-    } catch { /* it has ended */ }
-    return most;
-  };
+  const mappings = () => readFileSync(`/proc/${child.pid}/maps`, "utf8").split("\n").length;
   return { open, mappings, close };
 }
 

@@ -1,8 +1,10 @@
 // panels.js - the maps that show what is on the GPU: render passes on the engine's own device, straight from the buffer that its
-// kernels fill (its layout: src/gpu/gpu_panel.c). Nothing is read back. Four canvases, a pipeline and a small uniform each. No branch
-// depends on a uniform: Mesa 22's lavapipe would compile the shader anew for every draw, and keep it (docs/browser.md).
+// kernels fill (its layout: src/gpu/gpu_panel.c). Nothing is read back. Four canvases, one shader, a pipeline and a small uniform each.
+// Which map it draws is a constant of the pipeline: of a branch on a uniform, lavapipe keeps a shader for every draw (docs/browser.md).
 
+const MAPS = { attn: 0, router: 1, kv: 2, activity: 3 };
 const CODE = /* wgsl */`
+override MAP: u32;
 struct View { width: f32, height: f32 }
 @group(0) @binding(0) var<uniform> view: View;
 @group(0) @binding(1) var<storage, read> panel: array<f32>;
@@ -58,15 +60,21 @@ fn norms(x: f32, y: f32) -> vec3<f32> {
   let v = log(1.0 + panel[record(u32(cell)) + 512u]) / top * 0.94;
   return select(vec3<f32>(), GR * (0.35 + 0.65 * (1.0 - y)), 1.0 - y < v && fract(cell) > 0.12 && fract(cell) < 0.88);
 }
-fn shown(c: vec3<f32>) -> vec4<f32> { return vec4<f32>(c, min(1.0, max(c.r, max(c.g, c.b)) * 2.0)); }
-@fragment fn attn_map(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> { return shown(attention(at.x / view.width, at.y / view.height)); }
-@fragment fn router_map(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> { return shown(router(at.x / view.width, at.y / view.height)); }
-@fragment fn kv_map(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> { return shown(cache(at.x / view.width, at.y / view.height)); }
-@fragment fn activity_map(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> { return shown(norms(at.x / view.width, at.y / view.height)); }
-`;
+@fragment fn pixel(@builtin(position) at: vec4<f32>) -> @location(0) vec4<f32> {
+  let x = at.x / view.width;
+  let y = at.y / view.height;
+  var c = vec3<f32>();
+  switch (MAP) {
+    case 0u: { c = attention(x, y); }
+    case 1u: { c = router(x, y); }
+    case 2u: { c = cache(x, y); }
+    default: { c = norms(x, y); }
+  }
+  return vec4<f32>(c, min(1.0, max(c.r, max(c.g, c.b)) * 2.0));
+}`;
 
 export class Panels {
-  #canvases = {}; #sizes = {}; #device = null; #made = null; #timer = 0; #last = 0; #gap; #notice;
+  #canvases = {}; #device = null; #made = null; #timer = 0; #last = 0; #gap; #notice;
   frames = 0;
 
   /** calm: at most 30 frames a second. */
@@ -93,7 +101,7 @@ export class Panels {
       const format = globalThis.navigator?.gpu?.getPreferredCanvasFormat?.() ?? "bgra8unorm", module = device.createShaderModule({ code: CODE });
       const views = await Promise.all(Object.entries(this.#canvases).map(async ([name, canvas]) => {
         const pipeline = await device.createRenderPipelineAsync({ layout: "auto", vertex: { module, entryPoint: "corner" },
-          fragment: { module, entryPoint: `${name}_map`, targets: [{ format }] } });
+          fragment: { module, entryPoint: "pixel", constants: { MAP: MAPS[name] }, targets: [{ format }] } });
         const context = canvas.getContext("webgpu");
         context.configure({ device, format, alphaMode: "premultiplied" });
         const uniform = device.createBuffer({ size: 8, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
