@@ -1,16 +1,16 @@
-/* load.c - a load generator for the server: CLIENTS connections that each stream chat completions one after another
- * for SECONDS.
+/* load.c - a load generator for the server: CLIENTS connections that each stream chat completions one after
+ * another for SECONDS.
  *
  *   cc -O2 -o build/load bench/load.c && build/load 127.0.0.1 8080 16 10 [openai|raw [PROMPT [TOKENS]]]
  *
- * TOKENS: most of one answer, 1000 or (raw) 32. raw with a prompt of 16 tokens and 64 TOKENS decodes at the positions
- * that `gossamer bench --sessions` does.
+ * TOKENS: most of one answer, 1000 or (raw) 32. raw with a prompt of 16 tokens and 64 TOKENS decodes at the
+ * positions that `gossamer bench --sessions` does.
  *
- * Prints tokens per second over all clients (from each answer's usage; of answers cut by the end, their events),
- * requests, and the time from the last byte of a request to the first byte of its first token; with raw (Ollama's
- * /api/generate: the first token is text, no header comes before it, and the last line tells the prefill's time) also
- * how much longer than that prefill it took. One thread, epoll, no allocation after the start, so that it disturbs the
- * server's core little. */
+ * Prints tokens per second over all clients (from each answer's usage; of answers cut by the end, their
+ * events), requests, and the time from the last byte of a request to the first byte of its first token; with
+ * raw (Ollama's /api/generate: the first token is text, no header comes before it, and the last line tells
+ * the prefill's time) also how much longer than that prefill it took. One thread, epoll, no allocation after
+ * the start, so that it disturbs the server's core little. */
 #define _DEFAULT_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -23,15 +23,21 @@
 #include <unistd.h>
 
 enum { CLIENTS_MAX = 1024, TAIL = 2048, FIRSTS = 1 << 20 };
-typedef struct client { int fd, n_events, n_tail; double sent_ms, first_ms; char last, tail[TAIL + 1]; } client;
-/* What to send, and how an answer shows its first token, its end, its tokens and its prefill. The demo thinks first. */
+typedef struct client {
+    int fd, n_events, n_tail;
+    double sent_ms, first_ms;
+    char last, tail[TAIL + 1];
+} client;
+/* What to send, and how an answer shows its first token, its end, its tokens and its prefill. The demo thinks
+ * first. */
 typedef struct api { const char *name, *path, *body, *first, *end, *tokens, *prefill; } api;
 static const api apis[] = {
     { "openai", "/v1/chat/completions",
       "{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}],\"temperature\":0,\"stream\":true,"
       "\"stream_options\":{\"include_usage\":true},\"max_tokens\":%d}",
       "\"reasoning_content\":", "data: [DONE]", "\"completion_tokens\":", NULL },
-    { "raw", "/api/generate", "{\"prompt\":\"%s\",\"raw\":true,\"options\":{\"temperature\":0,\"num_predict\":%d}}",
+    { "raw", "/api/generate",
+      "{\"prompt\":\"%s\",\"raw\":true,\"options\":{\"temperature\":0,\"num_predict\":%d}}",
       "\"response\":", "\"done\":true", "\"eval_count\":", "\"prompt_eval_duration\":" },
 };
 
@@ -106,7 +112,8 @@ static int take(client *c)
     return 1;
 }
 
-static double share(const float *sorted, int n, int percent) {
+static double share(const float *sorted, int n, int percent)
+{
     return n ? (double)sorted[(long)n * percent / 100] : 0.0;
 }
 

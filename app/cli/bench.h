@@ -1,6 +1,6 @@
-/* bench.h - what the files of gossamer bench share. cmd_bench.c: prefill, decode, sessions, the report;
- * bench_turn.c: a
- * conversation's second turn; bench_draft.c: speculation. */
+/* bench.h - what the files of gossamer bench share: the results, and one session run to its end.
+ * cmd_bench.c measures prefill, decode, sessions and reports; bench_turn.c a conversation's second turn;
+ * bench_draft.c speculation. */
 #ifndef GOSS_CLI_BENCH_H
 #define GOSS_CLI_BENCH_H
 #include "session_cli.h"
@@ -19,6 +19,7 @@ typedef struct goss_bench {
     goss_cli_engine c;
     goss_model_info info;
     goss_bench_list prefill, depths, sessions, turns, drafts;
+    const char *choose; /* a file for what is measured, or NULL */
     int n_tokens, repeats, json, no_cold, kernels_too;
     double bandwidth;              /* bytes/s */
     uint64_t random;
@@ -30,14 +31,10 @@ typedef struct goss_bench {
 
 double goss_bench_now(void);                        /* ms */
 uint32_t goss_bench_random(goss_bench *b);
-goss_bench_result *goss_bench_add(goss_bench *b, const char *kind, int length, int sessions); /* NULL: no room */
-/* Runs one session to its end; its tokens go to ids (room of them; NULL: nowhere), *n counts them. 0, or an error. */
+/* NULL: no room */
+goss_bench_result *goss_bench_add(goss_bench *b, const char *kind, int length, int sessions);
+/* Runs one session to its end; its tokens go to ids (room of them; NULL: nowhere), *n counts them. 0, or
+ * an error. */
 int goss_bench_finish(goss_bench *b, goss_session *s, goss_event *done, int32_t *ids, int room, int *n,
                       goss_error *err);
-/* A conversation whose history has n tokens and whose last answer has 300 besides its reasoning: how long its
- * second turn
- * takes to its first token, with what the engine kept and without. */
-int goss_bench_turn(goss_bench *b, int n, goss_error *err);
-/* Decoding with guesses of which `percent` are right, against decoding without. */
-int goss_bench_draft(goss_bench *b, int percent, goss_error *err);
 #endif

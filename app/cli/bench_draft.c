@@ -1,18 +1,16 @@
-/* bench_draft.c - what speculation brings when a given share of the guesses is right, which random weights can't
- * give by
- * themselves: the session decodes once without drafts, then again with those tokens as its prediction, of which
- * each is
- * replaced by another with the remaining probability. Everything else is as with any guesses: they are verified as
- * rows
- * of one step, and what comes out must be the same tokens. */
-#include "../../src/base/error.h"
-#include "bench.h"
+/* bench_draft.c - what speculation brings when a given share of the guesses is right, which random weights
+ * can't give by themselves: the session decodes once without drafts, then again with those tokens as its
+ * prediction, of which each is replaced by another with the remaining probability. Everything else is as
+ * with any guesses: they are verified as rows of one step, and what comes out must be the same tokens. */
+#include "base/error.h"
+#include "bench_draft.h"
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct run { int32_t *ids; int n; double ms; } run;
 
-static int decode(goss_bench *b, const int32_t *prompt, int n_prompt, const run *guess, run *out, goss_error *err)
+static int decode(goss_bench *b, const int32_t *prompt, int n_prompt, const run *guess, run *out,
+                  goss_error *err)
 {
     goss_session *s = NULL;
     goss_event done;
@@ -50,8 +48,8 @@ static void report(goss_bench *b, int percent, const run *plain, const run *draf
     r->ms = drafted->ms / b->n_tokens;
     r->per_second = b->n_tokens * 1000 / drafted->ms;
     r->ratio = plain->ms / drafted->ms;
-    snprintf(r->note, sizeof r->note, "times without; %.0f guesses, %.0f %% accepted, %.1f rows a step", guesses,
-             guesses > 0 ? right / guesses * 100 : 0,
+    snprintf(r->note, sizeof r->note, "times without; %.0f guesses, %.0f %% accepted, %.1f rows a step",
+             guesses, guesses > 0 ? right / guesses * 100 : 0,
              (double)(to->n_rows - from->n_rows) / (double)(to->n_steps - from->n_steps));
 }
 
@@ -60,11 +58,13 @@ int goss_bench_draft(goss_bench *b, int percent, goss_error *err)
     const size_t room = (size_t)b->n_tokens + 1;
     int32_t prompt[16];
     goss_stats from = { 0 }, to = { 0 };
-    run plain = { .ids = calloc(room, 4) }, again = { .ids = calloc(room, 4) }, guess = { .ids = calloc(room, 4) },
-        best = { 0 };
-    int rc = plain.ids && again.ids && guess.ids ? 0 : goss_fail(err, GOSS_ENOMEM, -1, "no memory for the tokens");
+    run plain = { .ids = calloc(room, 4) }, again = { .ids = calloc(room, 4) },
+        guess = { .ids = calloc(room, 4) }, best = { 0 };
+    int rc =
+        plain.ids && again.ids && guess.ids ? 0 : goss_fail(err, GOSS_ENOMEM, -1, "no memory for the tokens");
     double plain_ms = 0;
-    for (int i = 0; i < 16; i++) prompt[i] = (int32_t)(goss_bench_random(b) % (uint32_t)(b->info.n_vocab / 2));
+    for (int i = 0; i < 16; i++)
+        prompt[i] = (int32_t)(goss_bench_random(b) % (uint32_t)(b->info.n_vocab / 2));
     for (int i = 0; i < b->repeats && !rc; i++) { /* in turn; the best of each counts */
         rc = decode(b, prompt, 16, NULL, &plain, err);
         if (rc) break;

@@ -1,12 +1,11 @@
 /* bench_turn.c - how soon a conversation's second turn begins.
  *
- * The first turn's answer is put into its prompt but for its last token, which a bias makes the model give, so
- * that the
- * same conversation can be had from any model: random weights end no message. What the second turn's prompt shares
- * with
- * what was computed then is all but the reasoning in the middle: the engine prefills the rest in idle time. */
-#include "../../src/base/error.h"
-#include "bench.h"
+ * The first turn's answer is put into its prompt but for its last token, which a bias makes the model give,
+ * so that the same conversation can be had from any model: random weights end no message. What the second
+ * turn's prompt shares with what was computed then is all but the reasoning in the middle: the engine
+ * prefills the rest in idle time. */
+#include "base/error.h"
+#include "bench_turn.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +43,8 @@ static int make(const goss_bench *b, conversation *c, int n)
 }
 
 /* The tokens of a request with these messages, and of `more` behind them; the caller frees them. */
-static int tokens_of(const goss_bench *b, const goss_buf *messages, const char *more, int32_t **ids, goss_error *err)
+static int tokens_of(const goss_bench *b, const goss_buf *messages, const char *more, int32_t **ids,
+                     goss_error *err)
 {
     goss_buf json = GOSS_BUF(2 * TEXT_MOST);
     goss_buf_str(&json, "{\"date\":\"2025-06-28\",\"messages\":[");
@@ -52,8 +52,9 @@ static int tokens_of(const goss_bench *b, const goss_buf *messages, const char *
     goss_buf_str(&json, "]}");
     const int cap = (int)(json.len + strlen(more)) + 64;
     *ids = malloc((size_t)cap * sizeof **ids);
-    int n = *ids && !json.failed ? goss_chat_render(b->c.engine, (const char *)json.data, json.len, *ids, cap, err)
-                                 : goss_fail(err, GOSS_ENOMEM, -1, "no memory for the conversation");
+    int n = *ids && !json.failed
+                ? goss_chat_render(b->c.engine, (const char *)json.data, json.len, *ids, cap, err)
+                : goss_fail(err, GOSS_ENOMEM, -1, "no memory for the conversation");
     if (n > 0 && *more)
         n += goss_tokenize(b->c.engine, more, strlen(more), GOSS_TOKENIZE_SPECIAL, *ids + n, cap - n);
     goss_buf_free(&json);
@@ -67,7 +68,8 @@ static int32_t control(const goss_bench *b, const char *name)
 }
 
 /* One token behind ids; `only`: it must be this one, -1: any. */
-static int one_token(goss_bench *b, const int32_t *ids, int n, int32_t only, goss_event *done, goss_error *err)
+static int one_token(goss_bench *b, const int32_t *ids, int n, int32_t only, goss_event *done,
+                     goss_error *err)
 {
     goss_session *s = NULL;
     goss_params p = goss_params_default();

@@ -1,26 +1,21 @@
 /* cmd_bench.c - gossamer bench: how fast, and how near the memory's roofline.
  *
- * Prefill: tokens a second of prompts of several lengths. Decode: tokens a second behind several depths, and with N
- * sessions at once. The roofline is the read bandwidth measured here, with the engine's number of threads, against the
- * bytes of weights that one token must read (step_bytes).
- * Token ids are random: speed does not depend on sense, but on experts it does, so the distinct ones are counted. */
-#include "../../src/base/thread.h"
+ * Prefill: tokens a second of prompts of several lengths. Decode: tokens a second behind several depths, and
+ * with N sessions at once. The roofline is the read bandwidth measured here, with the engine's number of
+ * threads, against the bytes of weights that one token must read (step_bytes). Token ids are random: speed
+ * does not depend on sense, but on experts it does, so the distinct ones are counted. */
+#include "base/thread.h"
 #include "bench.h"
+#include "bench_draft.h"
+#include "bench_turn.h"
+#include "common/figures.h"
 #include "commands.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef goss_bench bench;
 typedef goss_bench_result result;
 typedef goss_bench_kernel kernel_time;
-
-double goss_bench_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static int read_list(const char *text, goss_bench_list *out)
 {
@@ -33,7 +28,7 @@ static int read_list(const char *text, goss_bench_list *out)
     return out->n == 0 || *text;
 }
 
-/* ---- the roof ---------------------------------------------------------------------------------------------- */
+/* ---- the roof ------------------------------------------------------------------------------------------ */
 typedef struct reader { const uint64_t *data; size_t n_each; uint64_t sum[64]; } reader;
 
 static void read_part(void *ctx, int task, int thread)
@@ -69,13 +64,7 @@ static double read_bandwidth(int n_threads)
     return best;
 }
 
-/* ---- prompts ----------------------------------------------------------------------------------------------- */
-uint32_t goss_bench_random(bench *b)
-{
-    b->random = b->random * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(b->random >> 33);
-}
-
+/* ---- prompts ------------------------------------------------------------------------------------------- */
 static void random_tokens(bench *b, int32_t *ids, int n)
 {
     const uint32_t vocab = (uint32_t)b->info.n_vocab, safe = vocab > 512 ? vocab - 256 : vocab;
@@ -98,7 +87,7 @@ static goss_session *begin(bench *b, int n_prompt, int n_new, goss_error *err)
     return s;
 }
 
-/* ---- how many experts a step touches ----------------------------------------------------------------------- */
+/* ---- how many experts a step touches ------------------------------------------------------------------- */
 typedef struct touched { int k, n_expert, layers; double distinct; } touched;
 
 static void count_experts(void *ctx, const char *stage, int layer, const float *values, int n_rows, int width)
@@ -131,37 +120,9 @@ static double distinct_experts(bench *b, int n)
     return t.layers ? t.distinct / t.layers : 0;
 }
 
-/* ---- runs -------------------------------------------------------------------------------------------------- */
-result *goss_bench_add(bench *b, const char *kind, int length, int sessions)
-{
-    if (b->n_results == GOSS_BENCH_RESULTS) return NULL;
-    result *r = &b->results[b->n_results++];
-    *r = (result){ .kind = kind, .length = length, .sessions = sessions };
-    return r;
-}
-
-int goss_bench_finish(bench *b, goss_session *s, goss_event *done, int32_t *ids, int room, int *n, goss_error *err)
-{
-    *n = 0;
-    for (;;) {
-        goss_event ev;
-        while (goss_session_event(s, &ev)) {
-            if (ev.kind == GOSS_EVENT_TOKEN) {
-                b->tokens = (b->tokens ^ (uint32_t)ev.token) * 1099511628211u;
-                if (ids && *n < room) ids[(*n)++] = ev.token;
-            }
-            if (ev.kind == GOSS_EVENT_DONE) {
-                *done = ev;
-                if (ev.stop == GOSS_STOP_ERROR) *err = ev.error;
-                return ev.stop == GOSS_STOP_ERROR;
-            }
-        }
-        if (goss_cli_interrupted()) goss_session_cancel(s);
-        if (goss_engine_poll(b->c.engine, 100, err) < 0) return 1;
-    }
-}
-
-static int bench_one(bench *b, int n_prompt, int n_new, double *prefill_ms, double *decode_ms, goss_error *err)
+/* ---- runs ---------------------------------------------------------------------------------------------- */
+static int bench_one(bench *b, int n_prompt, int n_new, double *prefill_ms, double *decode_ms,
+                     goss_error *err)
 {
     goss_event done = { 0 };
     goss_session *s = begin(b, n_prompt, n_new, err);
@@ -201,14 +162,30 @@ static int bench_decode(bench *b, int depth, goss_error *err)
     return 0;
 }
 
-/* ---- a GPU's kernels ---------------------------------------------------------------------------------------- */
+/* ---- a GPU's kernels ----------------------------------------------------------------------------------- */
 static double number_of(const char *line, const char *key)
 {
     const char *at = strstr(line, key);
     return at ? strtod(at + strlen(key), NULL) : 0;
 }
 
-/* Adds up kernel_time lines by kernel, whatever the variant. */
+/* A kernel's name, and of a product with many rows what becomes of its sums. */
+static void name_kernel(const char *line, char *name, size_t n_name)
+{
+    static const char *const words[] = { "STORE", "ADD", "UP", "DOWN", "SILU" };
+    const char *at = strstr(line, "\"kernel\":\"") + 10, *variant = strstr(line, "\"variant\":\"");
+    snprintf(name, n_name, "%.*s", (int)strcspn(at, "\""), at);
+    for (size_t i = 0; i < sizeof words / sizeof words[0] && variant && !strncmp(name, "matmul", 6); i++) {
+        char word[12];
+        snprintf(word, sizeof word, " %s ", words[i]);
+        const char *found = strstr(variant, word);
+        if (!found || found > variant + strcspn(variant, "}")) continue;
+        snprintf(name, n_name, "matmul %s", words[i]);
+        return;
+    }
+}
+
+/* Adds up kernel_time lines by kernel. */
 static void on_kernel(void *ctx, const char *json, size_t n)
 {
     bench *b = ctx;
@@ -217,16 +194,16 @@ static void on_kernel(void *ctx, const char *json, size_t n)
     memcpy(line, json, n);
     line[n] = 0;
     const char *at = strstr(line, "\"type\":\"kernel_time\",\"kernel\":\"");
-    if (!at) return;
-    at = strstr(at, "\"kernel\":\"") + 10;
-    const int len = (int)strcspn(at, "\"");
+    char name[sizeof b->kernels[0].name];
     int i = 0;
-    while (i < b->n_kernels && (strncmp(b->kernels[i].name, at, (size_t)len) || b->kernels[i].name[len])) i++;
-    if (i == 64 || len >= (int)sizeof b->kernels[0].name) return;
+    if (!at) return;
+    name_kernel(at, name, sizeof name);
+    while (i < b->n_kernels && strcmp(b->kernels[i].name, name)) i++;
+    if (i == 64) return;
     kernel_time *k = &b->kernels[i];
     if (i == b->n_kernels) {
         *k = (kernel_time){ .us = 0 };
-        memcpy(k->name, at, (size_t)len);
+        snprintf(k->name, sizeof k->name, "%s", name);
         b->n_kernels++;
     }
     k->dispatches += number_of(at, "\"dispatches\":");
@@ -243,14 +220,18 @@ static int slower(const void *a, const void *b)
     return x->us < y->us ? 1 : x->us > y->us ? -1 : 0;
 }
 
-/* One decoding run with timestamps around every dispatch, and what each kernel took of a step. */
-static int bench_kernels(bench *b, goss_error *err)
+/* One run with timestamps around every dispatch, and what each kernel took of a step: of decoding (n_prompt
+ * 1), or of a prompt. */
+static int bench_kernels(bench *b, int n_prompt, int n_new, goss_error *err)
 {
     double ignored, ms, all = 0;
+    b->n_kernels = 0;
+    b->steps = 0;
     goss_engine_telemetry(b->c.engine, GOSS_TELEMETRY_KERNELS);
-    const int rc = bench_one(b, 1, b->n_tokens + 1, &ignored, &ms, err);
+    const int rc = bench_one(b, n_prompt, n_new, &ignored, &ms, err);
     goss_engine_telemetry(b->c.engine, 0);
     if (rc || !b->n_kernels || b->steps < 1) return rc;
+    printf("%s\n", n_prompt > 1 ? "a step of the prompt" : "a step of decoding");
     qsort(b->kernels, (size_t)b->n_kernels, sizeof *b->kernels, slower);
     for (int i = 0; i < b->n_kernels; i++) if (strcmp(b->kernels[i].name, "roof")) all += b->kernels[i].us;
     printf("%-14s %10s %12s %8s %10s %9s\n", "kernel", "a step", "us a step", "share", "GB/s", "roofline");
@@ -261,12 +242,23 @@ static int bench_kernels(bench *b, goss_error *err)
             printf("%-14s %10s %12s %8s %10.1f\n", "(reading only)", "", "", "", rate);
             continue;
         }
-        printf("%-14s %10.1f %12.1f %7.1f%% ", k->name, k->dispatches / b->steps, k->us / b->steps, k->us / all * 100);
+        printf("%-14s %10.1f %12.1f %7.1f%% ", k->name, k->dispatches / b->steps, k->us / b->steps,
+               k->us / all * 100);
         if (rate > 0) printf("%10.1f %8.1f%%", rate, rate * k->roofline * 100);
         putchar('\n');
     }
     printf("%-14s %10s %12.1f\n", "all", "", all / b->steps);
     return 0;
+}
+
+static int fits(const bench *b, int n) { return n > 0 && n + b->n_tokens + 2 < b->info.max_kv; }
+
+static int all_kernels(bench *b, goss_error *err)
+{
+    int rc = bench_kernels(b, 1, b->n_tokens + 1, err);
+    for (int i = 0; i < b->prefill.n && !rc; i++)
+        if (b->prefill.v[i] > 1 && fits(b, b->prefill.v[i])) rc = bench_kernels(b, b->prefill.v[i], 1, err);
+    return rc;
 }
 
 /* n sessions; counted from the moment all have their first token until the first of them ends. */
@@ -292,6 +284,7 @@ static int bench_sessions(bench *b, int n, goss_error *err)
         if (goss_cli_interrupted()) ended = 1;
     }
     for (int i = 0; i < n; i++) goss_session_close(&s[i]);
+    while (!rc && goss_engine_poll(b->c.engine, 100, err) > 0) {} /* what is under way has their places */
     result *r = rc ? NULL : goss_bench_add(b, "sessions", 16, n);
     if (!r) return rc;
     r->ms = t1 - t0;
@@ -305,7 +298,7 @@ static int bench_sessions(bench *b, int n, goss_error *err)
     return 0;
 }
 
-/* ---- the report -------------------------------------------------------------------------------------------- */
+/* ---- the report ---------------------------------------------------------------------------------------- */
 static void print_totals(const bench *b, const goss_stats *st)
 {
     printf("kv        %s, up to %d positions a session, %.2f GB for all\n", b->info.kv, b->info.max_kv,
@@ -327,7 +320,8 @@ static void print_table(const bench *b)
     printf("backend   %s (%s), %d threads\n", m->backend, m->level, m->n_threads);
     printf("memory    %.1f GB/s read here; a token reads %.1f MB of weights\n", b->bandwidth / 1e9,
            (double)m->step_bytes / 1e6);
-    printf("%-10s %8s %8s %12s %10s %9s %8s\n", "test", "tokens", "sessions", "tokens/s", "ms", "roofline", "experts");
+    printf("%-10s %8s %8s %12s %10s %9s %8s\n", "test", "tokens", "sessions", "tokens/s", "ms", "roofline",
+           "experts");
     for (int i = 0; i < b->n_results; i++) {
         const result *r = &b->results[i];
         printf("%-10s %8d %8d %12.2f %10.3f ", r->kind, r->length, r->sessions, r->per_second, r->ms);
@@ -348,47 +342,33 @@ static void print_table(const bench *b)
            "%llu stalls, %.1f s\n",
            100.0 * (double)st.expert_hits / (double)(st.expert_hits + st.expert_misses),
            (unsigned long long)(st.expert_hits + st.expert_misses), (unsigned long long)st.expert_misses,
-           (unsigned long long)st.expert_evictions, (double)st.expert_bytes / 1e9, (unsigned long long)st.expert_stalls,
-           st.expert_stall_ms / 1000);
+           (unsigned long long)st.expert_evictions, (double)st.expert_bytes / 1e9,
+           (unsigned long long)st.expert_stalls, st.expert_stall_ms / 1000);
 }
 
 static void print_json(const bench *b)
 {
-    const goss_model_info *m = &b->info;
-    goss_buf name = GOSS_BUF(1024);
-    goss_buf_json_string(&name, m->name, strlen(m->name));
-    printf("{\"model\":%s,\"arch\":\"%s\",\"type\":\"%s\",\"params\":%lld,\"file_bytes\":%llu,\"backend\":\"%"
-           "s\",\"level\":\"%s\",\"threads\":%d,"
-           "\"read_bytes_per_s\":%.0f,\"step_bytes\":%llu,\"results\":[",
-           goss_buf_cstr(&name), m->arch, m->type, (long long)m->n_params, (unsigned long long)m->file_bytes,
-           m->backend, m->level, m->n_threads, b->bandwidth, (unsigned long long)m->step_bytes);
+    goss_buf out = GOSS_BUF(1 << 20);
+    goss_stats st;
+    goss_figures_json(&out, goss_info_list, &b->info, 1);
+    goss_buf_printf(&out, ",\"read_bytes_per_s\":%.0f,\"results\":[", b->bandwidth);
     for (int i = 0; i < b->n_results; i++) {
         const result *r = &b->results[i];
-        printf("%s{\"test\":\"%s\",\"tokens\":%d,\"sessions\":%d,\"tokens_per_s\":%.3f,\"ms\":%.4f,"
-               "\"roofline\":%.4f,\"experts\":%.2f,\"ratio\":%.4f,\"note\":\"%s\"}",
-               i ? "," : "", r->kind, r->length, r->sessions, r->per_second, r->ms, r->roofline, r->experts, r->ratio,
-               r->note);
+        goss_buf_printf(&out,
+                        "%s{\"test\":\"%s\",\"tokens\":%d,\"sessions\":%d,\"tokens_per_s\":%.3f,\"ms\":%.4f,"
+                        "\"roofline\":%.4f,\"experts\":%.2f,\"ratio\":%.4f,\"note\":\"%s\"}",
+                        i ? "," : "", r->kind, r->length, r->sessions, r->per_second, r->ms, r->roofline,
+                        r->experts, r->ratio, r->note);
     }
-    goss_stats st;
     goss_engine_stats(b->c.engine, &st);
-    printf("],\"kv\":\"%s\",\"max_kv\":%d,\"kv_bytes\":%llu,\"steps\":%llu,\"rows\":%llu,\"prompt_tokens\":%llu,"
-           "\"reused_tokens\":%llu,\"stored_tokens\":%llu,\"joined_tokens\":%llu,\"drafted\":%llu,\"accepted\":%llu",
-           b->info.kv, b->info.max_kv, (unsigned long long)b->info.kv_bytes, (unsigned long long)st.n_steps,
-           (unsigned long long)st.n_rows, (unsigned long long)st.n_prompt_tokens,
-           (unsigned long long)st.n_reused_tokens, (unsigned long long)st.n_stored_tokens,
-           (unsigned long long)st.n_joined_tokens, (unsigned long long)st.n_drafted,
-           (unsigned long long)st.n_accepted);
-    printf(",\"tokens_hash\":\"%016llx\",\"load_ms\":%.1f,\"gpu_bytes\":%llu,\"expert_hits\":%llu,"
-           "\"expert_misses\":%llu,\"expert_evictions\":%llu,\"expert_bytes\":%llu,"
-           "\"expert_stalls\":%llu,\"expert_stall_ms\":%.1f}\n",
-           (unsigned long long)b->tokens, b->load_ms, (unsigned long long)st.gpu_bytes,
-           (unsigned long long)st.expert_hits, (unsigned long long)st.expert_misses,
-           (unsigned long long)st.expert_evictions, (unsigned long long)st.expert_bytes,
-           (unsigned long long)st.expert_stalls, st.expert_stall_ms);
-    goss_buf_free(&name);
+    goss_buf_str(&out, "]");
+    goss_figures_json(&out, goss_stats_list, &st, 1);
+    goss_buf_printf(&out, ",\"tokens_hash\":\"%016llx\",\"load_ms\":%.1f}", (unsigned long long)b->tokens,
+                    b->load_ms);
+    printf("{%s\n", goss_buf_cstr(&out) + !out.failed); /* without the first comma */
+    goss_buf_free(&out);
 }
 
-static int fits(const bench *b, int n) { return n > 0 && n + b->n_tokens + 2 < b->info.max_kv; }
 
 static int run_all(bench *b)
 {
@@ -407,8 +387,85 @@ static int run_all(bench *b)
     if (rc) return goss_cli_fail("bench", 1, &err);
     if (b->json) print_json(b);
     else print_table(b);
-    if (!b->json && b->kernels_too && bench_kernels(b, &err)) return goss_cli_fail("bench", 1, &err);
+    if (!b->json && b->kernels_too && all_kernels(b, &err)) return goss_cli_fail("bench", 1, &err);
     return 0;
+}
+
+/* ---- choosing a GPU kernels ---------------------------------------------------------------------------- */
+/* A line of telemetry's gpu_kernels: a time, or what came of a product's. */
+static void on_choice(void *ctx, const char *json, size_t n)
+{
+    static const char stage[] = "\"stage\":\"gpu_kernels\"", detail[] = "\"detail\":\"";
+    char line[1500];
+    (void)ctx;
+    if (n >= sizeof line) return;
+    memcpy(line, json, n);
+    line[n] = 0;
+    const char *at = strstr(line, stage) ? strstr(line, detail) : NULL;
+    if (!at) return;
+    at += sizeof detail - 1;
+    printf("%.*s\n", (int)strcspn(at, "\""), at);
+    fflush(stdout);
+}
+
+/* One answer, then everything is measured and written. */
+static int choose(bench *b, goss_engine_options *engine)
+{
+    goss_error err = { .position = -1 };
+    double prefill, decode;
+    goss_kernels_file out = { .text = NULL };
+    snprintf(out.path, sizeof out.path, "%s", b->choose);
+    engine->kernels = NULL;
+    engine->config.on_kernels = goss_kernels_file_keep;
+    engine->config.kernels_ctx = &out;
+    if (!engine->telemetry) {
+        engine->config.on_telemetry = on_choice;
+        engine->config.telemetry_mask = GOSS_TELEMETRY_LOAD;
+    }
+    const int status = goss_cli_open(&b->c, engine, "bench", 0);
+    if (status) return status;
+    goss_cli_catch_interrupts();
+    goss_engine_info(b->c.engine, &b->info);
+    int rc = bench_one(b, 1, 1, &prefill, &decode, &err);
+    while (!rc && !out.measured && !goss_cli_interrupted() &&
+           (rc = goss_engine_poll(b->c.engine, 100, &err)) > 0)
+        rc = 0;
+    goss_cli_close(&b->c, "bench");
+    if (rc < 0) return goss_cli_fail("bench", 1, &err);
+    if (!out.measured)
+        fputs("gossamer bench: nothing was measured: this needs a GPU that has all experts.\n", stderr);
+    else if (out.failed)
+        fprintf(stderr, "gossamer bench: cannot write %s: %s.\n", b->choose, strerror(out.failed));
+    else printf("written   %s\n", b->choose);
+    return !out.measured || out.failed;
+}
+
+static int open_and_run(bench *b, goss_engine_options *engine)
+{
+    int most = 1;
+    for (int i = 0; i < b->sessions.n; i++) most = b->sessions.v[i] > most ? b->sessions.v[i] : most;
+    if (most > 256) {
+        fputs("gossamer bench: at most 256 sessions.\n", stderr);
+        return 2;
+    }
+    engine->config.max_sessions = most;
+    b->tokens = 14695981039346656037u;
+    if (b->kernels_too && !engine->telemetry) {
+        engine->config.on_telemetry = on_kernel;
+        engine->config.telemetry_ctx = b;
+        engine->config.telemetry_mask = GOSS_TELEMETRY_KERNELS;
+    }
+    const double t0 = goss_bench_now();
+    int status = goss_cli_open(&b->c, engine, "bench", 0);
+    b->load_ms = goss_bench_now() - t0;
+    if (status) return status;
+    if (b->kernels_too) goss_engine_telemetry(b->c.engine, 0);
+    goss_cli_catch_interrupts();
+    goss_engine_info(b->c.engine, &b->info);
+    b->bandwidth = read_bandwidth(b->info.n_threads);
+    status = run_all(b);
+    goss_cli_close(&b->c, "bench");
+    return status;
 }
 
 int goss_cmd_bench(int argc, char **argv)
@@ -421,26 +478,29 @@ int goss_cmd_bench(int argc, char **argv)
     b->n_tokens = 64;
     b->repeats = 3;
     b->random = 42;
-    const goss_option options[] = { { "--prefill", GOSS_OPT_STR, &prefill, .arg = "N,N,...",
-                                      .help = "prompt lengths (128,512)" },
-                                    { "--depths", GOSS_OPT_STR, &depths, .arg = "N,N,...",
-                                      .help = "tokens in front of the decoded ones (0,512)" },
-                                    { "--sessions", GOSS_OPT_STR, &sessions, .arg = "N,N,...",
-                                      .help = "sessions at once (4,16); 0: none" },
-                                    { "--turn", GOSS_OPT_STR, &turns, .arg = "N,N,...",
-                                      .help = "a chat's second turn behind N tokens of history: warm and cold" },
-                                    { "--draft-accept", GOSS_OPT_STR, &drafts, .arg = "P,P,...",
-                                      .help = "speculation when P percent of the guesses are right" },
-                                    { "--no-cold", GOSS_OPT_FLAG, &b->no_cold, .help = "of --turn: the warm one only" },
-                                    { "--max-tokens,-n", GOSS_OPT_INT, &b->n_tokens, .arg = "N",
-                                      .help = "tokens to decode (64)", .min = 1, .max = 100000 },
-                                    { "--repeat,-r", GOSS_OPT_INT, &b->repeats, .arg = "N",
-                                      .help = "runs of each, the best counts (3)", .min = 1, .max = 1000 },
-                                    { "--kernels", GOSS_OPT_FLAG, &b->kernels_too,
-                                      .help = "gpu: what each kernel took of a decoding step, by timestamps" },
-                                    { "--json", GOSS_OPT_FLAG, &b->json, .help = "print one JSON object" },
-                                    { 0 } };
-    goss_engine_options_init(&engine);
+    const goss_option options[] = {
+        { "--prefill", GOSS_OPT_STR, &prefill, .arg = "N,N,...", .help = "prompt lengths (128,512)" },
+        { "--depths", GOSS_OPT_STR, &depths, .arg = "N,N,...",
+          .help = "tokens in front of the decoded ones (0,512)" },
+        { "--sessions", GOSS_OPT_STR, &sessions, .arg = "N,N,...",
+          .help = "sessions at once (4,16); 0: none" },
+        { "--turn", GOSS_OPT_STR, &turns, .arg = "N,N,...",
+          .help = "a chat's second turn behind N tokens of history: warm and cold" },
+        { "--draft-accept", GOSS_OPT_STR, &drafts, .arg = "P,P,...",
+          .help = "speculation when P percent of the guesses are right" },
+        { "--no-cold", GOSS_OPT_FLAG, &b->no_cold, .help = "of --turn: the warm one only" },
+        { "--max-tokens,-n", GOSS_OPT_INT, &b->n_tokens, .arg = "N", .help = "tokens to decode (64)",
+          .min = 1, .max = 100000 },
+        { "--repeat,-r", GOSS_OPT_INT, &b->repeats, .arg = "N", .help = "runs of each, the best counts (3)",
+          .min = 1, .max = 1000 },
+        { "--kernels", GOSS_OPT_FLAG, &b->kernels_too,
+          .help = "gpu: what each kernel took of a decoding step, by timestamps" },
+        { "--choose", GOSS_OPT_STR, &b->choose, .arg = "FILE",
+          .help = "gpu: only times candidates for its kernels, and writes FILE for --gpu-kernels" },
+        { "--json", GOSS_OPT_FLAG, &b->json, .help = "print one JSON object" },
+        { 0 }
+    };
+    goss_engine_options_init(&engine, GOSS_FOR_COMMANDS);
     const goss_usage usage = {
         "bench", "[MODEL]", "Measures prefill and decode speed and the share of the memory roofline.",
         0,       1,         { options, engine.table }
@@ -454,27 +514,7 @@ int goss_cmd_bench(int argc, char **argv)
         fputs("gossamer bench: a list should be numbers with commas between, as 128,512.\n", stderr);
         status = 2;
     }
-    int most = 1;
-    for (int i = 0; i < b->sessions.n; i++) most = b->sessions.v[i] > most ? b->sessions.v[i] : most;
-    if (!status && most > 256) { fputs("gossamer bench: at most 256 sessions.\n", stderr); status = 2; }
-    engine.config.max_sessions = most;
-    const double t0 = goss_bench_now();
-    b->tokens = 14695981039346656037u;
-    if (b->kernels_too && !engine.telemetry) {
-        engine.config.on_telemetry = on_kernel;
-        engine.config.telemetry_ctx = b;
-        engine.config.telemetry_mask = GOSS_TELEMETRY_KERNELS;
-    }
-    if (n >= 0 && !status) status = goss_cli_open(&b->c, &engine, "bench", 0);
-    if (b->kernels_too && !status && n >= 0) goss_engine_telemetry(b->c.engine, 0);
-    b->load_ms = goss_bench_now() - t0;
-    if (n >= 0 && !status) {
-        goss_cli_catch_interrupts();
-        goss_engine_info(b->c.engine, &b->info);
-        b->bandwidth = read_bandwidth(b->info.n_threads);
-        status = run_all(b);
-        goss_cli_close(&b->c, "bench");
-    }
+    if (n >= 0 && !status) status = b->choose ? choose(b, &engine) : open_and_run(b, &engine);
     free(b);
     return status;
 }

@@ -1,8 +1,10 @@
 /* cmd_download.c - gossamer download: a file over HTTP, resumed where it stopped, with its SHA-256. */
-#include "../../src/base/fmt.h"
-#include "../source.h"
+#include "base/fmt.h"
+#include "base/buf.h"
+#include "net/download.h"
+#include "net/source.h"
 #include "commands.h"
-#include "options.h"
+#include "common/engine_options.h"
 #include "progress.h"
 #include <stdio.h>
 #include <string.h>
@@ -35,11 +37,13 @@ int goss_cmd_download(int argc, char **argv)
     char name[1000];
     int json = 0, force = 0;
     const goss_option options[] = {
-        { "--output,-o", GOSS_OPT_STR, &out, .arg = "PATH", .help = "where it goes (the URL's last part, here)" },
+        { "--output,-o", GOSS_OPT_STR, &out, .arg = "PATH",
+          .help = "where it goes (the URL's last part, here)" },
         { "--sha256", GOSS_OPT_STR, &sha, .arg = "HEX", .help = "fail unless the file has this SHA-256" },
         { "--force,-f", GOSS_OPT_FLAG, &force, .help = "replace a file that is there" },
         { "--json", GOSS_OPT_FLAG, &json, .help = "print the result as JSON" },
-        { 0 } };
+        { 0 }
+    };
     const goss_usage usage = {
         "download",
         "URL",
@@ -61,7 +65,8 @@ int goss_cmd_download(int argc, char **argv)
     }
     name_from_url(url, name, sizeof name);
     if (!out && !name[0]) {
-        fprintf(stderr, "gossamer download: the address names no file; say where it should go with --output PATH.\n");
+        fprintf(stderr,
+                "gossamer download: the address names no file; say where it should go with --output PATH.\n");
         return 2;
     }
     struct stat st;
@@ -70,7 +75,9 @@ int goss_cmd_download(int argc, char **argv)
         return 1;
     }
     goss_progress bar = { 0 };
-    goss_download d = { .url = url, .path = out ? out : name, .expect = sha, .on_progress = on_progress, .ctx = &bar };
+    goss_download d = {
+        .url = url, .path = out ? out : name, .expect = sha, .on_progress = on_progress, .ctx = &bar
+    };
     goss_error err;
     const int rc = goss_download_run(&d, &err);
     goss_progress_end(&bar);

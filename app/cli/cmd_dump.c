@@ -1,7 +1,9 @@
 /* cmd_dump.c - gossamer dump: the tensor table. */
-#include "../source.h"
+#include "base/buf.h"
+#include "net/inputs.h"
 #include "commands.h"
-#include "options.h"
+#include "model_cli.h"
+#include "common/engine_options.h"
 #include "progress.h"
 #include <stdio.h>
 #include <string.h>
@@ -113,10 +115,13 @@ int goss_cmd_dump(int argc, char **argv)
     const int n = goss_options_read(&usage, argc, argv, &path);
     if (n < 0)
         return ~n;
-    char room[1024];
+    char room[1500], found[1500];
     path = goss_model_argument("dump", path, gguf, room, sizeof room);
     if (!path)
         return 2;
+    path = goss_cli_source("dump", path, found, sizeof found);
+    if (!path)
+        return 1;
     goss_error err;
     goss_inputs set;
     if (goss_inputs_open(&set, path, &err))

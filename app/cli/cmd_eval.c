@@ -1,9 +1,10 @@
-/* cmd_eval.c - gossamer eval MODEL FILE: perplexity of a text, over windows that overlap by half so that every
- * token but those of the first window is judged after at least half a window of context. */
-#include "../../src/base/error.h"
-#include "../../src/base/os.h"
+/* cmd_eval.c - gossamer eval MODEL FILE: perplexity of a text, over windows that overlap by half so that
+ * every token but those of the first window is judged after at least half a window of context. */
+#include "base/error.h"
+#include "base/os.h"
 #include "commands.h"
-#include "options.h"
+#include "model_cli.h"
+#include "common/engine_options.h"
 #include "progress.h"
 #include "traced.h"
 #include <math.h>
@@ -55,15 +56,16 @@ static int judge(eval *e, goss_error *err)
     float *logits = malloc((size_t)e->window * (size_t)n_vocab * sizeof *logits);
     goss_progress bar;
     if (!logits)
-        return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the logits of %d tokens: try a smaller --seq-len",
-                         e->window);
+        return goss_fail(err, GOSS_ENOMEM, -1,
+                         "out of memory for the logits of %d tokens: try a smaller --seq-len", e->window);
     goss_progress_start(&bar, "judging", 0, (uint64_t)e->n);
     int rc = 0;
     for (int from = 0, judged = 1; rc == 0 && judged < e->n; from += half) {
         const int n = e->n - from < e->window ? e->n - from : e->window;
         rc = goss_eval(e->engine, e->ids + from, n, 0, 1, logits, err);
         for (; rc == 0 && judged < from + n; judged++) {
-            const double v = nll(logits + (size_t)(judged - 1 - from) * (size_t)n_vocab, n_vocab, e->ids[judged]);
+            const double v =
+                nll(logits + (size_t)(judged - 1 - from) * (size_t)n_vocab, n_vocab, e->ids[judged]);
             e->sum += v;
             e->squares += v * v;
             e->n_judged++;
@@ -95,8 +97,8 @@ static int run_eval(eval *e, const goss_engine_config *config, const char *path)
                    "\"perplexity\":%.4f,\"ms\":%.0f}\n",
                    e->info.name, e->info.backend, e->n_judged, mean, spread, exp(mean), ms);
         else
-            printf("%d tokens in windows of %d: nll %.4f +- %.4f, perplexity %.4f\n", e->n_judged, e->window, mean,
-                   spread, exp(mean));
+            printf("%d tokens in windows of %d: nll %.4f +- %.4f, perplexity %.4f\n", e->n_judged, e->window,
+                   mean, spread, exp(mean));
     }
     free(e->ids);
     goss_engine_close(&e->engine);
@@ -114,7 +116,7 @@ int goss_cmd_eval(int argc, char **argv)
                                     { "--json", GOSS_OPT_FLAG, &e.json, .help = "as JSON" },
                                     { 0 } };
     const char *args[2] = { NULL };
-    goss_engine_options_init(&engine);
+    goss_engine_options_init(&engine, GOSS_FOR_COMMANDS);
     const goss_usage usage = {
         "eval",
         "[MODEL] FILE",
@@ -125,6 +127,6 @@ int goss_cmd_eval(int argc, char **argv)
     };
     const int n = goss_options_read(&usage, argc, argv, args);
     if (n < 0) return ~n;
-    const int status = goss_engine_options_finish(&engine, "eval", n > 1 ? args[0] : NULL);
+    const int status = goss_cli_model(&engine, "eval", n > 1 ? args[0] : NULL);
     return status ? status : run_eval(&e, &engine.config, args[n - 1]);
 }

@@ -1,9 +1,10 @@
-/* cmd_gate.c - gossamer gate MODEL [A..G]: runs gates in turn and prints PASS, FAIL or SKIP with what was seen
- * (docs/gates.md). The exit status is 1 when one failed. */
+/* cmd_gate.c - gossamer gate MODEL [A..G]: runs gates in turn and prints PASS, FAIL or SKIP with what was
+ * seen (docs/gates.md). The exit status is 1 when one failed. */
 #include "commands.h"
+#include "model_cli.h"
 #include "gates.h"
 #include "session_cli.h"
-#include "options.h"
+#include "common/engine_options.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -53,23 +54,26 @@ static int run_gates(goss_gate *g, const int *wanted)
 int goss_cmd_gate(int argc, char **argv)
 {
     goss_gate g = { .repeat = 4,
-                    .text = "Once upon a time there was a small crow named Theo who lived near a deep forest." };
+                    .text =
+                        "Once upon a time there was a small crow named Theo who lived near a deep forest." };
     goss_engine_options engine;
     const goss_option options[] = {
         { "--tensor", GOSS_OPT_STR, &g.tensor, .arg = "NAME", .help = "B: which tensor (the largest)" },
-        { "--repeat", GOSS_OPT_INT, &g.repeat, .arg = "N", .help = "B: how many reads (4)", .min = 2, .max = 1000 },
+        { "--repeat", GOSS_OPT_INT, &g.repeat, .arg = "N", .help = "B: how many reads (4)", .min = 2,
+          .max = 1000 },
         { "--n", GOSS_OPT_INT, &g.n, .arg = "N", .help = "C: how many rows of the product (all)", .min = 1,
           .max = 1e9 },
         { "--k", GOSS_OPT_INT, &g.k, .arg = "N", .help = "C: how many columns of the product (all)", .min = 1,
           .max = 1e9 },
         { "--tolerance", GOSS_OPT_FLOAT, &g.tolerance, .arg = "X",
-          .help = "C, D: largest difference relative to the root mean square (0.02, 0.05)", .min = 0, .max = 1e6 },
+          .help = "C, D: largest difference relative to the root mean square (0.02, 0.05)", .min = 0,
+          .max = 1e6 },
         { "--text,-p,--prompt", GOSS_OPT_STR, &g.text, .arg = "TEXT", .help = "C, D, F: what goes in" },
         { 0 }
     };
     const char *args[9] = { NULL }, *model = NULL;
     int wanted[N_GATES] = { 0 }, any = 0;
-    goss_engine_options_init(&engine);
+    goss_engine_options_init(&engine, GOSS_FOR_COMMANDS);
     const goss_usage usage = {
         "gate",
         "[MODEL] [A B C D E F G]",
@@ -90,7 +94,7 @@ int goss_cmd_gate(int argc, char **argv)
         }
     }
     for (int i = 0; i < N_GATES && !any; i++) wanted[i] = 1;
-    const int status = goss_engine_options_finish(&engine, "gate", model);
+    const int status = goss_cli_model(&engine, "gate", model);
     g.config = &engine.config;
     goss_cli_engine files = { 0 };
     if (status || goss_cli_telemetry(&files, &engine, "gate", 0)) return status ? status : 1;

@@ -1,7 +1,9 @@
 /* cmd_meta.c - gossamer meta: every key with its value; arrays show their first elements. */
-#include "../source.h"
+#include "base/buf.h"
+#include "net/inputs.h"
 #include "commands.h"
-#include "options.h"
+#include "model_cli.h"
+#include "common/engine_options.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,7 +85,8 @@ static void put_line(goss_buf *b, const goss_kvpair *kv, uint64_t limit, int wid
     } else {
         const int cut = kv->type == GOSS_KV_STRING && kv->v.str.n > 100 && !whole;
         if (cut)
-            for (shown.v.str.n = 100; shown.v.str.n > 0 && ((unsigned char)kv->v.str.s[shown.v.str.n] & 0xC0) == 0x80;)
+            for (shown.v.str.n = 100;
+                 shown.v.str.n > 0 && ((unsigned char)kv->v.str.s[shown.v.str.n] & 0xC0) == 0x80;)
                 shown.v.str.n--;
         put_value(b, &shown);
         if (cut)
@@ -143,10 +146,13 @@ int goss_cmd_meta(int argc, char **argv)
     const int n = goss_options_read(&usage, argc, argv, &path);
     if (n < 0)
         return ~n;
-    char room[1024];
+    char room[1500], found[1500];
     path = goss_model_argument("meta", path, gguf, room, sizeof room);
     if (!path)
         return 2;
+    path = goss_cli_source("meta", path, found, sizeof found);
+    if (!path)
+        return 1;
     goss_error err;
     goss_inputs set;
     if (goss_inputs_open(&set, path, &err))

@@ -1,7 +1,9 @@
 /* cmd_models.c - gossamer models: the GGUF files found, with what they are. */
 #include "commands.h"
-#include "options.h"
-#include "../../src/base/buf.h"
+#include "common/engine_options.h"
+#include "common/share.h"
+#include "base/buf.h"
+#include "net/model_cache.h"
 #include "progress.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +17,9 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static void show(void *ctx, const char *path, const goss_model_info *m)
+static void show_as(lister *l, const char *file, int id, const char *path, const goss_model_info *m)
 {
-    lister *l = ctx;
     char size[16];
-    const char *file = base_name(path);
-    const int id = (int)(strlen(file) - strlen(".gguf"));
     if (l->json) {
         goss_buf b = GOSS_BUF(8192);
         goss_buf_json_string(&b, path, strlen(path));
@@ -41,6 +40,21 @@ static void show(void *ctx, const char *path, const goss_model_info *m)
     l->n++;
 }
 
+static void show(void *ctx, const char *path, const goss_model_info *m)
+{
+    const char *file = base_name(path);
+    show_as(ctx, file, (int)(strlen(file) - strlen(".gguf")), path, m);
+}
+
+/* A kept model has its whole name, by which it is run. */
+static void show_kept(void *ctx, const char *name, const char *path)
+{
+    goss_model_info m;
+    const goss_engine_config config = { .model_path = path };
+    const int id = (int)strlen(name), cut = strncmp(name, "hf:", 3) ? (int)strlen(".gguf") : 0;
+    if (!goss_plan(&config, &m, NULL, NULL)) show_as(ctx, name, id - cut, path, &m);
+}
+
 /* The folder of a file's path, into `out`. */
 static int folder_of(const char *path, char *out, size_t cap)
 {
@@ -53,11 +67,16 @@ int goss_cmd_models(int argc, char **argv)
 {
     lister l = { 0 };
     const char *args[16];
-    const goss_option options[] = { { "--json", GOSS_OPT_FLAG, &l.json, .help = "as JSON" }, { 0 } };
+    const char *cache = NULL;
+    const goss_option options[] = { { "--json", GOSS_OPT_FLAG, &l.json, .help = "as JSON" },
+                                    { "--model-cache", GOSS_OPT_STR, &cache, .arg = "DIR",
+                                      .help = "where fetched models are kept (~/.cache/gossamer/models)" },
+                                    { 0 } };
     const goss_usage usage = {
         "models",
         "[FOLDER...]",
-        "Lists the models in folders: those given, else that of GPT_OSS_GGUF_PATH and the demo models'.",
+        "Lists the models in folders: those given, else that of GPT_OSS_GGUF_PATH, the demo models' and those "
+        "that were fetched.",
         0,
         16,
         { options }
@@ -75,6 +94,7 @@ int goss_cmd_models(int argc, char **argv)
         goss_error err;
         if (goss_list(args[i], show, &l, &err) < 0) status = goss_cli_fail("models", 1, &err);
     }
+    if (!n) goss_model_each(cache, show_kept, &l);
     if (l.json) puts(l.n ? "]" : "[]");
     else if (!l.n && !status) fputs("no GGUF models found\n", stderr);
     return status;

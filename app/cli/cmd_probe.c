@@ -1,7 +1,9 @@
-/* cmd_probe.c - gossamer probe PART [MODEL]: one part of a model alone: tokenizer, embed, lm-head, layer, attention
- * or router. Each prints what it saw and ends with PASS or FAIL; the exit status says the same. */
+/* cmd_probe.c - gossamer probe PART [MODEL]: one part of a model alone: tokenizer, embed, lm-head, layer,
+ * attention, router or lens. Each prints what it saw and ends with PASS or FAIL; the exit status says the
+ * same. */
 #include "commands.h"
-#include "options.h"
+#include "model_cli.h"
+#include "common/engine_options.h"
 #include "traced.h"
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +15,7 @@ typedef struct probe {
     goss_model_info info;
     goss_error err;
     const char *text, *tokens;
-    int layer, seq_len, show_top, show_experts;
+    int layer, head, seq_len, show_top, show_experts;
     int32_t *ids; int n;
 } probe;
 
@@ -78,7 +80,8 @@ static int probe_embed(probe *p)
             const goss_summary s = goss_summarize(row, (size_t)e->width);
             printf("token %6d ", p->ids[i]);
             show_token(p, p->ids[i]);
-            printf("  rms %.5f  first %.5f %.5f %.5f\n", s.rms, (double)row[0], (double)row[1], (double)row[2]);
+            printf("  rms %.5f  first %.5f %.5f %.5f\n", s.rms, (double)row[0], (double)row[1],
+                   (double)row[2]);
             bad += s.n_bad + (s.rms == 0);
         }
         ok = bad == 0 && e->n_rows == p->n && e->width == p->info.n_embd;
@@ -134,8 +137,8 @@ static int probe_layer(probe *p)
         const goss_summary sum = goss_summarize(s->values, (size_t)s->n_rows * (size_t)s->width);
         if (s->layer < 0) printf("          ");
         else printf("layer %3d ", s->layer);
-        printf("%-9s %4d x %-6d rms %11.5f  max %11.5f  NaN or infinite %lld\n", s->stage, s->n_rows, s->width,
-               sum.rms, sum.max_abs, sum.n_bad);
+        printf("%-9s %4d x %-6d rms %11.5f  max %11.5f  NaN or infinite %lld\n", s->stage, s->n_rows,
+               s->width, sum.rms, sum.max_abs, sum.n_bad);
         bad += sum.n_bad;
         seen += s->layer >= 0;
     }
@@ -159,6 +162,30 @@ static int prefill(probe *p, goss_session *s, int n, goss_event *done)
         }
         if (goss_engine_poll(p->engine, 100, &p->err) < 0) return -1;
     }
+}
+
+/* The positions that the last token looks at most. */
+static int show_looks(probe *p)
+{
+    enum { SHOWN = 16 };
+    const int layer = p->layer < 0 ? 0 : p->layer;
+    float *w = calloc((size_t)p->n, sizeof *w);
+    double sum = 0;
+    int ok = w && goss_attention(p->engine, p->ids, p->n, layer, p->head, w, &p->err) == 0;
+    for (int i = 0; ok && i < p->n; i++) sum += (double)w[i];
+    if (ok && p->head < 0) printf("layer %d, all heads: the last token looks at:", layer);
+    else if (ok) printf("layer %d, head %d: the last token looks at:", layer, p->head);
+    for (int k = 0; ok && k < SHOWN; k++) {
+        int best = -1;
+        for (int i = 0; i < p->n; i++)
+            if (w[i] > 0 && (best < 0 || w[i] > w[best])) best = i;
+        if (best < 0) break;
+        printf("  %d %.4f", best, (double)w[best]);
+        w[best] = 0;
+    }
+    if (ok) printf("\nits weights sum to %.4f; sinks have the rest\n", sum);
+    free(w);
+    return ok && sum > 0 && sum < 1.0001;
 }
 
 static int probe_attention(probe *p)
@@ -188,13 +215,42 @@ static int probe_attention(probe *p)
     const goss_traced *a = goss_traces_find(&t, "attend", p->layer < 0 ? 0 : p->layer);
     if (a) {
         const goss_summary sum = goss_summarize(a->values, (size_t)a->n_rows * (size_t)a->width);
-        printf("attention of layer %d: %d x %d, rms %.5f, NaN or infinite %lld\n", a->layer, a->n_rows, a->width,
-               sum.rms, sum.n_bad);
+        printf("attention of layer %d: %d x %d, rms %.5f, NaN or infinite %lld\n", a->layer, a->n_rows,
+               a->width, sum.rms, sum.n_bad);
         ok = sum.n_bad == 0;
     }
     ok = ok && a;
     goss_traces_free(&t);
-    return verdict(ok);
+    ok = ok && show_looks(p);
+    return p->err.code ? 0 : verdict(ok);
+}
+
+/* ---- lens: what each layer would have said; the last one says what the model does ---- */
+static int probe_lens(probe *p)
+{
+    const int n = p->info.n_layer + 1, n_vocab = p->info.n_vocab;
+    goss_lens_row *rows = calloc((size_t)n, sizeof *rows);
+    float *logits = malloc((size_t)n_vocab * sizeof *logits);
+    int ok = rows && logits && goss_lens(p->engine, p->ids, p->n, rows, n, &p->err) == n, best = 0;
+    for (int i = 0; ok && i < n; i++) {
+        if (i) printf("layer %3d ", rows[i].layer);
+        else printf("embedding ");
+        printf("kl %8.5f  entropy %8.5f ", (double)rows[i].kl, (double)rows[i].entropy);
+        for (int k = 0; k < rows[i].n_top; k++) {
+            printf("  %d ", rows[i].top[k].token);
+            show_token(p, rows[i].top[k].token);
+            printf(" %.6f", exp((double)rows[i].top[k].logprob));
+        }
+        printf("\n");
+        ok = isfinite(rows[i].kl) && isfinite(rows[i].entropy);
+    }
+    ok = ok && goss_eval(p->engine, p->ids, p->n, 0, 0, logits, &p->err) == 0;
+    for (int v = 0; ok && v < n_vocab; v++)
+        if (logits[v] > logits[best]) best = v;
+    ok = ok && rows[n - 1].kl < 1e-4f && rows[n - 1].top[0].token == best;
+    free(rows);
+    free(logits);
+    return p->err.code ? 0 : verdict(ok);
 }
 
 /* ---- router: who is chosen, with what weight, and how evenly ---- */
@@ -242,8 +298,8 @@ static int show_router(const probe *p, const goss_traced *r)
         distinct += use[e] > 0;
         if (share > 0) entropy -= share * log(share);
     }
-    printf("layer %3d: %d of %d experts used over %d tokens, entropy of use %.4f of ln %d\n", r->layer, distinct,
-           r->width, r->n_rows, r->width > 1 ? entropy / log(r->width) : 1, r->width);
+    printf("layer %3d: %d of %d experts used over %d tokens, entropy of use %.4f of ln %d\n", r->layer,
+           distinct, r->width, r->n_rows, r->width > 1 ? entropy / log(r->width) : 1, r->width);
     free(use);
     return ok;
 }
@@ -263,9 +319,14 @@ static int probe_router(probe *p)
     return verdict(ok && seen);
 }
 
-static const struct { const char *name; int (*run)(probe *p); } parts[] = {
-    { "tokenizer", probe_tokenizer }, { "embed", probe_embed }, { "lm-head", probe_lm_head },
-    { "layer", probe_layer }, { "attention", probe_attention }, { "router", probe_router } };
+static const struct { const char *name; int (*run)(probe *p);
+} parts[] = { { "tokenizer", probe_tokenizer },
+              { "embed", probe_embed },
+              { "lm-head", probe_lm_head },
+              { "layer", probe_layer },
+              { "attention", probe_attention },
+              { "router", probe_router },
+              { "lens", probe_lens } };
 enum { N_PARTS = sizeof parts / sizeof *parts };
 
 static int run_probe(probe *p, const goss_engine_config *config, int part)
@@ -274,7 +335,14 @@ static int run_probe(probe *p, const goss_engine_config *config, int part)
     if (goss_cli_load(&p->engine, config, &p->err) < 0) return goss_cli_fail("probe", 1, &p->err);
     goss_engine_info(p->engine, &p->info);
     if (p->layer >= p->info.n_layer) {
-        fprintf(stderr, "gossamer probe: --layer %d: the model has layers 0 to %d.\n", p->layer, p->info.n_layer - 1);
+        fprintf(stderr, "gossamer probe: --layer %d: the model has layers 0 to %d.\n", p->layer,
+                p->info.n_layer - 1);
+        goss_engine_close(&p->engine);
+        return 2;
+    }
+    if (p->head >= p->info.n_head) {
+        fprintf(stderr, "gossamer probe: --head %d: the model has heads 0 to %d.\n", p->head,
+                p->info.n_head - 1);
         goss_engine_close(&p->engine);
         return 2;
     }
@@ -287,26 +355,31 @@ static int run_probe(probe *p, const goss_engine_config *config, int part)
 
 int goss_cmd_probe(int argc, char **argv)
 {
-    probe p = { .text = "Once upon a time there was a small crow named Theo who lived near a deep forest.", .layer = -1,
-                .show_top = 5, .show_experts = 8 };
+    probe p = { .text = "Once upon a time there was a small crow named Theo who lived near a deep forest.",
+                .layer = -1,
+                .head = -1,
+                .show_top = 5,
+                .show_experts = 8 };
     goss_engine_options engine;
     const goss_option options[] = {
         { "--text,-p,--prompt", GOSS_OPT_STR, &p.text, .arg = "TEXT", .help = "what goes in" },
         { "--tokens", GOSS_OPT_STR, &p.tokens, .arg = "LIST",
           .help = "token ids with commas between, instead of text" },
-        { "--seq-len", GOSS_OPT_INT, &p.seq_len, .arg = "N", .help = "repeat or cut the tokens to N", .min = 1,
-          .max = 1000000 },
+        { "--seq-len", GOSS_OPT_INT, &p.seq_len, .arg = "N", .help = "repeat or cut the tokens to N",
+          .min = 1, .max = 1000000 },
         { "--layer", GOSS_OPT_INT, &p.layer, .arg = "N", .help = "only layer N", .min = 0, .max = 100000 },
-        { "--show-top", GOSS_OPT_INT, &p.show_top, .arg = "N", .help = "lm-head: how many tokens (5)", .min = 1,
-          .max = 1000 },
-        { "--show-experts", GOSS_OPT_INT, &p.show_experts, .arg = "N", .help = "router: for how many tokens (8)",
-          .min = 0, .max = 1000000 },
+        { "--head", GOSS_OPT_INT, &p.head, .arg = "N", .help = "attention: of head N (all, on average)",
+          .min = 0, .max = 100000 },
+        { "--show-top", GOSS_OPT_INT, &p.show_top, .arg = "N", .help = "lm-head: how many tokens (5)",
+          .min = 1, .max = 1000 },
+        { "--show-experts", GOSS_OPT_INT, &p.show_experts, .arg = "N",
+          .help = "router: for how many tokens (8)", .min = 0, .max = 1000000 },
         { 0 }
     };
     const char *args[2] = { NULL, NULL };
-    goss_engine_options_init(&engine);
+    goss_engine_options_init(&engine, GOSS_FOR_COMMANDS);
     const goss_usage usage = { "probe",
-                               "tokenizer|embed|lm-head|layer|attention|router [MODEL]",
+                               "tokenizer|embed|lm-head|layer|attention|router|lens [MODEL]",
                                "Runs one part of a model alone and shows what "
                                "it does.",
                                1,
@@ -318,11 +391,12 @@ int goss_cmd_probe(int argc, char **argv)
     while (part < N_PARTS && strcmp(parts[part].name, args[0])) part++;
     if (part == N_PARTS) {
         fprintf(stderr,
-                "gossamer probe: no part is called \"%s\": tokenizer, embed, lm-head, layer, attention and router "
-                "are.\n",
+                "gossamer probe: no part is called \"%s\": tokenizer, embed, lm-head, layer, attention, "
+                "router and "
+                "lens are.\n",
                 args[0]);
         return 2;
     }
-    const int status = goss_engine_options_finish(&engine, "probe", n > 1 ? args[1] : NULL);
+    const int status = goss_cli_model(&engine, "probe", n > 1 ? args[1] : NULL);
     return status ? status : run_probe(&p, &engine.config, part);
 }

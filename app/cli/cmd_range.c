@@ -1,11 +1,14 @@
-/* cmd_range.c - gossamer range: reads bytes or a tensor, N times, and says whether all reads gave the same SHA-256. */
-#include "../../src/base/error.h"
-#include "../../src/base/mem.h"
-#include "../../src/base/os.h"
-#include "../../src/base/sha256.h"
-#include "../source.h"
+/* cmd_range.c - gossamer range: reads bytes or a tensor, N times, and says whether all reads gave the same
+ * SHA-256. */
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "base/sha256.h"
+#include "net/inputs.h"
 #include "commands.h"
-#include "options.h"
+#include "model_cli.h"
+#include "common/engine_options.h"
 #include "progress.h"
 #include <stdio.h>
 #include <string.h>
@@ -78,14 +81,16 @@ static void show(const struct what *w, const struct reading *r, int n, int json)
 }
 
 /* Which bytes of which file: a tensor (or a part of it), or plain bytes of the first file. */
-static int locate(goss_inputs *set, struct what *w, uint64_t offset, int has_len, uint64_t len, goss_error *err)
+static int locate(goss_inputs *set, struct what *w, uint64_t offset, int has_len, uint64_t len,
+                  goss_error *err)
 {
     uint64_t limit = set->input[0].size, begin = 0;
     w->in = &set->input[0];
     if (w->tensor) {
         const goss_tensor *t = goss_gguf_tensor(&set->gguf, w->tensor);
         if (!t)
-            return goss_fail(err, GOSS_ENOENT, -1, "There is no tensor \"%s\"; gossamer dump lists them.", w->tensor);
+            return goss_fail(err, GOSS_ENOENT, -1, "There is no tensor \"%s\"; gossamer dump lists them.",
+                             w->tensor);
         w->in = &set->input[t->shard];
         begin = t->offset;
         limit = t->n_bytes;
@@ -151,10 +156,13 @@ int goss_cmd_range(int argc, char **argv)
     const int n = goss_options_read(&usage, argc, argv, &path);
     if (n < 0)
         return ~n;
-    char room[1024];
+    char room[1500], found[1500];
     path = goss_model_argument("range", path, gguf, room, sizeof room);
     if (!path)
         return 2;
+    path = goss_cli_source("range", path, found, sizeof found);
+    if (!path)
+        return 1;
     goss_error err;
     goss_inputs set = { 0 };
     struct what w = { .tensor = tensor };
@@ -163,8 +171,8 @@ int goss_cmd_range(int argc, char **argv)
         rc = goss_inputs_open(&set, path, &err);
     } else { /* any file will do: its header is not looked at */
         set.input = goss_mem_array(1, sizeof *set.input);
-        set.keep = goss_mem_array(1, sizeof *set.keep);
-        rc = set.input && set.keep ? goss_input_open(&set.input[0], path, &err)
+        set.head = goss_mem_array(1, sizeof *set.head);
+        rc = set.input && set.head ? goss_input_open(&set.input[0], path, &err)
                                    : goss_fail(&err, GOSS_ENOMEM, -1, "There is not enough memory.");
         set.n = rc == 0;
     }

@@ -2,6 +2,7 @@
  * reasoning (dimmed on a
  * terminal, or when asked for), tool calls and figures go to standard error. */
 #include "commands.h"
+#include "sampling_options.h"
 #include "session_cli.h"
 #include <errno.h>
 #include <string.h>
@@ -58,7 +59,7 @@ static int on_event(void *ctx, const goss_event *ev)
     return goss_cli_interrupted();
 }
 
-/* ---- the request --------------------------------------------------------------------------------------------- */
+/* ---- the request --------------------------------------------------------------------------------------- */
 static int read_stdin(goss_buf *b)
 {
     char part[4096];
@@ -84,7 +85,7 @@ static void chat_request(goss_buf *out, const char *prompt, size_t n, const char
     goss_buf_free(&messages);
 }
 
-/* ---- results --------------------------------------------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------------------------------------- */
 static double per_second(double n, double ms) { return ms > 0 ? n * 1000 / ms : 0; }
 
 static const char *stop_name(int stop)
@@ -144,6 +145,17 @@ static int generate(goss_cli_engine *c, const goss_params *p, const char *prompt
     return status;
 }
 
+static int open_and_generate(goss_engine_options *engine, int layers, goss_params *p, const char *request,
+                             runner *r, int verbose)
+{
+    goss_cli_engine c;
+    int status = goss_cli_open(&c, engine, "run", layers);
+    if (status) return status;
+    status = generate(&c, p, request, r, verbose);
+    const int closed = goss_cli_close(&c, "run");
+    return status ? status : closed;
+}
+
 int goss_cmd_run(int argc, char **argv)
 {
     goss_engine_options engine;
@@ -168,7 +180,7 @@ int goss_cmd_run(int argc, char **argv)
         { "--verbose,-v", GOSS_OPT_FLAG, &verbose, .help = "print tokens and times on standard error" },
         { 0 }
     };
-    goss_engine_options_init(&engine);
+    goss_engine_options_init(&engine, GOSS_FOR_COMMANDS);
     goss_sampling_options_init(&sampling);
     const goss_usage usage = {
         "run",
@@ -202,13 +214,7 @@ int goss_cmd_run(int argc, char **argv)
                  .json = json };
     r.dim = isatty(STDERR_FILENO);
     r.show = show || (r.dim && !json);
-    goss_cli_engine c;
-    status = goss_cli_open(&c, &engine, "run", layers);
-    if (!status) {
-        status = generate(&c, p, goss_buf_cstr(&request), &r, verbose);
-        const int closed = goss_cli_close(&c, "run");
-        if (!status) status = closed;
-    }
+    status = open_and_generate(&engine, layers, p, goss_buf_cstr(&request), &r, verbose);
     goss_buf_free(&text);
     goss_buf_free(&request);
     return status;

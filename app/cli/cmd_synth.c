@@ -1,26 +1,26 @@
-/* cmd_synth.c - gossamer synth SHAPE OUT: a gpt-oss GGUF with the real names, shapes and types and random weights,
- * for benchmarks and tests without a download. SHAPE is 20b (12.1 GB), 120b (63 GB), or KEY=VALUE,... over 20b's
- * values.
+/* cmd_synth.c - gossamer synth SHAPE OUT: a gpt-oss GGUF with the real names, shapes and types and random
+ * weights, for benchmarks and tests without a download. SHAPE is 20b (12.1 GB), 120b (63 GB), or
+ * KEY=VALUE,... over 20b's values.
  *
- * Weights are scaled so that activations stay finite and tokens stay apart: every matrix keeps its input's size,
- * but for attn_output, which is halved, since attention averages. SwiGLU's outputs have a mean, which would give all
- * tokens a common direction, so the blocks of ffn_down_exps sum up to 0. Router rows are random and equally long and
- * the router has no bias, so that over different tokens experts are used evenly.
+ * Weights are scaled so that activations stay finite and tokens stay apart: every matrix keeps its input's
+ * size, but for attn_output, which is halved, since attention averages. SwiGLU's outputs have a mean, which
+ * would give all tokens a common direction, so the blocks of ffn_down_exps sum up to 0. Router rows are
+ * random and equally long and the router has no bias, so that over different tokens experts are used evenly.
  *
- * The file is written as OUT.part and renamed when it is whole. Pieces are filled and written by all threads at
- * once, each at its own offset; nothing is mapped. */
+ * The file is written as OUT.part and renamed when it is whole. Pieces are filled and written by all threads
+ * at once, each at its own offset; nothing is mapped. */
 #define _FILE_OFFSET_BITS 64
-#include "../../src/base/error.h"
-#include "../../src/base/thread.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/thread.h"
 #include "commands.h"
-#include "options.h"
+#include "common/engine_options.h"
 #include "progress.h"
 #include "synth_fill.h"
 #include "synth_vocab.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,9 @@
 
 enum { PIECE = 64 * GOSS_SYNTH_UNIT, MAX_TENSORS = 16384, LAYER_TENSORS = 19 };
 
-typedef struct shape { int layers, embd, heads, kv_heads, head_dim, experts, used, ff, vocab, ctx, window; } shape;
+typedef struct shape {
+    int layers, embd, heads, kv_heads, head_dim, experts, used, ff, vocab, ctx, window;
+} shape;
 static const shape shape_20b = { 24, 2880, 64, 8, 64, 32, 4, 2880, 201088, 131072, 128 };
 static const shape shape_120b = { 36, 2880, 64, 8, 64, 128, 4, 2880, 201088, 131072, 128 };
 
@@ -82,7 +84,8 @@ static int read_shape(const char *text, shape *s)
         size_t k = 0;
         const size_t n = strcspn(at, "=,");
         char *end = NULL;
-        while (k < sizeof keys / sizeof *keys && (strlen(keys[k].name) != n || strncmp(keys[k].name, at, n))) k++;
+        while (k < sizeof keys / sizeof *keys && (strlen(keys[k].name) != n || strncmp(keys[k].name, at, n)))
+            k++;
         const long v = at[n] == '=' ? strtol(at + n + 1, &end, 10) : 0;
         if (k == sizeof keys / sizeof *keys || !end || end == at + n + 1 || (*end && *end != ',')) {
             snprintf(message, sizeof message, "\"%.60s\" is no shape", at);
@@ -126,15 +129,16 @@ static void put_keys(const shape *s, const char *label, goss_gguf_writer *w)
     goss_gguf_put_str(w, "general.architecture", "gpt-oss", 7);
     goss_gguf_put_str(w, "general.type", "model", 5);
     goss_gguf_put_str(w, "general.name", name, (size_t)n);
-    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) goss_gguf_put_u32(w, ints[i].key, (uint32_t)ints[i].value);
+    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
+        goss_gguf_put_u32(w, ints[i].key, (uint32_t)ints[i].value);
     goss_gguf_put_f32(w, "gpt-oss.attention.layer_norm_rms_epsilon", 1e-5f);
     goss_gguf_put_f32(w, "gpt-oss.rope.freq_base", 150000);
     goss_gguf_put_f32(w, "gpt-oss.rope.scaling.factor", 32);
     goss_gguf_put_str(w, "gpt-oss.rope.scaling.type", "yarn", 4);
 }
 
-static void put_tensor(job *j, goss_gguf_writer *w, int layer, const char *name, int type, float rms, float constant,
-                       int64_t ne0, int64_t ne1, int64_t ne2)
+static void put_tensor(job *j, goss_gguf_writer *w, int layer, const char *name, int type, float rms,
+                       float constant, int64_t ne0, int64_t ne1, int64_t ne2)
 {
     char full[64];
     const int64_t ne[3] = { ne0, ne1 ? ne1 : 1, ne2 ? ne2 : 1 };
@@ -277,8 +281,8 @@ static int write_file(job *j, const goss_buf *header, const char *path, int n_th
     if (j->fd < 0) return errno;
     int failed = ftruncate(j->fd, (off_t)total) < 0 ? errno : 0;
     if (!failed && !sparse) {
-        failed = posix_fallocate(j->fd, 0,
-                                 (off_t)total); /* a disk that is too small says so now and not in ten minutes */
+        failed = posix_fallocate(
+            j->fd, 0, (off_t)total); /* a disk that is too small says so now and not in ten minutes */
         if (failed == EINVAL || failed == EOPNOTSUPP || failed == ENODEV) failed = 0;
     }
     if (!failed) failed = write_at(j->fd, header->data, header->len, 0);
@@ -292,12 +296,14 @@ static int make_file(job *j, const char *label, const char *path, int n_threads,
     goss_buf header = GOSS_BUF(1u << 30);
     char temporary[4096], need[16];
     struct stat there;
-    if (!stat(path, &there) && !S_ISREG(there.st_mode)) /* the finished file takes its place: a device would be gone */
+    /* the finished file takes its place: a device would be gone */
+    if (!stat(path, &there) && !S_ISREG(there.st_mode))
         return goss_fail(err, GOSS_EINVAL, -1, "%.120s is there and is no file: nothing was written", path);
     if (snprintf(temporary, sizeof temporary, "%s.part", path) >= (int)sizeof temporary)
         return goss_fail(err, GOSS_EINVAL, -1, "the path is too long");
     j->parts = calloc((size_t)j->s.layers * LAYER_TENSORS + 3, sizeof *j->parts);
-    int rc = j->parts ? make_header(j, label, &header, err) : goss_fail(err, GOSS_ENOMEM, -1, "out of memory");
+    int rc =
+        j->parts ? make_header(j, label, &header, err) : goss_fail(err, GOSS_ENOMEM, -1, "out of memory");
     if (rc == 0 && (rc = number_pieces(j)) < 0) goss_fail(err, rc, -1, "the model is too large");
     if (rc == 0) {
         int failed = write_file(j, &header, temporary, n_threads, sparse);
@@ -305,8 +311,9 @@ static int make_file(job *j, const char *label, const char *path, int n_threads,
         goss_human_bytes(need, (double)(header.len + j->data_bytes));
         if (failed) {
             unlink(temporary);
-            rc = goss_fail(err, failed == ENOSPC ? GOSS_EFULL : GOSS_EIO, -1, "cannot write %.120s (%s): %s", path,
-                           need, strerror(failed));
+            rc = goss_fail(err, failed == ENOSPC || failed == EFBIG ? GOSS_EFULL : GOSS_EIO, -1,
+                           "cannot write %.120s (%s): %s",
+                           path, need, strerror(failed));
         } else {
             fprintf(stderr, "%s: %s, %d tensors\n", path, need, j->n_parts);
         }
@@ -324,13 +331,14 @@ int goss_cmd_synth(int argc, char **argv)
     goss_error err = { 0 };
     job *j = calloc(1, sizeof *j);
     if (!j) return goss_cli_fail("synth", 1, NULL);
-    const goss_option options[] = { { "--seed", GOSS_OPT_U64, &j->seed, .arg = "N", .help = "of the weights (0)" },
-                                    { "--threads,-t", GOSS_OPT_INT, &n_threads, .arg = "N",
-                                      .help = "threads (one per core)", .env = "GPT_OSS_GGUF_THREADS", .min = 0,
-                                      .max = 256 },
-                                    { "--sparse", GOSS_OPT_FLAG, &sparse,
-                                      .help = "header only: the weights are zeros that take no room on disk" },
-                                    { 0 } };
+    const goss_option options[] = {
+        { "--seed", GOSS_OPT_U64, &j->seed, .arg = "N", .help = "of the weights (0)" },
+        { "--threads,-t", GOSS_OPT_INT, &n_threads, .arg = "N", .help = "threads (one per core)",
+          .env = "GPT_OSS_GGUF_THREADS", .min = 0, .max = 256 },
+        { "--sparse", GOSS_OPT_FLAG, &sparse,
+          .help = "header only: the weights are zeros that take no room on disk" },
+        { 0 }
+    };
     const goss_usage usage = {
         "synth",
         "SHAPE OUT",
@@ -343,10 +351,8 @@ int goss_cmd_synth(int argc, char **argv)
     const char *args[2];
     const int n = goss_options_read(&usage, argc, argv, args);
     int status = n < 0 ? ~n : read_shape(args[0], &j->s);
-    if (n >= 0 && status == 0) {
-        signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of write, not the end */
-        if (make_file(j, args[0], args[1], n_threads, sparse, &err) < 0) status = goss_cli_fail("synth", 1, &err);
-    }
+    if (n >= 0 && status == 0 && make_file(j, args[0], args[1], n_threads, sparse, &err) < 0)
+        status = goss_cli_fail("synth", 1, &err);
     free(j);
     return status;
 }

@@ -1,5 +1,5 @@
-/* gates.h - the gates of `gossamer gate`: cmd_gate.c runs them in turn, gates_file.c and gates_model.c are what
- * they do. */
+/* gates.h - the gates of `gossamer gate`: cmd_gate.c runs them in turn, gates_file.c and gates_model.c are
+ * what they do. */
 #ifndef GOSS_CLI_GATES_H
 #define GOSS_CLI_GATES_H
 #include "traced.h"
@@ -10,13 +10,15 @@ typedef struct goss_gate {
     const char *tensor;                 /* B: which one; NULL: the largest */
     int repeat;                         /* B: how many reads */
     int n, k;                           /* C: how many rows and columns of the product; 0: all */
-    float tolerance; /* C, D: of the largest difference, relative to the values' root mean square; 0: the default */
+    /* C, D: of the largest difference, relative to the values' root mean square; 0: the default */
+    float tolerance;
     const char *text;                   /* C, D, F: what goes in */
     char figure[400];                   /* out: one line about what was seen */
 } goss_gate;
 
 /* Each returns a GOSS_GATE_* and fills the figure. */
-int goss_gate_a(goss_gate *g);  /* the file parses, and every tensor the model needs is there in the right shape */
+/* the file parses, and every tensor the model needs is there in the right shape */
+int goss_gate_a(goss_gate *g);
 int goss_gate_b(goss_gate *g);  /* repeated and divided reads of a range agree */
 int goss_gate_c(goss_gate *g);  /* the product with output.weight: GPU against ref */
 int goss_gate_d(goss_gate *g);  /* every kernel of cpu and gpu against ref */

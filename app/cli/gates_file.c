@@ -1,7 +1,7 @@
 /* gates_file.c - gates A and B: about the file alone. */
-#include "../../src/base/error.h"
-#include "../../src/base/sha256.h"
-#include "../source.h"
+#include "base/error.h"
+#include "base/sha256.h"
+#include "net/inputs.h"
 #include "gates.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,8 @@ static int fail(goss_gate *g, const goss_error *err)
     return GOSS_GATE_FAIL;
 }
 
-/* The header parses, every tensor lies inside its file, and the model's hyperparameters and tensors are all there. */
+/* The header parses, every tensor lies inside its file, and the model's hyperparameters and tensors are all
+ * there. */
 int goss_gate_a(goss_gate *g)
 {
     goss_inputs set = { 0 };
@@ -40,11 +41,11 @@ int goss_gate_a(goss_gate *g)
         return GOSS_GATE_FAIL;
     }
     if (goss_plan(g->config, &info, &plan, &err) < 0) return fail(g, &err);
-    snprintf(
-        g->figure, sizeof g->figure,
-        "%llu tensors of %llu bytes in %d file%s, %llu keys; %s, %d layers, %d x %d, %d experts, vocabulary %d",
-        n_tensors, bytes, n_files, n_files == 1 ? "" : "s", n_keys, info.arch, info.n_layer, info.n_embd, info.n_ff,
-        info.n_expert, info.n_vocab);
+    snprintf(g->figure, sizeof g->figure,
+             "%llu tensors of %llu bytes in %d file%s, %llu keys; %s, %d layers, %d x %d, %d experts, "
+             "vocabulary %d",
+             n_tensors, bytes, n_files, n_files == 1 ? "" : "s", n_keys, info.arch, info.n_layer, info.n_embd,
+             info.n_ff, info.n_expert, info.n_vocab);
     return GOSS_GATE_PASS;
 }
 

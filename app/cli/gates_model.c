@@ -1,11 +1,11 @@
-/* gates_model.c - gates C to G: what a backend computes against the reference backend, through the public interface
- * alone.
+/* gates_model.c - gates C to G: what a backend computes against the reference backend, through the public
+ * interface alone.
  *
- * A difference is measured against the root mean square of the reference's values, since sums of products err in
- * proportion to their terms. Stages are compared in the first layer, where both sides begin with the same numbers;
- * later layers add up what went before, and there the rule is that of whole models: the same best token wherever
- * the reference's best two are more than 0.25 apart. */
-#include "../../src/format/gguf.h"
+ * A difference is measured against the root mean square of the reference's values, since sums of products err
+ * in proportion to their terms. Stages are compared in the first layer, where both sides begin with the same
+ * numbers; later layers add up what went before, and there the rule is that of whole models: the same best
+ * token wherever the reference's best two are more than 0.25 apart. */
+#include "format/gguf.h"
 #include "gates.h"
 #include <fcntl.h>
 #include <math.h>
@@ -32,7 +32,8 @@ static int open_on(goss_gate *g, const char *backend, int n_layers, int default_
     c.backend = backend;
     if (n_layers) c.n_layers = n_layers;
     if (default_limits) c.gpu_limits_default = 1;
-    /* the kernels of few rows: prefill's tiles round activations to 8 bits, and a router may then choose otherwise */
+    /* the kernels of few rows: prefill's tiles round activations to 8 bits, and a router may then choose
+     * otherwise */
     if (n_layers && !c.max_rows && !strcmp(backend, "gpu")) c.max_rows = 16;
     *out = NULL;
     const int rc = goss_cli_load(out, &c, &err);
@@ -62,8 +63,8 @@ static difference differ(const goss_traced *a, const goss_traced *b, int from, i
 }
 
 /* ---- C ---- */
-/* The file with the last norm's gain zero from column k on: only the first k columns of the product count then. The
- * pages that change are this process's own. */
+/* The file with the last norm's gain zero from column k on: only the first k columns of the product count
+ * then. The pages that change are this process's own. */
 typedef struct columns { void *map; size_t size; goss_source source; goss_engine_config config; } columns;
 
 static int set_columns(columns *c, goss_gate *g, int k)
@@ -161,14 +162,16 @@ static void note(const parity *p, const char *probe, const difference *d, int ok
 {
     char stage[32], detail[120];
     snprintf(stage, sizeof stage, "%.20s_probe", strcmp(probe, "attention") ? probe : "attn");
-    snprintf(detail, sizeof detail, "max_abs=%.4g mean_abs=%.4g tol=%.4g", d->max, d->mean, p->tolerance * d->rms);
+    snprintf(detail, sizeof detail, "max_abs=%.4g mean_abs=%.4g tol=%.4g", d->max, d->mean,
+             p->tolerance * d->rms);
     goss_engine_note(p->engine, stage, ok ? "completed" : "failed", detail);
 }
 
 /* One probe: columns of one stage. to < 0: to the end. */
 static void check(parity *p, const char *probe, const char *stage, int layer, int from, int to)
 {
-    const goss_traced *a = goss_traces_find(p->ref, stage, layer), *b = goss_traces_find(p->got, stage, layer);
+    const goss_traced *a = goss_traces_find(p->ref, stage, layer),
+                      *b = goss_traces_find(p->got, stage, layer);
     if (!a && !b) return; /* the model has no such stage */
     if (!a || !b || a->width != b->width || a->n_rows != b->n_rows) {
         p->ok = 0;
@@ -211,6 +214,13 @@ static int compare_stages(goss_gate *g, goss_engine *ref, goss_engine *other, co
     return state;
 }
 
+static void append(char *to, size_t size, const char *text)
+{
+    size_t n = strlen(to);
+    while (*text && n + 1 < size) to[n++] = *text++;
+    to[n] = 0;
+}
+
 /* One layer on ref and on each other backend there is; the head then follows that layer. */
 int goss_gate_d(goss_gate *g)
 {
@@ -225,18 +235,20 @@ int goss_gate_d(goss_gate *g)
         goss_engine *other;
         const int opened = open_on(g, names[i], 1, 0, &other);
         if (opened == GOSS_GATE_SKIP) {
-            snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1, g->figure);
+            memcpy(why, g->figure, sizeof why);
             continue;
         }
         n_seen++;
         g->figure[0] = 0;
         state = opened == GOSS_GATE_PASS ? compare_stages(g, ref, other, &info) : opened;
         goss_engine_close(&other);
-        const size_t n = strlen(figure);
-        snprintf(figure + n, sizeof figure - n, "%s%s: %s", n ? "; " : "", names[i], g->figure);
+        append(figure, sizeof figure, figure[0] ? "; " : "");
+        append(figure, sizeof figure, names[i]);
+        append(figure, sizeof figure, ": ");
+        append(figure, sizeof figure, g->figure);
     }
     goss_engine_close(&ref);
-    snprintf(g->figure, sizeof g->figure, "%s", n_seen ? figure : why);
+    memcpy(g->figure, n_seen ? figure : why, sizeof g->figure);
     return n_seen ? state : GOSS_GATE_SKIP;
 }
 
@@ -266,8 +278,8 @@ static long long count_bad(const goss_traces *t)
     return bad;
 }
 
-static int compare_logits(goss_gate *g, const float *ref, const float *got, int n_rows, int n_vocab, long long bad,
-                          const char *backend)
+static int compare_logits(goss_gate *g, const float *ref, const float *got, int n_rows, int n_vocab,
+                          long long bad, const char *backend)
 {
     int far = 0, forks = 0;
     double worst = 0;
@@ -303,8 +315,9 @@ int goss_gate_f(goss_gate *g)
         const int n = goss_cli_tokens(ref, g->text, NULL, 0, &ids, &err);
         const size_t room = n > 0 ? (size_t)n * (size_t)info.n_vocab : 0;
         float *a = room ? malloc(2 * room * sizeof *a) : NULL;
-        if (a && goss_eval(ref, ids, n, 0, 1, a, &err) == 0 && goss_eval(other, ids, n, 0, 1, a + room, &err) == 0
-            && goss_cli_trace(other, ids, n, 0, -1, &t, &err) == 0)
+        if (a && goss_eval(ref, ids, n, 0, 1, a, &err) == 0 &&
+            goss_eval(other, ids, n, 0, 1, a + room, &err) == 0 &&
+            goss_cli_trace(other, ids, n, 0, -1, &t, &err) == 0)
             state = compare_logits(g, a, a + room, n, info.n_vocab, count_bad(&t), info.backend);
         else
             state = failed(g, &err);
@@ -369,7 +382,8 @@ static void flatten(char *s)
 static int judge(goss_gate *g, answer *a, const goss_model_info *info, const char *backend)
 {
     const int harmony = !strcmp(info->chat, "harmony"), demo = !strcmp(info->name, "demo-gptoss");
-    int ok = a->n > 0 && a->final && a->n_tokens > 2 && a->n_distinct * 4 > (a->n_tokens < 256 ? a->n_tokens : 256);
+    int ok = a->n > 0 && a->final && a->n_tokens > 2 &&
+             a->n_distinct * 4 > (a->n_tokens < 256 ? a->n_tokens : 256);
     if (harmony) ok &= a->stop == GOSS_STOP_EOS && !strcmp(a->first_channel, "analysis");
     if (demo) ok &= !strcmp(a->text, "July comes after June.");
     flatten(a->text);

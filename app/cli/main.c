@@ -4,6 +4,7 @@
 #include "commands.h"
 #include <errno.h>
 #include <gossamer.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +58,7 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a limit on a file's size is an error of write, as a full disk is */
     const int status = dispatch(argc, argv);
     if ((fflush(stdout) || ferror(stdout)) && status == 0) {
         fprintf(stderr, "gossamer: cannot write the output: %s.\n", strerror(errno));

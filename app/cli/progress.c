@@ -1,7 +1,7 @@
 /* progress.c - one line, redrawn in place:  model.gguf [#####-----] 45 %  5.4/12.1 GB  102 MB/s  1:06 left */
 #include "progress.h"
-#include "../../src/base/fmt.h"
-#include "../../src/base/os.h"
+#include "base/fmt.h"
+#include "base/os.h"
 #include <stdio.h>
 #include <unistd.h>
 

@@ -1,12 +1,13 @@
 /* session_cli.h - what run, chat and bench share: an engine opened with its options, progress and telemetry
- * file; Ctrl-C;
- * chat requests as JSON. */
+ * file; Ctrl-C; chat requests as JSON. */
 #ifndef GOSS_CLI_SESSION_CLI_H
 #define GOSS_CLI_SESSION_CLI_H
-#include "../../src/base/buf.h"
-#include "../prefix_dir.h"
-#include "../stream.h"
-#include "options.h"
+#include "base/buf.h"
+#include "net/prefix_dir.h"
+#include "net/stream.h"
+#include "common/engine_options.h"
+#include "common/kernels_file.h"
+#include "common/record_file.h"
 #include "progress.h"
 #include <stdio.h>
 
@@ -14,21 +15,25 @@
 typedef struct goss_cli_engine {
     goss_engine *engine;
     FILE *telemetry;
+    goss_record_file *recording;
     goss_prefix_dir prefixes;
+    goss_kernels_file kernels;
     goss_stream *stream; goss_source source;   /* the model is an URL, and not all there yet */
     goss_stream_stats first; int n_tokens;     /* how it stood at the first token */
     goss_progress waiting;
-    char path[1100];                           /* of what was an URL and is there */
+    char path[1500];                           /* of what came from elsewhere and is there */
 } goss_cli_engine;
 /* A token came: notes what of a model that is still arriving was fetched for the first one. */
 void goss_cli_token(goss_cli_engine *c);
-/* Opens the file of --telemetry, if there is one, and has the engine's configuration write to it. 1: it can't, said. */
+/* Opens the file of --telemetry, if there is one, and has the engine's configuration write to it. 1: it
+ * can't, said. */
 int goss_cli_telemetry(goss_cli_engine *c, goss_engine_options *o, const char *command, int layers);
 /* Opens the model that o names (after goss_engine_options_finish) and waits until it is ready, with a
- * progress bar where it
- * takes long. `layers`: 1 adds the per-layer telemetry. 0, or the exit status after an explanation. */
+ * progress bar where it takes long. `layers`: 1 adds the per-layer telemetry. 0, or the exit status after an
+ * explanation. */
 int goss_cli_open(goss_cli_engine *c, goss_engine_options *o, const char *command, int layers);
-int goss_cli_close(goss_cli_engine *c, const char *command); /* 0, or 1 when the telemetry could not be written */
+/* 0, or 1 when telemetry or a recording could not be written, which it says */
+int goss_cli_close(goss_cli_engine *c, const char *command);
 
 /* From now on Ctrl-C only counts; the third without a reset between ends the program. */
 void goss_cli_catch_interrupts(void);

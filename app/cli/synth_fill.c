@@ -1,8 +1,8 @@
-/* synth_fill.c - four xoshiro256++ generators side by side (the compiler keeps them in vector registers) write
- * random bytes; the scales of the blocks are then put over them. Uniform quants are enough: rows of thousands of
- * them sum up normal. */
+/* synth_fill.c - four xoshiro256++ generators side by side (the compiler keeps them in vector registers)
+ * write random bytes; the scales of the blocks are then put over them. Uniform quants are enough: rows of
+ * thousands of them sum up normal. */
 #include "synth_fill.h"
-#include "../../src/format/quant.h"
+#include "format/quant.h"
 #include <math.h>
 #include <string.h>
 
@@ -73,7 +73,8 @@ static void finish_q8_0(uint8_t *bytes, size_t n, float rms)
 
 static void finish_f32(uint8_t *bytes, size_t n, float rms)
 {
-    const float scale = rms * 1.7320508f / 2147483648.0f; /* uniform in +-sqrt(3) has a root mean square of 1 */
+    /* uniform in +-sqrt(3) has a root mean square of 1 */
+    const float scale = rms * 1.7320508f / 2147483648.0f;
     for (size_t i = 0; i + 4 <= n; i += 4) {
         int32_t r;
         memcpy(&r, bytes + i, 4);

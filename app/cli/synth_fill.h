@@ -1,5 +1,5 @@
-/* synth_fill.h - random weights as raw blocks, fast: any piece of a tensor on its own, the same bytes whoever fills
- * it. */
+/* synth_fill.h - random weights as raw blocks, fast: any piece of a tensor on its own, the same bytes whoever
+ * fills it. */
 #ifndef GOSS_CLI_SYNTH_FILL_H
 #define GOSS_CLI_SYNTH_FILL_H
 #include <stddef.h>
@@ -10,7 +10,9 @@ typedef struct goss_synth_rule {
     float rms, constant;   /* rms 0: constant (F32 only) */
     int balanced;          /* MXFP4 only: every block sums up to 0 */
 } goss_synth_rule;
-enum { GOSS_SYNTH_UNIT = 4 * 17 * 17 * 64 }; /* pieces begin at multiples of it: whole blocks of every type used */
-/* Fills n bytes (a multiple of the type's block) of a piece; seed and piece say which. Types F32, Q8_0, MXFP4. */
+/* pieces begin at multiples of it: whole blocks of every type used */
+enum { GOSS_SYNTH_UNIT = 4 * 17 * 17 * 64 };
+/* Fills n bytes (a multiple of the type's block) of a piece; seed and piece say which. Types F32, Q8_0,
+ * MXFP4. */
 void goss_synth_fill(const goss_synth_rule *r, uint64_t seed, uint64_t piece, void *bytes, size_t n);
 #endif

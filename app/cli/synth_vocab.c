@@ -1,10 +1,10 @@
-/* synth_vocab.c - tokens that need no download: every single byte, the words that Harmony's headers need, numbers,
- * and all sequences of one, two, three and four letters with and without a space before them, until the vocabulary
- * is full.
+/* synth_vocab.c - tokens that need no download: every single byte, the words that Harmony's headers need,
+ * numbers, and all sequences of one, two, three and four letters with and without a space before them, until
+ * the vocabulary is full.
  *
- * A token of more than one symbol is only added after the token without its last symbol, and its merge is (that,
- * last symbol): so every token is reachable, both for tokenizers that rank by id and for those that rank by the
- * merges list. */
+ * A token of more than one symbol is only added after the token without its last symbol, and its merge is
+ * (that, last symbol): so every token is reachable, both for tokenizers that rank by id and for those that
+ * rank by the merges list. */
 #include "synth_vocab.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,8 +171,8 @@ static void add_specials(goss_synth_vocab *v, int n)
 int goss_synth_vocab_make(goss_synth_vocab *v, int n)
 {
     maker m = { .v = v, .n_slots = 1u << 19 };
-    *v = (goss_synth_vocab){ .first_special = n - GOSS_SYNTH_SPECIALS < FIRST_SPECIAL ? n - GOSS_SYNTH_SPECIALS
-                                                                                      : FIRST_SPECIAL };
+    const int last = n - GOSS_SYNTH_SPECIALS;
+    *v = (goss_synth_vocab){ .first_special = last < FIRST_SPECIAL ? last : FIRST_SPECIAL };
     v->room = (size_t)n * TEXT_A_TOKEN;
     v->text = malloc(v->room);
     v->tokens = calloc((size_t)n, sizeof *v->tokens);

@@ -1,7 +1,7 @@
 /* synth_vocab.h - a made-up vocabulary in o200k's form, for files made by `gossamer synth`. */
 #ifndef GOSS_CLI_SYNTH_VOCAB_H
 #define GOSS_CLI_SYNTH_VOCAB_H
-#include "../../src/format/gguf_write.h"
+#include "format/gguf_write.h"
 
 enum { GOSS_SYNTH_SPECIALS = 21, GOSS_SYNTH_VOCAB_MIN = 1024 };
 typedef struct goss_synth_vocab {
@@ -11,8 +11,9 @@ typedef struct goss_synth_vocab {
     char *text; size_t n_text, room;/* owns what the strings point at */
 } goss_synth_vocab;
 
-/* n tokens: bytes, some words, then letter sequences, each of which merges from tokens before it; the 21 special
- * tokens of gpt-oss follow at first_special = min(199998, n - 21), and padding up to n. 0 or GOSS_ENOMEM. */
+/* n tokens: bytes, some words, then letter sequences, each of which merges from tokens before it; the 21
+ * special tokens of gpt-oss follow at first_special = min(199998, n - 21), and padding up to n. 0 or
+ * GOSS_ENOMEM. */
 int goss_synth_vocab_make(goss_synth_vocab *v, int n);
 void goss_synth_vocab_free(goss_synth_vocab *v);
 /* Writes the tokenizer.ggml.* keys. */

@@ -1,6 +1,6 @@
 /* traced.c - see traced.h. */
 #include "traced.h"
-#include "../../src/base/error.h"
+#include "base/error.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,13 +1,15 @@
 /* access.c - see access.h. */
 #include "access.h"
-#include "../../src/base/sha256.h"
+#include "base/fmt.h"
+#include "base/sha256.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 /* Splits "name:port" or "[v6]:port"; the name without brackets. 0, or -1 when malformed. */
-static int host_name(const char *host, char *name, size_t cap) {
+static int host_name(const char *host, char *name, size_t cap)
+{
     const char *end = host[0] == '[' ? strchr(host, ']') : host + strcspn(host, ":");
     if (host[0] == '[') host++;
     if (!end || end <= host || (size_t)(end - host) >= cap) return -1;
@@ -18,7 +20,8 @@ static int host_name(const char *host, char *name, size_t cap) {
     return 0;
 }
 
-int goss_srv_access_host(const goss_srv_config *c, const char *host) {
+int goss_srv_access_host(const goss_srv_config *c, const char *host)
+{
     char name[256];
     unsigned char address[16];
     if (!host || host_name(host, name, sizeof name)) return 0;
@@ -31,7 +34,8 @@ int goss_srv_access_host(const goss_srv_config *c, const char *host) {
     return 0;
 }
 
-int goss_srv_access_origin(const goss_srv_config *c, const char *origin, const char *host) {
+int goss_srv_access_origin(const goss_srv_config *c, const char *origin, const char *host)
+{
     if (!origin) return 1;
     for (int i = 0; i < c->allow_origin.n; i++)
         if (!strcmp(c->allow_origin.item[i], "*") || !strcasecmp(c->allow_origin.item[i], origin)) return 1;
@@ -41,7 +45,8 @@ int goss_srv_access_origin(const goss_srv_config *c, const char *origin, const c
     return rest && host && !strcasecmp(rest, host);
 }
 
-static void digest(const char *text, uint8_t out[32]) {
+static void digest(const char *text, uint8_t out[32])
+{
     goss_sha256 h;
     goss_sha256_init(&h);
     goss_sha256_update(&h, text, strlen(text));
@@ -49,7 +54,8 @@ static void digest(const char *text, uint8_t out[32]) {
 }
 
 /* digests have one length, so the time tells nothing of either text */
-static int same(const char *a, const char *b) {
+static int same(const char *a, const char *b)
+{
     uint8_t da[32], db[32];
     unsigned differ = 0;
     digest(a, da);
@@ -58,7 +64,8 @@ static int same(const char *a, const char *b) {
     return differ == 0;
 }
 
-int goss_srv_access_key(const goss_srv_config *c, const char *authorization, const char *x_api_key) {
+int goss_srv_access_key(const goss_srv_config *c, const char *authorization, const char *x_api_key)
+{
     int ok = !c->key[0];
     if (authorization && !strncasecmp(authorization, "Bearer ", 7))
         ok |= same(authorization + 7 + strspn(authorization + 7, " "), c->key);
@@ -66,21 +73,16 @@ int goss_srv_access_key(const goss_srv_config *c, const char *authorization, con
     return ok;
 }
 
-static int hex(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-int goss_srv_access_path(const char *target, char *to, size_t cap) {
+int goss_srv_access_path(const char *target, char *to, size_t cap)
+{
     size_t n = 0;
     if (target[0] != '/') return -1;
     for (const char *p = target; *p && *p != '?' && *p != '#'; p++) {
         unsigned char c = (unsigned char)*p;
         if (c == '%') {
-            if (hex(p[1]) < 0 || hex(p[2]) < 0) return -1;
-            c = (unsigned char)(hex(p[1]) * 16 + hex(p[2]));
+            const int high = goss_hex_digit(p[1]), low = high < 0 ? -1 : goss_hex_digit(p[2]);
+            if (low < 0) return -1;
+            c = (unsigned char)(high * 16 + low);
             p += 2;
         }
         if (c < 0x20 || c == 0x7f || c == '\\' || n + 1 >= cap) return -1;
@@ -90,6 +92,22 @@ int goss_srv_access_path(const char *target, char *to, size_t cap) {
     for (const char *s = to; s; s = strchr(s + 1, '/')) {
         size_t len = strcspn(s + 1, "/");
         if ((len == 1 && s[1] == '.') || (len == 2 && s[1] == '.' && s[2] == '.')) return -1;
+    }
+    return 0;
+}
+
+int goss_srv_access_lists(const char *header, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *p = header; p && *p; p = strchr(p, ','), p = p ? p + 1 : NULL) {
+        p += strspn(p, " \t");
+        const char *w = strncmp(p, "W/", 2) ? p : p + 2;
+        if (*w == '*') return 1;
+        if (strncmp(w, word, n) || !strchr(" \t,;", w[n])) continue;
+        const char *q = w + n + strspn(w + n, " \t;");
+        char next = q[0] && q[1] && q[2] ? q[3 + strspn(q + 3, ".0")] : 0;
+        if (!strncmp(q, "q=0", 3) && !(next >= '1' && next <= '9')) return 0;
+        return 1;
     }
     return 0;
 }

@@ -11,7 +11,8 @@
 static atomic_int faults;
 static uintptr_t page = 4096;
 
-static void on_fault(int number, siginfo_t *info, void *context) {
+static void on_fault(int number, siginfo_t *info, void *context)
+{
     (void)context;
     void *at = (void *)((uintptr_t)info->si_addr & ~(page - 1));
     int lost = info->si_code == BUS_ADRERR &&
@@ -20,7 +21,8 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     else signal(number, SIG_DFL); /* something else: the instruction faults again and ends the process */
 }
 
-void goss_srv_fault_watch(void) {
+void goss_srv_fault_watch(void)
+{
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_fault;

@@ -1,11 +1,11 @@
-/* files.c - the page: see files.h. A file is served only if it was there at the start and its extension is known,
- * so nothing else of the
- * folder can be reached. */
+/* files.c - the page: see files.h. A file is served only if it was there at the start and its extension is
+ * known, so nothing else of the folder can be reached. */
 #include "files.h"
-#include "../../src/base/buf.h"
-#include "../../src/base/mem.h"
-#include "../../src/base/sha256.h"
-#include "files_int.h"
+#include "access.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/sha256.h"
+#include "common/share.h"
 #include "log.h"
 #include <dirent.h>
 #include <stdio.h>
@@ -13,6 +13,16 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <zlib.h>
+
+typedef struct page_file {
+    char url[256], etag[40];
+    goss_buf plain, packed;
+    struct MHD_Response *whole, *gzip;
+} page_file;
+struct goss_srv_files {
+    page_file *pages;
+    int n_pages;
+};
 
 enum { MAX_FILES = 2048, MAX_DEPTH = 8, MAX_FILE = 64 << 20 };
 
@@ -27,9 +37,11 @@ static const struct {
     { ".wasm", "application/wasm", 0 },
     { ".json", "application/json", 0 },
     { ".jsonl", "application/x-ndjson", 0 },
+    { ".grec", "application/octet-stream", 0 },
     { ".wgsl", "text/plain; charset=utf-8", 0 },
     { ".txt", "text/plain; charset=utf-8", 0 },
     { ".map", "application/json", 0 },
+    { ".zip", "application/zip", 0 },
     { ".webmanifest", "application/manifest+json", 0 },
     { ".svg", "image/svg+xml", 1 },
     { ".png", "image/png", 1 },
@@ -37,13 +49,16 @@ static const struct {
     { ".woff2", "font/woff2", 1 },
 };
 
-static int type_of(const char *path) {
+static int type_of(const char *path)
+{
     const char *dot = strrchr(path, '.');
-    for (int i = 0; dot && i < (int)(sizeof types / sizeof types[0]); i++) if (!strcmp(dot, types[i].ext)) return i;
+    for (int i = 0; dot && i < (int)(sizeof types / sizeof types[0]); i++)
+        if (!strcmp(dot, types[i].ext)) return i;
     return -1;
 }
 
-static int read_whole(const char *path, goss_buf *out) {
+static int read_whole(const char *path, goss_buf *out)
+{
     FILE *f = fopen(path, "rbe");
     char chunk[65536];
     size_t n;
@@ -55,7 +70,8 @@ static int read_whole(const char *path, goss_buf *out) {
 }
 
 /* gzip of the bytes, or an empty buffer where it would not be smaller by a tenth. */
-static void compress_bytes(const goss_buf *in, goss_buf *out) {
+static void compress_bytes(const goss_buf *in, goss_buf *out)
+{
     z_stream z = { 0 };
     if (in->len < 256 || deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) return;
     size_t most = deflateBound(&z, in->len);
@@ -70,7 +86,20 @@ static void compress_bytes(const goss_buf *in, goss_buf *out) {
     if (out->len > in->len / 10 * 9) goss_buf_clear(out);
 }
 
-static struct MHD_Response *make(const page_file *p, const goss_buf *b, int t, int gzip) {
+/* What makes a page "cross-origin isolated", so that it may use threads; and who serves it: then it offers
+ * our demo. The service worker is not isolated: it tells hosts that are not there from those that refuse. */
+static void add_headers(struct MHD_Response *r, const page_file *p)
+{
+    MHD_add_response_header(r, "Server-Timing", "gossamer");
+    MHD_add_response_header(r, "Cross-Origin-Opener-Policy", "same-origin");
+    if (strcmp(p->url, "/service-worker.js"))
+        MHD_add_response_header(r, "Cross-Origin-Embedder-Policy", "require-corp");
+    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+}
+
+static struct MHD_Response *make(const page_file *p, const goss_buf *b, int t, int gzip)
+{
     struct MHD_Response *r = MHD_create_response_from_buffer(b->len, b->data, MHD_RESPMEM_PERSISTENT);
     char etag[48];
     if (!r) return NULL;
@@ -81,22 +110,13 @@ static struct MHD_Response *make(const page_file *p, const goss_buf *b, int t, i
     MHD_add_response_header(r, "Cache-Control", types[t].lasting ? "public, max-age=3600" : "no-cache");
     MHD_add_response_header(r, "Vary", "Accept-Encoding");
     if (gzip) MHD_add_response_header(r, "Content-Encoding", "gzip");
-    goss_srv_files_headers(r);
+    add_headers(r, p);
     MHD_add_response_header(r, "Cross-Origin-Resource-Policy", "same-origin");
     return r;
 }
 
-/* What makes a page "cross-origin isolated", so that it may use threads; and who serves it: then it offers our
- * demo. */
-void goss_srv_files_headers(struct MHD_Response *r) {
-    MHD_add_response_header(r, "Server-Timing", "gossamer");
-    MHD_add_response_header(r, "Cross-Origin-Opener-Policy", "same-origin");
-    MHD_add_response_header(r, "Cross-Origin-Embedder-Policy", "require-corp");
-    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
-}
-
-static void add_file(goss_srv_files *f, const char *path, const char *url, uint64_t size) {
+static void add_file(goss_srv_files *f, const char *path, const char *url, uint64_t size)
+{
     int t = type_of(url);
     if (t < 0 || f->n_pages == MAX_FILES || size > MAX_FILE || strlen(url) >= sizeof f->pages[0].url) return;
     page_file *p = &f->pages[f->n_pages];
@@ -118,35 +138,37 @@ static void add_file(goss_srv_files *f, const char *path, const char *url, uint6
     f->n_pages++;
 }
 
-static void walk(goss_srv_files *f, const char *folder, const char *url, int depth) {
+static void walk(goss_srv_files *f, const char *folder, const char *url, int depth)
+{
     DIR *d = opendir(folder);
     for (struct dirent *e; d && (e = readdir(d)); ) {
         char path[2048], name[512];
         struct stat st;
         if (e->d_name[0] == '.' || !strcmp(e->d_name, "node_modules")) continue;
         if (snprintf(path, sizeof path, "%s/%s", folder, e->d_name) >= (int)sizeof path) continue;
-        if (snprintf(name, sizeof name, "%s/%s", url, e->d_name) >= (int)sizeof name || lstat(path, &st)) continue;
+        if (snprintf(name, sizeof name, "%s/%s", url, e->d_name) >= (int)sizeof name || lstat(path, &st))
+            continue;
         if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH) walk(f, path, name, depth + 1);
         else if (S_ISREG(st.st_mode)) add_file(f, path, name, (uint64_t)st.st_size);
     }
     if (d) closedir(d);
 }
 
-int goss_srv_files_open(goss_srv_files **out, const goss_srv_config *c) {
+int goss_srv_files_open(goss_srv_files **out, const goss_srv_config *c)
+{
     goss_srv_files *f = *out = goss_mem_alloc(sizeof *f);
     char folder[1024];
     if (!f || !(f->pages = goss_mem_array(MAX_FILES, sizeof *f->pages)))
         return goss_srv_files_close(out), GOSS_ENOMEM;
-    f->c = c;
     if (*c->web) snprintf(folder, sizeof folder, "%s", c->web);
-    else if (goss_srv_find_share("web", folder, sizeof folder)) folder[0] = 0;
+    else if (goss_share_find("web", folder, sizeof folder)) folder[0] = 0;
     if (*folder) walk(f, folder, "", 0);
     if (*c->web && !f->n_pages) goss_srv_log("%s holds no page", c->web);
-    goss_srv_files_find_models(f);
     return 0;
 }
 
-void goss_srv_files_close(goss_srv_files **pointer) {
+void goss_srv_files_close(goss_srv_files **pointer)
+{
     goss_srv_files *f = *pointer;
     if (!f) return;
     for (int i = 0; f->pages && i < f->n_pages; i++) {
@@ -160,43 +182,30 @@ void goss_srv_files_close(goss_srv_files **pointer) {
     *pointer = NULL;
 }
 
-int goss_srv_files_has_page(const goss_srv_files *f) {
+int goss_srv_files_has_page(const goss_srv_files *f)
+{
     for (int i = 0; i < f->n_pages; i++) if (!strcmp(f->pages[i].url, "/index.html")) return 1;
     return 0;
 }
 
-/* A bare word of a comma-separated header, as If-None-Match and Accept-Encoding need it; "q=0" is honoured. */
-int goss_srv_files_lists(const char *header, const char *word) {
-    size_t n = strlen(word);
-    for (const char *p = header; p && *p; p = strchr(p, ','), p = p ? p + 1 : NULL) {
-        p += strspn(p, " \t");
-        const char *w = strncmp(p, "W/", 2) ? p : p + 2;
-        if (*w == '*') return 1;
-        if (strncmp(w, word, n) || !strchr(" \t,;", w[n])) continue;
-        const char *q = w + n + strspn(w + n, " \t;");
-        char next = q[0] && q[1] && q[2] ? q[3 + strspn(q + 3, ".0")] : 0;
-        if (!strncmp(q, "q=0", 3) && !(next >= '1' && next <= '9')) return 0;
-        return 1;
-    }
-    return 0;
-}
-
-int goss_srv_files_page(goss_srv_files *f, struct MHD_Connection *conn, const char *path, uint64_t *bytes) {
+int goss_srv_files_page(goss_srv_files *f, struct MHD_Connection *conn, const char *path, uint64_t *bytes)
+{
     const char *accepts = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Accept-Encoding");
     const char *known = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "If-None-Match");
-    if (!strcmp(path, "/") || !strcmp(path, "/gptoss") || !strcmp(path, "/gptoss/")) path = "/index.html";
+    if (!strncmp(path, "/gptoss/", 8)) path += 7;       /* the page's own links are relative to it */
+    if (!strcmp(path, "/") || !strcmp(path, "/gptoss")) path = "/index.html";
     if (!strcmp(path, "/check")) path = "/check.html";
     for (int i = 0; i < f->n_pages; i++) {
         const page_file *p = &f->pages[i];
         if (strcmp(p->url, path)) continue;
-        int gzip = p->gzip && accepts && goss_srv_files_lists(accepts, "gzip");
+        int gzip = p->gzip && accepts && goss_srv_access_lists(accepts, "gzip");
         struct MHD_Response *r = gzip ? p->gzip : p->whole;
-        if (known && goss_srv_files_lists(known, MHD_get_response_header(r, "ETag"))) {
+        if (known && goss_srv_access_lists(known, MHD_get_response_header(r, "ETag"))) {
             struct MHD_Response *none = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
             MHD_add_response_header(none, "ETag", MHD_get_response_header(r, "ETag"));
             MHD_add_response_header(none, "Cache-Control", MHD_get_response_header(r, "Cache-Control"));
             MHD_add_response_header(none, "Vary", "Accept-Encoding");
-            goss_srv_files_headers(none);
+            add_headers(none, p);
             int ok = MHD_queue_response(conn, 304, none) == MHD_YES;
             MHD_destroy_response(none);
             return ok ? 304 : 0;

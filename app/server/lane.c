@@ -1,20 +1,14 @@
-/* lane.c - turns a session's events into items: reasoning, content, calls. Text of one message stays one item;
- * nothing is dropped. */
+/* lane.c - turns a session's events into items: reasoning, content, calls. Text of one message stays one
+ * item; nothing is dropped. */
 #include "job.h"
-#include "../../src/base/mem.h"
-#include "../../src/base/os.h"
+#include "tools.h"
+#include "base/mem.h"
+#include "base/os.h"
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
-void goss_srv_id(char *to, size_t cap, const char *prefix) {
-    unsigned char raw[12] = { 0 };
-    size_t n = (size_t)snprintf(to, cap, "%s", prefix);
-    if (getrandom(raw, sizeof raw, 0) != (ssize_t)sizeof raw) raw[0] ^= (unsigned char)(size_t)to;
-    for (size_t i = 0; i < sizeof raw && n + 3 <= cap; i++, n += 2) snprintf(to + n, 3, "%02x", raw[i]);
-}
-
-int goss_srv_job_open(goss_srv_job **out, size_t max_unread) {
+int goss_srv_job_open(goss_srv_job **out, size_t max_unread)
+{
     goss_srv_job *job = *out = goss_mem_alloc(sizeof *job);
     if (!job) return GOSS_ENOMEM;
     if (goss_srv_out_open(&job->out, max_unread)) { goss_mem_free(job); *out = NULL; return GOSS_ENOMEM; }
@@ -25,14 +19,20 @@ int goss_srv_job_open(goss_srv_job **out, size_t max_unread) {
     return 0;
 }
 
-void goss_srv_lane_free(goss_srv_lane *lane) {
+void goss_srv_lane_free(goss_srv_lane *lane)
+{
     goss_session_close(&lane->session);
-    for (int i = 0; i < lane->n_items; i++) goss_buf_free(&lane->items[i].text);
+    for (int i = 0; i < lane->n_items; i++) {
+        goss_buf_free(&lane->items[i].text);
+        goss_buf_free(&lane->items[i].output);
+    }
     goss_buf_free(&lane->probs);
     goss_buf_free(&lane->telemetry);
+    goss_mem_free(lane->so_far.ids);
 }
 
-void goss_srv_job_drop(goss_srv_job **pointer) {
+void goss_srv_job_drop(goss_srv_job **pointer)
+{
     goss_srv_job *job = *pointer;
     *pointer = NULL;
     if (!job || atomic_fetch_sub(&job->refs, 1) > 1) return;
@@ -46,38 +46,101 @@ void goss_srv_job_drop(goss_srv_job **pointer) {
     goss_mem_free(job);
 }
 
-static goss_srv_item *last(goss_srv_lane *lane) { return lane->n_items ? &lane->items[lane->n_items - 1] : NULL; }
+static goss_srv_item *last(goss_srv_lane *lane)
+{
+    return lane->n_items ? &lane->items[lane->n_items - 1] : NULL;
+}
 
-static void close_item(goss_srv_lane *lane) {
+static void close_item(goss_srv_lane *lane)
+{
     goss_srv_item *item = last(lane);
     if (!item || item->closed) return;
     item->closed = 1;
+    if (goss_srv_is_custom(item)) { /* its input was an argument: it is known when the call ends */
+        goss_srv_tools_unwrap(&item->text);
+        if (lane->job->req.stream)
+            lane->job->writer->delta(lane->job, lane, item, (const char *)item->text.data, item->text.len);
+    }
+    if (item->kind == GOSS_SRV_MCP && !item->approval && (item->tool->argument || !item->text.len)) {
+        goss_srv_mcp_wrap(&item->text, item->tool->argument);
+        if (lane->job->req.stream)
+            lane->job->writer->delta(lane->job, lane, item, (const char *)item->text.data, item->text.len);
+    }
     item->end_prob = lane->n_probs;
     if (lane->job->req.stream && lane->job->writer->close) lane->job->writer->close(lane->job, lane, item);
 }
 
-static goss_srv_item *open_item(goss_srv_lane *lane, int kind, const goss_event *ev) {
-    static const char *const ids[] = { "rs_", "msg_", "call_" };
-    goss_srv_item *item = last(lane);
-    if (lane->n_items == GOSS_SRV_ITEMS) return item;
+/* The next item; the one before is closed. */
+static goss_srv_item *add_item(goss_srv_lane *lane, int kind, const char *id)
+{
     close_item(lane);
-    item = &lane->items[lane->n_items++];
+    goss_srv_item *item = &lane->items[lane->n_items++];
     item->kind = kind;
-    item->message = ev->message;
-    item->text = GOSS_BUF((size_t)1 << 28);
+    item->text = item->output = GOSS_BUF((size_t)1 << 28);
     item->first_prob = lane->n_probs;
-    goss_srv_id(item->id, sizeof item->id, ids[kind]);
-    const char *name = ev->recipient ? ev->recipient : "";
-    snprintf(item->name, sizeof item->name, "%s", strncmp(name, "functions.", 10) ? name : name + 10);
+    goss_srv_id(item->id, sizeof item->id, id);
+    return item;
+}
+
+/* Of a piece of text: who it is for. */
+static int kind_of(const goss_srv_lane *lane, const goss_event *ev, const goss_srv_tool **tool)
+{
+    const char *channel = ev->channel ? ev->channel : "";
+    *tool = NULL;
+    if (!ev->recipient || !*ev->recipient)
+        return !strcmp(channel, "analysis") ? GOSS_SRV_REASONING : GOSS_SRV_SAID;
+    *tool = goss_srv_tools_find(&lane->job->req, goss_function_name(ev->recipient));
+    return *tool && (*tool)->label ? GOSS_SRV_MCP : GOSS_SRV_CALL;
+}
+
+static goss_srv_item *open_item(goss_srv_lane *lane, int kind, const goss_srv_tool *tool,
+                                const goss_event *ev)
+{
+    static const char *const ids[] = { "rs_", "msg_", "call_", "mcp_" };
+    if (lane->n_items == GOSS_SRV_ITEMS) return last(lane);
+    goss_srv_item *item = add_item(lane, kind, tool && tool->ask ? "mcpr_" : ids[kind]);
+    item->message = ev->message;
+    const char *name = goss_function_name(ev->recipient);
+    item->tool = tool;
+    item->ask = tool && tool->ask;
+    item->failed = GOSS_SRV_MCP_CUT;
+    snprintf(item->name, sizeof item->name, "%s", item->tool ? item->tool->name : name);
     if (lane->job->req.stream && lane->job->writer->open) lane->job->writer->open(lane->job, lane, item);
     return item;
 }
 
-/* Remembers a token of the content for logprobs. Control tokens at a message's end have no text and are none of it.
- * */
-static void record(goss_srv_lane *lane, const goss_event *ev) {
+goss_srv_item *goss_srv_lane_list(goss_srv_lane *lane, const goss_srv_listing *listing)
+{
+    if (lane->n_items == GOSS_SRV_ITEMS) return NULL;
+    goss_srv_item *item = add_item(lane, GOSS_SRV_LISTED, "mcpl_");
+    item->listing = listing;
+    close_item(lane);
+    return item;
+}
+
+goss_srv_item *goss_srv_lane_approved(goss_srv_lane *lane, const goss_srv_approval *approval)
+{
+    goss_srv_job *job = lane->job;
+    if (lane->n_items == GOSS_SRV_ITEMS) return NULL;
+    goss_srv_item *item = add_item(lane, GOSS_SRV_MCP, "mcp_");
+    item->tool = approval->tool;
+    item->failed = GOSS_SRV_MCP_CUT;
+    item->approval = approval->id;
+    if (job->req.stream && job->writer->open) job->writer->open(job, lane, item);
+    goss_buf_append(&item->text, approval->arguments.s, (size_t)approval->arguments.n);
+    if (job->req.stream) job->writer->delta(job, lane, item, (const char *)item->text.data, item->text.len);
+    close_item(lane);
+    return item;
+}
+
+/* Remembers a token of the content for logprobs. Control tokens at a message's end have no text and are none
+ * of it. */
+static void record(goss_srv_lane *lane, const goss_event *ev)
+{
     char text[512];
-    goss_srv_record r = { .token = ev->token, .logprob = ev->logprob, .n_top = ev->n_top > 20 ? 20 : ev->n_top };
+    goss_srv_record r = { .token = ev->token,
+                          .logprob = ev->logprob,
+                          .n_top = ev->n_top > 20 ? 20 : ev->n_top };
     if (ev->token < 0) return;
     size_t n = goss_srv_token_bytes(lane->job, ev->token, text, sizeof text);
     if (!ev->n_text && (!n || (n >= 2 && !memcmp(text, "<|", 2)))) return;
@@ -85,30 +148,49 @@ static void record(goss_srv_lane *lane, const goss_event *ev) {
     if (!goss_buf_append(&lane->probs, &r, sizeof r)) lane->n_probs++;
 }
 
-static void take_text(goss_srv_lane *lane, const goss_event *ev) {
+static void take_text(goss_srv_lane *lane, const goss_event *ev)
+{
     goss_srv_job *job = lane->job;
     const char *channel = ev->channel ? ev->channel : "";
-    int call = ev->recipient && *ev->recipient;
-    int kind = call ? GOSS_SRV_CALL : !strcmp(channel, "analysis") ? GOSS_SRV_REASONING : GOSS_SRV_SAID;
+    const goss_srv_tool *tool;
+    const int kind = kind_of(lane, ev, &tool), call = kind >= GOSS_SRV_CALL;
     goss_srv_item *item = last(lane);
     if (!ev->n_text && !call && kind != GOSS_SRV_SAID) return;
     if (!ev->n_text && job->req.is_chat && !*channel) return; /* a header */
     if (!item || item->closed || item->kind != kind || item->message != ev->message) {
         if (!ev->n_text && !call) return;
-        item = open_item(lane, kind, ev);
+        item = open_item(lane, kind, tool, ev);
     }
     if (kind == GOSS_SRV_SAID && job->req.logprobs >= 0) record(lane, ev);
     if (!ev->n_text) return;
     goss_buf_append(&item->text, ev->text, (size_t)ev->n_text);
-    if (job->req.stream) job->writer->delta(job, lane, item, ev->text, (size_t)ev->n_text);
+    if (job->req.stream && !goss_srv_is_custom(item) && !(item->tool && item->tool->argument))
+        job->writer->delta(job, lane, item, ev->text, (size_t)ev->n_text);
 }
 
-int goss_srv_lane_event(goss_srv_lane *lane, const goss_event *ev) {
+int goss_srv_lane_calls(const goss_srv_lane *lane)
+{
+    const goss_srv_item *item = lane->n_items ? &lane->items[lane->n_items - 1] : NULL;
+    return lane->stop == GOSS_STOP_CALL && item && item->kind == GOSS_SRV_MCP && !item->ask &&
+           item->failed == GOSS_SRV_MCP_CUT;
+}
+
+/* One lane alone, and once. */
+int goss_srv_lane_lacks(const goss_srv_lane *lane)
+{
+    const goss_srv_item *item = lane->n_items ? &lane->items[lane->n_items - 1] : NULL;
+    return lane->job->req.is_chat && lane->job->n_lanes == 1 && !lane->so_far.ids && item &&
+           item->kind == GOSS_SRV_REASONING && (lane->stop == GOSS_STOP_EOS || lane->stop == GOSS_STOP_CALL);
+}
+
+int goss_srv_lane_event(goss_srv_lane *lane, const goss_event *ev)
+{
     goss_srv_job *job = lane->job;
     lane->event = *ev;
     if (ev->kind == GOSS_EVENT_PREFILL) {
-        lane->n_prompt = ev->n_total;
-        lane->n_reused = ev->n_reused;
+        lane->n_prompt = ev->n_total - lane->n_said;
+        lane->n_prefilled = ev->n_done - lane->n_said;
+        if (!lane->n_said) lane->n_reused = ev->n_reused;
         return 0;
     }
     if (ev->kind == GOSS_EVENT_TOKEN) {
@@ -121,14 +203,16 @@ int goss_srv_lane_event(goss_srv_lane *lane, const goss_event *ev) {
     if (ev->n_text) take_text(lane, ev);
     close_item(lane);
     lane->stop = ev->stop;
-    lane->n_prompt = ev->n_prompt;
-    lane->n_reused = ev->n_reused;
+    lane->n_prompt = ev->n_prompt - lane->n_said;
+    if (!lane->n_said) lane->n_reused = ev->n_reused;
     lane->n_generated = ev->n_generated;
     lane->prefill_ms = ev->prefill_ms;
     lane->decode_ms = ev->decode_ms;
     lane->state = GOSS_SRV_LANE_DONE;
-    atomic_store(&job->n_reused, ev->n_reused);
+    atomic_store(&job->n_reused, lane->n_reused);
     atomic_store(&job->stop, ev->stop);
-    if (ev->stop != GOSS_STOP_ERROR && job->req.stream && job->writer->lane_end) job->writer->lane_end(job, lane);
+    if (ev->stop != GOSS_STOP_ERROR && job->req.stream && job->writer->lane_end &&
+        !goss_srv_lane_calls(lane) && !goss_srv_lane_lacks(lane))
+        job->writer->lane_end(job, lane);
     return 1;
 }

@@ -4,15 +4,19 @@
  *   HTTP:    sleeps (connection suspended) until the head is there, then sends; sleeps again whenever it has sent
  *            everything. While it sleeps so, in a chunked stream, write() sends small pieces itself.
  *
- * The buffer is bounded: a client that does not read what was written counts as gone. All calls are safe from any
- * thread. */
+ * The buffer is bounded: a client that does not read what was written counts as gone. All calls are safe from
+ * any thread. */
 #ifndef GOSS_SERVER_OUT_H
 #define GOSS_SERVER_OUT_H
-#include "../../src/base/buf.h"
+#include "base/buf.h"
 #include <microhttpd.h>
 #include <pthread.h>
 
-enum { GOSS_SRV_OUT_AWAKE, GOSS_SRV_OUT_WAITS, GOSS_SRV_OUT_BETWEEN }; /* waits: for the head; between: two chunks */
+enum {
+    GOSS_SRV_OUT_AWAKE,
+    GOSS_SRV_OUT_WAITS,
+    GOSS_SRV_OUT_BETWEEN
+}; /* waits: for the head; between: two chunks */
 typedef struct goss_srv_out {
     pthread_mutex_t lock;
     struct MHD_Connection *conn;  /* NULL before the request sleeps for the first time and after it is gone */
@@ -42,7 +46,8 @@ int goss_srv_out_canceled(goss_srv_out *o);
 /* suspends conn until something happens; 0: the head is there, no sleep */
 int goss_srv_out_sleep(goss_srv_out *o, struct MHD_Connection *conn);
 ssize_t goss_srv_out_read(void *out, uint64_t at, char *to, size_t n); /* MHD_ContentReaderCallback */
-void goss_srv_out_cancel(goss_srv_out *o);                             /* the client is gone: wakes both sides */
+/* the client is gone: wakes both sides */
+void goss_srv_out_cancel(goss_srv_out *o);
 /* the connection is finished with this request */
 void goss_srv_out_detach(goss_srv_out *o);
 void goss_srv_out_comment(goss_srv_out *o, double now_ms, double pause_ms);

@@ -1,24 +1,21 @@
 /* parse.c - see parse.h. Every refusal names the field and the byte where its value starts. */
 #include "parse.h"
-#include "../../src/base/fmt.h"
-#include "../../src/base/mem.h"
-#include "../../src/base/os.h"
 #include "log.h"
-#include <math.h>
+#include "store.h"
+#include "thought_key.h"
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
-#include <time.h>
 
-struct goss_srv_block { goss_srv_block *next; char bytes[]; };
-
-static const char *const api_names[GOSS_SRV_N_APIS] = { "chat",         "completions", "responses",
-                                                        "messages",     "api_chat",    "api_generate",
-                                                        "count_tokens", "tokenize",    "detokenize" };
+static const char *const api_names[GOSS_SRV_N_APIS] = {
+    "chat",         "completions", "responses",  "messages",     "api_chat",   "api_generate",
+    "compact",      "count_tokens", "tokenize",    "detokenize", "input_tokens", "embeddings", "api_embed",
+    "api_embeddings",
+};
 const char *goss_srv_api_name(goss_srv_api api) { return api_names[api]; }
 
 int goss_srv_refuse(goss_srv_fail *f, int status, const char *code, const char *param, int64_t position,
-                    const char *format, ...) {
+                    const char *format, ...)
+{
     va_list args;
     f->status = status;
     f->type = status == 429   ? "rate_limit_error"
@@ -35,95 +32,83 @@ int goss_srv_refuse(goss_srv_fail *f, int status, const char *code, const char *
     return -1;
 }
 
-void *goss_srv_keep(goss_srv_request *r, size_t n) {
-    goss_srv_block *b = goss_mem_alloc(sizeof *b + n + 1);
-    if (!b) return NULL;
-    b->next = r->blocks;
-    r->blocks = b;
-    return b->bytes;
+void *goss_srv_keep(goss_srv_request *r, size_t n) { return goss_owned_take(&r->owned, n); }
+
+const char *goss_srv_keep_text(goss_srv_request *r, const void *bytes, size_t n)
+{
+    return goss_owned_text(&r->owned, bytes, n);
 }
 
-const char *goss_srv_keep_text(goss_srv_request *r, const void *bytes, size_t n) {
-    char *copy = goss_srv_keep(r, n);
-    if (copy && n) memcpy(copy, bytes, n);
-    return copy;
+int goss_srv_field(const goss_srv_parse *p, int o, const char *key)
+{
+    return goss_reading_member(&p->read, o, key);
 }
 
-int goss_srv_field(const goss_srv_parse *p, int o, const char *key) {
-    int node = goss_json_get(p->j, o, key);
-    return goss_json_kind(p->j, node) == GOSS_JSON_NULL ? -1 : node;
-}
-
-int goss_srv_bad(goss_srv_parse *p, int node, const char *param, const char *message) {
+int goss_srv_bad(goss_srv_parse *p, int node, const char *param, const char *message)
+{
     int64_t at = node >= 0 ? (int64_t)p->j->nodes[node].start : -1;
-    return goss_srv_refuse(p->fail, 400, "invalid_value", param, at, "%s%s%s", param, *param ? " " : "", message);
+    return goss_srv_refuse(p->fail, 400, "invalid_value", param, at, "%s%s%s", param, *param ? " " : "",
+                           message);
 }
 
-static int no_memory(goss_srv_parse *p) {
+int goss_srv_no_memory(goss_srv_parse *p)
+{
     return goss_srv_refuse(p->fail, 500, "out_of_memory", "", -1, "out of memory");
 }
 
-int goss_srv_get_bool(goss_srv_parse *p, int o, const char *key, int *out) {
-    int node = goss_srv_field(p, o, key), kind = goss_json_kind(p->j, node);
-    if (node < 0) return 0;
-    if (kind != GOSS_JSON_TRUE && kind != GOSS_JSON_FALSE) return goss_srv_bad(p, node, key, "must be true or false");
-    *out = kind == GOSS_JSON_TRUE;
-    return 0;
+/* What a reader of common/ answered, as the server's refusal. */
+static int told(goss_srv_parse *p, int got)
+{
+    const goss_reading *r = &p->read;
+    if (got >= 0) return 0;
+    return *r->why ? goss_srv_bad(p, r->node, r->key, r->why) : goss_srv_no_memory(p);
 }
 
-static int number(goss_srv_parse *p, int o, const char *key, double min, double max, int whole, double *out) {
-    int node = goss_srv_field(p, o, key);
-    char text[96];
-    if (node < 0) return 0;
-    double v = goss_json_number(p->j, node, NAN);
-    if (goss_json_kind(p->j, node) == GOSS_JSON_NUMBER && v >= min && v <= max && (!whole || v == floor(v)))
-        return *out = v, 1;
-    snprintf(text, sizeof text, "must be %s from %.10g to %.10g", whole ? "a whole number" : "a number", min, max);
-    return goss_srv_bad(p, node, key, text);
+int goss_srv_get_bool(goss_srv_parse *p, int o, const char *key, int *out)
+{
+    return told(p, goss_reading_flag(&p->read, o, key, out));
 }
 
-int goss_srv_get_int(goss_srv_parse *p, int o, const char *key, int min, int max, int *out) {
+int goss_srv_get_int(goss_srv_parse *p, int o, const char *key, int min, int max, int *out)
+{
     double v;
-    int got = number(p, o, key, min, max, 1, &v);
+    const int got = goss_reading_number(&p->read, o, key, min, max, 1, &v);
     if (got > 0) *out = (int)v;
-    return got < 0 ? -1 : 0;
+    return told(p, got);
 }
 
-int goss_srv_get_float(goss_srv_parse *p, int o, const char *key, double min, double max, float *out) {
-    double v;
-    int got = number(p, o, key, min, max, 0, &v);
-    if (got > 0) *out = (float)v;
-    return got < 0 ? -1 : 0;
+int goss_srv_text_of(goss_srv_parse *p, int node, const char *param, const char **out, size_t *n)
+{
+    return told(p, goss_reading_text(&p->read, node, param, out, n));
 }
 
-int goss_srv_text_of(goss_srv_parse *p, int node, const char *param, const char **out, size_t *n) {
-    goss_buf b = GOSS_BUF(SIZE_MAX / 2);
-    if (goss_json_kind(p->j, node) != GOSS_JSON_STRING) return goss_srv_bad(p, node, param, "must be a string");
-    int failed = goss_json_string(p->j, node, &b) < 0;
-    const char *text = failed ? NULL : goss_srv_keep_text(p->r, b.data, b.len);
-    if (n) *n = b.len;
-    int nul = text && strlen(text) != b.len;
-    goss_buf_free(&b);
-    if (!text) return no_memory(p);
-    if (nul && !n) return goss_srv_bad(p, node, param, "must not contain a NUL character");
-    *out = text;
-    return 0;
-}
-
-int goss_srv_get_text(goss_srv_parse *p, int o, const char *key, const char **out) {
+int goss_srv_get_text(goss_srv_parse *p, int o, const char *key, const char **out)
+{
     int node = goss_srv_field(p, o, key);
     return node < 0 ? 0 : goss_srv_text_of(p, node, key, out, NULL);
 }
 
-int goss_srv_json_of(goss_srv_parse *p, int node, const char **out) {
+int goss_srv_get_str(goss_srv_parse *p, int o, const char *key, goss_str *out)
+{
+    const int node = goss_srv_field(p, o, key);
+    if (node < 0) return 0;
+    if (goss_json_kind(p->j, node) != GOSS_JSON_STRING) return goss_srv_bad(p, node, key, "must be a string");
+    if (goss_json_str(p->j, node, &p->r->owned, out)) return goss_srv_no_memory(p);
+    const int has_nul = memchr(out->s, 0, (size_t)out->n) != NULL;
+    return has_nul ? goss_srv_bad(p, node, key, "must not contain a NUL character") : 0;
+}
+
+int goss_srv_json_of(goss_srv_parse *p, int node, const char **out)
+{
     goss_buf b = GOSS_BUF(SIZE_MAX / 2);
     if (goss_json_write(p->j, node, &b) == 0) *out = goss_srv_keep_text(p->r, b.data, b.len);
     else *out = NULL;
     goss_buf_free(&b);
-    return *out ? 0 : no_memory(p);
+    return *out ? 0 : goss_srv_no_memory(p);
 }
 
-void goss_srv_note_unknown(goss_srv_parse *p, int o, const char *where, const char *known) {
+void goss_srv_note_unknown(goss_srv_parse *p, int o, const char *where, const char *known)
+{
     char word[80];
     for (int key = goss_json_first(p->j, o); key >= 0; ) {
         const goss_json_node *k = &p->j->nodes[key];
@@ -136,59 +121,14 @@ void goss_srv_note_unknown(goss_srv_parse *p, int o, const char *where, const ch
 }
 
 /* ---- fields that protocols share ------------------------------------------------------------- */
-static int get_bias(goss_srv_parse *p, int o) {
-    int node = goss_srv_field(p, o, "logit_bias");
-    if (node < 0) return 0;
-    if (goss_json_kind(p->j, node) != GOSS_JSON_OBJECT)
-        return goss_srv_bad(p, node, "logit_bias", "must be an object of token ids");
-    uint32_t n = p->j->nodes[node].n;
-    if (n > 1024) return goss_srv_bad(p, node, "logit_bias", "may name 1024 tokens at most");
-    goss_logit_bias *bias = goss_srv_keep(p->r, (n + 1) * sizeof *bias);
-    if (!bias) return no_memory(p);
-    int k = 0;
-    for (int key = goss_json_first(p->j, node); key >= 0; k++) {
-        const goss_json_node *id = &p->j->nodes[key];
-        int value = goss_json_next(p->j, key);
-        double token, weight = goss_json_number(p->j, value, NAN);
-        if (goss_read_double(p->j->text + id->start, id->end - id->start, &token) != id->end - id->start ||
-            id->end == id->start || token < 0 || token > 1e9 || token != floor(token))
-            return goss_srv_bad(p, key, "logit_bias", "names a token that is not an id");
-        if (!(weight >= -100 && weight <= 100))
-            return goss_srv_bad(p, value, "logit_bias", "must be numbers from -100 to 100");
-        bias[k] = (goss_logit_bias){ (int32_t)token, (float)weight };
-        key = goss_json_next(p->j, value);
-    }
-    p->r->params.bias = bias;
-    p->r->params.n_bias = k;
-    return 0;
+int goss_srv_get_sampling(goss_srv_parse *p, int o)
+{
+    p->r->has_seed |= goss_srv_field(p, o, "seed") >= 0;
+    return told(p, goss_params_read(&p->read, o, &p->r->params, GOSS_FOR_SERVER));
 }
 
-int goss_srv_get_seed(goss_srv_parse *p, int o) {
-    double v;
-    int got = number(p, o, "seed", -9007199254740992.0, 9007199254740992.0, 1, &v);
-    if (got > 0) p->r->params.seed = (uint64_t)(int64_t)v, p->r->has_seed = 1;
-    return got < 0 ? -1 : 0;
-}
-
-int goss_srv_get_sampling(goss_srv_parse *p, int o) {
-    goss_params *g = &p->r->params;
-    int sample = 1;
-    if (goss_srv_get_float(p, o, "temperature", 0, 2, &g->temperature) ||
-        goss_srv_get_float(p, o, "top_p", 0, 1, &g->top_p) || goss_srv_get_float(p, o, "min_p", 0, 1, &g->min_p) ||
-        goss_srv_get_int(p, o, "top_k", 0, 1 << 24, &g->top_k) ||
-        goss_srv_get_float(p, o, "presence_penalty", -2, 2, &g->presence_penalty) ||
-        goss_srv_get_float(p, o, "frequency_penalty", -2, 2, &g->frequency_penalty) ||
-        goss_srv_get_float(p, o, "repetition_penalty", 0.01, 10, &g->repeat_penalty) ||
-        goss_srv_get_float(p, o, "repeat_penalty", 0.01, 10, &g->repeat_penalty) ||
-        goss_srv_get_int(p, o, "repeat_last_n", -1, 1 << 20, &g->repeat_last_n) ||
-        goss_srv_get_bool(p, o, "sample", &sample) || get_bias(p, o) || goss_srv_get_seed(p, o))
-        return -1;
-    if (!sample) g->temperature = 0;
-    if (g->top_p <= 0) g->top_p = 1e-6f; /* 0 stands for "only the best": every protocol accepts it */
-    return 0;
-}
-
-int goss_srv_get_extras(goss_srv_parse *p, int o) {
+int goss_srv_get_extras(goss_srv_parse *p, int o)
+{
     goss_srv_request *r = p->r;
     int layers = -1, node = goss_srv_field(p, o, "layers");
     if (goss_srv_get_bool(p, o, "telemetry", &r->telemetry) ||
@@ -205,179 +145,215 @@ int goss_srv_get_extras(goss_srv_parse *p, int o) {
     return 0;
 }
 
-int goss_srv_get_stops(goss_srv_parse *p, int o, const char *key) {
-    int node = goss_srv_field(p, o, key), list = goss_json_kind(p->j, node) == GOSS_JSON_ARRAY;
-    if (node < 0) return 0;
-    uint32_t n = list ? p->j->nodes[node].n : 1;
-    if (n > (uint32_t)p->c->max_stops) return goss_srv_bad(p, node, key, "names too many stop strings (--max-stops)");
-    const char **stops = goss_srv_keep(p->r, (n + 1) * sizeof *stops);
-    if (!stops) return no_memory(p);
-    int k = 0;
-    for (int s = list ? goss_json_first(p->j, node) : node; s >= 0; s = list ? goss_json_next(p->j, s) : -1) {
-        if (goss_srv_text_of(p, s, key, &stops[k], NULL)) return -1;
-        if (strlen(stops[k]) > 256) return goss_srv_bad(p, s, key, "is longer than 256 bytes");
-        k += stops[k][0] != 0;
-    }
-    p->r->params.stop = stops;
-    p->r->params.n_stop = k;
-    return 0;
+int goss_srv_get_stops(goss_srv_parse *p, int o, const char *key)
+{
+    return told(p, goss_params_read_stops(&p->read, o, key, p->c->max_stops, &p->r->params));
 }
 
-int goss_srv_set_schema(goss_srv_parse *p, int node, const char *param) {
+int goss_srv_set_schema(goss_srv_parse *p, int node, const char *param)
+{
     if (goss_json_kind(p->j, node) != GOSS_JSON_OBJECT)
         return goss_srv_bad(p, node, param, "must be a JSON schema (an object)");
     const char *text;
     if (goss_srv_json_of(p, node, &text)) return -1;
-    if (strlen(text) > p->c->max_schema) return goss_srv_bad(p, node, param, "is larger than --max-schema allows");
+    if (strlen(text) > p->c->max_schema)
+        return goss_srv_bad(p, node, param, "is larger than --max-schema allows");
     p->r->params.json_schema = text;
     return 0;
 }
 
-int goss_srv_set_choice(goss_srv_parse *p, int node, const char *mode, const char *name, int n_tools) {
-    goss_buf b = GOSS_BUF(4096);
-    if (!strcmp(mode, "auto") || !strcmp(mode, "none")) return 0;
-    if (!n_tools) return goss_srv_bad(p, node, "tool_choice", "asks for a call but no tools are declared");
-    goss_buf_str(&b, "<|channel|>commentary to=functions");
-    if (name) goss_buf_printf(&b, ".%s <|constrain|>json<|message|>", name);
-    p->r->forced = goss_srv_keep_text(p->r, b.data, b.len);
-    int failed = b.failed || !p->r->forced;
-    goss_buf_free(&b);
-    return failed ? no_memory(p) : 0;
+void goss_srv_set_object(goss_srv_parse *p)
+{
+    p->r->params.json_schema = "{}";
+    p->r->chat.format = GOSS_FORMAT_OBJECT;
+}
+
+int goss_srv_set_format(goss_srv_parse *p, int object, const char *param)
+{
+    goss_conversation *c = &p->r->chat;
+    const int name = goss_json_get(p->j, object, "name"), about = goss_json_get(p->j, object, "description");
+    if (goss_srv_set_schema(p, goss_json_get(p->j, object, "schema"), param)) return -1;
+    c->format = GOSS_FORMAT_SCHEMA;
+    c->schema = goss_srv_str(p->r->params.json_schema);
+    return goss_json_str(p->j, name, &p->r->owned, &c->schema_name) == GOSS_ENOMEM ||
+                   goss_json_str(p->j, about, &p->r->owned, &c->schema_description) == GOSS_ENOMEM
+               ? goss_srv_no_memory(p)
+               : 0;
 }
 
 /* ---- the conversation ------------------------------------------------------------------------ */
-void goss_srv_chat_begin(goss_srv_parse *p) {
-    goss_buf_str(&p->r->chat, "{\"messages\":[");
-    p->r->is_chat = p->r->params.chat = 1;
+size_t goss_srv_joined_length(const goss_srv_joined *t) { return t->all.len ? t->all.len : (size_t)t->one.n; }
+
+void goss_srv_join(goss_srv_joined *t, goss_str more)
+{
+    if (!more.n) return;
+    if (!goss_srv_joined_length(t)) { t->one = more; return; }
+    t->all.max = SIZE_MAX / 2;
+    if (!t->all.len) goss_buf_append(&t->all, t->one.s, (size_t)t->one.n);
+    goss_buf_append(&t->all, more.s, (size_t)more.n);
 }
 
-int goss_srv_chat_message(goss_srv_parse *p, int node, const char *role) {
+int goss_srv_joined_end(goss_srv_parse *p, goss_srv_joined *t, goss_str *out)
+{
+    *out = t->one;
+    if (t->all.len)
+        *out = (goss_str){ goss_srv_keep_text(p->r, t->all.data, t->all.len), t->all.len };
+    const int failed = t->all.failed || (t->all.len && !out->s);
+    goss_buf_free(&t->all);
+    *t = (goss_srv_joined){ 0 };
+    return failed ? goss_srv_no_memory(p) : 0;
+}
+
+void goss_srv_chat_begin(goss_srv_parse *p, const char *effort)
+{
+    static const char *const efforts[] = { "", "low", "medium", "high" };
+    goss_srv_request *r = p->r;
+    r->is_chat = r->params.chat = 1;
+    for (int i = 1; i <= 3; i++)
+        if (!strcmp(effort ? effort : p->c->effort, efforts[i])) r->chat.effort = i;
+    if (*p->c->identity) r->chat.identity = goss_srv_str(p->c->identity);
+    if (*p->c->date) r->chat.date = goss_srv_str(p->c->date);
+    if (!r->params.tools_json) r->params.tools_json = "[]"; /* without tools nothing may be called */
+}
+
+int goss_srv_chat_add(goss_srv_parse *p, int node, const goss_message *m)
+{
     if (p->n_messages >= p->c->max_messages)
         return goss_srv_bad(p, node, "messages", "hold more messages than --max-messages allows");
-    if (p->n_messages++) goss_buf_str(&p->r->chat, ",");
-    goss_buf_printf(&p->r->chat, "{\"role\":\"%s\"", role);
+    p->n_messages++;
+    return goss_buf_append(&p->r->messages, m, sizeof *m) ? goss_srv_no_memory(p) : 0;
+}
+
+int goss_srv_chat_content(goss_srv_parse *p, goss_message *m, goss_str text)
+{
+    goss_str *part = text.n ? goss_srv_keep(p->r, sizeof *part) : NULL;
+    if (!text.n) return 0;
+    if (!part) return goss_srv_no_memory(p);
+    *part = text;
+    m->parts = part;
+    m->n_parts = 1;
     return 0;
 }
 
-void goss_srv_chat_text(goss_srv_parse *p, const char *key, const char *text, size_t n) {
-    goss_buf_printf(&p->r->chat, ",\"%s\":", key);
-    goss_buf_json_string(&p->r->chat, text, n);
+int goss_srv_chat_add_text(goss_srv_parse *p, int node, int role, goss_str text)
+{
+    goss_message m = { .role = role };
+    return goss_srv_chat_content(p, &m, text) || goss_srv_chat_add(p, node, &m);
 }
 
-void goss_srv_chat_recall(goss_srv_parse *p, const char *id) {
-    goss_buf thought = GOSS_BUF((size_t)1 << 20);
-    if (p->previous && p->previous->find(p->previous->ctx, id, &thought))
-        goss_srv_chat_text(p, "reasoning_content", (const char *)thought.data, thought.len);
-    goss_buf_free(&thought);
+int goss_srv_chat_recall(goss_srv_parse *p, goss_message *m)
+{
+    const goss_message *before = (const goss_message *)(const void *)p->r->messages.data;
+    const goss_tool_call *call = m->calls;
+    char key[GOSS_SRV_THOUGHT_KEY];
+    int found = goss_srv_store_thought(call->id.s, &p->r->owned, &m->reasoning);
+    if (!found) {
+        goss_srv_thought_key(before, (int)(p->r->messages.len / sizeof *before), call, key);
+        if (*key) found = goss_srv_store_thought(key, &p->r->owned, &m->reasoning);
+    }
+    return found < 0 ? goss_srv_no_memory(p) : 0;
 }
 
-void goss_srv_chat_call(goss_srv_parse *p, const char *id, const char *name, const char *args, size_t n) {
-    goss_buf *b = &p->r->chat;
-    goss_buf_str(b, "{\"id\":");
-    goss_buf_json_string(b, id, strlen(id));
-    goss_buf_str(b, ",\"type\":\"function\",\"function\":{\"name\":");
-    goss_buf_json_string(b, name, strlen(name));
-    goss_buf_str(b, ",\"arguments\":");
-    goss_buf_json_string(b, args, n);
-    goss_buf_str(b, "}}");
+/* What stands in the conversation for what is no text: `what`, and where `name` is a text, that. */
+static int join_told(goss_srv_parse *p, const char *what, int name, goss_srv_joined *to)
+{
+    goss_buf out = GOSS_BUF(SIZE_MAX / 2);
+    goss_buf_printf(&out, "%s[%s", goss_srv_joined_length(to) ? "\n" : "", what);
+    if (goss_json_kind(p->j, name) == GOSS_JSON_STRING) {
+        goss_buf_str(&out, " (");
+        goss_json_string(p->j, name, &out);
+        goss_buf_str(&out, ")");
+    }
+    goss_buf_str(&out, " was attached here. You can't see it: you read text only.]\n");
+    const char *text = out.failed ? NULL : goss_srv_keep_text(p->r, out.data, out.len);
+    if (text) goss_srv_join(to, (goss_str){ text, out.len });
+    goss_buf_free(&out);
+    return text ? 0 : goss_srv_no_memory(p);
 }
 
-int goss_srv_content(goss_srv_parse *p, int node, const char *param, const char *types, goss_buf *out) {
-    int kind = goss_json_kind(p->j, node);
+int goss_srv_join_images(goss_srv_parse *p, int o, goss_srv_joined *to)
+{
+    const int images = goss_srv_field(p, o, "images");
+    int failed = 0;
+    if (images >= 0 && goss_json_kind(p->j, images) != GOSS_JSON_ARRAY)
+        return goss_srv_bad(p, images, "images", "must be an array");
+    for (int i = goss_json_first(p->j, images); i >= 0 && !failed; i = goss_json_next(p->j, i))
+        failed = join_told(p, "An image", -1, to);
+    return failed;
+}
+
+static int join_placeholder(goss_srv_parse *p, int part, goss_srv_joined *to)
+{
+    static const char *const kinds[][2] = { { "image", "An image" },
+                                            { "audio", "A recording" },
+                                            { "video", "A video" },
+                                            { "file", "A file" },
+                                            { "document", "A document" } };
+    const int type = goss_json_get(p->j, part, "type"), file = goss_srv_field(p, part, "file");
+    static const char *const names[] = { "filename", "file_name", "title", "name" };
+    goss_buf word = GOSS_BUF(1 << 16);
+    char other[80];
+    const char *what = NULL;
+    int name = -1;
+    goss_json_string(p->j, type, &word);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !what; i++)
+        if (strstr(goss_buf_cstr(&word), kinds[i][0])) what = kinds[i][1];
+    for (size_t i = 0; i < sizeof names / sizeof *names && name < 0; i++)
+        name = goss_srv_field(p, file >= 0 ? file : part, names[i]);
+    if (!what) snprintf(other, sizeof other, "A part of the kind \"%.40s\"", goss_buf_cstr(&word));
+    goss_buf_free(&word);
+    return join_told(p, what ? what : other, name, to);
+}
+
+/* The node of a part's text, -1: it has none. Anthropic's documents may hold theirs in their source. */
+static int text_of_part(const goss_srv_parse *p, int part)
+{
+    static const char *const keys[] = { "text", "refusal", "thinking", "reasoning" };
+    const int source = goss_srv_field(p, part, "source");
+    if (goss_json_kind(p->j, part) == GOSS_JSON_STRING) return part;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const int text = goss_srv_field(p, part, keys[i]);
+        if (goss_json_kind(p->j, text) == GOSS_JSON_STRING) return text;
+    }
+    return goss_json_is(p->j, goss_srv_field(p, source, "type"), "text") ? goss_srv_field(p, source, "data")
+                                                                         : -1;
+}
+
+int goss_srv_content_part(goss_srv_parse *p, int part, const char *param, goss_srv_joined *to)
+{
+    const int type = goss_srv_field(p, part, "type"), text = text_of_part(p, part);
+    const int is_text = text == part || goss_json_is(p->j, type, "text") ||
+                        goss_json_is(p->j, type, "input_text") || goss_json_is(p->j, type, "output_text");
+    goss_str s;
+    if (text != part && goss_json_kind(p->j, type) != GOSS_JSON_STRING)
+        return goss_srv_bad(p, part, param, "has a part without a type");
+    if (is_text && goss_json_kind(p->j, text) != GOSS_JSON_STRING)
+        return goss_srv_bad(p, part, param, "has a part without text");
+    if (goss_json_kind(p->j, text) != GOSS_JSON_STRING) return join_placeholder(p, part, to);
+    if (goss_json_str(p->j, text, &p->r->owned, &s)) return goss_srv_no_memory(p);
+    goss_srv_join(to, s);
+    return 0;
+}
+
+int goss_srv_content(goss_srv_parse *p, int node, const char *param, goss_str *out)
+{
+    const int kind = goss_json_kind(p->j, node);
+    goss_srv_joined text = { 0 };
+    int failed = 0;
     if (node < 0 || kind == GOSS_JSON_NULL) return 0;
-    if (kind == GOSS_JSON_STRING) return goss_json_string(p->j, node, out) < 0 ? no_memory(p) : 0;
+    if (kind == GOSS_JSON_STRING)
+        return goss_json_str(p->j, node, &p->r->owned, out) ? goss_srv_no_memory(p) : 0;
     if (kind != GOSS_JSON_ARRAY) return goss_srv_bad(p, node, param, "must be a string or an array of parts");
-    for (int part = goss_json_first(p->j, node); part >= 0; part = goss_json_next(p->j, part)) {
-        int type = goss_json_get(p->j, part, "type"), text = goss_json_get(p->j, part, "text");
-        if (goss_json_kind(p->j, part) == GOSS_JSON_STRING) { text = part; type = -1;
-        } else if (goss_json_kind(p->j, type) != GOSS_JSON_STRING)
-            return goss_srv_bad(p, part, param, "has a part without a type");
-        char word[40] = "";
-        if (type >= 0) {
-            const goss_json_node *t = &p->j->nodes[type];
-            snprintf(word, sizeof word, " %.*s ", t->end - t->start > 32 ? 32 : (int)(t->end - t->start),
-                     p->j->text + t->start);
-            if (!strstr(types, word))
-                return goss_srv_bad(p, part, param, "has a part of a kind this model does not read: it reads text");
-            if (!strcmp(word, " refusal ")) text = goss_json_get(p->j, part, "refusal");
-        }
-        if (goss_json_kind(p->j, text) != GOSS_JSON_STRING)
-            return goss_srv_bad(p, part, param, "has a part without text");
-        if (goss_json_string(p->j, text, out) < 0) return no_memory(p);
-    }
-    return 0;
+    for (int part = goss_json_first(p->j, node); part >= 0 && !failed; part = goss_json_next(p->j, part))
+        failed = goss_srv_content_part(p, part, param, &text);
+    return goss_srv_joined_end(p, &text, out) || failed ? -1 : 0;
 }
 
-static void write_date(goss_buf *b, const char *date) {
-    char today[16];
-    time_t now = (time_t)goss_os_unix_time();
-    struct tm tm;
-    gmtime_r(&now, &tm);
-    strftime(today, sizeof today, "%Y-%m-%d", &tm);
-    goss_buf_str(b, ",\"date\":");
-    goss_buf_json_string(b, *date ? date : today, strlen(*date ? date : today));
-}
-
-int goss_srv_chat_end(goss_srv_parse *p, const char *tools, const char *format, const char *effort) {
-    goss_buf *b = &p->r->chat;
-    goss_buf_str(b, "]");
-    p->r->params.tools_json = "[]"; /* without tools nothing may be called */
-    if (tools) { goss_buf_str(b, ",\"tools\":"); goss_buf_str(b, tools); p->r->params.tools_json = tools; }
-    if (format) { goss_buf_str(b, ",\"response_format\":"); goss_buf_str(b, format); }
-    goss_buf_printf(b, ",\"reasoning_effort\":\"%s\"", effort ? effort : p->c->effort);
-    if (*p->c->identity) goss_srv_chat_text(p, "identity", p->c->identity, strlen(p->c->identity));
-    write_date(b, p->c->date);
-    goss_buf_str(b, "}");
-    return b->failed ? no_memory(p) : 0;
-}
-
-/* ---- the whole ------------------------------------------------------------------------------- */
-static int (*const readers[GOSS_SRV_N_APIS])(goss_srv_parse *p) = {
-    goss_srv_read_chat,     goss_srv_read_text,   goss_srv_read_responses,
-    goss_srv_read_messages, goss_srv_read_ollama, goss_srv_read_ollama,
-    goss_srv_read_messages, goss_srv_read_tokens, goss_srv_read_tokens,
-};
-
-int goss_srv_request_read(goss_srv_request *r, goss_srv_api api, const goss_srv_config *c,
-                          const goss_srv_lookup *previous, const char *body, size_t n, goss_srv_fail *fail) {
-    goss_json j = { 0 };
-    goss_error err = { 0 };
-    goss_json_limits limits = { .max_depth = (uint32_t)c->max_depth };
-    memset(r, 0, sizeof *r);
-    *r = (goss_srv_request){ .api = api,
-                             .model = "",
-                             .params = goss_params_default(),
-                             .n = 1,
-                             .logprobs = -1,
-                             .telemetry_top_k = 5,
-                             .layers = goss_srv_config_layers(c->layers),
-                             .moe_fallback = c->moe_fallback,
-                             .show_reasoning = 1,
-                             .store = 1 };
-    r->chat = GOSS_BUF(8 * c->max_body + 65536); /* escapes may grow a text six times */
-    r->turn = GOSS_BUF(8 * c->max_body + 65536);
-    goss_srv_parse p = { .j = &j, .r = r, .c = c, .previous = previous, .fail = fail };
-    int result = -1;
-    if (goss_json_parse(&j, body, n, &limits, &err) < 0) {
-        goss_srv_refuse(fail, 400, "invalid_json", "", err.position, "the body is not JSON: %s", err.text);
-    } else if (goss_json_kind(&j, 0) != GOSS_JSON_OBJECT) {
-        goss_srv_refuse(fail, 400, "invalid_json", "", 0, "the body must be a JSON object");
-    } else {
-        result = goss_srv_get_text(&p, 0, "model", &r->model);
-        if (!result) result = readers[api](&p);
-    }
-    if (c->speculate || *c->draft) r->params.draft = 1;
-    goss_json_free(&j);
-    if (result < 0) goss_srv_request_free(r);
-    return result;
-}
-
-void goss_srv_request_free(goss_srv_request *r) {
-    for (goss_srv_block *b = r->blocks, *next; b; b = next) {
-        next = b->next;
-        goss_mem_free(b);
-    }
-    goss_buf_free(&r->chat);
-    goss_buf_free(&r->turn);
+void goss_srv_request_free(goss_srv_request *r)
+{
+    goss_owned_free(&r->owned);
+    goss_buf_free(&r->messages);
+    goss_buf_free(&r->kept);
+    goss_buf_free(&r->body);
     memset(r, 0, sizeof *r);
 }

@@ -1,16 +1,19 @@
 /* req_ollama.c - reads Ollama's /api/chat and /api/generate. */
-#include "parse.h"
+#include "tools.h"
 #include <stdlib.h>
 #include <string.h>
 
-static int read_options(goss_srv_parse *p) {
+static int read_options(goss_srv_parse *p)
+{
     int o = goss_srv_field(p, 0, "options"), predict = 0;
     if (o < 0) return 0;
-    if (goss_json_kind(p->j, o) != GOSS_JSON_OBJECT) return goss_srv_bad(p, o, "options", "must be an object");
+    if (goss_json_kind(p->j, o) != GOSS_JSON_OBJECT)
+        return goss_srv_bad(p, o, "options", "must be an object");
     goss_srv_note_unknown(p, o, "options",
                           " temperature top_p top_k min_p seed num_predict num_ctx stop repeat_penalty "
                           "repeat_last_n presence_penalty "
-                          "frequency_penalty logit_bias ");
+                          "frequency_penalty logit_bias "
+                          "reasoning_budget_tokens reasoning_budget thinking_token_budget ");
     if (goss_srv_get_sampling(p, o) || goss_srv_get_stops(p, o, "stop") ||
         goss_srv_get_int(p, o, "num_ctx", 1, 1 << 30, &p->r->max_kv) ||
         goss_srv_get_int(p, o, "num_predict", -2, 1 << 30, &predict))
@@ -19,42 +22,38 @@ static int read_options(goss_srv_parse *p) {
     return 0;
 }
 
-static int read_format(goss_srv_parse *p, const char **text) {
-    int node = goss_srv_field(p, 0, "format");
-    goss_buf b = GOSS_BUF(SIZE_MAX / 2);
-    *text = NULL;
+static int read_format(goss_srv_parse *p)
+{
+    goss_conversation *c = &p->r->chat;
+    const int node = goss_srv_field(p, 0, "format");
     if (node < 0 || goss_json_is(p->j, node, "")) return 0;
-    if (goss_json_is(p->j, node, "json"))
-        return p->r->params.json_schema = "{}", *text = "{\"type\":\"json_object\"}", 0;
+    if (goss_json_is(p->j, node, "json")) return goss_srv_set_object(p), 0;
     if (goss_srv_set_schema(p, node, "format")) return -1;
-    goss_buf_str(&b, "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\",\"schema\":");
-    goss_buf_str(&b, p->r->params.json_schema);
-    goss_buf_str(&b, "}}");
-    *text = goss_srv_keep_text(p->r, b.data, b.len);
-    goss_buf_free(&b);
-    return *text ? 0 : goss_srv_bad(p, node, "format", "does not fit in memory");
+    c->format = GOSS_FORMAT_SCHEMA;
+    c->schema = goss_srv_str(p->r->params.json_schema);
+    c->schema_name = goss_srv_str("answer");
+    return 0;
 }
 
 /* think: true shows the reasoning, false hides it and asks for little; a word is the effort. */
-static int read_think(goss_srv_parse *p, const char **effort) {
+static int read_think(goss_srv_parse *p, const char **effort)
+{
     int node = goss_srv_field(p, 0, "think"), kind = goss_json_kind(p->j, node);
     if (kind == GOSS_JSON_FALSE) return p->r->show_reasoning = 0, *effort = "low", 0;
     if (node < 0 || kind == GOSS_JSON_TRUE) return 0;
     return goss_srv_read_effort(p, 0, "think", effort);
 }
 
-static int write_one(goss_srv_parse *p, const char *role, const char *key) {
-    const char *text = NULL;
-    if (goss_srv_get_text(p, 0, key, &text)) return -1;
-    if (!text || !*text) return 0;
-    if (goss_srv_chat_message(p, goss_json_get(p->j, 0, key), role)) return -1;
-    goss_srv_chat_text(p, "content", text, strlen(text));
-    goss_buf_str(&p->r->chat, "}");
-    return 0;
+static int read_one(goss_srv_parse *p, int role, const char *key)
+{
+    goss_str text = { 0 };
+    if (goss_srv_get_str(p, 0, key, &text)) return -1;
+    return text.n ? goss_srv_chat_add_text(p, goss_json_get(p->j, 0, key), role, text) : 0;
 }
 
 /* A duration in Go's words: "5m", "1h30m", "-1s", "0". */
-static int read_duration(const char *s, double *seconds) {
+static int read_duration(const char *s, double *seconds)
+{
     static const struct { const char *name; double seconds; } units[] = {
         { "ns", 1e-9 }, { "us", 1e-6 }, { "ms", 1e-3 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }
     };
@@ -67,7 +66,8 @@ static int read_duration(const char *s, double *seconds) {
         char *end;
         double value = strtod(s, &end);
         if (!digits || end != s + digits) return 0;
-        while (unit < 6 && (strlen(units[unit].name) != letters || memcmp(units[unit].name, end, letters))) unit++;
+        while (unit < 6 && (strlen(units[unit].name) != letters || memcmp(units[unit].name, end, letters)))
+            unit++;
         if (unit == 6) return 0;
         sum += value * units[unit].seconds;
         s = end + letters;
@@ -76,8 +76,10 @@ static int read_duration(const char *s, double *seconds) {
     return 1;
 }
 
-/* keep_alive: a number of seconds or a duration; negative: for ever; 0: the model goes when its answers are done. */
-static int read_keep_alive(goss_srv_parse *p) {
+/* keep_alive: a number of seconds or a duration; negative: for ever; 0: the model goes when its answers are
+ * done. */
+static int read_keep_alive(goss_srv_parse *p)
+{
     int node = goss_srv_field(p, 0, "keep_alive");
     const char *text = NULL;
     double seconds = 0;
@@ -91,17 +93,35 @@ static int read_keep_alive(goss_srv_parse *p) {
     return 0;
 }
 
-static int no_images(goss_srv_parse *p, int o) {
-    int images = goss_srv_field(p, o, "images");
-    return goss_json_first(p->j, images) >= 0
-               ? goss_srv_bad(p, images, "images", "are not something this model reads: it reads text")
-               : 0;
+/* logprobs: true, with top_logprobs alternatives. */
+static int read_logprobs(goss_srv_parse *p)
+{
+    int wanted = 0, top = 0;
+    if (goss_srv_get_bool(p, 0, "logprobs", &wanted) || goss_srv_get_int(p, 0, "top_logprobs", 0, 20, &top))
+        return -1;
+    if (wanted) p->r->logprobs = top;
+    return 0;
 }
 
-static int read_generate(goss_srv_parse *p, const char *format, const char *effort) {
+static int read_prompt(goss_srv_parse *p, int prompt)
+{
+    goss_srv_joined text = { 0 };
+    goss_str s = { 0 };
+    if (goss_srv_get_str(p, 0, "prompt", &s)) return -1;
+    goss_srv_join(&text, s);
+    const int failed = goss_srv_join_images(p, 0, &text);
+    return goss_srv_joined_end(p, &text, &s) || failed ||
+           goss_srv_chat_add_text(p, prompt, GOSS_ROLE_USER, s);
+}
+
+static int read_generate(goss_srv_parse *p, const char *effort)
+{
     goss_srv_request *r = p->r;
+    const int suffix = goss_srv_field(p, 0, "suffix");
     int raw = 0, prompt = goss_srv_field(p, 0, "prompt");
-    if (goss_srv_get_bool(p, 0, "raw", &raw) || no_images(p, 0)) return -1;
+    if (goss_srv_get_bool(p, 0, "raw", &raw)) return -1;
+    if (suffix >= 0 && !goss_json_is(p->j, suffix, ""))
+        return goss_srv_bad(p, suffix, "suffix", "is not something this model can fill towards");
     if (raw) {
         r->prompts = goss_srv_keep(r, sizeof *r->prompts);
         r->n_prompts = 1;
@@ -109,31 +129,33 @@ static int read_generate(goss_srv_parse *p, const char *format, const char *effo
         return goss_srv_text_of(p, prompt, "prompt", &r->prompts->text, &r->prompts->n_text);
     }
     if (prompt < 0 || goss_json_is(p->j, prompt, "")) return r->load_only = 1, 0;
-    goss_srv_chat_begin(p);
-    if (write_one(p, "developer", "system") || write_one(p, "user", "prompt")) return -1;
-    return goss_srv_chat_end(p, NULL, format, effort);
+    goss_srv_chat_begin(p, effort);
+    return read_one(p, GOSS_ROLE_DEVELOPER, "system") || read_prompt(p, prompt);
 }
 
-int goss_srv_read_ollama(goss_srv_parse *p) {
+int goss_srv_read_ollama(goss_srv_parse *p)
+{
     static const char known[] = " model messages tools format options stream think keep_alive prompt system "
-                                "template raw suffix images context "
+                                "template raw suffix images context logprobs top_logprobs "
                                 "telemetry telemetry_top_k max_kv layers moe_fallback ";
     goss_srv_request *r = p->r;
-    int messages = goss_srv_field(p, 0, "messages"), n_tools;
-    const char *tools_text, *format, *effort = NULL;
+    int messages = goss_srv_field(p, 0, "messages");
+    const char *effort = NULL;
     r->stream = 1;
     goss_srv_note_unknown(p, 0, r->api == GOSS_SRV_OLLAMA_CHAT ? "/api/chat" : "/api/generate", known);
-    if (goss_srv_get_bool(p, 0, "stream", &r->stream) || read_options(p) || read_format(p, &format) ||
-        read_think(p, &effort) || read_keep_alive(p) || goss_srv_get_extras(p, 0))
+    if (goss_srv_get_bool(p, 0, "stream", &r->stream) || read_options(p) || read_format(p) ||
+        read_think(p, &effort) || read_keep_alive(p) || read_logprobs(p) || goss_srv_get_extras(p, 0))
         return -1;
-    if (r->api == GOSS_SRV_OLLAMA_GENERATE) return read_generate(p, format, effort);
-    if (goss_srv_read_tools(p, goss_srv_field(p, 0, "tools"), &tools_text, &n_tools)) return -1;
+    if (r->api == GOSS_SRV_OLLAMA_GENERATE) return read_generate(p, effort);
+    if (goss_srv_tools_read(p, goss_srv_field(p, 0, "tools"), "parameters") ||
+        goss_srv_tools_use(p))
+        return -1;
     if (messages < 0 || (goss_json_kind(p->j, messages) == GOSS_JSON_ARRAY && !p->j->nodes[messages].n))
         return r->load_only = 1, 0;
     if (goss_json_kind(p->j, messages) != GOSS_JSON_ARRAY)
         return goss_srv_bad(p, messages, "messages", "must be an array");
-    goss_srv_chat_begin(p);
+    goss_srv_chat_begin(p, effort);
     for (int m = goss_json_first(p->j, messages); m >= 0; m = goss_json_next(p->j, m))
-        if (no_images(p, m) || goss_srv_chat_openai_message(p, m)) return -1;
-    return goss_srv_chat_end(p, tools_text, format, effort);
+        if (goss_srv_chat_openai_message(p, m)) return -1;
+    return 0;
 }

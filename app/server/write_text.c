@@ -1,10 +1,11 @@
-/* write_text.c - answers of /v1/completions. In chat form (harmony: true) the text is the answer and the analysis
- * is reasoning_content. */
+/* write_text.c - answers of /v1/completions. In chat form (harmony: true) the text is the answer and the
+ * analysis is reasoning_content. */
 #include "job.h"
 #include <string.h>
 
 /* The bytes of the prompt as the model sees them, for echo. */
-static void write_prompt(goss_srv_job *job, int prompt, goss_buf *to) {
+static void write_prompt(goss_srv_job *job, int prompt, goss_buf *to)
+{
     const goss_srv_tokens *t = &job->prompts[prompt];
     const goss_srv_prompt *p = job->req.prompts ? &job->req.prompts[prompt] : NULL;
     if (p && p->text) { goss_buf_append(to, p->text, p->n_text); return; }
@@ -17,7 +18,8 @@ static void write_prompt(goss_srv_job *job, int prompt, goss_buf *to) {
 
 static double finite(float v) { return v < -9999 || v != v ? -9999 : (double)v; }
 
-static void write_alternatives(goss_srv_job *job, const goss_srv_record *r) {
+static void write_alternatives(goss_srv_job *job, const goss_srv_record *r)
+{
     goss_buf *b = &job->bytes;
     char text[512], before[512];
     goss_buf_str(b, "{");
@@ -36,7 +38,8 @@ static void write_alternatives(goss_srv_job *job, const goss_srv_record *r) {
 }
 
 /* The legacy form: parallel arrays. `offset` counts characters from the start of the choice's text. */
-static void write_logprobs(goss_srv_job *job, goss_srv_lane *lane, uint32_t from, uint32_t to) {
+static void write_logprobs(goss_srv_job *job, goss_srv_lane *lane, uint32_t from, uint32_t to)
+{
     goss_buf *b = &job->bytes;
     const goss_srv_record *r = goss_srv_records(lane);
     char text[512];
@@ -68,7 +71,8 @@ static void write_logprobs(goss_srv_job *job, goss_srv_lane *lane, uint32_t from
 }
 
 static void write_choice(goss_srv_job *job, goss_srv_lane *lane, const char *key, const char *text, size_t n,
-                         const char *finish) {
+                         const char *finish)
+{
     goss_buf *b = &job->bytes;
     goss_buf_printf(b, "{\"index\":%d,", lane->index);
     if (strcmp(key, "text")) goss_buf_str(b, "\"text\":\"\",");
@@ -81,7 +85,8 @@ static void write_choice(goss_srv_job *job, goss_srv_lane *lane, const char *key
 }
 
 static void chunk(goss_srv_job *job, goss_srv_lane *lane, const char *key, const char *text, size_t n,
-                  const char *finish) {
+                  const char *finish)
+{
     goss_buf_str(&job->bytes, "data: ");
     goss_srv_write_choices(job);
     write_choice(job, lane, key, text, n, finish);
@@ -91,7 +96,8 @@ static void chunk(goss_srv_job *job, goss_srv_lane *lane, const char *key, const
     goss_buf_str(&job->bytes, "}\n\n");
 }
 
-static void begin(goss_srv_job *job) {
+static void begin(goss_srv_job *job)
+{
     for (int i = 0; i < job->n_lanes && job->req.echo; i++) {
         goss_buf text = GOSS_BUF((size_t)1 << 28);
         write_prompt(job, job->lanes[i].prompt, &text);
@@ -100,15 +106,18 @@ static void begin(goss_srv_job *job) {
     }
 }
 
-static void delta(goss_srv_job *job, goss_srv_lane *lane, goss_srv_item *item, const char *text, size_t n) {
+static void delta(goss_srv_job *job, goss_srv_lane *lane, goss_srv_item *item, const char *text, size_t n)
+{
     chunk(job, lane, item->kind == GOSS_SRV_REASONING ? "reasoning_content" : "text", text, n, NULL);
 }
 
-static void lane_end(goss_srv_job *job, goss_srv_lane *lane) {
+static void lane_end(goss_srv_job *job, goss_srv_lane *lane)
+{
     chunk(job, lane, "text", "", 0, goss_srv_finish(lane));
 }
 
-static void whole(goss_srv_job *job) {
+static void whole(goss_srv_job *job)
+{
     goss_buf *b = &job->bytes;
     goss_srv_write_choices(job);
     for (int i = 0; i < job->n_lanes; i++) {
@@ -117,7 +126,8 @@ static void whole(goss_srv_job *job) {
         if (job->req.echo) write_prompt(job, lane->prompt, &text);
         for (int k = 0; k < lane->n_items; k++) {
             const goss_srv_item *item = &lane->items[k];
-            goss_buf_append(item->kind == GOSS_SRV_REASONING ? &thought : &text, item->text.data, item->text.len);
+            goss_buf_append(item->kind == GOSS_SRV_REASONING ? &thought : &text, item->text.data,
+                            item->text.len);
         }
         if (i) goss_buf_str(b, ",");
         write_choice(job, lane, "text", (const char *)text.data, text.len, goss_srv_finish(lane));
@@ -135,5 +145,6 @@ static void whole(goss_srv_job *job) {
 
 extern const goss_srv_writer goss_srv_write_text;
 const goss_srv_writer goss_srv_write_text = {
-    "text/event-stream", begin, NULL, delta, NULL, lane_end, goss_srv_write_done, whole, goss_srv_write_failed
+    "text/event-stream",   begin, NULL, delta, NULL, lane_end, goss_srv_write_done, whole,
+    goss_srv_write_failed, NULL,  NULL
 };

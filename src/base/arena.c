@@ -1,4 +1,5 @@
-/* arena.c - one block, handed out in order. What was taken before a reset is zeroed again when it is taken next. */
+/* arena.c - one block, handed out in order. What was taken before a reset is zeroed again when it is taken
+ * next. */
 #include "arena.h"
 #include "mem.h"
 #include <gossamer.h>

@@ -1,5 +1,5 @@
-/* buf.c - the growing buffer. Capacity doubles up to `max`; one spare byte is always kept so that goss_buf_cstr
- * can put its NUL without growing. */
+/* buf.c - the growing buffer. Capacity doubles up to `max`; one spare byte is always kept so that
+ * goss_buf_cstr can put its NUL without growing. */
 #include "buf.h"
 #include "fmt.h"
 #include "mem.h"
@@ -97,7 +97,8 @@ int goss_buf_json_string(goss_buf *b, const char *s, size_t n)
     goss_buf_append(b, "\"", 1);
     for (size_t i = 0; i < n;) {
         size_t run = i; /* plain characters in one piece */
-        while (run < n && (uint8_t)s[run] >= 0x20 && (uint8_t)s[run] < 0x80 && s[run] != '"' && s[run] != '\\')
+        while (run < n && (uint8_t)s[run] >= 0x20 && (uint8_t)s[run] < 0x80 && s[run] != '"' &&
+               s[run] != '\\')
             run++;
         goss_buf_append(b, s + i, run - i);
         i = run;

@@ -13,7 +13,8 @@ int goss_buf_append(goss_buf *b, const void *bytes, size_t n);
 int goss_buf_reserve(goss_buf *b, size_t n);                     /* room for n more without moving */
 int goss_buf_printf(goss_buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int goss_buf_str(goss_buf *b, const char *s);
-int goss_buf_json_string(goss_buf *b, const char *s, size_t n);  /* with quotes; invalid UTF-8 becomes U+FFFD */
+/* with quotes; invalid UTF-8 becomes U+FFFD */
+int goss_buf_json_string(goss_buf *b, const char *s, size_t n);
 const char *goss_buf_cstr(goss_buf *b);                          /* NUL-terminated view, "" after failure */
 void goss_buf_clear(goss_buf *b);                                /* keeps the memory */
 void goss_buf_free(goss_buf *b);
@@ -22,6 +23,12 @@ void goss_buf_free(goss_buf *b);
 static inline int goss_buf_i32(goss_buf *b, int32_t v) { return goss_buf_append(b, &v, sizeof v); }
 
 /* 1: overflow */
-static inline int goss_mul_u64(uint64_t a, uint64_t b, uint64_t *out) { return __builtin_mul_overflow(a, b, out); }
-static inline int goss_add_u64(uint64_t a, uint64_t b, uint64_t *out) { return __builtin_add_overflow(a, b, out); }
+static inline int goss_mul_u64(uint64_t a, uint64_t b, uint64_t *out)
+{
+    return __builtin_mul_overflow(a, b, out);
+}
+static inline int goss_add_u64(uint64_t a, uint64_t b, uint64_t *out)
+{
+    return __builtin_add_overflow(a, b, out);
+}
 #endif

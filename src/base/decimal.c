@@ -1,10 +1,11 @@
 /* decimal.c - exact conversion with plain big integers.
  *
- * Printing is Steele and White's free-format algorithm: with the value as the fraction R/S, digits are generated until
- * what is left lies within half a unit in the last place, so that the result is both the shortest that reads back and
- * the closest of its length. Reading divides big integers to 64 bits and a remainder, then rounds once.
- * A conversion costs 1 to 20 us. Goldens and telemetry have thousands of numbers, not millions, and the reader's usual
- * case (at most 15 digits, small exponent) never comes here; so the plain algorithm was kept. */
+ * Printing is Steele and White's free-format algorithm: with the value as the fraction R/S, digits are
+ * generated until what is left lies within half a unit in the last place, so that the result is both the
+ * shortest that reads back and the closest of its length. Reading divides big integers to 64 bits and a
+ * remainder, then rounds once. A conversion costs 1 to 20 us. Goldens and telemetry have thousands of
+ * numbers, not millions, and the reader's usual case (at most 15 digits, small exponent) never comes here; so
+ * the plain algorithm was kept. */
 #include "decimal.h"
 #include <math.h>
 #include <string.h>
@@ -171,7 +172,8 @@ static void shortest(goss_decimal *d, struct fraction *f)
         big_mul_add(&f->m_plus, 10, 0);
         const int digit = next_digit(f);
         const int low = big_compare(&f->r, &f->m_minus) < f->even; /* the digits so far read back */
-        const int high = big_compare_sum(&f->r, &f->m_plus, &f->s) > -f->even; /* with the last one raised they do */
+        /* with the last one raised they do */
+        const int high = big_compare_sum(&f->r, &f->m_plus, &f->s) > -f->even;
         d->digit[d->n++] = (char)('0' + digit);
         if (!low && !high)
             continue;

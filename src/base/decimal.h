@@ -9,10 +9,11 @@
 enum { GOSS_DECIMAL_DIGITS = 800 };
 typedef struct goss_decimal { int n, point; char digit[GOSS_DECIMAL_DIGITS]; } goss_decimal;
 
-/* How many digits: the fewest that read back as v, N significant ones, or N after the decimal point. Rounds to nearest,
- * ties to even. v must be finite; its sign is ignored. */
+/* How many digits: the fewest that read back as v, N significant ones, or N after the decimal point. Rounds
+ * to nearest, ties to even. v must be finite; its sign is ignored. */
 enum goss_decimal_mode { GOSS_DECIMAL_SHORTEST, GOSS_DECIMAL_SIGNIFICANT, GOSS_DECIMAL_FIXED };
 void goss_decimal_from(goss_decimal *d, double v, enum goss_decimal_mode mode, int n);
-/* The nearest double, ties to even; infinity beyond the largest. `more`: non-zero digits followed those in d. */
+/* The nearest double, ties to even; infinity beyond the largest. `more`: non-zero digits followed those in
+ * d. */
 double goss_decimal_to(const goss_decimal *d, int more);
 #endif

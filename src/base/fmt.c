@@ -6,7 +6,9 @@
 #include <string.h>
 
 struct sink { char *dst; size_t cap, n; };
-struct spec { int left, zero, plus, space, width, precision, size; /* size: 0 int, 1 long, 2 long long, 3 size_t */ };
+struct spec {
+    int left, zero, plus, space, width, precision, size; /* size: 0 int, 1 long, 2 long long, 3 size_t */
+};
 
 static void put(struct sink *s, const char *bytes, size_t n)
 {
@@ -331,4 +333,10 @@ size_t goss_read_double(const char *s, size_t n, double *out)
         v = goss_decimal_to(&d, more);
     *out = p.negative ? -v : v;
     return p.length;
+}
+
+int goss_hex_digit(char c)
+{
+    const char lower = (char)(c | 0x20);
+    return c >= '0' && c <= '9' ? c - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }

@@ -6,8 +6,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-size_t goss_fmt(char *dst, size_t cap, const char *format, ...) __attribute__((format(printf, 3, 4))); /* as snprintf */
+size_t goss_fmt(char *dst, size_t cap, const char *format, ...)
+    __attribute__((format(printf, 3, 4))); /* as snprintf */
 size_t goss_vfmt(char *dst, size_t cap, const char *format, va_list args);
 /* Reads a decimal number in JSON's grammar; returns bytes used, 0 if there is none. Correctly rounded. */
 size_t goss_read_double(const char *s, size_t n, double *out);
+int goss_hex_digit(char c); /* its value, -1: it is none */
 #endif

@@ -2,9 +2,10 @@
  *
  * One list of blocks in order of address, each with a 64-byte head in front of 64-byte aligned bytes:
  *   [head: size | free | previous][bytes ...][head]...
- * The first free block that is large enough is taken and split; neighbours join when freed. Blocks are few (models, KV,
- * arenas; decoding allocates nothing), so the walk is short. Thread-safe by one spin lock; memory never shrinks.
- * Memory that has just been grown is zero already; only blocks that were in use before are cleared. */
+ * The first free block that is large enough is taken and split; neighbours join when freed. Blocks are few
+ * (models, KV, arenas; decoding allocates nothing), so the walk is short. Thread-safe by one spin lock;
+ * memory never shrinks. Memory that has just been grown is zero already; only blocks that were in use before
+ * are cleared. */
 #include "os.h"
 #include <stdatomic.h>
 #include <string.h>
@@ -20,15 +21,18 @@ extern unsigned char __heap_base; /* from the linker: first byte after data and 
 static block *first, *last;
 static atomic_flag lock = ATOMIC_FLAG_INIT;
 
-static block *after(block *b) {
+static block *after(block *b)
+{
     block *n = (block *)((unsigned char *)(b + 1) + b->size);
     return b == last ? NULL : n;
 }
 
 /* Appends a block of at least n bytes at the end of memory; NULL when the maximum is reached. */
-static block *grow(size_t n) {
+static block *grow(size_t n)
+{
     size_t top = __builtin_wasm_memory_size(0) * (size_t)PAGE;
-    size_t start = last ? (size_t)(last + 1) + last->size : ((size_t)&__heap_base + ALIGN - 1) / ALIGN * ALIGN;
+    size_t start =
+        last ? (size_t)(last + 1) + last->size : ((size_t)&__heap_base + ALIGN - 1) / ALIGN * ALIGN;
     if (!top) top = SIZE_MAX / PAGE * PAGE; /* 4 GB read as 0 in 32 bits */
     uint64_t need = (uint64_t)start + sizeof(block) + n;
     if (need > top) {
@@ -42,7 +46,8 @@ static block *grow(size_t n) {
     return b;
 }
 
-static void split(block *b, size_t n) {
+static void split(block *b, size_t n)
+{
     if (b->size < n + sizeof(block) + ALIGN) return;
     block *rest = (block *)((unsigned char *)(b + 1) + n), *next = after(b);
     *rest = (block){ .size = b->size - n - sizeof(block), .free = 1, .prev = b };
@@ -60,7 +65,8 @@ static void join(block *b) { /* with the block after it */
     else last = b;
 }
 
-void *goss_os_heap_get(size_t n) {
+void *goss_os_heap_get(size_t n)
+{
     if (!n || n > UINT32_MAX - PAGE) return NULL;
     n = (n + ALIGN - 1) / ALIGN * ALIGN;
     while (atomic_flag_test_and_set(&lock)) { }
@@ -74,7 +80,8 @@ void *goss_os_heap_get(size_t n) {
     return used ? memset(b + 1, 0, n) : b ? b + 1 : NULL;
 }
 
-void goss_os_heap_put(void *p) {
+void goss_os_heap_put(void *p)
+{
     if (!p) return;
     block *b = (block *)p - 1;
     while (atomic_flag_test_and_set(&lock)) { }
@@ -86,7 +93,8 @@ void goss_os_heap_put(void *p) {
 
 void *goss_os_reserve(size_t n) { return goss_os_heap_get(n); }
 
-void goss_os_release(void *p, size_t n) {
+void goss_os_release(void *p, size_t n)
+{
     (void)n;
     goss_os_heap_put(p);
 }

@@ -1,5 +1,5 @@
-/* mem.h - the only place memory comes from. Counts every block, and can be told to fail the Nth request, so that
- * tests can make each allocation fail in turn and see that none leaks. Thread-safe. */
+/* mem.h - the only place memory comes from. Counts every block, and can be told to fail the Nth request, so
+ * that tests can make each allocation fail in turn and see that none leaks. Thread-safe. */
 #ifndef GOSS_BASE_MEM_H
 #define GOSS_BASE_MEM_H
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* os_linux.c - cores and memory as this process may use them: the affinity mask and the control group (v2) count, not
- * only the machine. CPU features are in os_linux_x86.c and os_linux_arm.c. */
+/* os_linux.c - cores and memory as this process may use them: the affinity mask and the control group (v2)
+ * count, not only the machine. CPU features are in os_linux_x86.c and os_linux_arm.c. */
 #define _GNU_SOURCE
 #include "fmt.h"
 #include "os.h"
@@ -25,7 +25,8 @@ static int number_at(const char *s, double *out) { return goss_read_double(s, st
 int goss_os_cores(void)
 {
     cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int n =
+        sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
     char text[64];
     double quota, period; /* "QUOTA PERIOD" in microseconds, or "max PERIOD" */
     if (read_small_file("/sys/fs/cgroup/cpu.max", text, sizeof text) && number_at(text, &quota)) {

@@ -27,8 +27,8 @@ static __attribute__((target("xsave"))) uint64_t saved_state(void) { return _xge
 
 static int has(unsigned reg, unsigned mask) { return (reg & mask) == mask; }
 
-/* A tile configuration with one 16-byte row in tile 0 (palette 1). gcc's _tile_loadconfig claims to read 8 bytes of
- * it; the other 56 would be left out as dead stores. */
+/* A tile configuration with one 16-byte row in tile 0 (palette 1). gcc's _tile_loadconfig claims to read 8
+ * bytes of it; the other 56 would be left out as dead stores. */
 static __attribute__((target("amx-tile"))) void use_a_tile(void)
 {
     const struct { unsigned char bytes[64]; } config = { { [0] = 1, [16] = 16, [48] = 1 } };
@@ -63,17 +63,20 @@ static unsigned ask(void)
     enum { FMA = 1 << 12, OSXSAVE = 1 << 27, AVX = 1 << 28, F16C = 1 << 29 };
     enum { YMM = 0x6, ZMM = 0xE6, TILES = 0x60000 };
     const struct regs one = cpuid(1, 0), seven = cpuid(7, 0);
-    if (!has(one.c, (unsigned)(FMA | OSXSAVE | AVX | F16C)) || !has(seven.b, 1u << 5 /* AVX2 */ | 1u << 8 /* BMI2 */))
+    if (!has(one.c, (unsigned)(FMA | OSXSAVE | AVX | F16C)) ||
+        !has(seven.b, 1u << 5 /* AVX2 */ | 1u << 8 /* BMI2 */))
         return 0;
     const uint64_t saved = saved_state();
     if ((saved & YMM) != YMM)
         return 0;
+    const unsigned avx2 = GOSS_CPU_AVX2 | (cpuid(7, 1).a & 1u << 4 ? GOSS_CPU_AVXVNNI : 0);
     const unsigned avx512 = 1u << 16 /* F */ | 1u << 17 /* DQ */ | 1u << 30 /* BW */ | 1u << 31 /* VL */;
     if ((saved & ZMM) != ZMM || !has(seven.b, avx512) || !has(seven.c, 1u << 11 /* VNNI */))
-        return GOSS_CPU_AVX2;
-    if ((saved & TILES) != TILES || !has(seven.d, 1u << 24 /* AMX-TILE */ | 1u << 25 /* AMX-INT8 */) || !tiles_work())
-        return GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI;
-    return GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI | GOSS_CPU_AMX;
+        return avx2;
+    if ((saved & TILES) != TILES || !has(seven.d, 1u << 24 /* AMX-TILE */ | 1u << 25 /* AMX-INT8 */) ||
+        !tiles_work())
+        return avx2 | GOSS_CPU_AVX512VNNI;
+    return avx2 | GOSS_CPU_AVX512VNNI | GOSS_CPU_AMX;
 }
 
 unsigned goss_os_cpu_features(void)

@@ -14,7 +14,8 @@ static uint64_t number(const char *name)
     return sysctlbyname(name, &v, &n, NULL, 0) == 0 ? v : 0;
 }
 
-/* The performance cores where the machine has two kinds: an even split over unequal cores waits for the slow ones. */
+/* The performance cores where the machine has two kinds: an even split over unequal cores waits for the slow
+ * ones. */
 int goss_os_cores(void)
 {
     uint64_t n = number("hw.perflevel0.logicalcpu");
@@ -31,7 +32,8 @@ uint64_t goss_os_memory(uint64_t *available)
     if (available) {
         *available = total / 2;
         if (host_statistics64(mach_host_self(), HOST_VM_INFO64, (host_info64_t)&vm, &n) == KERN_SUCCESS)
-            *available = ((uint64_t)vm.free_count + vm.inactive_count + vm.purgeable_count) * number("hw.pagesize");
+            *available =
+                ((uint64_t)vm.free_count + vm.inactive_count + vm.purgeable_count) * number("hw.pagesize");
     }
     return total;
 }

@@ -1,4 +1,5 @@
-/* os_posix.c - what Linux and macOS share: clocks, mapped files, the heap and the page reserve below mem.c. */
+/* os_posix.c - what Linux and macOS share: clocks, mapped files, the heap and the page reserve below
+ * mem.c. */
 #include "error.h"
 #include "os.h"
 #include <dirent.h>
@@ -18,6 +19,13 @@ double goss_os_now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
+double goss_os_thread_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
 int64_t goss_os_unix_time(void) { return (int64_t)time(NULL); }
 
 static int map_failed(goss_mapping *m, const char *path, goss_error *err)
@@ -31,7 +39,8 @@ static int map_failed(goss_mapping *m, const char *path, goss_error *err)
 int goss_os_map(goss_mapping *m, const char *path, goss_error *err)
 {
     struct stat st;
-    *m = (goss_mapping){ .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }; /* a pipe with no writer would block */
+    /* a pipe with no writer would block */
+    *m = (goss_mapping){ .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) };
     if (m->fd < 0 || fstat(m->fd, &st))
         return map_failed(m, path, err);
     if (!S_ISREG(st.st_mode)) {

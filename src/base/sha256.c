@@ -20,7 +20,8 @@ static uint32_t load_be32(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* One round on the eight state words in the order a..h; the caller passes them rotated, so that nothing is moved. */
+/* One round on the eight state words in the order a..h; the caller passes them rotated, so that nothing is
+ * moved. */
 #define ROUND(a, b, c, d, e, f, g, h, kw)                                                                  \
     do {                                                                                                   \
         const uint32_t t1_ = h + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + (g ^ (e & (f ^ g))) + (kw);    \
@@ -32,7 +33,8 @@ static uint32_t load_be32(const uint8_t *p)
 static inline uint32_t schedule(uint32_t w[16], int i)
 {
     const uint32_t x = w[(i + 1) & 15], y = w[(i + 14) & 15];
-    w[i & 15] += (rotr(x, 7) ^ rotr(x, 18) ^ x >> 3) + w[(i + 9) & 15] + (rotr(y, 17) ^ rotr(y, 19) ^ y >> 10);
+    w[i & 15] +=
+        (rotr(x, 7) ^ rotr(x, 18) ^ x >> 3) + w[(i + 9) & 15] + (rotr(y, 17) ^ rotr(y, 19) ^ y >> 10);
     return w[i & 15];
 }
 

@@ -8,6 +8,8 @@
  *   run():   set fields, n_done = 0 -> ticket = (job + 1, n) -> wake sleepers -> take tasks
  *            -> wait for n_done == n
  *   worker:  spin on the ticket -> take tasks -> n_done++ each -> nothing for SPINS looks: sleep
+ *   until:   the owner looks at the clock after each of its tasks; when it is time it takes all tasks that
+ *            are left at once and does none of them. Tasks are taken in order, so those are the last.
  *
  * Sleepers announce themselves before their last look at the ticket and run() publishes the ticket before it
  * looks for sleepers, all in the one order of sequentially consistent operations: no wake-up is lost. Where
@@ -45,8 +47,19 @@ static void pause_a_little(void)
 #endif
 }
 
-/* Runs tasks of the open job until none is left to take. */
-static void take_tasks(goss_pool *p, int thread)
+/* Takes all tasks that are left, to leave them undone. Returns how many. */
+static int take_rest(goss_pool *p)
+{
+    uint64_t ticket = atomic_load(&p->ticket);
+    while ((uint32_t)ticket > 0 &&
+           !atomic_compare_exchange_weak(&p->ticket, &ticket, ticket - (uint32_t)ticket)) { }
+    const int n = (int)(uint32_t)ticket;
+    atomic_fetch_add(&p->n_done, n);
+    return n;
+}
+
+/* Runs tasks of the open job until none is left to take, or it is time. Returns how many are left undone. */
+static int take_tasks(goss_pool *p, int thread, double until)
 {
     uint64_t ticket = atomic_load(&p->ticket);
     while ((uint32_t)ticket > 0) {
@@ -61,8 +74,10 @@ static void take_tasks(goss_pool *p, int thread)
             pthread_cond_signal(&p->done);
             pthread_mutex_unlock(&p->lock);
         }
+        if (until > 0 && goss_os_now_ms() >= until) return take_rest(p);
         ticket = atomic_load(&p->ticket);
     }
+    return 0;
 }
 
 static int work_there(goss_pool *p) { return (uint32_t)atomic_load(&p->ticket) > 0 || atomic_load(&p->quit); }
@@ -87,7 +102,7 @@ static void *worker_main(void *arg)
     const struct worker *w = arg;
     goss_pool *p = w->pool;
     while (!atomic_load(&p->quit)) {
-        take_tasks(p, w->index);
+        take_tasks(p, w->index, 0);
         wait_for_work(p);
     }
     return NULL;
@@ -175,19 +190,31 @@ static void wait_for_rest(goss_pool *p, int n_tasks)
     pthread_mutex_unlock(&p->lock);
 }
 
-void goss_pool_run(goss_pool *pool, goss_task_fn fn, void *ctx, int n_tasks)
+static int run_alone(goss_task_fn fn, void *ctx, int first, int n_tasks, double until)
 {
-    if (n_tasks <= 1 || pool->n_threads == 1) {
-        for (int i = 0; i < n_tasks; i++)
-            fn(ctx, i, 0);
-        return;
+    while (first < n_tasks) {
+        fn(ctx, first++, 0);
+        if (until > 0 && goss_os_now_ms() >= until) break;
     }
+    return first;
+}
+
+int goss_pool_run_until(goss_pool *pool, goss_task_fn fn, void *ctx, int first, int n_tasks, double until)
+{
+    const int n = n_tasks - first;
+    if (n <= 1 || pool->n_threads == 1) return run_alone(fn, ctx, first, n_tasks, until);
     atomic_store_explicit(&pool->fn, fn, memory_order_relaxed);
     atomic_store_explicit(&pool->ctx, ctx, memory_order_relaxed);
     atomic_store_explicit(&pool->n_tasks, n_tasks, memory_order_relaxed);
-    atomic_store_explicit(&pool->n_done, 0, memory_order_relaxed);
-    atomic_store(&pool->ticket, (uint64_t)++pool->job << 32 | (uint32_t)n_tasks);
-    wake(pool, n_tasks - 1 < pool->n_threads - 1 ? n_tasks - 1 : pool->n_threads - 1);
-    take_tasks(pool, 0);
+    atomic_store_explicit(&pool->n_done, first, memory_order_relaxed);
+    atomic_store(&pool->ticket, (uint64_t)++pool->job << 32 | (uint32_t)n);
+    wake(pool, n - 1 < pool->n_threads - 1 ? n - 1 : pool->n_threads - 1);
+    const int undone = take_tasks(pool, 0, until);
     wait_for_rest(pool, n_tasks);
+    return n_tasks - undone;
+}
+
+void goss_pool_run(goss_pool *pool, goss_task_fn fn, void *ctx, int n_tasks)
+{
+    goss_pool_run_until(pool, fn, ctx, 0, n_tasks, 0);
 }

@@ -1,5 +1,5 @@
-/* thread.h - a fixed pool for data-parallel loops. Workers spin briefly, then sleep; an idle pool uses no CPU.
- * On systems without threads (wasm with one thread) every call runs the work on the caller. */
+/* thread.h - a fixed pool for data-parallel loops. Workers spin briefly, then sleep; an idle pool uses no
+ * CPU. On systems without threads (wasm with one thread) every call runs the work on the caller. */
 #ifndef GOSS_BASE_THREAD_H
 #define GOSS_BASE_THREAD_H
 #include <stddef.h>
@@ -14,4 +14,7 @@ int goss_pool_threads(const goss_pool *pool);
 /* Runs all tasks and returns when they are done (a full barrier). Only from the thread that owns the pool.
  * No allocation. */
 void goss_pool_run(goss_pool *pool, goss_task_fn fn, void *ctx, int n_tasks);
+/* The same for tasks first..n_tasks-1, but from `until` on (goss_os_now_ms; 0: never) none is begun any more,
+ * except that at least one is. Returns the first that was not begun: those before it are done. */
+int goss_pool_run_until(goss_pool *pool, goss_task_fn fn, void *ctx, int first, int n_tasks, double until);
 #endif

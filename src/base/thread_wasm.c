@@ -1,12 +1,15 @@
 /* thread_wasm.c - thread.h on web workers that share one memory.
  *
- * JavaScript starts the workers before the engine is opened, because a worker can't start while its parent runs C. Each
- * calls goss_wasm_thread() and parks here for good. A pool claims parked workers and gives them back when it closes:
+ * JavaScript starts the workers before the engine is opened, because a worker can't start while its parent
+ * runs C. Each calls goss_wasm_thread() and parks here for good. A pool claims parked workers and gives them
+ * back when it closes:
  *   parked --claim--> in a pool --closing--> parked
- * Without shared memory between workers none are parked, and every pool has one thread: the caller.
- * A run is one generation: the caller publishes the job, bumps `gen`, works too, and waits until `running` is 0.
- * Waiting spins for a while (a step has hundreds of runs, microseconds apart), then sleeps in memory.atomic.wait. */
+ * Without shared memory between workers none are parked, and every pool has one thread: the caller. A run is
+ * one generation: the caller publishes the job, bumps `gen`, works too, and waits until `running` is 0.
+ * Waiting spins for a while (a step has hundreds of runs, microseconds apart), then sleeps in
+ * memory.atomic.wait. */
 #include "mem.h"
+#include "os.h"
 #include "thread.h"
 #include <gossamer.h>
 #include <stdatomic.h>
@@ -28,7 +31,8 @@ __attribute__((export_name("goss_wasm_thread"))) void goss_wasm_thread(void);
 __attribute__((export_name("goss_wasm_seats"))) int goss_wasm_seats(void);
 
 /* Returns when *w is no longer `seen`; counts itself in *asleep while it sleeps. */
-static void wait_change(word *w, int seen, word *asleep) {
+static void wait_change(word *w, int seen, word *asleep)
+{
     for (int i = 0; i < SPIN; i++)
         if (atomic_load_explicit(&w->v, memory_order_acquire) != seen) return;
     atomic_fetch_add(&asleep->v, 1);
@@ -36,26 +40,37 @@ static void wait_change(word *w, int seen, word *asleep) {
     atomic_fetch_sub(&asleep->v, 1);
 }
 
-static void wake(word *w, word *asleep) {
+static void wake(word *w, word *asleep)
+{
     if (atomic_load(&asleep->v)) __builtin_wasm_memory_atomic_notify((int *)&w->v, MAX_THREADS);
 }
 
-static void work(goss_pool *p, int thread) {
-    for (int task; (task = atomic_fetch_add_explicit(&p->next.v, 1, memory_order_relaxed)) < p->n_tasks;)
+/* Tasks are taken in order: whoever takes all that are left, when it is time, leaves the last ones undone.
+ * Returns how many. */
+static int work(goss_pool *p, int thread, double until)
+{
+    for (int task; (task = atomic_fetch_add_explicit(&p->next.v, 1, memory_order_relaxed)) < p->n_tasks;) {
         p->fn(p->ctx, task, thread);
+        if (until <= 0 || goss_os_now_ms() < until) continue;
+        const int next = atomic_exchange(&p->next.v, p->n_tasks);
+        return next < p->n_tasks ? p->n_tasks - next : 0;
+    }
+    return 0;
 }
 
-static void serve(goss_pool *p, int index) {
+static void serve(goss_pool *p, int index)
+{
     for (int seen = 0;;) {
         wait_change(&p->gen, seen, &p->sleepers);
         seen = atomic_load(&p->gen.v);
         if (p->closing) return;
-        work(p, index);
+        work(p, index, 0);
         if (atomic_fetch_sub(&p->running.v, 1) == 1) wake(&p->running, &p->caller_sleeps);
     }
 }
 
-void goss_wasm_thread(void) {
+void goss_wasm_thread(void)
+{
     int seat = atomic_fetch_add(&n_seats, 1);
     if (seat >= MAX_THREADS) return;
     for (word never = { 0 };;) {
@@ -68,7 +83,8 @@ void goss_wasm_thread(void) {
 
 int goss_wasm_seats(void) { return atomic_load(&n_seats); } /* how many threads are parked or at work */
 
-int goss_pool_open(goss_pool **out, int n_threads) {
+int goss_pool_open(goss_pool **out, int n_threads)
+{
     goss_pool *p = *out = goss_mem_alloc(sizeof *p);
     if (!p) return GOSS_ENOMEM;
     int n = atomic_load(&n_seats);
@@ -83,26 +99,37 @@ int goss_pool_open(goss_pool **out, int n_threads) {
     return 0;
 }
 
-static void start(goss_pool *p) {
+static void start(goss_pool *p)
+{
     atomic_store(&p->running.v, p->n_threads - 1);
     atomic_fetch_add(&p->gen.v, 1);
     wake(&p->gen, &p->sleepers);
 }
 
-static void finish(goss_pool *p) {
-    for (int left; (left = atomic_load(&p->running.v)) != 0;) wait_change(&p->running, left, &p->caller_sleeps);
+static void finish(goss_pool *p)
+{
+    for (int left; (left = atomic_load(&p->running.v)) != 0;)
+        wait_change(&p->running, left, &p->caller_sleeps);
 }
 
-void goss_pool_run(goss_pool *p, goss_task_fn fn, void *ctx, int n_tasks) {
+int goss_pool_run_until(goss_pool *p, goss_task_fn fn, void *ctx, int first, int n_tasks, double until)
+{
     p->fn = fn, p->ctx = ctx, p->n_tasks = n_tasks;
-    atomic_store(&p->next.v, 0);
-    int alone = p->n_threads == 1 || n_tasks == 1;
+    atomic_store(&p->next.v, first);
+    int alone = p->n_threads == 1 || n_tasks - first == 1;
     if (!alone) start(p);
-    work(p, 0);
+    const int undone = work(p, 0, until);
     if (!alone) finish(p);
+    return n_tasks - undone;
 }
 
-void goss_pool_close(goss_pool **pool) {
+void goss_pool_run(goss_pool *p, goss_task_fn fn, void *ctx, int n_tasks)
+{
+    goss_pool_run_until(p, fn, ctx, 0, n_tasks, 0);
+}
+
+void goss_pool_close(goss_pool **pool)
+{
     goss_pool *p = *pool;
     if (!p) return;
     p->closing = 1;

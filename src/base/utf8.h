@@ -3,14 +3,10 @@
 #define GOSS_BASE_UTF8_H
 #include <stddef.h>
 #include <stdint.h>
-/* Decodes one code point. Returns its length 1..4; 0 when the n bytes are a valid but incomplete start; for an invalid
- * sequence returns -k where k >= 1 bytes are to be replaced by one U+FFFD (the maximal subpart, as WHATWG). */
+/* Decodes one code point. Returns its length 1..4; 0 when the n bytes are a valid but incomplete start; for
+ * an invalid sequence returns -k where k >= 1 bytes are to be replaced by one U+FFFD (the maximal subpart, as
+ * WHATWG). */
 int goss_utf8_decode(const uint8_t *s, size_t n, uint32_t *cp);
 int goss_utf8_encode(uint32_t cp, uint8_t out[4]);   /* returns the length */
 int goss_utf8_valid(const uint8_t *s, size_t n);
-/* Streaming: bytes in, whole characters out; an incomplete tail waits. */
-typedef struct goss_utf8_stream { uint8_t tail[4]; int n_tail; } goss_utf8_stream;
-/* Appends to out (a goss_buf from buf.h). flush: the tail becomes U+FFFD. */
-struct goss_buf;
-int goss_utf8_push(goss_utf8_stream *u, const uint8_t *bytes, size_t n, int flush, struct goss_buf *out);
 #endif

@@ -1,7 +1,7 @@
 /* body_attn.h - attention of queries over one page of keys and values, in the words of simd_*.h.
  *
- * A level with wider registers defines SIMD_ATTN_OWN and brings attn_scores and attn_values of its own, which must sum
- * in the same order. */
+ * A level with wider registers defines SIMD_ATTN_OWN and brings attn_scores and attn_values of its own, which
+ * must sum in the same order. */
 #ifndef GOSS_CPU_BODY_ATTN_H
 #define GOSS_CPU_BODY_ATTN_H
 #include "kern.h"
@@ -28,9 +28,9 @@ ALWAYS f8 f8_exp(f8 x)
 }
 
 #ifndef SIMD_ATTN_OWN
-/* Attention of NQ queries (1 or SIMD_ATTN_Q) side by side, which share every load of a key or value. Each has sums of
- * its own in an order of its own: alone or not, its result is the same to the bit.
- * Scores of 32 keys of the page. */
+/* Attention of NQ queries (1 or SIMD_ATTN_Q) side by side, which share every load of a key or value. Each has
+ * sums of its own in an order of its own: alone or not, its result is the same to the bit. Scores of 32 keys
+ * of the page. */
 ALWAYS void attn_scores(float s[][GOSS_ATTN_KEYS], const goss_attn_q *q, const float *k, int head_dim, int half,
                         const int NQ)
 {
@@ -104,8 +104,8 @@ ALWAYS float attn_softmax(goss_attn_q *q, float s[GOSS_ATTN_KEYS], float scale)
     q->m = top;
     return c;
 }
-/* n queries (at most ATTN_RUN) that see the same keys: all take a part of the page before the next part is touched,
- * since the page alone fills the first cache. */
+/* n queries (at most ATTN_RUN) that see the same keys: all take a part of the page before the next part is
+ * touched, since the page alone fills the first cache. */
 static void K(attn_run)(goss_attn_q *q, int n, const float *k, const float *v, int head_dim, float scale)
 {
     float s[ATTN_RUN][GOSS_ATTN_KEYS], c[ATTN_RUN];

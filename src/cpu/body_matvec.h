@@ -1,11 +1,10 @@
 /* body_matvec.h - few activation rows times weight rows straight from the file, for every type, in the words
  * of simd_*.h.
  *
- * Each (weight row, activation row) pair has one accumulator of eight floats, which takes the blocks in
- * order and is summed at the end.
- * The next group's rows are asked for ahead: a row is short, and the processor's own prefetch stops at each page.
- * How many pairs run side by side depends on the call, the order within a pair never does: results are
- * bit-equal in any batch. */
+ * Each (weight row, activation row) pair has one accumulator of eight floats, which takes the blocks in order
+ * and is summed at the end. The next group's rows are asked for ahead: a row is short, and the processor's
+ * own prefetch stops at each page. How many pairs run side by side depends on the call, the order within a
+ * pair never does: results are bit-equal in any batch. */
 #ifndef GOSS_CPU_BODY_MATVEC_H
 #define GOSS_CPU_BODY_MATVEC_H
 #include "body_quant.h"

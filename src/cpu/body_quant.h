@@ -1,10 +1,8 @@
 /* body_quant.h - what a block of 32 weights is, for every quantised type, in the words of simd_*.h.
  *
  * A block is 32 int8 values q with scales s (lanes 0-3 for its first 16 elements, 4-7 for the others) and,
- * for types with
- * minima, m0 and m1 for the two halves: w = s * q + m. K-quants are read as eight such blocks a super-block.
- * Exact: every
- * q fits int8, every s and m is the float product that REFERENCE.md 7 defines. */
+ * for types with minima, m0 and m1 for the two halves: w = s * q + m. K-quants are read as eight such blocks
+ * a super-block. Exact: every q fits int8, every s and m is the float product that docs/reference.md 7 defines. */
 #ifndef GOSS_CPU_BODY_QUANT_H
 #define GOSS_CPU_BODY_QUANT_H
 #include "kern.h"
@@ -113,7 +111,8 @@ ALWAYS blk unpack_q3_k(const uint8_t *row, int b)
     return blk_signed(b32_sub(q, b32_set1(4)), f8_halves(k3_scale(p + 96, 2 * i, d), k3_scale(p + 96, 2 * i + 1, d)));
 }
 
-/* type, minima (0 none, 1 one a block, 2 one a half), scales a block, bias that makes it 0..31 (-1: it does not fit) */
+/* type, minima (0 none, 1 one a block, 2 one a half), scales a block, bias that makes it 0..31 (-1: it does
+ * not fit) */
 #define QUANT_TYPES(X) \
     X(q4_0, 0, 1, 8) X(q4_1, 1, 1, 0) X(q5_0, 0, 1, 16) X(q5_1, 1, 1, 0) X(q8_0, 0, 1, -1) X(q2_k, 2, 2, 0) \
     X(q3_k, 0, 2, 4) X(q4_k, 1, 1, 0) X(q5_k, 1, 1, 0) X(q6_k, 0, 2, -1) X(iq4_nl, 0, 1, -1) X(mxfp4, 0, 1, 12)

@@ -1,8 +1,9 @@
 /* body_tile.h - many activation rows: sixteen weight rows are unpacked once (pack_*) and multiplied with all
  * of them (gemm).
  *
- * A lane is a weight row, so sums need no reduction across lanes, and scales are loaded eight at a time. The integer
- * products of a block are exact; a bias b that pack added is taken back exactly, as b * (sum of the activations). */
+ * A lane is a weight row, so sums need no reduction across lanes, and scales are loaded eight at a time. The
+ * integer products of a block are exact; a bias b that pack added is taken back exactly, as b * (sum of the
+ * activations). */
 #ifndef GOSS_CPU_BODY_TILE_H
 #define GOSS_CPU_BODY_TILE_H
 #include "body_quant.h"
@@ -48,7 +49,8 @@ static void K(pack_##type) GOSS_PACK_ARGS \
 QUANT_TYPES(X)
 #undef X
 
-/* 8 rows of the tile times NM activation rows into out[j][8]. All but the pointers are constants at every call. */
+/* 8 rows of the tile times NM activation rows into out[j][8]. All but the pointers are constants at every
+ * call. */
 ALWAYS void gemm8(f8 out[4], const goss_tile *t, int half, const int8_t *q, const float *d, const int16_t *s,
                   const int small, const int groups, const int min, const int NM)
 {

@@ -1,12 +1,13 @@
-/* few_avx2.h - AVX2's products of few activation rows (1 to 16) with rows of MXFP4 and Q8_0 straight from the file.
- * Part of kern_avx2.c.
+/* few_avx2.h - AVX2's products of few activation rows (1 to 16) with rows of MXFP4 and Q8_0 straight from the
+ * file. Part of close_avx2.h.
  *
- * A lane is a weight row and blocks are added in order, exactly as in gemm: a row's result is the same to the bit in
- * any batch, and in prefill. For up to five rows, blocks of eight weight rows are transposed in registers and used at
- * once; for more, sixteen rows are unpacked slab by slab into the first cache and used for all: weights are read and
- * unpacked once. The rows that come next are asked for ahead: the processor's own prefetch stops at the end of a page.
- * Rejected: a lane of elements and a sum across lanes for each pair of rows (131 ns for a row of MXFP4 times one row,
- * 2,307 times 16, one Zen 3 thread at 2,880; now 99 and 546; Q8_0 100 and 2,575, now 120 and 825). */
+ * A lane is a weight row and blocks are added in order, exactly as in gemm: a row's result is the same to the
+ * bit in any batch, and in prefill. For up to five rows, blocks of eight weight rows are transposed in
+ * registers and used at once; for more, sixteen rows are unpacked slab by slab into the first cache and used
+ * for all: weights are read and unpacked once. The rows that come next are asked for ahead: the processor's
+ * own prefetch stops at the end of a page. Rejected: a lane of elements and a sum across lanes for each pair
+ * of rows (131 ns for a row of MXFP4 times one row, 2,307 times 16, one Zen 3 thread at 2,880; now 99 and
+ * 546; Q8_0 100 and 2,575, now 120 and 825). */
 #ifndef GOSS_CPU_FEW_AVX2_H
 #define GOSS_CPU_FEW_AVX2_H
 #include "tile_avx2.h"
@@ -28,7 +29,7 @@ ALWAYS void eight_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t ro
     const int8_t *q = x->q + row * stride;
     const float *d = x->d + row * nb;
     const int16_t *s = x->s + row * nb * 2;
-    const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    const __m256i low = _mm256_set1_epi8(15);
     const __m256i table = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
     f8 acc[FEW];
@@ -36,15 +37,12 @@ ALWAYS void eight_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t ro
     for (int j = 0; j < NM; j++) acc[j] = f8_set1(0.0f);
     for (int64_t b = 0; b < nb; b++) {
         const uint8_t *p[8];
-        __m256i a[4], c[4], lo[FEW], hi[FEW];
+        __m256i c[4];
+        m16 lo[FEW], hi[FEW];
         UNROLL8
         for (int i = 0; i < 8; i++) p[i] = w + i * row_bytes + b * 17;
         ask(w + 8 * row_bytes, b, 136);
-        UNROLL
-        for (int i = 0; i < 4; i++)
-            a[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const void *)(p[i] + 1))),
-                                           _mm_loadu_si128((const void *)(p[i + 4] + 1)), 1);
-        transpose_codes(c, a);
+        load_four(c, p, 1);
         UNROLL
         for (int k = 0; k < 4; k++) {
             const __m256i wl = _mm256_shuffle_epi8(table, _mm256_and_si256(c[k], low));
@@ -52,17 +50,16 @@ ALWAYS void eight_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t ro
             UNROLL
             for (int j = 0; j < NM; j++) {
                 const int8_t *at = q + j * stride + b * GOSS_BLOCK + k * 4;
-                const __m256i pl = _mm256_maddubs_epi16(wl, b32_bcast4(at));
-                const __m256i ph = _mm256_maddubs_epi16(wh, b32_bcast4(at + 16));
-                lo[j] = k ? _mm256_add_epi16(lo[j], pl) : pl;
-                hi[j] = k ? _mm256_add_epi16(hi[j], ph) : ph;
+                const b32 xl = b32_bcast4(at), xh = b32_bcast4(at + 16);
+                lo[j] = k ? m16_dot(lo[j], wl, xl) : m16_first(wl, xl);
+                hi[j] = k ? m16_dot(hi[j], wh, xh) : m16_first(wh, xh);
             }
         }
         const f8 scale = scales_mxfp4(p);
         UNROLL
         for (int j = 0; j < NM; j++) {
             const int64_t at = j * nb + b;
-            const w8 sum = w8_add(_mm256_madd_epi16(lo[j], ones), _mm256_madd_epi16(hi[j], ones));
+            const w8 sum = w8_add(w8_from_m16(lo[j]), w8_from_m16(hi[j]));
             const w8 shift = _mm256_madd_epi16(b32_bcast4((const int8_t *)(s + 2 * at)), _mm256_set1_epi16(12));
             acc[j] = f8_fma(f8_mul(scale, f8_set1(d[at])), f8_from_w8(_mm256_sub_epi32(sum, shift)), acc[j]);
         }
@@ -77,7 +74,6 @@ ALWAYS void eight_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row
     const int64_t nb = x->n / GOSS_BLOCK, stride = x->n;
     const int8_t *q = x->q + row * stride;
     const float *d = x->d + row * nb;
-    const __m256i ones = _mm256_set1_epi16(1);
     f8 acc[FEW];
     UNROLL
     for (int j = 0; j < NM; j++) acc[j] = f8_set1(0.0f);
@@ -98,9 +94,7 @@ ALWAYS void eight_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row
             UNROLL
             for (int j = 0; j < NM; j++) {
                 const __m256i v = b32_bcast4(q + j * stride + b * GOSS_BLOCK + k * 4);
-                const __m256i pairs = _mm256_maddubs_epi16(most, _mm256_sign_epi8(v, r[k]));
-                const w8 part = _mm256_madd_epi16(pairs, ones);
-                sum[j] = k ? w8_add(sum[j], part) : part;
+                sum[j] = w8_dot_abs(k ? sum[j] : w8_zero(), most, r[k], v);
             }
         }
         const f8 scale = scales_f16(p);

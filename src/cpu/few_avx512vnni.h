@@ -1,14 +1,15 @@
-/* few_avx512vnni.h - AVX-512 VNNI's products of several activation rows with rows of MXFP4 and Q8_0 straight from the
- * file. Part of kern_avx512vnni.c.
+/* few_avx512vnni.h - AVX-512 VNNI's products of several activation rows with rows of MXFP4 and Q8_0 straight
+ * from the file. Part of kern_avx512vnni.c.
  *
- * Every pair of rows takes the operations of dots_* in the same order (a lane is a group of elements), so that a row's
- * result is the same to the bit alone, where dots_* runs, and in any batch. What is done once instead of for each pair:
- * the activations of a call are put into the registers' form; four weight rows are unpacked for a whole group of
- * activation rows, whose sums stay in registers (MXFP4 keeps them in the first cache for the call's next groups; Q8_0's
- * are cheap to unpack and would not fit, only their scales are kept).
- * A call asks for its first four rows at once and for the next four a few lines a step, over all its groups, so that
- * products never wait for a burst of reading; never past its own end, where another thread works.
- * Operations of the two 512-bit units for a weight row, counted in the code gcc makes; dots_* in brackets:
+ * Every pair of rows takes the operations of dots_* in the same order (a lane is a group of elements), so
+ * that a row's result is the same to the bit alone, where dots_* runs, and in any batch. What is done once
+ * instead of for each pair: the activations of a call are put into the registers' form; four weight rows are
+ * unpacked for a whole group of activation rows, whose sums stay in registers (MXFP4 keeps them in the first
+ * cache for the call's next groups; Q8_0's are cheap to unpack and would not fit, only their scales are
+ * kept). A call asks for its first four rows at once and for the next four a few lines a step, over all its
+ * groups, so that products never wait for a burst of reading; never past its own end, where another thread
+ * works. Operations of the two 512-bit units for a weight row, counted in the code gcc makes; dots_* in
+ * brackets:
  *   MXFP4, 128 elements   2 rows 20 (24)   3 rows 25 (41)   4 rows 30 (43)   16 rows 90 (170)
  *   Q8_0, 64 elements     2 rows 12 (20)   3 rows 16 (35)   4 rows 20 (35)   16 rows 76 (140) */
 #ifndef GOSS_CPU_FEW_AVX512VNNI_H
@@ -48,8 +49,8 @@ ALWAYS void ask(const uint8_t *next, int64_t at, int64_t n)
     for (int64_t i = 0; i < n; i += 64) _mm_prefetch((const char *)next + at + i, _MM_HINT_T0);
 }
 
-/* The weight rows of a call that are done together, from row i on; where the next four are, and how much of each step's
- * share of them is asked for in a group. */
+/* The weight rows of a call that are done together, from row i on; where the next four are, and how much of
+ * each step's share of them is asked for in a group. */
 typedef struct fours { const uint8_t *at, *next; int64_t share; int rows; } fours;
 ALWAYS fours fours_at(const uint8_t *w, int64_t row_bytes, int i, int n_rows, int n_groups)
 {
@@ -154,8 +155,9 @@ ALWAYS void prepare_q8_0(pair_acts *to, const goss_acts *x, int first, int m)
         }
     }
 }
-/* The scales of up to four rows as floats, PAIR_SCALES apart; the one past an odd end is 0. All are collected before
- * the first is converted: a wide load waits until the narrow stores that it covers have left the store buffer. */
+/* The scales of up to four rows as floats, PAIR_SCALES apart; the one past an odd end is 0. All are collected
+ * before the first is converted: a wide load waits until the narrow stores that it covers have left the store
+ * buffer. */
 enum { PAIR_SCALES = 2 * PAIRS + 16 };
 ALWAYS void scales_q8_0(float *to, const uint8_t *w, int64_t row_bytes, int rows, int nb)
 {

@@ -1,9 +1,9 @@
 /* kern_amx.c - AMX int8 tiles for gemm: 16 weight rows by 16 activation rows by 32 products an instruction.
  *
- * A tile of weights (GOSS_TILE_SIGNED) is already what TDPBSSD wants as its second operand: row k holds four elements
- * of each of the 16 weight rows. A block of 32 is one instruction: its int32 results leave the tile to be scaled in
- * float, since every block has scales of its own. Even and odd blocks have tiles of their own, so that one is scaled
- * while the other is multiplied.
+ * A tile of weights (GOSS_TILE_SIGNED) is already what TDPBSSD wants as its second operand: row k holds four
+ * elements of each of the 16 weight rows. A block of 32 is one instruction: its int32 results leave the tile
+ * to be scaled in float, since every block has scales of its own. Even and odd blocks have tiles of their
+ * own, so that one is scaled while the other is multiplied.
  *   tmm0, tmm1   16 activation rows by 32 bytes   tmm2, tmm3   8 by 64 bytes of weights   tmm4, tmm5   16 by 16 int32
  * Types with two scales a block (Q2_K, Q3_K, Q6_K) take signed products of AVX-512 VNNI over the same tiles;
  * calls of few rows
@@ -18,7 +18,11 @@
 enum { M = 16 };
 
 /* Shapes of the tiles: palette 1; rows, and bytes a row; m activation rows. */
-typedef struct tile_config { uint8_t palette, start, zero[14]; uint16_t bytes[16]; uint8_t rows[16]; } tile_config;
+typedef struct tile_config {
+    uint8_t palette, start, zero[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} tile_config;
 static void configure(int m)
 {
     tile_config c = { .palette = 1 };
@@ -27,11 +31,13 @@ static void configure(int m)
         c.rows[i] = (uint8_t)rows[i];
         c.bytes[i] = (uint16_t)bytes[i];
     }
-    __asm__ volatile("" : : "m"(c));                   /* gcc's _tile_loadconfig claims to read 8 bytes of it */
+    /* gcc's _tile_loadconfig claims to read 8 bytes of it */
+    __asm__ volatile("" : : "m"(c));
     _tile_loadconfig(&c);
 }
 
-/* One block: sums (activation rows, 16 weight rows) = its products. Even and odd blocks have tiles of their own. */
+/* One block: sums (activation rows, 16 weight rows) = its products. Even and odd blocks have tiles of their
+ * own. */
 ALWAYS void multiply_even(int32_t *sums, const uint8_t *w, const int8_t *q, int64_t stride)
 {
     _tile_zero(4);
@@ -67,9 +73,10 @@ ALWAYS void scale_rows(float *acc, const int32_t *sums, const float *ws, const f
     }
 }
 
-/* Sixteen activation rows from `row` on. Their sums stay in 16 registers; a block's products leave the tile while the
- * next block is multiplied into the other one. */
-ALWAYS void gemm_16(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int64_t row, const int min)
+/* Sixteen activation rows from `row` on. Their sums stay in 16 registers; a block's products leave the tile
+ * while the next block is multiplied into the other one. */
+ALWAYS void gemm_16(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int64_t row,
+                    const int min)
 {
     const int64_t nb = t->n / GOSS_BLOCK, stride = x->n;
     const int8_t *q = x->q + row * x->n;
@@ -81,7 +88,8 @@ ALWAYS void gemm_16(float *y, int64_t y_stride, const goss_tile *t, const goss_a
     for (int j = 0; j < M; j++) acc[j] = _mm512_setzero_ps();
     multiply_even(sums[0], t->q, q, stride);
     for (int64_t b = 0; b < nb; b++) {
-        if (b + 1 < nb && b & 1) multiply_even(sums[0], t->q + (b + 1) * 512, q + (b + 1) * GOSS_BLOCK, stride);
+        if (b + 1 < nb && b & 1)
+            multiply_even(sums[0], t->q + (b + 1) * 512, q + (b + 1) * GOSS_BLOCK, stride);
         else if (b + 1 < nb) multiply_odd(sums[1], t->q + (b + 1) * 512, q + (b + 1) * GOSS_BLOCK, stride);
         const int32_t *p = sums[b & 1];
         const __m512 ws = _mm512_loadu_ps(t->s + b * GOSS_TILE_ROWS);

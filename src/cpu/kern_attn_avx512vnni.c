@@ -1,5 +1,5 @@
-/* kern_attn_avx512vnni.c - attention with AVX-512: body_attn.h with its two inner loops sixteen lanes wide and four
- * queries at once. Each lane is summed in the same order as by AVX2. */
+/* kern_attn_avx512vnni.c - attention with AVX-512: body_attn.h with its two inner loops sixteen lanes wide
+ * and four queries at once. Each lane is summed in the same order as by AVX2. */
 #define K(name) name##_avx512vnni
 #define SIMD_ATTN_OWN
 #include "simd_avx2.h"
@@ -11,8 +11,8 @@ enum { SIMD_ATTN_Q = 4 };
 #endif
 
 /* Scores of 32 keys of the page. */
-ALWAYS void attn_scores(float s[][GOSS_ATTN_KEYS], const goss_attn_q *q, const float *k, int head_dim, int half,
-                        const int NQ)
+ALWAYS void attn_scores(float s[][GOSS_ATTN_KEYS], const goss_attn_q *q, const float *k, int head_dim,
+                        int half, const int NQ)
 {
     __m512 a[SIMD_ATTN_Q][2];
     UNROLL

@@ -26,7 +26,7 @@ ALWAYS __m512 two_scales(float lo, float hi)
 ALWAYS float scale_f16(const void *p) { uint16_t h; memcpy(&h, p, 2); return _cvtsh_ss(h); }
 ALWAYS __m512 scale_e8(uint8_t e) { float f; memcpy(&f, &goss_mxfp4_scale[e], 4); return _mm512_set1_ps(f); }
 
-/* ---- MXFP4: four blocks a step, one in each lane of 128 bits ------------------------------------------------ */
+/* ---- MXFP4: four blocks a step, one in each lane of 128 bits ------------------------------------------- */
 /* The 16 bytes of blocks b..b+3 of a row; blocks past `last` repeat it. */
 ALWAYS __m512i four_codes(const uint8_t *row, int b, int last)
 {
@@ -45,24 +45,27 @@ ALWAYS __m512 four_scales(const uint8_t *row, int b, int last)
     const __m512 hi = _mm512_mask_blend_ps(0xf000, scale_e8(p[b2]), scale_e8(p[b3]));
     return _mm512_mask_blend_ps(0xff00, lo, hi);
 }
-/* The first halves (low nibbles) and second halves (high nibbles) of an activation row's blocks b..b+3, what the
- * shift by 12 adds to their products, and their scales; blocks past the last are 0. */
+/* The first halves (low nibbles) and second halves (high nibbles) of an activation row's blocks b..b+3, what
+ * the shift by 12 adds to their products, and their scales; blocks past the last are 0. */
 typedef struct four_acts { __m512i lo, hi, start; __m512 d; } four_acts;
 ALWAYS four_acts acts_at(const int8_t *q, const float *d, int64_t at, int n)
 {
     const __m512i twelve = _mm512_set1_epi8(12), zero = _mm512_setzero_si512();
     const __m512i a = _mm512_maskz_loadu_epi64(n > 1 ? 0xff : 0x0f, q + at * GOSS_BLOCK);
     const __m512i b = _mm512_maskz_loadu_epi64(n > 3 ? 0xff : n > 2 ? 0x0f : 0, q + at * GOSS_BLOCK + 64);
-    four_acts x = { _mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd), zero, _mm512_setzero_ps() };
-    x.start = _mm512_sub_epi32(zero, _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(zero, twelve, x.lo), twelve, x.hi));
+    four_acts x = { _mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd), zero,
+                    _mm512_setzero_ps() };
+    x.start =
+        _mm512_sub_epi32(zero, _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(zero, twelve, x.lo), twelve, x.hi));
     const __m128 scales = _mm_maskz_loadu_ps((__mmask8)(15u >> (4 - n)), d + at);
     x.d = _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3),
                                 _mm512_castps128_ps512(scales));
     return x;
 }
-/* As dots() below. Rows are asked for one group ahead: the processor's own prefetch stops at the end of a page. */
-ALWAYS void dots_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, const goss_acts *x, int first,
-                       const int NR, const int NM)
+/* As dots() below. Rows are asked for one group ahead: the processor's own prefetch stops at the end of a
+ * page. */
+ALWAYS void dots_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, const goss_acts *x,
+                       int first, const int NR, const int NM)
 {
     const int nb = x->n / GOSS_BLOCK;
     const int8_t *q = x->q + (int64_t)first * x->n;
@@ -88,7 +91,8 @@ ALWAYS void dots_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t row
             const __m512 s = four_scales(row, b, nb - 1);
             UNROLL
             for (int j = 0; j < NM; j++) {
-                const __m512i p = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(xj[j].start, lo, xj[j].lo), hi, xj[j].hi);
+                const __m512i p =
+                    _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(xj[j].start, lo, xj[j].lo), hi, xj[j].hi);
                 acc[r][j] = _mm512_fmadd_ps(_mm512_mul_ps(s, xj[j].d), _mm512_cvtepi32_ps(p), acc[r][j]);
             }
         }
@@ -99,7 +103,7 @@ ALWAYS void dots_mxfp4(float *y, int64_t y_stride, const uint8_t *w, int64_t row
         for (int j = 0; j < NM; j++) y[j * y_stride + r] = _mm512_reduce_add_ps(acc[r][j]);
 }
 
-/* ---- Q8_0: two blocks a step ------------------------------------------------------------------------------------- */
+/* ---- Q8_0: two blocks a step --------------------------------------------------------------------------- */
 /* A pair of blocks: 64 unsigned weights and their two scales. */
 typedef struct pair { __m512i q; float s0, s1; } pair;
 /* one: there is no second block; its scale is 0 and the first is read twice. */
@@ -112,8 +116,8 @@ ALWAYS pair pair_q8_0(const uint8_t *row, int b, int one)
 
 /* NR weight rows times NM activation rows, constants at every call; one accumulator a pair of rows, blocks
  * two by two in order. */
-ALWAYS void dots_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, const goss_acts *x, int first,
-                      const int NR, const int NM)
+ALWAYS void dots_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, const goss_acts *x,
+                      int first, const int NR, const int NM)
 {
     const int nb = x->n / GOSS_BLOCK;
     const int8_t *q = x->q + (int64_t)first * x->n;
@@ -168,7 +172,10 @@ ALWAYS void dots_q8_0(float *y, int64_t y_stride, const uint8_t *w, int64_t row_
     }
 #define AT(i) ((const uint8_t *)w + (i) * row_bytes)
 #include "few_avx512vnni.h"
-static int few(const goss_acts *x, int m, int from) { return m >= from && m <= FEW_ROWS && x->n <= FEW_LENGTH; }
+static int few(const goss_acts *x, int m, int from)
+{
+    return m >= from && m <= FEW_ROWS && x->n <= FEW_LENGTH;
+}
 static void matvec_mxfp4_avx512vnni GOSS_MATVEC_ARGS
 {
     if (few(x, m, FEW_MXFP4)) few_mxfp4(y, y_stride, w, row_bytes, n_rows, x, first, m);
@@ -180,7 +187,7 @@ static void matvec_q8_0_avx512vnni GOSS_MATVEC_ARGS
     else ROWS(dots_q8_0)
 }
 
-/* ---- tiles: 16 rows of MXFP4 at once, transposed while they are still nibbles ---------------------------------- */
+/* ---- tiles: 16 rows of MXFP4 at once, transposed while they are still nibbles -------------------------- */
 static void pack_mxfp4_avx512vnni GOSS_PACK_ARGS
 {
     static const uint8_t nothing[17];
@@ -191,7 +198,8 @@ static void pack_mxfp4_avx512vnni GOSS_PACK_ARGS
     for (int b = 0; b < n / GOSS_BLOCK; b++) {
         __m512i a[4];
         const uint8_t *p[16];
-        for (int i = 0; i < 16; i++) p[i] = i < n_rows ? (const uint8_t *)w + i * row_bytes + b * 17 : nothing;
+        for (int i = 0; i < 16; i++)
+            p[i] = i < n_rows ? (const uint8_t *)w + i * row_bytes + b * 17 : nothing;
         for (int i = 0; i < 16; i++) {
             const uint32_t s = i < n_rows ? goss_mxfp4_scale[p[i][0]] : 0;
             memcpy(t->s + (size_t)b * GOSS_TILE_ROWS + i, &s, 4);
@@ -211,8 +219,8 @@ static void pack_mxfp4_avx512vnni GOSS_PACK_ARGS
         for (int k = 0; k < 4; k++) { /* c[k]: bytes 4 k .. 4 k + 3 of all rows */
             uint8_t *q = t->q + (size_t)b * 512 + (size_t)k * 64;
             _mm512_storeu_si512(q, _mm512_shuffle_epi8(table, _mm512_and_si512(c[k], low)));
-            _mm512_storeu_si512(q + 256,
-                                _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(c[k], 4), low)));
+            _mm512_storeu_si512(
+                q + 256, _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(c[k], 4), low)));
         }
     }
     t->n = n; t->n_rows = n_rows; t->groups = 1; t->has_min = 0; t->small = 1; t->bias = bias;
@@ -253,8 +261,10 @@ ALWAYS void gemm16(__m512 out[8], const goss_tile *t, const goss_acts *x, int64_
             UNROLL
             for (int j = 0; j < NM; j++) {
                 const float dj = d[(int64_t)j * nb + b];
-                acc[j] = _mm512_fmadd_ps(_mm512_mul_ps(sw, _mm512_set1_ps(dj)), _mm512_cvtepi32_ps(p[j]), acc[j]);
-                if (min) acc[j] = _mm512_fmadd_ps(_mm512_loadu_ps(wm), _mm512_set1_ps(dj * (float)sum[j]), acc[j]);
+                acc[j] =
+                    _mm512_fmadd_ps(_mm512_mul_ps(sw, _mm512_set1_ps(dj)), _mm512_cvtepi32_ps(p[j]), acc[j]);
+                if (min)
+                    acc[j] = _mm512_fmadd_ps(_mm512_loadu_ps(wm), _mm512_set1_ps(dj * (float)sum[j]), acc[j]);
             }
         }
     UNROLL
@@ -273,7 +283,8 @@ ALWAYS void gemm_kind(float *y, int64_t y_stride, const goss_tile *t, const goss
         j += k;
     }
 }
-static void gemm_avx512vnni(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first, int m)
+static void gemm_avx512vnni(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first,
+                            int m)
 {
     switch ((t->groups == 2) * 2 + t->has_min) {
     case 0: gemm_kind(y, y_stride, t, x, first, m, 1, 0); break;

@@ -3,7 +3,8 @@
 /* Sums of four products: 16-bit products of bytes are exact, pairs of them are added into 32 bits. */
 static inline int32x4_t dot_widening(int32x4_t c, int8x16_t w, int8x16_t x)
 {
-    const int32x4_t lo = vpaddlq_s16(vmull_s8(vget_low_s8(w), vget_low_s8(x))), hi = vpaddlq_s16(vmull_high_s8(w, x));
+    const int32x4_t lo = vpaddlq_s16(vmull_s8(vget_low_s8(w), vget_low_s8(x))),
+                    hi = vpaddlq_s16(vmull_high_s8(w, x));
     return vaddq_s32(c, vpaddq_s32(lo, hi));
 }
 #define SIMD_DOT dot_widening

@@ -1,7 +1,8 @@
-/* kern_ref.c - the truth: every kernel in double with plain loops, over goss_to_float for weights. Never in a hot path.
+/* kern_ref.c - the truth: every kernel in double with plain loops, over goss_to_float for weights. Never in a
+ * hot path.
  *
- * Products of quantised types are taken with the quantised activations (q * d), so that a kernel's own rounding is all
- * that a comparison sees. Rows are dequantised 8,192 elements at a time. */
+ * Products of quantised types are taken with the quantised activations (q * d), so that a kernel's own
+ * rounding is all that a comparison sees. Rows are dequantised 8,192 elements at a time. */
 #include "kern.h"
 #include <math.h>
 #include <string.h>
@@ -18,7 +19,8 @@ static void rmsnorm_ref(float *dst, const float *x, const float *w, int n, float
 
 static void quantize_ref(const goss_acts *x, int first, const float *f, int n)
 {
-    for (int64_t b = (int64_t)first * x->n / GOSS_BLOCK, end = b + n / GOSS_BLOCK; b < end; b++, f += GOSS_BLOCK) {
+    for (int64_t b = (int64_t)first * x->n / GOSS_BLOCK, end = b + n / GOSS_BLOCK; b < end;
+         b++, f += GOSS_BLOCK) {
         double top = 0;
         for (int i = 0; i < GOSS_BLOCK; i++)
             if (fabs((double)f[i]) > top) top = fabs((double)f[i]);
@@ -57,14 +59,24 @@ static void matvec_##name##_ref GOSS_MATVEC_ARGS \
             y[j * y_stride + i] = (float)row_dot((const uint8_t *)w + i * row_bytes, type, x, first + j, floats); \
 }
 MATVEC(f32, GOSS_F32, 1)
-MATVEC(f16, GOSS_F16, 1) MATVEC(bf16, GOSS_BF16, 1) MATVEC(q4_0, GOSS_Q4_0, 0) MATVEC(q4_1, GOSS_Q4_1, 0)
-    MATVEC(q5_0, GOSS_Q5_0, 0) MATVEC(q5_1, GOSS_Q5_1, 0) MATVEC(q8_0, GOSS_Q8_0, 0)
-        MATVEC(q2_k, GOSS_Q2_K, 0) MATVEC(q3_k, GOSS_Q3_K, 0) MATVEC(q4_k, GOSS_Q4_K, 0)
-            MATVEC(q5_k, GOSS_Q5_K, 0) MATVEC(q6_k, GOSS_Q6_K, 0) MATVEC(iq4_nl, GOSS_IQ4_NL, 0)
-                MATVEC(mxfp4, GOSS_MXFP4, 0)
+MATVEC(f16, GOSS_F16, 1)
+MATVEC(bf16, GOSS_BF16, 1)
+MATVEC(q4_0, GOSS_Q4_0, 0)
+MATVEC(q4_1, GOSS_Q4_1, 0)
+MATVEC(q5_0, GOSS_Q5_0, 0)
+MATVEC(q5_1, GOSS_Q5_1, 0)
+MATVEC(q8_0, GOSS_Q8_0, 0)
+MATVEC(q2_k, GOSS_Q2_K, 0)
+MATVEC(q3_k, GOSS_Q3_K, 0)
+MATVEC(q4_k, GOSS_Q4_K, 0)
+MATVEC(q5_k, GOSS_Q5_K, 0)
+MATVEC(q6_k, GOSS_Q6_K, 0)
+MATVEC(iq4_nl, GOSS_IQ4_NL, 0)
+MATVEC(mxfp4, GOSS_MXFP4, 0)
 
-    /* The truth of gemm for any tile, by the tile's own definition; what pack makes is compared with goss_to_float. */
-    static void gemm_ref(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first, int m)
+/* The truth of gemm for any tile, by the tile's own definition; what pack makes is compared with
+ * goss_to_float. */
+static void gemm_ref(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first, int m)
 {
     for (int i = 0; i < t->n_rows; i++)
         for (int j = 0; j < m; j++) {
@@ -154,16 +166,26 @@ static void axpy_ref(float *y, const float *x, float a, int n)
     for (int i = 0; i < n; i++) y[i] = (float)(y[i] + (double)a * x[i]);
 }
 
-/* Unpacking is exact in every level: the portable one stands in, and the checker compares it with goss_to_float. */
+/* Unpacking is exact in every level: the portable one stands in, and the checker compares it with
+ * goss_to_float. */
 void goss_kern_init_ref(goss_kern *k)
 {
     goss_kern_init_c(k);
-    k->rmsnorm = rmsnorm_ref; k->quantize = quantize_ref; k->gemm = gemm_ref; k->rope = rope_ref; k->attn = attn_ref;
-    k->f16_load = f16_load_ref; k->f16_store = f16_store_ref; k->swiglu = swiglu_ref; k->silu_mul = silu_mul_ref;
+    k->rmsnorm = rmsnorm_ref;
+    k->quantize = quantize_ref;
+    k->gemm = gemm_ref;
+    k->rope = rope_ref;
+    k->attn = attn_ref;
+    k->f16_load = f16_load_ref;
+    k->f16_store = f16_store_ref;
+    k->swiglu = swiglu_ref;
+    k->silu_mul = silu_mul_ref;
     k->topk = topk_ref; k->axpy = axpy_ref;
     k->matvec_f32 = matvec_f32_ref; k->matvec_f16 = matvec_f16_ref; k->matvec_bf16 = matvec_bf16_ref;
     k->matvec_q4_0 = matvec_q4_0_ref; k->matvec_q4_1 = matvec_q4_1_ref; k->matvec_q5_0 = matvec_q5_0_ref;
     k->matvec_q5_1 = matvec_q5_1_ref; k->matvec_q8_0 = matvec_q8_0_ref; k->matvec_q2_k = matvec_q2_k_ref;
     k->matvec_q3_k = matvec_q3_k_ref; k->matvec_q4_k = matvec_q4_k_ref; k->matvec_q5_k = matvec_q5_k_ref;
-    k->matvec_q6_k = matvec_q6_k_ref; k->matvec_iq4_nl = matvec_iq4_nl_ref; k->matvec_mxfp4 = matvec_mxfp4_ref;
+    k->matvec_q6_k = matvec_q6_k_ref;
+    k->matvec_iq4_nl = matvec_iq4_nl_ref;
+    k->matvec_mxfp4 = matvec_mxfp4_ref;
 }

@@ -1,4 +1,6 @@
-/* simd_avx2.h - the vector words that body_*.h are written in, for AVX2 + FMA + F16C.
+/* simd_avx2.h - the vector words that body_*.h are written in, for AVX2 + FMA + F16C; with SIMD_VNNI for AVX-VNNI,
+ * which multiplies four pairs of bytes, or two of int16, and adds them to an int32 in one instruction. Products are
+ * exact either way, so both have the same results.
  *
  * f8: 8 floats; w8: 8 int32; b32: 32 bytes; m16: partial sums of a product of small bytes.
  * Every level's simd_*.h defines the same words with the same meaning; only rounding of f8_fma may differ. */
@@ -114,14 +116,31 @@ ALWAYS b32 b32_narrow(w8 a, w8 b, w8 c, w8 d) /* 32 words in order to bytes, sat
 }
 ALWAYS b32 b32_bcast4(const void *p) { int v; memcpy(&v, p, 4); return _mm256_set1_epi32(v); }
 
-/* Sums of four products: w int8, x int8 in -127..127. |w| * |x| pairs reach 2 * 128 * 127 < 2^15, so maddubs
- * never saturates. */
-ALWAYS w8 w8_dot(w8 c, b32 w, b32 x)
+/* Sums of four products: w int8, most its absolute values, x int8 in -127..127. w8_pairs: of two products of int16.
+ * m16_dot: w in 0..31, up to four times before w8_from_m16: in int16 4 * 2 * 31 * 127 < 2^15. The _first ones begin
+ * a sum. */
+#ifdef SIMD_VNNI
+ALWAYS w8 w8_dot_abs(w8 c, b32 most, b32 w, b32 x) { return _mm256_dpbusd_avx_epi32(c, most, _mm256_sign_epi8(x, w)); }
+ALWAYS w8 w8_pairs(w8 c, __m256i a, __m256i b) { return _mm256_dpwssd_avx_epi32(c, a, b); }
+ALWAYS m16 m16_dot(m16 c, b32 w, b32 x) { return _mm256_dpbusd_avx_epi32(c, w, x); }
+ALWAYS m16 m16_first(b32 w, b32 x) { return m16_dot(_mm256_setzero_si256(), w, x); }
+ALWAYS m16 m16_add(m16 a, m16 b) { return _mm256_add_epi32(a, b); }
+ALWAYS w8 w8_from_m16(m16 a) { return a; }
+#else
+/* |w| * |x| pairs reach 2 * 128 * 127 < 2^15, so maddubs never saturates. */
+ALWAYS w8 w8_dot_abs(w8 c, b32 most, b32 w, b32 x)
 {
-    const __m256i p = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    const __m256i p = _mm256_maddubs_epi16(most, _mm256_sign_epi8(x, w));
     return _mm256_add_epi32(c, _mm256_madd_epi16(p, _mm256_set1_epi16(1)));
 }
-/* The same for w in 0..31, up to four times in int16: 4 * 2 * 31 * 127 < 2^15. */
+ALWAYS w8 w8_pairs(w8 c, __m256i a, __m256i b) { return _mm256_add_epi32(c, _mm256_madd_epi16(a, b)); }
+ALWAYS m16 m16_first(b32 w, b32 x) { return _mm256_maddubs_epi16(w, x); }
+ALWAYS m16 m16_dot(m16 c, b32 w, b32 x) { return _mm256_add_epi16(c, m16_first(w, x)); }
+ALWAYS m16 m16_add(m16 a, m16 b) { return _mm256_add_epi16(a, b); }
+ALWAYS w8 w8_from_m16(m16 a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }
+#endif
+ALWAYS w8 w8_pairs_first(__m256i a, __m256i b) { return _mm256_madd_epi16(a, b); }
+ALWAYS w8 w8_dot(w8 c, b32 w, b32 x) { return w8_dot_abs(c, _mm256_abs_epi8(w), w, x); }
 /* A block of 32 activations as products like them best, and the block's product with weights: any split into
  * lanes will do, so long as the block's first half stays in lanes 0-3. */
 typedef b32 x32;
@@ -134,8 +153,6 @@ ALWAYS f8 x32_add(f8 acc, f8 s, w8 p, float d, int groups)
     return f8_fma(f8_mul(s, f8_from_w8(p)), f8_set1(d), acc);
 }
 ALWAYS m16 m16_zero(void) { return _mm256_setzero_si256(); }
-ALWAYS m16 m16_dot(m16 c, b32 w, b32 x) { return _mm256_add_epi16(c, _mm256_maddubs_epi16(w, x)); }
-ALWAYS w8 w8_from_m16(m16 a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }
 
 /* 8 rows of 32 bytes to 8 groups of (8 rows, 4 bytes): a transpose of words. */
 ALWAYS void b32_transpose(b32 r[8])

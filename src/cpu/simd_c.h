@@ -1,8 +1,8 @@
-/* simd_c.h - the vector words of body_*.h in portable C: plain loops over small arrays, for any machine.
- * See simd_avx2.h for what each word means. f8_fma rounds twice here: fmaf without hardware is far too slow. */
+/* simd_c.h - the vector words of body_*.h in portable C: plain loops over small arrays, for any machine. See
+ * simd_avx2.h for what each word means. f8_fma rounds twice here: fmaf without hardware is far too slow. */
 #ifndef GOSS_CPU_SIMD_C_H
 #define GOSS_CPU_SIMD_C_H
-#include "../format/quant.h"
+#include "format/quant.h"
 #include <math.h>
 #include <string.h>
 #define ALWAYS static inline __attribute__((always_inline))

@@ -1,5 +1,6 @@
-/* simd_neon.h - the vector words of body_*.h for arm64: pairs of 128-bit registers. See simd_avx2.h for their meaning.
- * w8_dot is SIMD_DOT: vdotq_s32 where a file is built with dotprod (kern_dotprod.c), widening products elsewhere. */
+/* simd_neon.h - the vector words of body_*.h for arm64: pairs of 128-bit registers. See simd_avx2.h for their
+ * meaning. w8_dot is SIMD_DOT: vdotq_s32 where a file is built with dotprod (kern_dotprod.c), widening
+ * products elsewhere. */
 #ifndef GOSS_CPU_SIMD_NEON_H
 #define GOSS_CPU_SIMD_NEON_H
 #include <arm_neon.h>

@@ -4,7 +4,7 @@
  * operations. */
 #ifndef GOSS_CPU_SIMD_WASM_H
 #define GOSS_CPU_SIMD_WASM_H
-#include "../format/quant.h"
+#include "format/quant.h"
 #include <stdint.h>
 #include <string.h>
 #include <wasm_simd128.h>
@@ -86,7 +86,8 @@ ALWAYS float f16_value(const void *p)
     return wasm_f32x4_extract_lane(half4(wasm_u32x4_splat(h)), 0);
 }
 
-/* A block's scale, finite as all of them are: the sign's copies that a widening makes end where a float has its own. */
+/* A block's scale, finite as all of them are: the sign's copies that a widening makes end where a float has
+ * its own. */
 ALWAYS f8 f8_set1_f16(const void *p)
 {
     const v128_t h = wasm_i32x4_extend_low_i16x8(wasm_v128_load16_splat(p));
@@ -160,9 +161,9 @@ ALWAYS v128_t dot4(v128_t c, v128_t w,
         c, wasm_i32x4_add(wasm_i32x4_shuffle(lo, hi, 0, 2, 4, 6), wasm_i32x4_shuffle(lo, hi, 1, 3, 5, 7)));
 }
 ALWAYS w8 w8_dot(w8 c, b32 w, b32 x) { return (w8){ dot4(c.a, w.a, x.a), dot4(c.b, w.b, x.b) }; }
-/* A block of 32 activations as products like them best: widened once for all weight rows. Its product with weights
- * keeps the
- * block's first half in lanes 0-3; pairs of 16-bit products are one instruction, four sums of int8 are many. */
+/* A block of 32 activations as products like them best: widened once for all weight rows. Its product with
+ * weights keeps the block's first half in lanes 0-3; pairs of 16-bit products are one instruction, four sums
+ * of int8 are many. */
 typedef struct x32 { v128_t v[4]; } x32;
 ALWAYS x32 x32_load(const void *p)
 {

@@ -1,13 +1,13 @@
 /* stage_kv.c - where keys and values are kept, and in which form.
  *
  * A page's bytes: for each layer of its class: keys of each head, then values of each head; a half is one
- * head's 64 keys or
- * values. Keys lie transposed, so that scores of neighbouring keys are neighbours and need no sum across lanes:
+ * head's 64 keys or values. Keys lie transposed, so that scores of neighbouring keys are neighbours and need
+ * no sum across lanes:
  *   keys   element (d, pos) at d * 64 + pos         scale of block d / 32 at d / 32 * 64 + pos
  *   values element (pos, d) at pos * head_dim + d   scale at pos * (head_dim / 32) + d / 32
  * Q8_0: int8, then f16 scales. Q4_0: two elements a byte (even index low), value (nibble - 8) * scale, then
  * f16 scales. */
-#include "stage_cpu.h"
+#include "cpu_state.h"
 #include <math.h>
 #include <string.h>
 
@@ -54,7 +54,8 @@ static void put_blocks(uint8_t *q, uint16_t *scales, int type, const float *x, i
     }
 }
 
-void goss_cpu_kv_put(cpu *c, const goss_kv *kv, int layer, int pos, int head, int value, const float *x, float *line)
+void goss_cpu_kv_put(cpu *c, const goss_kv *kv, int layer, int pos, int head, int value, const float *x,
+                     float *line)
 {
     const int hd = c->base.model->hp.head_dim;
     const size_t in = (size_t)pos % PAGE, step = value ? 1 : PAGE, at = value ? in * (size_t)hd : in;

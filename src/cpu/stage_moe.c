@@ -6,14 +6,15 @@
  *   gate_up   a task is one group's 32 columns of the hidden layer: gate, up, bias, gate function, int8 blocks
  *   down      few: a task is 32 output columns for all groups, added to the residual in order of choice;
  *             many: a task is one group's 32 output columns, then rows add up their pairs */
-#include "stage_cpu.h"
+#include "cpu_state.h"
 #include <string.h>
 
 typedef struct moe_job {
     cpu *c;
     const goss_step *s;
     const goss_layer *l;
-    const goss_acts *x;          /* rows of the groups: by place in order[], or row 0 for all when there is one row */
+    /* rows of the groups: by place in order[], or row 0 for all when there is one row */
+    const goss_acts *x;
     int used, dense, blocks;     /* blocks: tasks a group */
 } moe_job;
 
@@ -23,15 +24,16 @@ static void route_task(void *ctx, int task, int thread)
     const moe_job *j = ctx;
     cpu *c = j->c;
     const goss_hparams *hp = &c->base.model->hp;
-    const int step = c->many ? GOSS_FEW : 1, first = task * step,
+    const int step = c->desk->many ? GOSS_FEW : 1, first = task * step,
               n = goss_cpu_min(j->s->n_rows - first, step), ne = hp->n_expert;
     const float *bias = goss_cpu_floats(&j->l->router_b);
     for (int i = first; i < first + n; i++) goss_cpu_norm_row(c, &j->l->ffn_norm, i, i);
-    float *y = c->router + (int64_t)first * ne;
-    goss_cpu_product(c, thread, &j->l->router, 0, 0, ne, &c->norm, first, n, y, ne);
+    float *y = c->desk->router + (int64_t)first * ne;
+    goss_cpu_product(c, thread, &j->l->router, 0, 0, ne, &c->desk->norm, first, n, y, ne);
     for (int i = 0; i < n; i++) {
         for (int e = 0; bias && e < ne; e++) y[i * ne + e] += bias[e];
-        c->k.topk(c->chosen + (first + i) * j->used, c->weight + (first + i) * j->used, y + i * ne, ne, j->used);
+        const int at = (first + i) * j->used;
+        c->k.topk(c->desk->chosen + at, c->desk->weight + at, y + i * ne, ne, j->used);
     }
 }
 
@@ -39,35 +41,37 @@ int goss_cpu_route(goss_backend *b, goss_step *s, int layer)
 {
     cpu *c = (cpu *)b;
     const goss_hparams *hp = &b->model->hp;
-    const int step = c->many ? GOSS_FEW : 1;
+    const int step = c->desk->many ? GOSS_FEW : 1;
     moe_job j = { .c = c, .s = s, .l = &b->model->layers[layer], .used = hp->n_expert_used };
-    goss_cpu_run(c, route_task, &j, (s->n_rows + step - 1) / step);
-    if (c->tap) c->tap(c->tap_ctx, GOSS_STAGE_ROUTE, layer, c->router, s->n_rows, hp->n_expert);
-    return 0;
+    const int rc = goss_cpu_run(c, route_task, &j, (s->n_rows + step - 1) / step);
+    if (!rc && c->seen.expert) goss_cpu_see_route(c, layer, s->n_rows);
+    return rc ? rc : goss_cpu_done(c, GOSS_STAGE_ROUTE, layer, c->desk->router, s->n_rows, hp->n_expert);
 }
 
 /* Pairs sorted by expert (stable, so rows ascend within a group). */
 static void make_groups(cpu *c, int n_rows, int used)
 {
     const int n_expert = c->base.model->hp.n_expert, n = n_rows * used;
-    int *first = c->group_first;
+    cpu_desk *d = c->desk;
+    int *first = d->group_first;
     memset(first, 0, (size_t)(n_expert + 1) * sizeof *first);
-    for (int p = 0; p < n; p++) first[c->chosen[p] + 1]++;
-    c->n_groups = 0;
+    for (int p = 0; p < n; p++) first[d->chosen[p] + 1]++;
+    d->n_groups = 0;
     for (int e = 0; e < n_expert; e++) {
-        if (first[e + 1]) c->groups[c->n_groups++] = (cpu_group){ e, first[e], first[e + 1] };
+        if (first[e + 1]) d->groups[d->n_groups++] = (cpu_group){ e, first[e], first[e + 1] };
         first[e + 1] += first[e];
     }
     for (int p = 0; p < n; p++) {
-        c->place[p] = first[c->chosen[p]]++;
-        c->order[c->place[p]] = p;
+        d->place[p] = first[d->chosen[p]]++;
+        d->order[d->place[p]] = p;
     }
 }
 static void make_one_group(cpu *c, int n_rows)
 {
-    c->groups[0] = (cpu_group){ 0, 0, n_rows };
-    c->n_groups = 1;
-    for (int i = 0; i < n_rows; i++) { c->order[i] = c->place[i] = i; c->weight[i] = 1.0f; }
+    cpu_desk *d = c->desk;
+    d->groups[0] = (cpu_group){ 0, 0, n_rows };
+    d->n_groups = 1;
+    for (int i = 0; i < n_rows; i++) { d->order[i] = d->place[i] = i; d->weight[i] = 1.0f; }
 }
 
 /* Rows of a group must stand together for the products. */
@@ -75,8 +79,9 @@ static void gather_task(void *ctx, int task, int thread)
 {
     const moe_job *j = ctx;
     cpu *c = j->c;
-    const int n = c->norm.n, row = c->order[task] / j->used;
-    const goss_acts from = goss_cpu_columns(&c->norm, row, 0), to = goss_cpu_columns(&c->picked, task, 0);
+    const cpu_desk *d = c->desk;
+    const int n = d->norm.n, row = d->order[task] / j->used;
+    const goss_acts from = goss_cpu_columns(&d->norm, row, 0), to = goss_cpu_columns(&d->picked, task, 0);
     (void)thread;
     if (n % GOSS_BLOCK == 0) {
         memcpy(to.q, from.q, (size_t)n);
@@ -87,7 +92,8 @@ static void gather_task(void *ctx, int task, int thread)
         memcpy(to.f, from.f, (size_t)n * sizeof *to.f);
 }
 
-static void add_bias(float *y, int64_t stride, const goss_tensor *bias, int expert, int width, int at, int n, int m)
+static void add_bias(float *y, int64_t stride, const goss_tensor *bias, int expert, int width, int at, int n,
+                     int m)
 {
     const float *b = goss_cpu_floats(bias);
     if (!b) return;
@@ -101,18 +107,20 @@ static void gate_up_task(void *ctx, int task, int thread)
     const moe_job *j = ctx;
     cpu *c = j->c;
     const goss_hparams *hp = &c->base.model->hp;
-    const cpu_group g = c->groups[task / j->blocks];
+    const cpu_group g = c->desk->groups[task / j->blocks];
     const int ff = hp->n_ff, at = task % j->blocks * GOSS_CHUNK, n = goss_cpu_min(ff - at, GOSS_CHUNK),
-              first = j->x == &c->norm && !j->dense ? 0 : g.first;
+              first = j->x == &c->desk->norm && !j->dense ? 0 : g.first;
     float *gate = c->thread[thread].out, *up = c->thread[thread].out2;
     goss_cpu_product(c, thread, &j->l->gate, g.expert, at, n, j->x, first, g.n, gate, GOSS_CHUNK);
     goss_cpu_product(c, thread, &j->l->up, g.expert, at, n, j->x, first, g.n, up, GOSS_CHUNK);
     add_bias(gate, GOSS_CHUNK, &j->l->gate_b, g.expert, ff, at, n, g.n);
     add_bias(up, GOSS_CHUNK, &j->l->up_b, g.expert, ff, at, n, g.n);
     for (int i = 0; i < g.n; i++) {
-        const goss_acts part = goss_cpu_columns(&c->h, g.first + i, at);
+        const goss_acts part = goss_cpu_columns(&c->desk->h, g.first + i, at);
         if (j->dense) c->k.silu_mul(part.f, gate + i * GOSS_CHUNK, up + i * GOSS_CHUNK, n);
-        else c->k.swiglu(part.f, gate + i * GOSS_CHUNK, up + i * GOSS_CHUNK, n, hp->swiglu_alpha, hp->swiglu_limit);
+        else
+            c->k.swiglu(part.f, gate + i * GOSS_CHUNK, up + i * GOSS_CHUNK, n, hp->swiglu_alpha,
+                        hp->swiglu_limit);
         if (ff % GOSS_BLOCK == 0) c->k.quantize(&part, 0, part.f, n);
     }
 }
@@ -123,51 +131,57 @@ static void down_few_task(void *ctx, int task, int thread)
 {
     const moe_job *j = ctx;
     cpu *c = j->c;
-    const int n_embd = c->base.model->hp.n_embd, at = task * GOSS_CHUNK, n = goss_cpu_min(n_embd - at, GOSS_CHUNK);
+    const cpu_desk *d = c->desk;
+    const int n_embd = c->base.model->hp.n_embd, at = task * GOSS_CHUNK,
+              n = goss_cpu_min(n_embd - at, GOSS_CHUNK);
     float *y = c->thread[thread].out;
-    for (int g = 0; g < c->n_groups; g++) {
-        const cpu_group *q = &c->groups[g];
-        goss_cpu_product(c, thread, &j->l->down, q->expert, at, n, &c->h, q->first, q->n,
+    for (int g = 0; g < d->n_groups; g++) {
+        const cpu_group *q = &d->groups[g];
+        goss_cpu_product(c, thread, &j->l->down, q->expert, at, n, &d->h, q->first, q->n,
                          y + q->first * GOSS_CHUNK, GOSS_CHUNK);
         add_bias(y + q->first * GOSS_CHUNK, GOSS_CHUNK, &j->l->down_b, q->expert, n_embd, at, n, q->n);
     }
     for (int p = 0; p < j->s->n_rows * j->used; p++)
-        c->k.axpy(c->x + (int64_t)(p / j->used) * n_embd + at, y + c->place[p] * GOSS_CHUNK, c->weight[p], n);
+        c->k.axpy(d->x + (int64_t)(p / j->used) * n_embd + at, y + d->place[p] * GOSS_CHUNK, d->weight[p], n);
 }
 
 static void down_many_task(void *ctx, int task, int thread)
 {
     const moe_job *j = ctx;
     cpu *c = j->c;
+    const cpu_desk *d = c->desk;
     const int n_embd = c->base.model->hp.n_embd, at = task % j->blocks * GOSS_CHUNK,
               n = goss_cpu_min(n_embd - at, GOSS_CHUNK);
-    const cpu_group *g = &c->groups[task / j->blocks];
-    float *y = c->pair_out + (int64_t)g->first * n_embd + at;
-    goss_cpu_product(c, thread, &j->l->down, g->expert, at, n, &c->h, g->first, g->n, y, n_embd);
+    const cpu_group *g = &d->groups[task / j->blocks];
+    float *y = d->pair_out + (int64_t)g->first * n_embd + at;
+    goss_cpu_product(c, thread, &j->l->down, g->expert, at, n, &d->h, g->first, g->n, y, n_embd);
     add_bias(y, n_embd, &j->l->down_b, g->expert, n_embd, at, n, g->n);
 }
 static void combine_task(void *ctx, int row, int thread)
 {
     const moe_job *j = ctx;
     cpu *c = j->c;
+    const cpu_desk *d = c->desk;
     const int n_embd = c->base.model->hp.n_embd;
     (void)thread;
     for (int p = row * j->used; p < (row + 1) * j->used; p++)
-        c->k.axpy(c->x + (int64_t)row * n_embd, c->pair_out + (int64_t)c->place[p] * n_embd, c->weight[p], n_embd);
+        c->k.axpy(d->x + (int64_t)row * n_embd, d->pair_out + (int64_t)d->place[p] * n_embd, d->weight[p],
+                  n_embd);
 }
 
-static void run_groups(moe_job *j)
+static int run_groups(moe_job *j)
 {
     cpu *c = j->c;
     const goss_hparams *hp = &c->base.model->hp;
-    const int ff_blocks = (hp->n_ff + GOSS_CHUNK - 1) / GOSS_CHUNK,
+    const int n_groups = c->desk->n_groups, ff_blocks = (hp->n_ff + GOSS_CHUNK - 1) / GOSS_CHUNK,
               out_blocks = (hp->n_embd + GOSS_CHUNK - 1) / GOSS_CHUNK;
     j->blocks = ff_blocks;
-    goss_cpu_run(c, gate_up_task, j, c->n_groups * ff_blocks);
+    int rc = goss_cpu_run(c, gate_up_task, j, n_groups * ff_blocks);
     j->blocks = out_blocks;
-    if (!c->many) { goss_cpu_run(c, down_few_task, j, out_blocks); return; }
-    goss_cpu_run(c, down_many_task, j, c->n_groups * out_blocks);
-    goss_cpu_run(c, combine_task, j, j->s->n_rows);
+    if (!rc && !c->desk->many) return goss_cpu_run(c, down_few_task, j, out_blocks);
+    if (!rc) rc = goss_cpu_run(c, down_many_task, j, n_groups * out_blocks);
+    if (!rc) rc = goss_cpu_run(c, combine_task, j, j->s->n_rows);
+    return rc;
 }
 
 int goss_cpu_experts(goss_backend *b, goss_step *s, int layer)
@@ -177,26 +191,24 @@ int goss_cpu_experts(goss_backend *b, goss_step *s, int layer)
     moe_job j = { .c = c,
                   .s = s,
                   .l = &b->model->layers[layer],
-                  .x = s->n_rows == 1 ? &c->norm : &c->picked,
+                  .x = s->n_rows == 1 ? &c->desk->norm : &c->desk->picked,
                   .used = used };
-    if (b->arriving) {
-        const int rc = goss_need_experts(b, layer, c->chosen, s->n_rows * used);
-        if (rc < 0) return rc;
-    }
+    const int begun = c->desk->run || c->desk->task;
+    int rc = b->arriving && !begun ? goss_need_experts(b, layer, c->desk->chosen, s->n_rows * used) : 0;
+    if (rc < 0) return rc;
     make_groups(c, s->n_rows, used);
-    if (s->n_rows > 1) goss_cpu_run(c, gather_task, &j, s->n_rows * used);
-    run_groups(&j);
-    if (c->tap) c->tap(c->tap_ctx, GOSS_STAGE_EXPERTS, layer, c->x, s->n_rows, b->model->hp.n_embd);
-    return 0;
+    goss_cpu_profile_groups(c, layer);
+    if (s->n_rows > 1) rc = goss_cpu_run(c, gather_task, &j, s->n_rows * used);
+    if (!rc) rc = run_groups(&j);
+    return rc ? rc : goss_cpu_done(c, GOSS_STAGE_EXPERTS, layer, c->desk->x, s->n_rows, b->model->hp.n_embd);
 }
 
 int goss_cpu_ffn(goss_backend *b, goss_step *s, int layer)
 {
     cpu *c = (cpu *)b;
-    moe_job j = { .c = c, .s = s, .l = &b->model->layers[layer], .x = &c->norm, .used = 1, .dense = 1 };
-    goss_cpu_norm(c, &j.l->ffn_norm, NULL, s->n_rows, 0);
+    moe_job j = { .c = c, .s = s, .l = &b->model->layers[layer], .x = &c->desk->norm, .used = 1, .dense = 1 };
+    int rc = goss_cpu_norm(c, &j.l->ffn_norm, NULL, s->n_rows, 0);
     make_one_group(c, s->n_rows);
-    run_groups(&j);
-    if (c->tap) c->tap(c->tap_ctx, GOSS_STAGE_FFN, layer, c->x, s->n_rows, b->model->hp.n_embd);
-    return 0;
+    if (!rc) rc = run_groups(&j);
+    return rc ? rc : goss_cpu_done(c, GOSS_STAGE_FFN, layer, c->desk->x, s->n_rows, b->model->hp.n_embd);
 }

@@ -1,4 +1,5 @@
-/* tile_avx2.h - AVX2's own tiles: packing of MXFP4 and Q8_0, and products with many rows. Part of kern_avx2.c.
+/* tile_avx2.h - AVX2's own tiles: packing of MXFP4 and Q8_0, and products with many rows. Part of
+ * close_avx2.h.
  *
  *   pack    16 rows of MXFP4 are transposed while they are still nibbles, a quarter of the bytes
  *   gemm    16 weight rows by two activation rows: a broadcast serves two registers of weights, and all sums stay in
@@ -10,16 +11,18 @@
 #define AT(i) ((const uint8_t *)w + (i) * row_bytes)
 #define UNROLL8 _Pragma("GCC unroll 8")
 
-/* ---- eight rows of a block ------------------------------------------------------------------------------------- */
+/* ---- eight rows of a block ----------------------------------------------------------------------------- */
 /* Their scales: the first byte as goss_mxfp4_scale has it, or the first two as an f16. */
 ALWAYS f8 scales_mxfp4(const uint8_t *const p[8])
 {
-    uint64_t e = 0; /* gathered by the integer units: the vector units' shuffles are what a block's product waits for */
+    /* gathered by the integer units: the vector units' shuffles are what a block's product waits for */
+    uint64_t e = 0;
     UNROLL8
     for (int i = 7; i >= 0; i--) e = e << 8 | p[i][0];
     const __m256i v = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)e)), one = _mm256_set1_epi32(1);
     const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(v, one), 23);
-    const __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), v);     /* e = 0 and 1 are subnormal */
+    /* e = 0 and 1 are subnormal */
+    const __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), v);
     return _mm256_castsi256_ps(_mm256_blendv_epi8(tiny, normal, _mm256_cmpgt_epi32(v, one)));
 }
 ALWAYS f8 scales_f16(const uint8_t *const p[8])
@@ -47,10 +50,20 @@ ALWAYS void transpose_codes(__m256i c[4], const __m256i a[4])
     c[0] = _mm256_unpacklo_epi64(b0, b2); c[1] = _mm256_unpackhi_epi64(b0, b2);
     c[2] = _mm256_unpacklo_epi64(b1, b3); c[3] = _mm256_unpackhi_epi64(b1, b3);
 }
+/* 16 bytes of each row, from `at` on: word k of the eight rows in c[k]. */
+ALWAYS void load_four(__m256i c[4], const uint8_t *const p[8], int at)
+{
+    __m256i a[4]; /* lane l of a[i]: row 4 l + i */
+    UNROLL
+    for (int i = 0; i < 4; i++)
+        a[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const void *)(p[i] + at))),
+                                       _mm_loadu_si128((const void *)(p[i + 4] + at)), 1);
+    transpose_codes(c, a);
+}
 
-/* ---- pack ------------------------------------------------------------------------------------------------------ */
-/* Blocks [from, to) of rows 0..n_rows-1 (at most 16; the others become zero) to a tile's q and s. What lies `next`
- * bytes further on is asked for; 0: nothing. */
+/* ---- pack ---------------------------------------------------------------------------------------------- */
+/* Blocks [from, to) of rows 0..n_rows-1 (at most 16; the others become zero) to a tile's q and s. What lies
+ * `next` bytes further on is asked for; 0: nothing. */
 ALWAYS void pack_mxfp4_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t row_bytes, int n_rows, int bias,
                               int64_t from, int64_t to, int64_t next)
 {
@@ -67,7 +80,6 @@ ALWAYS void pack_mxfp4_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t ro
     for (int64_t b = from; b < to; b++, q += 512, s += GOSS_TILE_ROWS)
         for (int half = 0; half < 2; half++) {
             const uint8_t *p[8];
-            __m256i a[4];
             UNROLL8
             for (int i = 0; i < 8; i++) {
                 p[i] = row[half * 8 + i];
@@ -79,12 +91,8 @@ ALWAYS void pack_mxfp4_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t ro
             }
             const f8 scale = scales_mxfp4(p);
             f8_store(s + half * 8, n_rows >= half * 8 + 8 ? scale : f8_first(scale, n_rows - half * 8));
-            UNROLL
-            for (int i = 0; i < 4; i++) /* lane l of a[i]: row 4 l + i */
-                a[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const void *)(p[i] + 1))),
-                                               _mm_loadu_si128((const void *)(p[i + 4] + 1)), 1);
             __m256i c[4];
-            transpose_codes(c, a);
+            load_four(c, p, 1);
             uint8_t *to_q = q + half * 32;
             UNROLL
             for (int k = 0; k < 4; k++) { /* c[k]: bytes 4 k .. 4 k + 3 of the eight rows */
@@ -131,12 +139,18 @@ static void pack_q8_0_close GOSS_PACK_ARGS
 enum { SLAB = 30 /* blocks of a tile that stay in the first cache, 15 KB, while all activation rows pass */ };
 /* Blocks [from, to) of a tile of 16 rows. */
 typedef struct slab { const uint8_t *q; const float *s; int bias; int64_t from, to; } slab;
-/* ---- gemm of 16 weight rows by NM (1 or 2) activation rows --------------------------------------------------- */
-/* Weights are read once, not again for each use, and sums grow in order: gcc would load again, or turn the sum into a
- * tree that needs more than 16 registers. Loads are what bounds these loops. */
+/* ---- gemm of 16 weight rows by NM activation rows ------------------------------------------------------ */
+/* The most that keeps all sums in 16 registers: without sums in int16 there is room for a third row. */
+#ifdef SIMD_VNNI
+enum { TILE_ACTS = 3 };
+#else
+enum { TILE_ACTS = 2 };
+#endif
+/* Weights are read once, not again for each use, and sums grow in order: gcc would load again, or turn the
+ * sum into a tree that needs more than 16 registers. Loads are what bounds these loops. */
 #define KEEP(v) __asm__("" : "+x"(v))
-/* Half a block (16 of its 32 elements) of 16 rows into int16 pairs; small types: w is unsigned. */
-ALWAYS void half_small(__m256i a[2][2], const uint8_t *w, const int8_t *q, int64_t stride, const int NM)
+/* Half a block (16 of its 32 elements) of 16 rows; small types: w is unsigned. */
+ALWAYS void half_small(m16 a[TILE_ACTS][2], const uint8_t *w, const int8_t *q, int64_t stride, const int NM)
 {
     UNROLL
     for (int k = 0; k < 4; k++) {
@@ -146,9 +160,8 @@ ALWAYS void half_small(__m256i a[2][2], const uint8_t *w, const int8_t *q, int64
         UNROLL
         for (int j = 0; j < NM; j++) {
             const __m256i x = b32_bcast4(q + j * stride + k * 4);
-            const __m256i p0 = _mm256_maddubs_epi16(w0, x), p1 = _mm256_maddubs_epi16(w1, x);
-            a[j][0] = k ? _mm256_add_epi16(a[j][0], p0) : p0;
-            a[j][1] = k ? _mm256_add_epi16(a[j][1], p1) : p1;
+            a[j][0] = k ? m16_dot(a[j][0], w0, x) : m16_first(w0, x);
+            a[j][1] = k ? m16_dot(a[j][1], w1, x) : m16_first(w1, x);
             KEEP(a[j][0]);
             KEEP(a[j][1]);
         }
@@ -160,20 +173,20 @@ ALWAYS void gemm_small(float *y, int64_t y_stride, const slab *t, const goss_act
     const int8_t *q = x->q + row * stride;
     const float *d = x->d + row * nb;
     const int16_t *s = x->s + row * nb * 2;
-    const __m256i ones = _mm256_set1_epi16(1);
-    f8 acc[2][2];
+    f8 acc[TILE_ACTS][2];
     UNROLL
     for (int j = 0; j < NM; j++)
         for (int h = 0; h < 2; h++) acc[j][h] = from ? f8_load(y + j * y_stride + 8 * h) : f8_set1(0.0f);
     for (int64_t b = from; b < to; b++) {
         const uint8_t *w = t->q + (b - from) * 512;
-        __m256i a[2][2], p[2][2];
+        m16 a[TILE_ACTS][2];
+        w8 p[TILE_ACTS][2];
         half_small(a, w, q + b * GOSS_BLOCK, stride, NM);
         UNROLL
         for (int j = 0; j < NM; j++) {
             const __m256i shift = w8_set1(t->bias * (s[2 * (j * nb + b)] + s[2 * (j * nb + b) + 1]));
-            p[j][0] = _mm256_sub_epi32(_mm256_madd_epi16(a[j][0], ones), shift);
-            p[j][1] = _mm256_sub_epi32(_mm256_madd_epi16(a[j][1], ones), shift);
+            p[j][0] = _mm256_sub_epi32(w8_from_m16(a[j][0]), shift);
+            p[j][1] = _mm256_sub_epi32(w8_from_m16(a[j][1]), shift);
         }
         half_small(a, w + 256, q + b * GOSS_BLOCK + 16, stride, NM);
         const float *ws = t->s + (b - from) * GOSS_TILE_ROWS;
@@ -181,8 +194,8 @@ ALWAYS void gemm_small(float *y, int64_t y_stride, const slab *t, const goss_act
         UNROLL
         for (int j = 0; j < NM; j++) {
             const f8 dj = f8_set1(d[j * nb + b]);
-            p[j][0] = w8_add(p[j][0], _mm256_madd_epi16(a[j][0], ones));
-            p[j][1] = w8_add(p[j][1], _mm256_madd_epi16(a[j][1], ones));
+            p[j][0] = w8_add(p[j][0], w8_from_m16(a[j][0]));
+            p[j][1] = w8_add(p[j][1], w8_from_m16(a[j][1]));
             acc[j][0] = f8_fma(f8_mul(s0, dj), f8_from_w8(p[j][0]), acc[j][0]);
             acc[j][1] = f8_fma(f8_mul(s1, dj), f8_from_w8(p[j][1]), acc[j][1]);
         }
@@ -197,14 +210,13 @@ ALWAYS void gemm_signed(float *y, int64_t y_stride, const slab *t, const goss_ac
     const int64_t nb = x->n / GOSS_BLOCK, stride = x->n, from = t->from, to = t->to;
     const int8_t *q = x->q + row * stride;
     const float *d = x->d + row * nb;
-    const __m256i ones = _mm256_set1_epi16(1);
-    f8 acc[2][2];
+    f8 acc[TILE_ACTS][2];
     UNROLL
     for (int j = 0; j < NM; j++)
         for (int h = 0; h < 2; h++) acc[j][h] = from ? f8_load(y + j * y_stride + 8 * h) : f8_set1(0.0f);
     for (int64_t b = from; b < to; b++) {
         const uint8_t *w = t->q + (b - from) * 512;
-        __m256i p[2][2];
+        w8 p[TILE_ACTS][2];
         UNROLL
         for (int j = 0; j < NM; j++) p[j][0] = p[j][1] = w8_zero();
         UNROLL8
@@ -216,10 +228,8 @@ ALWAYS void gemm_signed(float *y, int64_t y_stride, const slab *t, const goss_ac
             UNROLL
             for (int j = 0; j < NM; j++) {
                 const __m256i v = b32_bcast4(q + j * stride + b * GOSS_BLOCK + k * 4);
-                const __m256i p0 = _mm256_maddubs_epi16(a0, _mm256_sign_epi8(v, w0));
-                const __m256i p1 = _mm256_maddubs_epi16(a1, _mm256_sign_epi8(v, w1));
-                p[j][0] = w8_add(p[j][0], _mm256_madd_epi16(p0, ones));
-                p[j][1] = w8_add(p[j][1], _mm256_madd_epi16(p1, ones));
+                p[j][0] = w8_dot_abs(p[j][0], a0, w0, v);
+                p[j][1] = w8_dot_abs(p[j][1], a1, w1, v);
                 KEEP(p[j][0]);
                 KEEP(p[j][1]);
             }
@@ -237,22 +247,25 @@ ALWAYS void gemm_signed(float *y, int64_t y_stride, const slab *t, const goss_ac
     for (int j = 0; j < NM; j++) { f8_store(y + j * y_stride, acc[j][0]); f8_store(y + j * y_stride + 8, acc[j][1]); }
 }
 
+ALWAYS void gemm_acts(float *y, int64_t y_stride, const slab *t, const goss_acts *x, int64_t row, const int small,
+                      const int NM)
+{
+    if (small) gemm_small(y, y_stride, t, x, row, NM);
+    else gemm_signed(y, y_stride, t, x, row, NM);
+}
 /* All m rows. */
 ALWAYS void gemm_slab(float *y, int64_t y_stride, const slab *t, const goss_acts *x, int64_t first, int m,
                       const int small)
 {
     int j = 0;
-    for (; j + 2 <= m; j += 2)
-        if (small) gemm_small(y + j * y_stride, y_stride, t, x, first + j, 2);
-        else gemm_signed(y + j * y_stride, y_stride, t, x, first + j, 2);
-    if (j == m) return;
-    if (small) gemm_small(y + j * y_stride, y_stride, t, x, first + j, 1);
-    else gemm_signed(y + j * y_stride, y_stride, t, x, first + j, 1);
+    for (; j + TILE_ACTS <= m; j += TILE_ACTS) gemm_acts(y + j * y_stride, y_stride, t, x, first + j, small, TILE_ACTS);
+    if (TILE_ACTS > 2 && m - j == 2) gemm_acts(y + j * y_stride, y_stride, t, x, first + j, small, 2);
+    if (m - j == 1) gemm_acts(y + j * y_stride, y_stride, t, x, first + j, small, 1);
 }
 static void gemm_close(float *y, int64_t y_stride, const goss_tile *t, const goss_acts *x, int first, int m)
 {
     const int64_t nb = t->n / GOSS_BLOCK;
-    if (t->groups != 1 || t->has_min || t->n_rows < GOSS_TILE_ROWS) { gemm_avx2(y, y_stride, t, x, first, m); return; }
+    if (t->groups != 1 || t->has_min || t->n_rows < GOSS_TILE_ROWS) { K(gemm)(y, y_stride, t, x, first, m); return; }
     for (int64_t b = 0; b < nb; b += SLAB) {
         const slab part = { t->q + b * 512, t->s + b * GOSS_TILE_ROWS, t->bias, b, b + SLAB < nb ? b + SLAB : nb };
         if (t->small) gemm_slab(y, y_stride, &part, x, first, m, 1);

@@ -1,4 +1,5 @@
-/* wide_avx2.h - AVX2's products of Q8_0 with activations of 16 bits, for few rows and many. Part of kern_avx2.c.
+/* wide_avx2.h - AVX2's products of Q8_0 with activations of 16 bits, for few rows and many. Part of
+ * close_avx2.h.
  *
  * For up to three activation rows eight weight rows are widened in registers; for more, sixteen are widened to int16
  * slab by slab in the first cache, pairs of elements side by side. vpmaddwd adds two products to int32:
@@ -64,9 +65,8 @@ ALWAYS void gemm_wide(float *y, int64_t y_stride, const int16_t *w, const float 
             UNROLL
             for (int j = 0; j < NM; j++) {
                 const __m256i v = b32_bcast4(q + j * stride + b * GOSS_BLOCK + k * 2);
-                const __m256i p0 = _mm256_madd_epi16(w0, v), p1 = _mm256_madd_epi16(w1, v);
-                p[j][0] = k ? w8_add(p[j][0], p0) : p0;
-                p[j][1] = k ? w8_add(p[j][1], p1) : p1;
+                p[j][0] = k ? w8_pairs(p[j][0], w0, v) : w8_pairs_first(w0, v);
+                p[j][1] = k ? w8_pairs(p[j][1], w1, v) : w8_pairs_first(w1, v);
                 KEEP(p[j][0]);
                 KEEP(p[j][1]);
             }
@@ -96,8 +96,8 @@ ALWAYS w8 sum_eight(const w8 v[8])
     return w8_add(_mm256_permute2x128_si256(u[0], u[1], 0x20), _mm256_permute2x128_si256(u[0], u[1], 0x31));
 }
 
-/* Eight weight rows straight from the file times NM activation rows: a block's sum is a whole number, so its order is
- * free: here a lane is a pair of elements, and lanes are added across at a block's end. */
+/* Eight weight rows straight from the file times NM activation rows: a block's sum is a whole number, so its
+ * order is free: here a lane is a pair of elements, and lanes are added across at a block's end. */
 ALWAYS void eight_wide(float *y, int64_t y_stride, const uint8_t *w, int64_t row_bytes, const goss_wide *x, int64_t row,
                        const int NM)
 {
@@ -119,7 +119,7 @@ ALWAYS void eight_wide(float *y, int64_t y_stride, const uint8_t *w, int64_t row
             UNROLL
             for (int j = 0; j < NM; j++) {
                 const int16_t *at = q + j * stride + b * GOSS_BLOCK;
-                sum[j][i] = w8_add(_mm256_madd_epi16(w0, b32_load(at)), _mm256_madd_epi16(w1, b32_load(at + 16)));
+                sum[j][i] = w8_pairs(w8_pairs_first(w0, b32_load(at)), w1, b32_load(at + 16));
             }
         }
         const f8 scale = scales_f16(p);
@@ -146,7 +146,7 @@ static void wide_sixteen(float *y, int64_t y_stride, const uint8_t *w, int64_t r
         if (j < m) gemm_wide(y + j * y_stride, y_stride, q, s, x, first + j, b, to, 1);
     }
 }
-static void wide_q8_0_avx2 GOSS_WIDE_ARGS
+static void K(wide_q8_0) GOSS_WIDE_ARGS
 {
     int i = 0;
     for (; m == 1 && i + 8 <= n_rows; i += 8) eight_wide(y + i, y_stride, AT(i), row_bytes, x, first, 1);
@@ -163,7 +163,7 @@ static void wide_q8_0_avx2 GOSS_WIDE_ARGS
     }
 }
 
-static void widen_avx2(const goss_wide *x, int row, const float *f)
+static void K(widen)(const goss_wide *x, int row, const float *f)
 {
     for (int64_t b = (int64_t)row * x->n / GOSS_BLOCK, end = b + x->n / GOSS_BLOCK; b < end; b++, f += GOSS_BLOCK) {
         const f8 v0 = f8_load(f), v1 = f8_load(f + 8), v2 = f8_load(f + 16), v3 = f8_load(f + 24);

@@ -1,17 +1,19 @@
 /* api.c - the calls that block, all of them loops over goss_engine_poll: load, generate, complete, evaluate,
- * trace, list. */
-#include "../base/fmt.h"
-#include "../base/mem.h"
-#include "engine.h"
+ * trace, embed, list. */
+#include "base/error.h"
+#include "base/fmt.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "engine_state.h"
+#include "scheduler.h"
+#include "trace_last.h"
+#include <math.h>
 #include <string.h>
-
-goss_params goss_params_default(void)
-{
-    return (goss_params){ .temperature = 1, .top_p = 1, .repeat_penalty = 1 };
-}
 
 int goss_load(goss_engine **out, const char *path, goss_error *err)
 {
+    if (out) *out = NULL;
+    if (!out || !path) return goss_fail(err, GOSS_EINVAL, -1, "there is no path, or no place for the engine");
     const goss_engine_config config = { .model_path = path };
     int rc = goss_engine_open(out, &config, err);
     while (!rc && goss_engine_state(*out) == GOSS_ENGINE_LOADING) {
@@ -22,21 +24,24 @@ int goss_load(goss_engine **out, const char *path, goss_error *err)
     return rc;
 }
 
-/* ---- generating ------------------------------------------------------------------------------------------ */
-/* The prompt's tokens: a chat request rendered, or plain text with the tokens that the model begins with. */
-static int encode_prompt(const goss_engine *e, const char *prompt, int chat, goss_buf *ids, goss_error *err)
+/* ---- generating ---------------------------------------------------------------------------------------- */
+/* The prompt's tokens: plain text with the tokens that the model begins with, or a chat request rendered;
+ * what this says that parameters have words for goes into them. */
+static int encode_prompt(const goss_engine *e, const char *prompt, goss_params *p, goss_buf *ids,
+                         goss_error *err)
 {
+    const goss_vocab *v = e->loaded.vocab;
     const size_t n = strlen(prompt);
-    if (!chat) {
-        const int rc = goss_vocab_encode(
-            e->vocab, prompt, n,
-            GOSS_TOKENIZE_SPECIAL | (goss_vocab_adds_bos(e->vocab) ? GOSS_TOKENIZE_BOS : 0), ids);
+    if (!p->chat) {
+        const int bos = goss_vocab_adds_bos(v) ? GOSS_TOKENIZE_BOS : 0,
+                  rc = goss_vocab_encode(v, prompt, n, GOSS_TOKENIZE_SPECIAL | bos, ids);
         return rc ? goss_fail(err, rc, -1, "the prompt can't be encoded") : 0;
     }
-    goss_json j = { 0 };
-    int rc = goss_json_parse(&j, prompt, n, NULL, err);
-    if (!rc) rc = goss_chat_encode(e->vocab, e->format, &j, 0, ids, err);
-    goss_json_free(&j);
+    goss_chat_asks asks = { 0 };
+    const int rc = goss_chat_encode_json(v, e->loaded.format, prompt, n, ids, &asks, err);
+    p->builtin |= asks.builtin;
+    p->must_call |= asks.must_call;
+    p->one_call |= asks.one_call;
     return rc;
 }
 
@@ -60,24 +65,27 @@ static int run_session(goss_engine *e, goss_session *s, goss_token_fn on_token, 
 int goss_generate(goss_engine *e, const char *prompt, const goss_params *params, goss_token_fn on_token,
                   goss_telemetry_fn on_telemetry, void *ctx, goss_error *err)
 {
+    if (!e || !prompt) return goss_fail(err, GOSS_EINVAL, -1, "there is no engine, or no prompt");
     if (e->state != GOSS_ENGINE_READY) return goss_fail(err, GOSS_ESTATE, -1, "the model is not loaded");
     goss_buf ids = GOSS_BUF((size_t)1 << 28);
     goss_session *s = NULL;
-    int rc = encode_prompt(e, prompt, params && params->chat, &ids, err);
+    goss_params own = params ? *params : goss_params_default();
+    int rc = encode_prompt(e, prompt, &own, &ids, err);
     if (!rc) rc = goss_session_open(e, &s, err);
-    e->on_line = on_telemetry;
-    e->on_line_ctx = ctx;
+    e->telemetry.call_fn = on_telemetry;
+    e->telemetry.call_ctx = ctx;
+    if (!rc && own.chat) goss_session_request(s, prompt, strlen(prompt));
     if (!rc)
         rc = goss_session_prompt(s, (const int32_t *)(const void *)ids.data, (int)(ids.len / sizeof(int32_t)),
-                                 params, err);
+                                 &own, err);
     if (!rc) rc = run_session(e, s, on_token, ctx, err);
-    e->on_line = NULL;
+    e->telemetry.call_fn = NULL;
     goss_session_close(&s);
     goss_buf_free(&ids);
     return rc;
 }
 
-/* ---- text only ------------------------------------------------------------------------------------------- */
+/* ---- text only ----------------------------------------------------------------------------------------- */
 typedef struct completion {
     int (*on_text)(void *ctx, const char *text, int n);
     void *ctx;
@@ -97,8 +105,10 @@ static int complete_event(void *ctx, const goss_event *ev)
     return 0;
 }
 
-int goss_complete(goss_engine *e, const char *prompt, const goss_params *params, char *out, int cap, goss_error *err)
+int goss_complete(goss_engine *e, const char *prompt, const goss_params *params, char *out, int cap,
+                  goss_error *err)
 {
+    if (cap < 0 || (!out && cap)) return goss_fail(err, GOSS_EINVAL, -1, "there is no room for the answer");
     completion c = { .out = out, .cap = cap };
     const int rc = goss_generate(e, prompt, params, complete_event, NULL, &c, err);
     if (cap > 0) out[rc || c.n < cap ? (rc ? 0 : c.n) : cap - 1] = 0;
@@ -108,11 +118,12 @@ int goss_complete(goss_engine *e, const char *prompt, const goss_params *params,
 int goss_complete_stream(goss_engine *e, const char *prompt, const goss_params *params,
                          int (*on_text)(void *ctx, const char *text, int n), void *ctx, goss_error *err)
 {
+    if (!on_text) return goss_fail(err, GOSS_EINVAL, -1, "nobody takes the text");
     completion c = { .on_text = on_text, .ctx = ctx };
     return goss_generate(e, prompt, params, complete_event, NULL, &c, err);
 }
 
-/* ---- evaluation ------------------------------------------------------------------------------------------ */
+/* ---- evaluation ---------------------------------------------------------------------------------------- */
 typedef struct tracer { goss_trace_fn fn; void *ctx; } tracer;
 
 static void trace_tap(void *ctx, goss_stage stage, int layer, const float *values, int n_rows, int width)
@@ -122,70 +133,177 @@ static void trace_tap(void *ctx, goss_stage stage, int layer, const float *value
           values, n_rows, width);
 }
 
-/* One chunk [at, at + n) of the tokens; logits of its rows from `first` on go to out. */
-static int eval_chunk(goss_engine *e, const int32_t *ids, int at, int n, int first, float *out, goss_error *err)
+/* The step of rows [at, at + n) of the tokens; logits of its rows from `first` on go to out. */
+static int eval_step(goss_engine *e, const int32_t *ids, int at, int n, int many, int first, float *out,
+                     goss_error *err)
 {
-    goss_flight *f = &e->flight[0];
-    int rc = goss_steps_extend(e, &e->scratch, at + n);
+    goss_flight *f = &e->flights.ring[0];
+    int rc = goss_prefix_extend(&e->prefixes, &e->scratch, at + n);
     if (rc) return goss_fail(err, rc, at, "no room in the KV cache for %d positions", at + n);
     for (int i = 0; i < n; i++)
         f->rows[i] =
             (goss_row){ .token = ids[at + i], .pos = at + i, .want = i >= first ? GOSS_ROW_LOGITS : 0 };
-    f->seqs[0] = (goss_seq){ .kv = &e->scratch, .slot = e->max_sessions, .tokens = ids };
-    f->step = (goss_step){ .rows = f->rows, .n_rows = n, .seqs = f->seqs, .n_seqs = 1 };
-    rc = goss_forward(e->backend, &f->step, err);
+    f->seqs[0] = (goss_seq){ .kv = &e->scratch, .slot = e->config.max_sessions, .tokens = ids };
+    f->step = (goss_step){ .rows = f->rows, .n_rows = n, .seqs = f->seqs, .n_seqs = 1, .many = many };
+    rc = goss_forward(e->loaded.backend, &f->step, err);
     if (rc) return rc;
-    while ((rc = e->backend->vt->poll(e->backend, &f->step, 1000, f->picks, err)) == GOSS_EAGAIN) { }
-    const size_t n_vocab = (size_t)e->model.hp.n_vocab;
+    while ((rc = e->loaded.backend->vt->poll(e->loaded.backend, &f->step, 1000, f->picks, err)) ==
+           GOSS_EAGAIN) {}
+    const size_t n_vocab = (size_t)e->loaded.model.hp.n_vocab;
     for (int i = first; i < n && !rc; i++)
-        rc = e->backend->vt->logits(e->backend, &f->step, i, out + (size_t)(i - first) * n_vocab);
-    e->backend->vt->release(e->backend, &f->step);
+        rc = e->loaded.backend->vt->logits(e->loaded.backend, &f->step, i,
+                                           out + (size_t)(i - first) * n_vocab);
+    e->loaded.backend->vt->release(e->loaded.backend, &f->step);
     return rc < 0 && err && !err->code ? goss_fail(err, rc, -1, "the logits can't be read") : rc;
 }
 
-static int evaluate(goss_engine *e, const int32_t *ids, int n, int chunk, int all, float *logits, goss_error *err)
+/* One chunk [at, at + n) of the tokens: a step, or several beside a paused one, by the same kernels. */
+static int eval_chunk(goss_engine *e, const int32_t *ids, int at, int n, int first, float *out,
+                      goss_error *err)
 {
+    const size_t n_vocab = (size_t)e->loaded.model.hp.n_vocab;
+    const int most = e->flights.is_paused && n > GOSS_BESIDE_ROWS ? GOSS_BESIDE_ROWS : n;
+    int rc = 0;
+    for (int i = 0; i < n && !rc; i += most) {
+        const int rows = n - i < most ? n - i : most, before = i < first ? i : first, skip = first - before;
+        rc = eval_step(e, ids, at + i, rows, most < n, skip, out + (size_t)(i - before) * n_vocab,
+                       err);
+    }
+    return rc;
+}
+
+/* The scratch KV begins with what there is of the tokens before the last. */
+static int take_prefix(goss_engine *e, const int32_t *ids, int n)
+{
+    goss_sequence q = { .kv = e->scratch };
+    int n_stored;
+    goss_prefix_reuse(&e->prefixes, &q, ids, n - 1, &n_stored);
+    e->scratch = q.kv;
+    return e->scratch.n;
+}
+
+/* all: 1: every row's logits, 0: the last one's, -1: none. reuse: what is cached is not computed again. */
+static int evaluate(goss_engine *e, const int32_t *ids, int n, int chunk, int all, int reuse, float *logits,
+                    goss_error *err)
+{
+    if (!e || !ids || !logits) return goss_fail(err, GOSS_EINVAL, -1, "no engine, no tokens or no room");
     if (e->state != GOSS_ENGINE_READY) return goss_fail(err, GOSS_ESTATE, -1, "the model is not loaded");
-    if (n < 1 || n > e->max_kv)
-        return goss_fail(err, GOSS_EINVAL, -1, "%d tokens: 1 to %d can be evaluated", n, e->max_kv);
+    if (n < 1 || n > e->loaded.max_kv)
+        return goss_fail(err, GOSS_EINVAL, -1, "%d tokens: 1 to %d can be evaluated", n, e->loaded.max_kv);
     for (int i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= e->model.hp.n_vocab)
+        if (ids[i] < 0 || ids[i] >= e->loaded.model.hp.n_vocab)
             return goss_fail(err, GOSS_EINVAL, i, "token %d is outside the vocabulary", ids[i]);
-    if (chunk < 1 || chunk > e->max_rows) chunk = e->max_rows;
+    if (chunk < 1 || chunk > e->loaded.max_rows) chunk = e->loaded.max_rows;
     if (err) *err = (goss_error){ .position = -1 };
     goss_steps_drain(e);
     goss_kv_clear(&e->scratch);
-    goss_observe_reset(e);
+    const double began = goss_os_thread_ms();
+    const int before = reuse ? take_prefix(e, ids, n) : 0;
     int rc = 0;
-    for (int at = 0; at < n && !rc; at += chunk) {
+    for (int at = before; at < n && !rc; at += chunk) {
         const int rows = n - at < chunk ? n - at : chunk, last = at + rows == n;
-        const int first = all ? 0 : last ? rows - 1 : rows;
-        rc = eval_chunk(e, ids, at, rows, first, all ? logits + (size_t)at * (size_t)e->model.hp.n_vocab : logits, err);
+        const int first = all > 0 ? 0 : last && !all ? rows - 1 : rows;
+        rc = eval_chunk(e, ids, at, rows, first,
+                        all > 0 ? logits + (size_t)at * (size_t)e->loaded.model.hp.n_vocab : logits, err);
     }
+    e->model_ms += goss_os_thread_ms() - began;
+    if (reuse && !rc && n - before > 1) goss_cache_add(&e->prefixes.cache, &e->scratch, ids, n);
     goss_kv_clear(&e->scratch);
     return rc;
 }
 
 int goss_eval(goss_engine *e, const int32_t *ids, int n, int chunk, int all, float *logits, goss_error *err)
 {
-    return evaluate(e, ids, n, chunk, all, logits, err);
+    if (e) goss_observe_reset(e->observer);
+    return evaluate(e, ids, n, chunk, all, 0, logits, err);
 }
 
-int goss_trace(goss_engine *e, const int32_t *ids, int n, int chunk, goss_trace_fn fn, void *ctx, goss_error *err)
+static int trace(goss_engine *e, const int32_t *ids, int n, int chunk, int reuse, goss_trace_fn fn, void *ctx,
+                 goss_error *err)
 {
+    if (!e || !fn) return goss_fail(err, GOSS_EINVAL, -1, "there is no engine, or nobody takes the trace");
     if (e->state != GOSS_ENGINE_READY) return goss_fail(err, GOSS_ESTATE, -1, "the model is not loaded");
-    float *logits = goss_mem_array((size_t)e->model.hp.n_vocab, sizeof *logits);
+    if (e->loaded.backend->vt->groups)
+        return goss_fail(err, GOSS_EUNSUPPORTED, -1, "the stages of a pipeline are in several processes");
+    float *logits = goss_mem_array((size_t)e->loaded.model.hp.n_vocab, sizeof *logits);
     if (!logits) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for logits");
     tracer t = { fn, ctx };
-    e->backend->vt->tap(e->backend, trace_tap, &t);
-    const int rc = evaluate(e, ids, n, chunk, 0, logits, err);
-    e->backend->vt->tap(e->backend, NULL, NULL);
-    goss_observe_attach(e);
+    e->loaded.backend->vt->tap(e->loaded.backend, trace_tap, &t);
+    const int rc = evaluate(e, ids, n, chunk, 0, reuse, logits, err);
+    e->loaded.backend->vt->tap(e->loaded.backend, NULL, NULL);
+    goss_observe_attach(e->observer, e->loaded.backend);
     goss_mem_free(logits);
     return rc;
 }
 
-/* ---- listing --------------------------------------------------------------------------------------------- */
+int goss_trace(goss_engine *e, const int32_t *ids, int n, int chunk, goss_trace_fn fn, void *ctx,
+               goss_error *err)
+{
+    return trace(e, ids, n, chunk, 0, fn, ctx, err);
+}
+
+int goss_trace_last(goss_engine *e, const int32_t *ids, int n, goss_trace_fn fn, void *ctx, goss_error *err)
+{
+    return trace(e, ids, n, 0, 1, fn, ctx, err);
+}
+
+/* ---- embeddings ---------------------------------------------------------------------------------------- */
+typedef struct pool { const goss_model *model; const float *gain; int last; double *sum; } pool;
+
+/* The last norm of a row of the residual. */
+static void pool_row(pool *p, const float *x, int n)
+{
+    double squares = 0;
+    for (int i = 0; i < n; i++) squares += (double)x[i] * (double)x[i];
+    const double scale = 1 / sqrt(squares / n + (double)p->model->hp.rms_eps);
+    for (int i = 0; i < n; i++)
+        p->sum[i] = (p->last ? 0 : p->sum[i]) + (double)x[i] * scale * (double)p->gain[i];
+}
+
+/* The residual that the last layer leaves, or the embeddings where there is no layer. */
+static void pool_tap(void *ctx, goss_stage stage, int layer, const float *values, int n_rows, int width)
+{
+    pool *p = ctx;
+    const int ends = stage == GOSS_STAGE_EXPERTS || stage == GOSS_STAGE_FFN, n_layer = p->model->hp.n_layer;
+    if (n_layer ? !ends || layer != n_layer - 1 : stage != GOSS_STAGE_EMBED) return;
+    for (int i = 0; i < n_rows; i++) pool_row(p, values + (size_t)i * (size_t)width, width);
+}
+
+static int embed(goss_engine *e, const int32_t *ids, int n, pool *p, float *gain, float *out, goss_error *err)
+{
+    const goss_tensor *norm = &p->model->out_norm;
+    const int n_embd = p->model->hp.n_embd;
+    goss_backend *b = e->loaded.backend;
+    if (!norm->data) return goss_fail(err, GOSS_EUNSUPPORTED, -1, "the model's file is not in memory here");
+    goss_to_float(norm->type, norm->data, gain, n_embd);
+    b->vt->tap(b, pool_tap, p);
+    const int rc = evaluate(e, ids, n, 0, -1, 0, out, err);
+    b->vt->tap(b, NULL, NULL);
+    goss_observe_attach(e->observer, b);
+    double squares = 0;
+    for (int i = 0; i < n_embd; i++) squares += p->sum[i] * p->sum[i];
+    const double scale = squares > 0 ? 1 / sqrt(squares) : 0;
+    for (int i = 0; i < n_embd && !rc; i++) out[i] = (float)(p->sum[i] * scale);
+    return rc;
+}
+
+int goss_embed(goss_engine *e, const int32_t *ids, int n, int pooling, float *out, goss_error *err)
+{
+    if (!e || !ids || !out || pooling < GOSS_POOL_MEAN || pooling > GOSS_POOL_LAST)
+        return goss_fail(err, GOSS_EINVAL, -1, "no engine, no tokens, no room or no such pooling");
+    if (e->state != GOSS_ENGINE_READY) return goss_fail(err, GOSS_ESTATE, -1, "the model is not loaded");
+    const size_t n_embd = (size_t)e->loaded.model.hp.n_embd;
+    double *sum = goss_mem_array(n_embd, sizeof *sum);
+    float *gain = goss_mem_array(n_embd, sizeof *gain);
+    pool p = { .model = &e->loaded.model, .gain = gain, .last = pooling == GOSS_POOL_LAST, .sum = sum };
+    const int rc = sum && gain ? embed(e, ids, n, &p, gain, out, err)
+                               : goss_fail(err, GOSS_ENOMEM, -1, "no memory for an embedding");
+    goss_mem_free(sum);
+    goss_mem_free(gain);
+    return rc;
+}
+
+/* ---- listing ------------------------------------------------------------------------------------------- */
 typedef struct lister {
     const char *folder;
     void (*on_model)(void *ctx, const char *path, const goss_model_info *info);
@@ -216,6 +334,7 @@ static void list_one(void *ctx, const char *name)
 int goss_list(const char *folder, void (*on_model)(void *ctx, const char *path, const goss_model_info *info),
               void *ctx, goss_error *err)
 {
+    if (!folder || !on_model) return goss_fail(err, GOSS_EINVAL, -1, "no folder, or nobody takes the list");
     lister l = { .folder = folder, .on_model = on_model, .ctx = ctx };
     const int rc = goss_os_list(folder, list_one, &l, err);
     return rc ? rc : l.n;

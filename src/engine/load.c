@@ -1,23 +1,31 @@
-/* load.c - from paths or sources to a backend that is ready, in steps that never block.
+/* load.c - the steps of loading:
  *
- *   HEADERS  each shard's header: at once where the file is in memory, else by reads that grow until it parses
- *   BIND     the model's shape and tensors, the vocabulary, the plan
- *   BACKEND  "auto" tries the GPU, then the CPU
- *   BYTES    only for a backend that computes on memory and a source that is not mapped: the whole file is read
+ *   HEADERS  each shard's header: at once where the file is in memory, else by reads until it parses
+ *   BIND     the model's shape and tensors, the vocabulary
+ *   BACKEND  the plan; "auto" tries the GPU, then the CPU
+ *   BYTES    only for a backend that computes on memory and a source that is not mapped: the whole file
  *   WEIGHTS  the backend's own load()
- * Bytes of a header stay where they are as long as the engine lives: the GGUF's strings are views into them. */
-#include "../base/fmt.h"
-#include "../base/mem.h"
-#include "engine.h"
+ * Bytes of a header stay where they are as long as the engine lives: the GGUF's strings are views into
+ * them. */
+#include "load.h"
+#include "format/gguf_split.h"
+#include "base/error.h"
+#include "base/fmt.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/split.h"
+#include "plan.h"
 #include <string.h>
 
 enum { PHASE_HEADERS, PHASE_BIND, PHASE_BACKEND, PHASE_BYTES, PHASE_WEIGHTS, PHASE_READY };
 enum { KIND_REF, KIND_CPU, KIND_GPU };
 static const uint64_t TAG = 1ull << 63;            /* the loader's tags; a backend's have it clear */
-enum { HEAD_FIRST = 1 << 18, READ_CHUNK = 1 << 22 };
+enum { READ_CHUNK = 1 << 22 };
 
-/* ---- opening --------------------------------------------------------------------------------------------- */
-/* "x-00001-of-00004.gguf": the number of shards, 0 for other names. *at: where the first number's digits begin. */
+/* ---- opening ------------------------------------------------------------------------------------------- */
+/* "x-00001-of-00004.gguf": the number of shards, 0 for other names. *at: where the first number's digits
+ * begin. */
 static int split_count(const char *path, size_t *at)
 {
     const size_t n = strlen(path);
@@ -33,9 +41,9 @@ static int split_count(const char *path, size_t *at)
     return no == 1 && path[n - 20] == '-' ? count : 0;
 }
 
-static int open_paths(goss_engine *e, goss_error *err)
+static int open_paths(goss_loader *l, goss_error *err)
 {
-    const char *path = e->config.model_path;
+    const char *path = l->path[0] ? l->path : l->config->model_path;
     size_t at = 0;
     const int split = split_count(path, &at), count = split > 1 ? split : 1;
     if (count > GOSS_FILES)
@@ -44,9 +52,9 @@ static int open_paths(goss_engine *e, goss_error *err)
     if (strlen(path) >= sizeof name)
         return goss_fail(err, GOSS_EINVAL, -1, "the model's path is longer than %d bytes",
                          (int)sizeof name - 1);
-    e->load.files = goss_mem_array((size_t)count, sizeof *e->load.files);
-    if (!e->load.files) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for %d shards", count);
-    e->load.n_files = count;
+    l->files = goss_mem_array((size_t)count, sizeof *l->files);
+    if (!l->files) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for %d shards", count);
+    l->n_files = count;
     memcpy(name, path, strlen(path) + 1);
     for (int i = 0; i < count; i++) {
         if (split > 1) {
@@ -54,7 +62,7 @@ static int open_paths(goss_engine *e, goss_error *err)
             goss_fmt(digits, sizeof digits, "%05d", i + 1);
             memcpy(name + at, digits, 5);
         }
-        goss_file *f = &e->load.files[i];
+        goss_file *f = &l->files[i];
         const int rc = goss_os_map(&f->mapping, name, err);
         if (rc) return rc;
         f->mapped = 1;
@@ -65,515 +73,631 @@ static int open_paths(goss_engine *e, goss_error *err)
     return 0;
 }
 
-static int take_sources(goss_engine *e, goss_error *err)
+static int take_sources(goss_loader *l, goss_error *err)
 {
-    const int count = e->config.n_sources;
+    const int count = l->config->n_sources;
     if (count < 1 || count > GOSS_FILES)
         return goss_fail(err, GOSS_EINVAL, -1, "%d sources: 1 to %d can be opened", count, GOSS_FILES);
-    e->load.files = goss_mem_array((size_t)count, sizeof *e->load.files);
-    if (!e->load.files) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for %d sources", count);
-    e->load.n_files = count;
+    l->files = goss_mem_array((size_t)count, sizeof *l->files);
+    if (!l->files) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for %d sources", count);
+    l->n_files = count;
     for (int i = 0; i < count; i++) {
-        e->load.files[i].source = e->config.sources[i];
-        if (!e->load.files[i].source.map && !e->load.files[i].source.read)
+        l->files[i].source = l->config->sources[i];
+        if (!l->files[i].source.map && !l->files[i].source.read)
             return goss_fail(err, GOSS_EINVAL, -1, "source %d has neither a map nor a read function", i);
     }
     return 0;
 }
 
-int goss_load_begin(goss_engine *e, goss_error *err)
+static int in_ring(const goss_loader *l) { return l->config->ring && l->config->ring->n > 1; }
+
+/* What a ring's name of a model means to this rank. */
+static int take_found(goss_loader *l, int is_source)
 {
-    e->load.t0 = goss_os_now_ms();
-    const char *backend = e->config.backend ? e->config.backend : "auto";
-    if (!strcmp(backend, "ref")) e->load.kind = KIND_REF;
-    else if (!strcmp(backend, "cpu")) e->load.kind = KIND_CPU;
-    else if (!strcmp(backend, "gpu") || !strcmp(backend, "auto")) e->load.kind = KIND_GPU;
-    else return goss_fail(err, GOSS_EINVAL, -1, "backend \"%s\": auto, gpu, cpu and ref are known", backend);
-    int rc;
-    if (e->config.sources) rc = take_sources(e, err);
-    else if (e->config.model_path) rc = open_paths(e, err);
-    else rc = goss_fail(err, GOSS_EINVAL, -1, "no model: give a path or a source");
-    if (rc) return rc;
-    const char *name = e->load.files[0].source.name;
-    uint64_t total = 0;
-    for (int i = 0; i < e->load.n_files; i++) total += e->load.files[i].source.size;
-    char detail[320];
-    goss_fmt(detail, sizeof detail, "source=%.200s", name ? name : "(memory)");
-    goss_telemetry_load(e, "load_start", "completed", detail);
-    goss_fmt(detail, sizeof detail, "total=%llu shards=%d", (unsigned long long)total, e->load.n_files);
-    goss_telemetry_load(e, "range_check", "completed", detail);
+    if (!is_source) return 0;
+    l->config->sources = &l->found;
+    l->config->n_sources = 1;
     return 0;
 }
 
-/* ---- headers --------------------------------------------------------------------------------------------- */
-/* Asks for more of a header. 0: there now, GOSS_EAGAIN: on its way. */
-static int read_head(goss_engine *e, int index, goss_error *err)
+/* A rank of a ring computes on its CPU, or on the GPU where that is asked for, and from a file of its own. */
+static int choose_ring(goss_loader *l, const char *backend, goss_error *err)
 {
-    goss_file *f = &e->load.files[index];
-    if (e->load.read[0].busy) return GOSS_EAGAIN;
-    if (e->load.failed)
-        return goss_fail(err, GOSS_EIO, (int64_t)f->n_head, "reading the header of %s failed",
-                         f->source.name ? f->source.name : "the source");
-    if (f->n_head >= f->want) return 0;
-    uint8_t *head = goss_mem_grow(f->head, (size_t)f->n_head, (size_t)f->want);
-    if (!head)
-        return goss_fail(err, GOSS_ENOMEM, -1, "no memory for a header of %llu bytes",
-                         (unsigned long long)f->want);
-    f->head = head;
-    e->load.read[0].busy = 1;
-    e->load.read[0].file = index;
-    e->load.read[0].n = f->want - f->n_head;
-    const int rc = f->source.read(f->source.ctx, f->n_head, head + f->n_head, (size_t)e->load.read[0].n, TAG);
-    if (rc < 0) e->load.failed = rc;
-    if (rc != 0) goss_load_read_done(e, TAG, rc < 0 ? rc : 0);
-    return rc == 0 ? GOSS_EAGAIN : read_head(e, index, err);
+    const goss_engine_config *c = l->config;
+    if (l->kind == KIND_REF)
+        return goss_fail(err, GOSS_EUNSUPPORTED, -1, "a pipeline computes on CPUs and GPUs, not on \"%s\"",
+                         backend);
+    if (c->n_cpu_moe > 0)
+        return goss_fail(err, GOSS_EUNSUPPORTED, -1,
+                         "--n-cpu-moe and a pipeline exclude each other: give layers to a rank on a CPU");
+    if (!strcmp(backend, "auto")) l->kind = KIND_CPU;
+    if (c->sources || !c->model_path)
+        return goss_fail(err, GOSS_EUNSUPPORTED, -1,
+                         "each process of a pipeline opens the model by its name: give one");
+    if (!c->ring->find) return 0;
+    const int rc = c->ring->find(c->ring->ctx, c->model_path, l->path, (int)sizeof l->path, &l->found, err);
+    return rc < 0 ? rc : take_found(l, rc);
 }
 
-static int parse_file(goss_engine *e, int index, goss_gguf *g, goss_error *err)
+int goss_ring_facts(const goss_engine_config *c, goss_pipe_fact *f, goss_error *err)
 {
-    goss_file *f = &e->load.files[index];
-    const uint64_t size = f->source.size;
-    if (f->source.map) return goss_gguf_parse(g, f->source.map, size, size, &f->want, err);
-    if (!f->want) f->want = size < HEAD_FIRST ? size : HEAD_FIRST;
-    for (;;) {
-        int rc = read_head(e, index, err);
-        if (rc) return rc;
-        uint64_t want = 0;
-        rc = goss_gguf_parse(g, f->head, f->n_head, size, &want, err);
-        if (rc != GOSS_EAGAIN) return rc;
-        goss_gguf_free(g);
-        const uint64_t twice = f->n_head * 2;
-        f->want = want > twice ? want : twice;
-        if (f->want > size) f->want = size;
-        if (f->want <= f->n_head) return goss_fail(err, GOSS_EFORMAT, (int64_t)size, "the file ends inside its header");
+    int own = 0;
+    if (!c->backend || strcmp(c->backend, "gpu") != 0) {
+        goss_split_facts(f, c->ring->host, c->n_threads);
+        return 0;
     }
+    goss_split_host(f, c->ring->host);
+    const int rc = goss_gpu_speed(c, &f->bytes_ms, &own, err);
+    f->own = own;
+    if (own) f->memory = c->gpu_memory ? c->gpu_memory : UINT64_MAX; /* which nobody tells */
+    return rc;
 }
 
-static void set_data(goss_engine *e)
+int goss_load_begin(goss_loader *l, goss_error *err)
 {
-    for (uint64_t i = 0; i < e->gguf.n_tensors; i++) {
-        goss_tensor *t = &e->gguf.tensors[i];
-        const goss_file *f = &e->load.files[t->shard];
+    l->t0 = goss_os_now_ms();
+    const char *backend = l->config->backend ? l->config->backend : "auto";
+    if (!strcmp(backend, "ref")) l->kind = KIND_REF;
+    else if (!strcmp(backend, "cpu")) l->kind = KIND_CPU;
+    else if (!strcmp(backend, "gpu") || !strcmp(backend, "auto")) l->kind = KIND_GPU;
+    else return goss_fail(err, GOSS_EINVAL, -1, "backend \"%s\": auto, gpu, cpu and ref are known", backend);
+    int rc = in_ring(l) ? choose_ring(l, backend, err) : 0;
+    if (rc) return rc;
+    if (l->config->sources) rc = take_sources(l, err);
+    else if (l->config->model_path) rc = open_paths(l, err);
+    else rc = goss_fail(err, GOSS_EINVAL, -1, "no model: give a path or a source");
+    if (rc) return rc;
+    const char *name = l->files[0].source.name;
+    uint64_t total = 0;
+    for (int i = 0; i < l->n_files; i++) total += l->files[i].source.size;
+    char detail[320];
+    goss_fmt(detail, sizeof detail, "source=%.200s", name ? name : "(memory)");
+    goss_telemetry_load(l->telemetry, "load_start", "completed", detail);
+    goss_fmt(detail, sizeof detail, "total=%llu shards=%d", (unsigned long long)total, l->n_files);
+    goss_telemetry_load(l->telemetry, "range_check", "completed", detail);
+    return 0;
+}
+
+/* ---- headers ------------------------------------------------------------------------------------------- */
+/* Asks for what a header lacks: it comes now or later. */
+static void read_head(goss_loader *l, int index)
+{
+    goss_file *f = &l->files[index];
+    const uint64_t n = f->head.want - f->head.n;
+    l->read[0].busy = 1;
+    l->read[0].file = index;
+    l->read[0].n = n;
+    const int rc = f->source.read(f->source.ctx, f->head.n, f->head.bytes + f->head.n, (size_t)n, TAG);
+    if (rc != 0) goss_load_read_done(l, TAG, rc < 0 ? rc : 0);
+}
+
+static int parse_file(goss_loader *l, int index, goss_gguf *g, goss_error *err)
+{
+    goss_file *f = &l->files[index];
+    if (!f->head.size) goss_gguf_head_begin(&f->head, f->source.map, f->source.size, f->source.size);
+    while (!l->read[0].busy) {
+        if (l->failed)
+            return goss_fail(err, GOSS_EIO, (int64_t)f->head.n, "reading the header of %s failed",
+                             f->source.name ? f->source.name : "the source");
+        const int rc = goss_gguf_head_parse(&f->head, g, err);
+        if (rc != GOSS_EAGAIN) return rc;
+        read_head(l, index);
+    }
+    return GOSS_EAGAIN;
+}
+
+static void set_data(goss_loader *l)
+{
+    for (uint64_t i = 0; i < l->to->gguf.n_tensors; i++) {
+        goss_tensor *t = &l->to->gguf.tensors[i];
+        const goss_file *f = &l->files[t->shard];
         const uint8_t *bytes = f->source.map ? f->source.map : f->bytes;
         t->data = bytes ? bytes + t->offset : NULL;
     }
 }
 
-static int load_headers(goss_engine *e, goss_error *err)
+/* Each tensor: its name, type, bytes, file and place there; what a page draws of memory. */
+static void report_tensors(goss_loader *l)
 {
-    for (; e->load.at < e->load.n_files; e->load.at++) {
+    const goss_gguf *g = &l->to->gguf;
+    if (!goss_telemetry_on(l->telemetry, GOSS_TELEMETRY_STEPS)) return;
+    goss_buf *b = goss_telemetry_event_begin(l->telemetry, "tensors");
+    goss_buf_printf(b, ",\"n\":%llu,\"list\":[", (unsigned long long)g->n_tensors);
+    for (uint64_t i = 0; i < g->n_tensors; i++) {
+        const goss_tensor *t = &g->tensors[i];
+        goss_buf_str(b, i ? ",[" : "[");
+        goss_buf_json_string(b, t->name, strlen(t->name));
+        goss_buf_printf(b, ",\"%s\",%llu,%d,%llu,[", goss_type_get(t->type)->name,
+                        (unsigned long long)t->n_bytes, t->shard, (unsigned long long)t->offset);
+        for (int d = 0; d < t->n_dims; d++) goss_buf_printf(b, "%s%lld", d ? "," : "", (long long)t->ne[d]);
+        goss_buf_str(b, "]]");
+    }
+    goss_buf_str(b, "]");
+    goss_telemetry_event_end(l->telemetry, GOSS_TELEMETRY_STEPS);
+}
+
+static int load_headers(goss_loader *l, goss_error *err)
+{
+    for (; l->at < l->n_files; l->at++) {
         goss_gguf part = { 0 };
-        goss_gguf *g = e->load.at ? &part : &e->gguf;
-        int rc = parse_file(e, e->load.at, g, err);
-        if (!rc && e->load.at) rc = goss_gguf_join(&e->gguf, &part, e->load.at, err);
-        if (e->load.at) goss_gguf_free(&part);
+        goss_gguf *g = l->at ? &part : &l->to->gguf;
+        int rc = parse_file(l, l->at, g, err);
+        if (!rc && l->at) rc = goss_gguf_join(&l->to->gguf, &part, l->at, err);
+        if (l->at) goss_gguf_free(&part);
         if (rc) return rc;
     }
-    const int rc = goss_gguf_complete(&e->gguf, err);
+    const int rc = goss_gguf_complete(&l->to->gguf, err);
     if (rc) return rc;
-    set_data(e);
+    set_data(l);
     char detail[128];
     goss_fmt(detail, sizeof detail, "tensors=%llu v=%u data_offset=%llu",
-             (unsigned long long)e->gguf.n_tensors, e->gguf.version, (unsigned long long)e->gguf.data_offset);
-    goss_telemetry_load(e, "gguf_parse", "completed", detail);
-    goss_fmt(detail, sizeof detail, "keys=%llu", (unsigned long long)e->gguf.n_kv);
-    goss_telemetry_load(e, "gguf_meta", "completed", detail);
+             (unsigned long long)l->to->gguf.n_tensors, l->to->gguf.version,
+             (unsigned long long)l->to->gguf.data_offset);
+    goss_telemetry_load(l->telemetry, "gguf_parse", "completed", detail);
+    goss_fmt(detail, sizeof detail, "keys=%llu", (unsigned long long)l->to->gguf.n_kv);
+    goss_telemetry_load(l->telemetry, "gguf_meta", "completed", detail);
+    report_tensors(l);
     return 0;
 }
 
-/* ---- binding --------------------------------------------------------------------------------------------- */
-static int bind_model(goss_engine *e, goss_error *err)
+/* ---- binding ------------------------------------------------------------------------------------------- */
+static int bind_model(goss_loader *l, goss_error *err)
 {
-    const goss_engine_config *c = &e->config;
-    if (e->bound) goss_model_free(&e->model);
-    e->bound = 1;
+    const goss_engine_config *c = l->config;
+    if (l->to->bound) goss_model_free(&l->to->model);
+    l->to->bound = 1;
     const goss_model_options opt = { .n_layers = c->n_layers,
                                      .yarn_llamacpp = c->yarn_llamacpp,
                                      .attn_dense = c->attn_dense,
                                      .moe_fallback = c->moe_fallback };
-    return goss_model_bind(&e->model, &e->gguf, &opt, err);
+    return goss_model_bind(&l->to->model, &l->to->gguf, &opt, err);
 }
 
 /* Its tokenizer's fields; "none" for what the file does not name, -1 for a token it does not have. */
-static void report_tokenizer(goss_engine *e)
+static void report_tokenizer(goss_loader *l)
 {
     char detail[256];
     goss_str model = { "none", 4 }, pre = { "none", 4 };
     uint64_t pad = 0;
-    goss_gguf_str(&e->gguf, "tokenizer.ggml.model", &model, NULL);
-    goss_gguf_str(&e->gguf, "tokenizer.ggml.pre", &pre, NULL);
-    const int has_pad = goss_gguf_u64(&e->gguf, "tokenizer.ggml.padding_token_id", &pad, NULL) == 1;
+    goss_gguf_str(&l->to->gguf, "tokenizer.ggml.model", &model, NULL);
+    goss_gguf_str(&l->to->gguf, "tokenizer.ggml.pre", &pre, NULL);
+    const int has_pad = goss_gguf_u64(&l->to->gguf, "tokenizer.ggml.padding_token_id", &pad, NULL) == 1;
     goss_fmt(detail, sizeof detail, "vocab=%d model=%.*s pre=%.*s bos=%d eos=%d pad=%d format=%s",
-             goss_vocab_size(e->vocab), (int)(model.n < 40 ? model.n : 40), model.s,
-             (int)(pre.n < 40 ? pre.n : 40), pre.s, goss_vocab_bos(e->vocab), goss_vocab_eos(e->vocab),
-             has_pad ? (int)pad : -1, goss_chat_format_name(e->format));
-    goss_telemetry_load(e, "tokenizer_load", "completed", detail);
+             goss_vocab_size(l->to->vocab), (int)(model.n < 40 ? model.n : 40), model.s,
+             (int)(pre.n < 40 ? pre.n : 40), pre.s, goss_vocab_bos(l->to->vocab),
+             goss_vocab_eos(l->to->vocab), has_pad ? (int)pad : -1, goss_chat_format_name(l->to->format));
+    goss_telemetry_load(l->telemetry, "tokenizer_load", "completed", detail);
 }
 
-static int load_bind(goss_engine *e, goss_error *err)
+static int load_bind(goss_loader *l, goss_error *err)
 {
-    int rc = bind_model(e, err);
+    int rc = bind_model(l, err);
     if (rc) return rc;
-    const goss_hparams *h = &e->model.hp;
+    const goss_hparams *h = &l->to->model.hp;
     char detail[512];
     double theta = 0, scale = 1;
-    static const char *const keys[] = { "gpt-oss.rope.freq_base", "gptoss.rope.freq_base", "llama.rope.freq_base" };
-    for (int i = 0; i < 3 && theta == 0; i++) goss_gguf_f64(&e->gguf, keys[i], &theta, NULL);
+    static const char *const keys[] = { "gpt-oss.rope.freq_base", "gptoss.rope.freq_base",
+                                        "llama.rope.freq_base" };
+    for (int i = 0; i < 3 && theta == 0; i++) goss_gguf_f64(&l->to->gguf, keys[i], &theta, NULL);
     static const char *const scales[] = { "gpt-oss.rope.scaling.factor", "gptoss.rope.scaling.factor",
                                           "llama.rope.scaling.factor" };
-    for (int i = 0; i < 3; i++) goss_gguf_f64(&e->gguf, scales[i], &scale, NULL);
+    for (int i = 0; i < 3; i++) goss_gguf_f64(&l->to->gguf, scales[i], &scale, NULL);
     goss_fmt(detail, sizeof detail,
              "blocks=%d ctx=%d embd=%d ffn=%d heads=%d kv_heads=%d head_dim=%d rope_theta=%.0f "
              "rope_scale=%.4g rms_eps=%.3g window=%d experts=%d topk=%d",
              h->n_layer_file, h->n_ctx, h->n_embd, h->n_ff, h->n_head, h->n_head_kv, h->head_dim, theta,
              scale, (double)h->rms_eps, h->window, h->n_expert, h->n_expert_used);
-    goss_telemetry_load(e, "model_config", "completed", detail);
+    goss_telemetry_load(l->telemetry, "model_config", "completed", detail);
     if (h->n_layer != h->n_layer_file) {
         goss_fmt(detail, sizeof detail, "layers=%d/%d", h->n_layer, h->n_layer_file);
-        goss_telemetry_load(e, "layer_limit", "completed", detail);
+        goss_telemetry_load(l->telemetry, "layer_limit", "completed", detail);
     }
-    if (e->config.moe_fallback) goss_telemetry_load(e, "moe_mode", "completed", "fallback expert=0");
-    rc = goss_vocab_open(&e->vocab, &e->gguf, err);
+    if (l->config->moe_fallback)
+        goss_telemetry_load(l->telemetry, "moe_mode", "completed", "fallback expert=0");
+    if (l->share) return 0; /* a later rank sees ids only */
+    rc = goss_vocab_open(&l->to->vocab, &l->to->gguf, err);
     if (rc) return rc;
-    e->format = goss_chat_detect(e->vocab, &e->gguf);
-    e->tok_start = goss_vocab_find(e->vocab, "<|start|>");
-    e->tok_end = goss_vocab_find(e->vocab, "<|end|>");
-    e->tok_message = goss_vocab_find(e->vocab, "<|message|>");
-    e->tok_channel = goss_vocab_find(e->vocab, "<|channel|>");
-    e->tok_call = goss_vocab_find(e->vocab, "<|call|>");
-    e->tok_return = goss_vocab_find(e->vocab, "<|return|>");
-    report_tokenizer(e);
-    if (goss_vocab_size(e->vocab) > h->n_vocab)
-        return goss_fail(err, GOSS_EFORMAT, -1, "the vocabulary has %d tokens but the model's embedding only %d rows",
-                         goss_vocab_size(e->vocab), h->n_vocab);
+    l->to->format = goss_chat_detect(l->to->vocab, &l->to->gguf);
+    goss_harmony_find(l->to->vocab, &l->to->ids);
+    report_tokenizer(l);
+    if (goss_vocab_size(l->to->vocab) > h->n_vocab)
+        return goss_fail(err, GOSS_EFORMAT, -1,
+                         "the vocabulary has %d tokens but the model's embedding only %d rows",
+                         goss_vocab_size(l->to->vocab), h->n_vocab);
     return 0;
 }
 
-/* ---- the backend ----------------------------------------------------------------------------------------- */
+/* ---- the backend --------------------------------------------------------------------------------------- */
 static void report(void *ctx, const char *json, size_t n)
 {
     goss_telemetry_line(ctx, 0, json, n);
 }
 
-static void kv_copy(void *ctx, int cls, int from, int to)
+static void close_backends(goss_loader *l)
 {
-    goss_engine *e = ctx;
-    e->backend->vt->kv_copy(e->backend, cls, from, to);
-}
-
-static void close_backends(goss_engine *e)
-{
-    if (e->backend) e->backend->vt->close(e->backend);
-    if (e->host) e->host->vt->close(e->host);
-    e->backend = e->host = NULL;
+    if (l->to->backend) l->to->backend->vt->close(l->to->backend);
+    if (l->to->host) l->to->host->vt->close(l->to->host);
+    l->to->backend = l->to->host = NULL;
 }
 
 /* The CPU beside a GPU, for the experts of the first layers: no KV of its own. */
-static int open_host(goss_engine *e, goss_error *err)
+static int open_host(goss_loader *l, goss_error *err)
 {
-    if (e->load.kind != KIND_GPU || e->config.n_cpu_moe <= 0 || !e->model.hp.n_expert || e->host) return 0;
-    const goss_backend_config c = { .model = &e->model, .engine = &e->config, .max_rows = e->max_rows,
-                                    .max_slots = 1, .max_kv = GOSS_KV_PAGE, .n_pages = { 1, 1 }, .kv_type = GOSS_F16 };
-    return goss_backend_open_cpu(&e->host, &c, err);
+    if (l->kind != KIND_GPU || l->config->n_cpu_moe <= 0 || !l->to->model.hp.n_expert || l->to->host)
+        return 0;
+    const goss_backend_config c = { .model = &l->to->model,
+                                    .engine = l->config,
+                                    .max_rows = l->to->max_rows,
+                                    .max_slots = 1,
+                                    .max_kv = GOSS_KV_PAGE,
+                                    .n_pages = { 1, 1 },
+                                    .kv_type = GOSS_F16 };
+    return goss_backend_open_cpu(&l->to->host, &c, err);
 }
 
-/* Is the engine to be ready before the experts are there? A host that computes some of them needs them all. */
-static int is_early(const goss_engine *e)
+/* Is the engine to be ready before the experts are there? A host that computes some of them needs them
+ * all. */
+static int is_early(const goss_loader *l)
 {
-    int early = e->config.early;
-    if (e->load.kind != KIND_GPU || e->config.n_cpu_moe > 0) return 0;
-    for (int i = 0; i < e->load.n_files; i++) {
-        const goss_source *s = &e->load.files[i].source;
+    int early = l->config->early;
+    if (l->kind != KIND_GPU || l->config->n_cpu_moe > 0 || in_ring(l)) return 0;
+    for (int i = 0; i < l->n_files; i++) {
+        const goss_source *s = &l->files[i].source;
         if (s->need && !s->have) return 0;
         early |= s->need != NULL;
     }
     return early;
 }
 
-static int open_backend(goss_engine *e, goss_error *err)
+/* For a backend. */
+static int list_sources(goss_loader *l, goss_error *err)
+{
+    goss_mem_free(l->sources);
+    l->sources = goss_mem_array((size_t)l->n_files, sizeof *l->sources);
+    if (!l->sources) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the list of sources");
+    for (int i = 0; i < l->n_files; i++) l->sources[i] = l->files[i].source;
+    return 0;
+}
+
+/* Rank 0 of a ring: its layers, and the others'. */
+static int open_pipeline(goss_loader *l, const goss_backend_config *c, goss_error *err)
+{
+    goss_pipeline_config p = { .backend = *c,
+                               .open = l->kind == KIND_GPU ? goss_backend_open_gpu : goss_backend_open_cpu,
+                               .ring = l->config->ring,
+                               .path = l->config->model_path,
+                               .split = l->config->ring_split,
+                               .n_layers = l->config->n_layers };
+    const int rc = goss_ring_facts(l->config, &p.facts, err);
+    return rc ? rc : goss_pipeline_open(&l->to->backend, &p, err);
+}
+
+/* A later rank: what rank 0 decided, in place of a plan. */
+static int open_share(goss_loader *l, goss_error *err)
+{
+    const goss_pipe_open *o = l->share;
+    const goss_gguf *g = &l->to->gguf;
+    const int rank = l->config->ring->rank, from = o->first[rank], to = o->first[rank + 1];
+    if (g->file_size != o->file_bytes || g->n_tensors != o->n_tensors)
+        return goss_fail(err, GOSS_EFORMAT, -1, "%s is another file than rank 0's", l->config->model_path);
+    if (from < 0 || to <= from || to > l->to->model.hp.n_layer)
+        return goss_fail(err, GOSS_EFORMAT, -1, "there are no layers %d to %d", from, to - 1);
+    l->to->part = goss_split_part(&l->to->model, from, to);
+    if (list_sources(l, err)) return GOSS_ENOMEM;
+    goss_only_part(l->sources, l->n_files, &l->to->part);
+    const goss_backend_config c = { .model = &l->to->part,
+                                    .sources = l->sources,
+                                    .n_sources = l->n_files,
+                                    .gpu_memory = l->config->gpu_memory,
+                                    .tiles = &l->gpu_tiles,
+                                    .engine = l->config,
+                                    .max_rows = o->max_rows,
+                                    .max_slots = o->max_slots,
+                                    .max_kv = o->max_kv,
+                                    .n_pages = { o->n_pages[0], o->n_pages[1] },
+                                    .kv_type = o->kv_type };
+    return l->kind == KIND_GPU ? goss_backend_open_gpu(&l->to->backend, &c, err)
+                               : goss_backend_open_cpu(&l->to->backend, &c, err);
+}
+
+static int open_backend(goss_loader *l, goss_error *err)
 {
     int kv_type, rc;
-    rc = goss_plan_make(&e->model, &e->config, e->load.kind == KIND_GPU, &e->plan, &kv_type, err);
+    if (l->share) return open_share(l, err);
+    goss_engine_config all = *l->config; /* the ranks' memory, as if it were one */
+    if (in_ring(l)) all.gpu_memory *= (uint64_t)all.ring->n;
+    rc = goss_plan_make(&l->to->model, &all, l->kind == KIND_GPU, &l->to->plan, &kv_type, err);
     if (rc) return rc;
-    e->max_rows = goss_plan_rows(&e->model, &e->config, e->load.kind == KIND_GPU);
-    e->chunk_rows = e->config.max_rows || e->max_rows < GOSS_ROWS ? e->max_rows : GOSS_ROWS;
-    e->max_kv = e->plan.max_kv;
+    l->to->max_rows = goss_plan_rows(&l->to->model, l->config, l->kind == KIND_GPU);
+    l->to->max_kv = l->to->plan.max_kv;
     char detail[160];
-    char words[sizeof e->plan.text + 8];
-    goss_fmt(words, sizeof words, "text=%s", e->plan.text);
-    goss_telemetry_load(e, "memory_plan", "progress", words);
+    char words[sizeof l->to->plan.text + 8];
+    goss_fmt(words, sizeof words, "text=%s", l->to->plan.text);
+    goss_telemetry_load(l->telemetry, "memory_plan", "progress", words);
     goss_fmt(detail, sizeof detail, "resident=%llu expert_cache=%llu kv=%llu fits=%s",
-             (unsigned long long)e->plan.resident_bytes, (unsigned long long)e->plan.expert_cache_bytes,
-             (unsigned long long)e->plan.kv_bytes, e->plan.fits ? "yes" : "no");
-    goss_telemetry_load(e, "memory_plan", "completed", detail);
-    goss_mem_free(e->load.sources);
-    e->load.sources = goss_mem_array((size_t)e->load.n_files, sizeof *e->load.sources);
-    if (!e->load.sources) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the list of sources");
-    for (int i = 0; i < e->load.n_files; i++) e->load.sources[i] = e->load.files[i].source;
-    rc = open_host(e, err);
+             (unsigned long long)l->to->plan.resident_bytes,
+             (unsigned long long)l->to->plan.expert_cache_bytes, (unsigned long long)l->to->plan.kv_bytes,
+             l->to->plan.fits ? "yes" : "no");
+    goss_telemetry_load(l->telemetry, "memory_plan", "completed", detail);
+    rc = list_sources(l, err);
+    if (rc) return rc;
+    rc = open_host(l, err);
     if (rc) return rc;
     const goss_backend_config c = {
-        .host = e->host, .n_host_layers = e->host ? e->config.n_cpu_moe : 0,
-        .model = &e->model, .sources = e->load.sources, .n_sources = e->load.n_files, .engine = &e->config,
-        .max_rows = e->max_rows, .max_slots = e->max_sessions + 1, .max_kv = e->max_kv, .early = is_early(e),
-        .gpu_memory = e->config.gpu_memory,
-        .expert_cache = e->config.gpu_memory && !e->config.expert_cache ? 0 : e->plan.expert_cache_bytes,
-        .n_pages = { e->plan.n_pages[0], e->plan.n_pages[1] },
-        .kv_type = e->load.kind == KIND_REF ? GOSS_F32 : kv_type, .tiles = &e->gpu_tiles,
-        .report = report, .report_ctx = e,
+        .host = l->to->host,
+        .n_host_layers = l->to->host ? l->config->n_cpu_moe : 0,
+        .model = &l->to->model,
+        .sources = l->sources,
+        .n_sources = l->n_files,
+        .engine = l->config,
+        .max_rows = l->to->max_rows,
+        .max_slots = l->config->max_sessions + 1,
+        .max_kv = l->to->max_kv,
+        .early = is_early(l),
+        .gpu_memory = l->config->gpu_memory,
+        .expert_cache =
+            l->config->gpu_memory && !l->config->expert_cache ? 0 : l->to->plan.expert_cache_bytes,
+        .n_pages = { l->to->plan.n_pages[0], l->to->plan.n_pages[1] },
+        .kv_type = l->kind == KIND_REF ? GOSS_F32 : kv_type,
+        .tiles = &l->gpu_tiles,
+        .report = report,
+        .report_ctx = l->telemetry,
     };
-    if (e->load.kind == KIND_GPU) rc = goss_backend_open_gpu(&e->backend, &c, err);
-    else if (e->load.kind == KIND_CPU) rc = goss_backend_open_cpu(&e->backend, &c, err);
-    else rc = goss_backend_open_ref(&e->backend, &c, err);
+    if (in_ring(l)) rc = open_pipeline(l, &c, err);
+    else if (l->kind == KIND_GPU) rc = goss_backend_open_gpu(&l->to->backend, &c, err);
+    else if (l->kind == KIND_CPU) rc = goss_backend_open_cpu(&l->to->backend, &c, err);
+    else rc = goss_backend_open_ref(&l->to->backend, &c, err);
     return rc;
 }
 
-static int is_auto(const goss_engine *e) { return !e->config.backend || !strcmp(e->config.backend, "auto"); }
+static int is_auto(const goss_loader *l)
+{
+    return !l->config->backend || !strcmp(l->config->backend, "auto");
+}
 
 /* After a failed try: whether another backend is to be tried. */
-static int fall_back(goss_engine *e, const goss_error *err)
+static int fall_back(goss_loader *l, const goss_error *err)
 {
-    if (e->load.kind != KIND_GPU || !is_auto(e)) return 0;
-    close_backends(e);
-    e->load.kind = KIND_CPU;
-    goss_telemetry_load(e, "gpu_limits", "failed", err->text);
+    if (l->kind != KIND_GPU || !is_auto(l)) return 0;
+    close_backends(l);
+    l->kind = KIND_CPU;
+    goss_telemetry_load(l->telemetry, "gpu_limits", "failed", err->text);
     return 1;
 }
 
 /* Out of the GPU's memory: the KV, which is all that can, becomes half as large. 1: worth another try. */
-static int shrink(goss_engine *e, const goss_error *why)
+static int shrink(goss_loader *l, const goss_error *why)
 {
     enum { LEAST = 4 << 20 };
-    if (e->load.kind != KIND_GPU || e->pool_open || e->config.max_kv || e->plan.kv_bytes < 2 * LEAST) return 0;
+    if (l->kind != KIND_GPU || l->restarted || l->config->max_kv || l->to->plan.kv_bytes < 2 * LEAST)
+        return 0;
     char detail[320];
-    e->config.kv_cap = e->plan.kv_bytes / 2;
-    goss_fmt(detail, sizeof detail, "kv=%llu->%llu %.200s", (unsigned long long)e->plan.kv_bytes,
-             (unsigned long long)e->config.kv_cap, why->text);
-    goss_telemetry_load(e, "memory_plan", "progress", detail);
-    e->backend->vt->close(e->backend);
-    e->backend = NULL;
+    l->config->kv_cap = l->to->plan.kv_bytes / 2;
+    goss_fmt(detail, sizeof detail, "kv=%llu->%llu %.200s", (unsigned long long)l->to->plan.kv_bytes,
+             (unsigned long long)l->config->kv_cap, why->text);
+    goss_telemetry_load(l->telemetry, "memory_plan", "progress", detail);
+    l->to->backend->vt->close(l->to->backend);
+    l->to->backend = NULL;
     return 1;
 }
 
 /* The device was lost while it was loaded. */
-static int again(goss_engine *e, const goss_error *why)
+static int again(goss_loader *l, const goss_error *why)
 {
-    if (e->load.kind != KIND_GPU || ++e->n_lost > GOSS_LOST_MOST) return 0;
-    goss_telemetry_load(e, "device_lost", "failed", why->text);
-    e->backend->vt->close(e->backend);
-    e->backend = NULL;
+    if (l->kind != KIND_GPU || ++l->n_lost > GOSS_LOST_MOST) return 0;
+    goss_telemetry_load(l->telemetry, "device_lost", "failed", why->text);
+    l->to->backend->vt->close(l->to->backend);
+    l->to->backend = NULL;
     return 1;
 }
 
-static int needs_bytes(const goss_engine *e)
+static int needs_bytes(const goss_loader *l)
 {
-    if (e->load.kind == KIND_GPU) return 0;
-    for (int i = 0; i < e->load.n_files; i++)
-        if (!e->load.files[i].source.map && !e->load.files[i].bytes) return 1;
+    if (l->kind == KIND_GPU) return 0;
+    for (int i = 0; i < l->n_files; i++)
+        if (!l->files[i].source.map && !l->files[i].bytes) return 1;
     return 0;
 }
 
-static int load_backend(goss_engine *e, goss_error *err)
+static int load_backend(goss_loader *l, goss_error *err)
 {
     goss_error failed = { 0 };
-    if (e->load.kind == KIND_GPU) {
-        const int rc = open_backend(e, &failed);
-        if (!rc || !fall_back(e, &failed)) {
+    if (l->kind == KIND_GPU) {
+        const int rc = open_backend(l, &failed);
+        if (!rc || !fall_back(l, &failed)) {
             if (rc && err) *err = failed;
             return rc;
         }
     }
-    return needs_bytes(e) ? 0 : open_backend(e, err);
+    return needs_bytes(l) ? 0 : open_backend(l, err);
 }
 
-/* ---- whole files ----------------------------------------------------------------------------------------- */
-static int start_bytes(goss_engine *e, goss_error *err)
+/* ---- whole files --------------------------------------------------------------------------------------- */
+static int start_bytes(goss_loader *l, goss_error *err)
 {
     uint64_t available = 0;
     goss_os_memory(&available);
-    e->load.total = e->load.done = e->load.next = 0;
-    for (int i = 0; i < e->load.n_files; i++) e->load.total += e->load.files[i].source.size;
-    if (available && e->load.total > available)
+    l->total = l->done = l->next = 0;
+    for (int i = 0; i < l->n_files; i++) l->total += l->files[i].source.size;
+    if (available && l->total > available)
         return goss_fail(err, GOSS_ELIMIT, -1, "the model needs %llu MB of memory here, %llu MB are free",
-                         (unsigned long long)(e->load.total >> 20), (unsigned long long)(available >> 20));
-    for (int i = 0; i < e->load.n_files; i++) {
-        goss_file *f = &e->load.files[i];
+                         (unsigned long long)(l->total >> 20), (unsigned long long)(available >> 20));
+    for (int i = 0; i < l->n_files; i++) {
+        goss_file *f = &l->files[i];
         if (f->source.map) continue;
         f->bytes = goss_mem_reserve((size_t)f->source.size);
         if (!f->bytes)
             return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the model's %llu MB",
                              (unsigned long long)(f->source.size >> 20));
     }
-    e->load.at = 0;
+    l->at = 0;
     return 0;
 }
 
 /* Keeps GOSS_READS reads going. GOSS_EAGAIN until everything is there. */
-static int load_bytes(goss_engine *e, goss_error *err)
+static int load_bytes(goss_loader *l, goss_error *err)
 {
     int busy;
     do {
         busy = 0;
         for (int r = 0; r < GOSS_READS; r++) {
-            while (!e->load.read[r].busy && !e->load.failed && e->load.at < e->load.n_files) {
-                goss_file *f = &e->load.files[e->load.at];
-                if (f->source.map || e->load.next >= f->source.size) { e->load.at++; e->load.next = 0; continue; }
-                const uint64_t left = f->source.size - e->load.next, offset = e->load.next;
-                e->load.read[r].busy = 1;
-                e->load.read[r].file = e->load.at;
-                e->load.read[r].n = left < READ_CHUNK ? left : READ_CHUNK;
-                e->load.next += e->load.read[r].n;
+            while (!l->read[r].busy && !l->failed && l->at < l->n_files) {
+                goss_file *f = &l->files[l->at];
+                if (f->source.map || l->next >= f->source.size) { l->at++; l->next = 0; continue; }
+                const uint64_t left = f->source.size - l->next, offset = l->next;
+                l->read[r].busy = 1;
+                l->read[r].file = l->at;
+                l->read[r].n = left < READ_CHUNK ? left : READ_CHUNK;
+                l->next += l->read[r].n;
                 const int rc = f->source.read(f->source.ctx, offset, f->bytes + offset,
-                                              (size_t)e->load.read[r].n, TAG | 256 | (uint64_t)r);
-                if (rc != 0) goss_load_read_done(e, TAG | 256 | (uint64_t)r, rc < 0 ? rc : 0);
+                                              (size_t)l->read[r].n, TAG | 256 | (uint64_t)r);
+                if (rc != 0) goss_load_read_done(l, TAG | 256 | (uint64_t)r, rc < 0 ? rc : 0);
             }
-            busy += e->load.read[r].busy;
+            busy += l->read[r].busy;
         }
-        if (e->load.failed && !busy)
+        if (l->failed && !busy)
             return goss_fail(err, GOSS_EIO, -1, "reading the model failed (%s)",
-                             goss_error_name(e->load.failed));
-    } while (!busy && e->load.at < e->load.n_files);
+                             goss_error_name(l->failed));
+    } while (!busy && l->at < l->n_files);
     const double now = goss_os_now_ms();
-    if (now - e->load.reported >= 100 || !busy) {
+    if (now - l->reported >= 100 || !busy) {
         char detail[96];
-        const double s = (now - e->load.t0) / 1000, rate = s > 0 ? (double)e->load.done / s : 0;
+        const double s = (now - l->t0) / 1000, rate = s > 0 ? (double)l->done / s : 0;
         goss_fmt(detail, sizeof detail, "rate=%.0f eta=%.1f", rate,
-                 rate > 0 ? (double)(e->load.total - e->load.done) / rate : 0.0);
-        goss_telemetry_bytes(e, "weights_fetch", busy ? "progress" : "completed", detail, e->load.done, e->load.total);
-        e->load.reported = now;
+                 rate > 0 ? (double)(l->total - l->done) / rate : 0.0);
+        goss_telemetry_bytes(l->telemetry, "weights_fetch", busy ? "progress" : "completed", detail, l->done,
+                             l->total);
+        l->reported = now;
     }
     return busy ? GOSS_EAGAIN : 0;
 }
 
-int goss_load_read_done(goss_engine *e, uint64_t tag, int status)
+int goss_load_read_done(goss_loader *l, uint64_t tag, int status)
 {
     if (!(tag & TAG)) return 0;
     const int r = (int)(tag & 255);
-    if (r >= GOSS_READS || !e->load.read[r].busy) return 1;
-    e->load.read[r].busy = 0;
-    goss_file *f = &e->load.files[e->load.read[r].file];
-    if (status < 0) e->load.failed = status;
-    else if (tag & 256) e->load.done += e->load.read[r].n;
-    else f->n_head += e->load.read[r].n;
+    if (r >= GOSS_READS || !l->read[r].busy) return 1;
+    l->read[r].busy = 0;
+    goss_file *f = &l->files[l->read[r].file];
+    if (status < 0) l->failed = status;
+    else if (tag & 256) l->done += l->read[r].n;
+    else f->head.n += l->read[r].n;
     return 1;
 }
 
-/* All of a GPU's weights are uploaded at the start: a map that is still being filled must be whole first. */
-static int need_all(goss_engine *e, goss_error *err)
+/* All of a GPU's weights are uploaded at the start: a map that is still being filled must be whole first, or
+ * have all that a rank of a ring is to have. */
+static int need_whole(goss_loader *l, goss_error *err)
 {
-    for (int i = 0; i < e->load.n_files; i++) {
-        const goss_source *s = &e->load.files[i].source;
+    if (l->share && goss_need_part(l->sources, l->n_files, &l->to->part))
+        return goss_fail(err, GOSS_EIO, -1, "the layers of this rank could not be read");
+    if (in_ring(l)) return 0; /* rank 0's are its pipeline's affair */
+    for (int i = 0; i < l->n_files; i++) {
+        const goss_source *s = &l->files[i].source;
         const goss_range all = { 0, s->size };
         const int rc = s->need ? s->need(s->ctx, &all, 1) : 0;
-        if (rc < 0) return goss_fail(err, rc, -1, "%s could not be read to its end", s->name ? s->name : "the model");
+        if (rc < 0)
+            return goss_fail(err, rc, -1, "%s could not be read to its end", s->name ? s->name : "the model");
     }
     return 0;
 }
 
-/* ---- the whole way --------------------------------------------------------------------------------------- */
-static int finish(goss_engine *e, goss_error *err)
+/* ---- the whole way ------------------------------------------------------------------------------------- */
+void goss_load_finish(goss_loader *l)
 {
-    int rc = goss_engine_ready(e, kv_copy, err);
-    if (rc) return rc;
-    const goss_backend_vt *vt = e->backend->vt;
+    const goss_loaded *m = l->to;
+    const goss_backend_vt *vt = m->backend->vt;
     char detail[256];
-    goss_fmt(detail, sizeof detail, "kv=%d new=0 prompt=%d backend=%s level=%.60s", e->max_kv, e->max_kv,
-             vt->name, vt->level(e->backend));
-    if (e->config.max_kv > e->max_kv) {
-        const size_t n = strlen(detail);
-        goss_fmt(detail + n, sizeof detail - n, " clamp=%d->%d", e->config.max_kv, e->max_kv);
-    }
-    goss_telemetry_load(e, "token_limits", "completed", detail);
-    goss_fmt(detail, sizeof detail, "ms=%.1f", goss_os_now_ms() - e->load.t0);
-    goss_telemetry_load(e, "first_token_ready", "completed", detail); /* from here on a prompt is answered */
-    e->filling = 1;
-    rc = goss_load_fill(e, err);
-    return rc < 0 ? rc : 0;
+    size_t n = goss_fmt(detail, sizeof detail, "kv=%d new=0 prompt=%d backend=%s level=%.60s", m->max_kv,
+                        m->max_kv, vt->name, vt->level(m->backend));
+    if (l->config->max_kv > m->max_kv)
+        goss_fmt(detail + n, sizeof detail - n, " clamp=%d->%d", l->config->max_kv, m->max_kv);
+    goss_telemetry_load(l->telemetry, "token_limits", "completed", detail);
+    goss_fmt(detail, sizeof detail, "ms=%.1f", goss_os_now_ms() - l->t0);
+    /* from here on a prompt is answered */
+    goss_telemetry_load(l->telemetry, "first_token_ready", "completed", detail);
+    l->filling = 1;
 }
 
-int goss_load_fill(goss_engine *e, goss_error *err)
+int goss_load_fill(goss_loader *l, goss_error *err)
 {
-    if (!e->filling) return 0;
-    const int rc = e->backend->vt->fill ? e->backend->vt->fill(e->backend, err) : GOSS_FILLED;
+    if (!l->filling) return 0;
+    const int rc = l->to->backend->vt->fill ? l->to->backend->vt->fill(l->to->backend, err) : GOSS_FILLED;
     if (rc != GOSS_FILLED) return rc == GOSS_FILL_LATER ? 0 : rc;
     char detail[64];
-    goss_fmt(detail, sizeof detail, "ms=%.1f", goss_os_now_ms() - e->load.t0);
-    goss_telemetry_load(e, "load_complete", "completed", detail);
-    e->filling = 0;
+    goss_fmt(detail, sizeof detail, "ms=%.1f", goss_os_now_ms() - l->t0);
+    goss_telemetry_load(l->telemetry, "load_complete", "completed", detail);
+    l->filling = 0;
     return 0;
 }
 
-int goss_load_advance(goss_engine *e, goss_error *err)
+int goss_load_advance(goss_loader *l, goss_error *err)
 {
     int rc = 0;
     for (;;) {
-        switch (e->load.phase) {
-        case PHASE_HEADERS: rc = load_headers(e, err); break;
-        case PHASE_BIND: rc = load_bind(e, err); break;
+        switch (l->phase) {
+        case PHASE_HEADERS: rc = load_headers(l, err); break;
+        case PHASE_BIND: rc = load_bind(l, err); break;
         case PHASE_BACKEND:
-            rc = load_backend(e, err);
-            if (!rc && e->backend) { e->load.phase = PHASE_WEIGHTS; continue; }
-            if (!rc) rc = start_bytes(e, err);
+            rc = load_backend(l, err);
+            if (!rc && l->to->backend) { l->phase = PHASE_WEIGHTS; continue; }
+            if (!rc) rc = start_bytes(l, err);
             break;
         case PHASE_BYTES:
-            rc = load_bytes(e, err);
-            if (!rc) { set_data(e); rc = bind_model(e, err); }
-            if (!rc) rc = open_backend(e, err);
+            rc = load_bytes(l, err);
+            if (!rc) { set_data(l); rc = bind_model(l, err); }
+            if (!rc) rc = open_backend(l, err);
             break;
         case PHASE_WEIGHTS: {
             goss_error failed = { 0 };
-            rc = e->load.kind == KIND_GPU && !is_early(e) ? need_all(e, &failed) : 0;
-            if (!rc) rc = e->backend->vt->load(e->backend, &failed);
-            if (rc == GOSS_ENOMEM && shrink(e, &failed)) { e->load.phase = PHASE_BACKEND; continue; }
-            if (rc == GOSS_ELOST && again(e, &failed)) { e->load.phase = PHASE_BACKEND; continue; }
-            if (rc < 0 && rc != GOSS_EAGAIN && fall_back(e, &failed)) { e->load.phase = PHASE_BACKEND; continue; }
+            rc = l->kind == KIND_GPU && !is_early(l) ? need_whole(l, &failed) : 0;
+            if (!rc) rc = l->to->backend->vt->load(l->to->backend, &failed);
+            if (rc == GOSS_ENOMEM && shrink(l, &failed)) { l->phase = PHASE_BACKEND; continue; }
+            if (rc == GOSS_ELOST && again(l, &failed)) { l->phase = PHASE_BACKEND; continue; }
+            if (rc < 0 && rc != GOSS_EAGAIN && fall_back(l, &failed)) { l->phase = PHASE_BACKEND; continue; }
             if (rc && err) *err = failed;
             break;
         }
-        default: return finish(e, err);
+        default: return 0;
         }
         if (rc) return rc;
-        e->load.phase++;
+        l->phase++;
     }
 }
 
-void goss_load_restart(goss_engine *e)
+int goss_load_arriving(const goss_loader *l)
 {
-    close_backends(e);
-    e->load.phase = PHASE_BACKEND;
+    for (int i = 0; i < l->n_files; i++)
+        if (l->files[i].source.need) return 1;
+    return 0;
 }
 
-int goss_load_header(goss_gguf *g, goss_mapping *m, const char *path, goss_error *err)
+void goss_load_restart(goss_loader *l)
 {
-    int rc = goss_os_map(m, path, err);
-    if (rc) return rc;
-    uint64_t want;
-    rc = goss_gguf_parse(g, m->data, m->size, m->size, &want, err);
-    if (!rc)
-        for (uint64_t i = 0; i < g->n_tensors; i++)
-            g->tensors[i].data = (const uint8_t *)m->data + g->tensors[i].offset;
-    return rc;
+    close_backends(l);
+    l->restarted = 1;
+    l->phase = PHASE_BACKEND;
 }
 
-void goss_load_close(goss_engine *e)
+void goss_load_close(goss_loader *l)
 {
-    for (int i = 0; i < e->load.n_files; i++) {        /* no read ends after its source, so memory may go */
-        goss_file *f = &e->load.files[i];
+    for (int i = 0; i < l->n_files; i++) {        /* no read ends after its source, so memory may go */
+        goss_file *f = &l->files[i];
         if (!f->mapped && f->source.close) f->source.close(f->source.ctx);
     }
-    close_backends(e);
-    if (e->bound) goss_model_free(&e->model);
-    goss_vocab_close(&e->vocab);
-    goss_gguf_free(&e->gguf);
-    for (int i = 0; i < e->load.n_files; i++) {
-        goss_file *f = &e->load.files[i];
+    close_backends(l);
+    if (l->to->bound) goss_model_free(&l->to->model);
+    goss_vocab_close(&l->to->vocab);
+    goss_gguf_free(&l->to->gguf);
+    for (int i = 0; i < l->n_files; i++) {
+        goss_file *f = &l->files[i];
         if (f->mapped) goss_os_unmap(&f->mapping);
-        goss_mem_free(f->head);
+        goss_gguf_head_close(&f->head);
         if (f->bytes) goss_mem_release(f->bytes, (size_t)f->source.size);
     }
-    goss_mem_free(e->load.files);
-    goss_mem_free(e->load.sources);
-    e->load.files = NULL;
-    e->load.sources = NULL;
-    e->load.n_files = 0;
+    goss_mem_free(l->files);
+    goss_mem_free(l->sources);
+    l->files = NULL;
+    l->sources = NULL;
+    l->n_files = 0;
 }

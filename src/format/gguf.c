@@ -13,14 +13,14 @@
  * record. What needs all records at once (duplicates, overlaps) is found by sorting indices, since n log n
  * holds for any input. */
 #include "gguf.h"
-#include "../base/buf.h"
-#include "../base/error.h"
-#include "../base/mem.h"
-#include "../base/utf8.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/order.h"
+#include "base/utf8.h"
 #include <string.h>
 
 enum {
-    MAX_RECORDS = 100000,
     MAX_KEY = 65535,
     DEFAULT_ALIGNMENT = 32,
     MAX_ALIGNMENT = 1 << 20,
@@ -57,20 +57,12 @@ static int need(struct reader *r, uint64_t k, const char *what)
     return 1;
 }
 
-static uint64_t little(const uint8_t *p, int size)
-{
-    uint64_t v = 0;
-    for (int i = size - 1; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
-
 static uint64_t read_uint(struct reader *r, int size, const char *what)
 {
     if (!need(r, (uint64_t)size, what))
         return 0;
     r->pos += (uint64_t)size;
-    return little(r->bytes + r->pos - size, size);
+    return goss_gguf_little(r->bytes + r->pos - size, size);
 }
 
 static goss_str read_str(struct reader *r, const char *what)
@@ -116,7 +108,7 @@ static void bad_value(struct reader *r, int code, uint64_t at, goss_str key, con
 
 static void decode_scalar(goss_kvpair *kv, const uint8_t *p, int size)
 {
-    const uint64_t u = little(p, size);
+    const uint64_t u = goss_gguf_little(p, size);
     union { uint32_t u; float f; } f32 = { (uint32_t)u };
     switch (kv->type) {
     case GOSS_KV_I8: kv->v.i = (int8_t)u; break;
@@ -203,7 +195,8 @@ static void check_alignment(struct reader *r, goss_gguf *g, const goss_kvpair *k
     const int kind_ok = kv->type == GOSS_KV_U32 || kv->type == GOSS_KV_U64 || kv->type == GOSS_KV_U16;
     const uint64_t a = kind_ok ? kv->v.u : 0;
     if (a == 0 || a > MAX_ALIGNMENT || (a & (a - 1)))
-        bad_value(r, GOSS_EFORMAT, kv->position, kv->key, "a value that is not a power of two up to 1048576,");
+        bad_value(r, GOSS_EFORMAT, kv->position, kv->key,
+                  "a value that is not a power of two up to 1048576,");
     else
         g->alignment = a;
 }
@@ -289,7 +282,8 @@ static void read_start(struct reader *r, goss_gguf *g)
     if (!need(r, 4, "its first four bytes"))
         return;
     if (memcmp(r->bytes, "GGUF", 4)) {
-        r->rc = goss_fail(r->err, GOSS_EFORMAT, 0, "This is not a GGUF file: it does not begin with the letters GGUF.");
+        r->rc = goss_fail(r->err, GOSS_EFORMAT, 0,
+                          "This is not a GGUF file: it does not begin with the letters GGUF.");
         return;
     }
     r->pos = 4;
@@ -300,12 +294,14 @@ static void read_start(struct reader *r, goss_gguf *g)
         r->rc = goss_fail(r->err, GOSS_EUNSUPPORTED, 4,
                           "This GGUF file %s (version %u at byte 4): versions 2 and 3 are.", why, g->version);
     }
-    const uint64_t n_tensors = read_uint(r, 8, "its count of tensors"), n_kv = read_uint(r, 8, "its count of keys");
+    const uint64_t n_tensors = read_uint(r, 8, "its count of tensors"),
+                   n_kv = read_uint(r, 8, "its count of keys");
     if (r->rc)
         return;
     const uint64_t left = r->file_size - r->pos;
-    if (n_tensors > MAX_RECORDS || n_kv > MAX_RECORDS || n_kv * MIN_KV + n_tensors * MIN_TENSOR > left) {
-        const int tensors = n_tensors > MAX_RECORDS || n_tensors * MIN_TENSOR > left;
+    if (n_tensors > GOSS_GGUF_MAX_RECORDS || n_kv > GOSS_GGUF_MAX_RECORDS ||
+        n_kv * MIN_KV + n_tensors * MIN_TENSOR > left) {
+        const int tensors = n_tensors > GOSS_GGUF_MAX_RECORDS || n_tensors * MIN_TENSOR > left;
         r->rc = goss_fail(r->err, GOSS_EFORMAT, tensors ? 8 : 16,
                           "The GGUF header claims %llu tensors and %llu keys, more than the file can hold.",
                           (unsigned long long)n_tensors, (unsigned long long)n_kv);
@@ -343,33 +339,11 @@ static int walk(struct reader *r, goss_gguf *g)
 }
 
 /* ---- checks over all records --------------------------------------------------------------------- */
-typedef int (*order_fn)(const void *records, uint32_t a, uint32_t b); /* < 0, 0, > 0 */
-
-static void sift(uint32_t *index, uint32_t from, uint32_t n, order_fn order, const void *records)
-{
-    for (uint32_t at = from, child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && order(records, index[child], index[child + 1]) < 0)
-            child++;
-        if (order(records, index[at], index[child]) >= 0)
-            return;
-        const uint32_t t = index[at];
-        index[at] = index[child];
-        index[child] = t;
-    }
-}
-
-static void heap_sort(uint32_t *index, uint32_t n, order_fn order, const void *records)
+static void in_order(uint32_t *index, uint64_t n, goss_order_fn order, const void *records)
 {
     for (uint32_t i = 0; i < n; i++)
         index[i] = i;
-    for (uint32_t i = n / 2; i-- > 0;)
-        sift(index, i, n, order, records);
-    for (uint32_t i = n; i-- > 1;) {
-        const uint32_t t = index[0];
-        index[0] = index[i];
-        index[i] = t;
-        sift(index, 0, i, order, records);
-    }
+    goss_order(index, (uint32_t)n, order, records);
 }
 
 static int order_keys(const void *records, uint32_t a, uint32_t b)
@@ -395,7 +369,7 @@ static int order_places(const void *records, uint32_t a, uint32_t b)
 
 static int check_keys(const goss_gguf *g, uint32_t *index, goss_error *err)
 {
-    heap_sort(index, (uint32_t)g->n_kv, order_keys, g->kv);
+    in_order(index, g->n_kv, order_keys, g->kv);
     for (uint64_t i = 1; i < g->n_kv; i++)
         if (order_keys(g->kv, index[i - 1], index[i]) == 0) {
             const goss_kvpair *a = &g->kv[index[i - 1]], *b = &g->kv[index[i]],
@@ -410,7 +384,7 @@ static int check_keys(const goss_gguf *g, uint32_t *index, goss_error *err)
 
 static int check_names(const goss_gguf *g, uint32_t *index, goss_error *err)
 {
-    heap_sort(index, (uint32_t)g->n_tensors, order_names, g->tensors);
+    in_order(index, g->n_tensors, order_names, g->tensors);
     for (uint64_t i = 1; i < g->n_tensors; i++) {
         const goss_tensor *t = &g->tensors[index[i]];
         if (order_names(g->tensors, index[i - 1], index[i]) == 0)
@@ -426,7 +400,7 @@ static int check_places(const goss_gguf *g, uint32_t *index, goss_error *err)
 {
     for (uint64_t i = 0; i < g->n_tensors; i++)
         g->tensors[i].offset += g->data_offset;
-    heap_sort(index, (uint32_t)g->n_tensors, order_places, g->tensors);
+    in_order(index, g->n_tensors, order_places, g->tensors);
     for (uint64_t i = 1; i < g->n_tensors; i++) {
         const goss_tensor *a = &g->tensors[index[i - 1]], *b = &g->tensors[index[i]];
         if (a->offset + a->n_bytes > b->offset)
@@ -463,9 +437,12 @@ static int allocate(goss_gguf *g, goss_error *err)
     return 0;
 }
 
-int goss_gguf_parse(goss_gguf *g, const void *bytes, uint64_t n, uint64_t file_size, uint64_t *want, goss_error *err)
+int goss_gguf_parse(goss_gguf *g, const void *bytes, uint64_t n, uint64_t file_size, uint64_t *want,
+                    goss_error *err)
 {
-    struct reader r = { .bytes = bytes, .n = n < file_size ? n : file_size, .file_size = file_size, .err = err };
+    struct reader r = {
+        .bytes = bytes, .n = n < file_size ? n : file_size, .file_size = file_size, .err = err
+    };
     *g = (goss_gguf){ .file_size = file_size, .n_shards = 1 };
     *want = 0;
     int rc = walk(&r, g);
@@ -485,60 +462,14 @@ int goss_gguf_parse(goss_gguf *g, const void *bytes, uint64_t n, uint64_t file_s
     return 0;
 }
 
-/* ---- split files --------------------------------------------------------------------------------- */
-int goss_gguf_join(goss_gguf *g, goss_gguf *part, int shard, goss_error *err)
+int goss_gguf_check_names(const goss_gguf *g, goss_error *err)
 {
-    uint64_t number = 0, count = 0, first_count = 0;
-    if (goss_gguf_u64(part, "split.no", &number, err) <= 0 || goss_gguf_u64(part, "split.count", &count, err) <= 0 ||
-        goss_gguf_u64(g, "split.count", &first_count, err) <= 0)
-        return goss_fail(err, GOSS_EFORMAT, -1,
-                         "Part %d of the split model does not say which part it is (split.no, split.count).",
-                         shard + 1);
-    if (number != (uint64_t)shard || count != first_count || shard != g->n_shards)
-        return goss_fail(err, GOSS_EFORMAT, -1,
-                         "Part %d of the split model says it is part %llu of %llu; the first says there are %llu.",
-                         shard + 1, (unsigned long long)number + 1, (unsigned long long)count,
-                         (unsigned long long)first_count);
-    const uint64_t n = g->n_tensors + part->n_tensors;
-    goss_tensor *all = n > MAX_RECORDS ? NULL : goss_mem_array((size_t)n, sizeof *all);
-    if (!all && n > 0)
-        return goss_fail(err, GOSS_ENOMEM, -1, "There is not enough memory to join the parts of the model.");
-    if (g->n_tensors > 0)
-        memcpy(all, g->tensors, (size_t)g->n_tensors * sizeof *all);
-    for (uint64_t i = 0; i < part->n_tensors; i++) {
-        all[g->n_tensors + i] = part->tensors[i];
-        all[g->n_tensors + i].shard = shard;
-    }
-    goss_mem_free(g->tensors);
-    g->tensors = all;
-    g->n_tensors = n;
-    g->n_shards++;
-    goss_gguf_free(part);
-    uint32_t *index = goss_mem_array((size_t)n, sizeof *index);
-    if (n > 0 && !index)
-        return goss_fail(err, GOSS_ENOMEM, -1, "There is not enough memory to join the parts of the model.");
+    uint32_t *index = goss_mem_array((size_t)g->n_tensors, sizeof *index);
+    if (g->n_tensors > 0 && !index)
+        return goss_fail(err, GOSS_ENOMEM, -1, "There is not enough memory to compare the tensors' names.");
     const int rc = check_names(g, index, err);
     goss_mem_free(index);
     return rc;
-}
-
-int goss_gguf_complete(const goss_gguf *g, goss_error *err)
-{
-    uint64_t number = 0, count = 1, tensors = g->n_tensors;
-    if (goss_gguf_u64(g, "split.no", &number, err) < 0 || goss_gguf_u64(g, "split.count", &count, err) < 0 ||
-        goss_gguf_u64(g, "split.tensors.count", &tensors, err) < 0)
-        return GOSS_EFORMAT;
-    if (number != 0)
-        return goss_fail(err, GOSS_EFORMAT, -1,
-                         "This file is part %llu of a split model: open its first part (-00001-of-%05llu.gguf).",
-                         (unsigned long long)number + 1, (unsigned long long)count);
-    if (count > 1 && count != (uint64_t)g->n_shards)
-        return goss_fail(err, GOSS_EFORMAT, -1, "The model is split into %llu files and %d are here.",
-                         (unsigned long long)count, g->n_shards);
-    if (tensors != g->n_tensors)
-        return goss_fail(err, GOSS_EFORMAT, -1, "The split model should have %llu tensors and has %llu.",
-                         (unsigned long long)tensors, (unsigned long long)g->n_tensors);
-    return 0;
 }
 
 void goss_gguf_free(goss_gguf *g)

@@ -1,5 +1,6 @@
-/* gguf.h - reads GGUF v2 and v3 headers: bytes in, views out. Trusts nothing: every count, length and offset is checked
- * against the bytes there are before it is used, and nothing is allocated before the whole header has been walked once.
+/* gguf.h - reads GGUF v2 and v3 headers: bytes in, views out. Trusts nothing: every count, length and offset
+ * is checked against the bytes there are before it is used, and nothing is allocated before the whole header
+ * has been walked once.
  *
  * The header may arrive in pieces (a download): goss_gguf_parse answers GOSS_EAGAIN with how many bytes it
  * wants at least. Strings and arrays are views into the caller's header bytes, which are kept. */
@@ -8,9 +9,23 @@
 #include <gossamer.h>
 #include "quant.h"
 
-typedef struct goss_str { const char *s; uint64_t n; } goss_str;             /* not NUL-terminated */
-enum { GOSS_KV_U8 = 0, GOSS_KV_I8, GOSS_KV_U16, GOSS_KV_I16, GOSS_KV_U32, GOSS_KV_I32, GOSS_KV_F32, GOSS_KV_BOOL,
-       GOSS_KV_STRING, GOSS_KV_ARRAY, GOSS_KV_U64, GOSS_KV_I64, GOSS_KV_F64 };
+enum { GOSS_GGUF_MAX_RECORDS = 100000 }; /* keys, and tensors, of a file or of all parts */
+
+enum {
+    GOSS_KV_U8 = 0,
+    GOSS_KV_I8,
+    GOSS_KV_U16,
+    GOSS_KV_I16,
+    GOSS_KV_U32,
+    GOSS_KV_I32,
+    GOSS_KV_F32,
+    GOSS_KV_BOOL,
+    GOSS_KV_STRING,
+    GOSS_KV_ARRAY,
+    GOSS_KV_U64,
+    GOSS_KV_I64,
+    GOSS_KV_F64
+};
 typedef struct goss_kvpair {
     goss_str key; int type;
     union { uint64_t u; int64_t i; double f; goss_str str; } v;  /* integers widened; bool in u */
@@ -33,13 +48,19 @@ typedef struct goss_gguf {
     int n_shards;
 } goss_gguf;
 
+/* An unsigned number of `size` bytes, the lowest first. */
+static inline uint64_t goss_gguf_little(const uint8_t *p, int size)
+{
+    uint64_t v = 0;
+    for (int i = size - 1; i >= 0; i--) v = v << 8 | p[i];
+    return v;
+}
+
 /* Parses the header in bytes[0..n) of a file of file_size. GOSS_EAGAIN: *want says how many bytes are
  * needed (at least). The result must be freed with goss_gguf_free also after failure. */
-int goss_gguf_parse(goss_gguf *g, const void *bytes, uint64_t n, uint64_t file_size, uint64_t *want, goss_error *err);
-/* Adds the tensors of shard `shard` (1-based position after the first) and checks split.* against the
- * first. `part` is emptied. */
-int goss_gguf_join(goss_gguf *g, goss_gguf *part, int shard, goss_error *err);
-int goss_gguf_complete(const goss_gguf *g, goss_error *err); /* all shards there, split.tensors.count agrees */
+int goss_gguf_parse(goss_gguf *g, const void *bytes, uint64_t n, uint64_t file_size, uint64_t *want,
+                    goss_error *err);
+int goss_gguf_check_names(const goss_gguf *g, goss_error *err); /* no two tensors have one name */
 void goss_gguf_free(goss_gguf *g);
 
 const goss_kvpair *goss_gguf_find(const goss_gguf *g, const char *key);

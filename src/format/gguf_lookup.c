@@ -1,6 +1,6 @@
 /* gguf_lookup.c - finding keys and tensors in a parsed header. Linear: a model has some 35 keys and a few
  * hundred tensors. */
-#include "../base/error.h"
+#include "base/error.h"
 #include "gguf.h"
 #include <string.h>
 
@@ -86,21 +86,13 @@ int goss_gguf_str(const goss_gguf *g, const char *key, goss_str *out, goss_error
     return 1;
 }
 
-static uint64_t little(const uint8_t *p, int size)
-{
-    uint64_t v = 0;
-    for (int i = size - 1; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
-
 /* The bounds are checked again: the bytes may be a mapped file that changed since it was parsed. */
 int goss_gguf_next_str(const goss_kvpair *kv, uint64_t *cursor, goss_str *out)
 {
     if (kv->type != GOSS_KV_ARRAY || kv->elem_type != GOSS_KV_STRING || *cursor > kv->elem_bytes ||
         kv->elem_bytes - *cursor < 8)
         return 0;
-    const uint64_t n = little(kv->elems + *cursor, 8);
+    const uint64_t n = goss_gguf_little(kv->elems + *cursor, 8);
     if (n > kv->elem_bytes - *cursor - 8)
         return 0;
     *out = (goss_str){ (const char *)kv->elems + *cursor + 8, n };
@@ -114,7 +106,7 @@ double goss_gguf_elem(const goss_kvpair *kv, uint64_t i)
     if (kv->type != GOSS_KV_ARRAY || i >= kv->n || kv->elem_type > GOSS_KV_F64 || sizes[kv->elem_type] == 0)
         return 0;
     const int size = sizes[kv->elem_type];
-    const uint64_t u = little(kv->elems + i * (uint64_t)size, size);
+    const uint64_t u = goss_gguf_little(kv->elems + i * (uint64_t)size, size);
     union { uint32_t u; float f; } f32 = { (uint32_t)u };
     union { uint64_t u; double f; } f64 = { u };
     switch (kv->elem_type) {

@@ -1,5 +1,5 @@
-/* gguf_write.c - GGUF v3 headers. Keys and tensors gather in two buffers, since their counts come first in the file;
- * a failed append stays in its buffer and comes out of goss_gguf_writer_finish. */
+/* gguf_write.c - GGUF v3 headers. Keys and tensors gather in two buffers, since their counts come first in
+ * the file; a failed append stays in its buffer and comes out of goss_gguf_writer_finish. */
 #include "gguf_write.h"
 #include <string.h>
 
@@ -7,7 +7,9 @@ enum { ALIGNMENT = 32, MAX_HEADER = 1 << 30 };
 
 void goss_gguf_writer_init(goss_gguf_writer *w)
 {
-    *w = (goss_gguf_writer){ .kv = GOSS_BUF(MAX_HEADER), .tensors = GOSS_BUF(MAX_HEADER), .alignment = ALIGNMENT };
+    *w = (goss_gguf_writer){
+        .kv = GOSS_BUF(MAX_HEADER), .tensors = GOSS_BUF(MAX_HEADER), .alignment = ALIGNMENT
+    };
 }
 
 static void put_uint(goss_buf *b, uint64_t v, int size)

@@ -2,7 +2,7 @@
  * For synth and tests. */
 #ifndef GOSS_FORMAT_GGUF_WRITE_H
 #define GOSS_FORMAT_GGUF_WRITE_H
-#include "../base/buf.h"
+#include "base/buf.h"
 #include "gguf.h"
 typedef struct goss_gguf_writer {
     goss_buf kv, tensors;

@@ -4,10 +4,11 @@
  * Stricter than many: no duplicate keys, no control characters in strings, valid UTF-8 only, numbers must fit
  * a double, nothing after the value. An escaped half of a surrogate pair is accepted and reads as U+FFFD, as
  * JSON.stringify writes them. Reading the tree is in json_tree.c. */
-#include "../base/error.h"
-#include "../base/fmt.h"
-#include "../base/mem.h"
-#include "../base/utf8.h"
+#include "base/error.h"
+#include "base/fmt.h"
+#include "base/mem.h"
+#include "base/order.h"
+#include "base/utf8.h"
 #include "json.h"
 #include "json_text.h"
 #include <math.h>
@@ -38,7 +39,8 @@ static int unexpected(struct parser *p, const char *wanted)
 {
     char what[64];
     const int ended = p->at >= p->j->n_text;
-    goss_fmt(what, sizeof what, ended ? "its end where %s belongs," : "something else where %s belongs", wanted);
+    goss_fmt(what, sizeof what, ended ? "its end where %s belongs," : "something else where %s belongs",
+             wanted);
     return fail(p, GOSS_EFORMAT, p->at, what);
 }
 
@@ -82,13 +84,9 @@ static int hex4(const char *s)
 {
     int v = 0;
     for (int i = 0; i < 4; i++) {
-        const char c = s[i], lower = (char)(c | 0x20);
-        if (c >= '0' && c <= '9')
-            v = v << 4 | (c - '0');
-        else if (lower >= 'a' && lower <= 'f')
-            v = v << 4 | (lower - 'a' + 10);
-        else
-            return -1;
+        const int digit = goss_hex_digit(s[i]);
+        if (digit < 0) return -1;
+        v = v << 4 | digit;
     }
     return v;
 }
@@ -160,38 +158,18 @@ static int scan_word(struct parser *p)
 }
 
 /* ---- containers ---------------------------------------------------------------------------------- */
-static int compare_keys(const goss_json *j, uint32_t a, uint32_t b)
+static int order_keys(const void *records, uint32_t a, uint32_t b)
 {
+    const goss_json *j = records;
     return goss_json_text_compare(j->text + j->nodes[a].start, j->nodes[a].end - j->nodes[a].start,
                                   j->text + j->nodes[b].start, j->nodes[b].end - j->nodes[b].start);
 }
 
-static void sift(const goss_json *j, uint32_t *keys, uint32_t from, uint32_t n)
+static uint32_t duplicate_of(const goss_json *j, uint32_t *keys, uint32_t n)
 {
-    for (uint32_t at = from, child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && compare_keys(j, keys[child], keys[child + 1]) < 0)
-            child++;
-        if (compare_keys(j, keys[at], keys[child]) >= 0)
-            return;
-        const uint32_t t = keys[at];
-        keys[at] = keys[child];
-        keys[child] = t;
-    }
-}
-
-/* Heap sort, so that a hostile object with very many keys costs n log n; small ones are compared in pairs. */
-static uint32_t sorted_duplicate(const goss_json *j, uint32_t *keys, uint32_t n)
-{
-    for (uint32_t i = n / 2; i-- > 0;)
-        sift(j, keys, i, n);
-    for (uint32_t i = n; i-- > 1;) {
-        const uint32_t t = keys[0];
-        keys[0] = keys[i];
-        keys[i] = t;
-        sift(j, keys, 0, i);
-    }
+    goss_order(keys, n, order_keys, j);
     for (uint32_t i = 1; i < n; i++)
-        if (compare_keys(j, keys[i - 1], keys[i]) == 0)
+        if (order_keys(j, keys[i - 1], keys[i]) == 0)
             return keys[i] > keys[i - 1] ? keys[i] : keys[i - 1];
     return 0;
 }
@@ -206,7 +184,7 @@ static int check_keys(struct parser *p, uint32_t object)
     for (uint32_t k = j->nodes[object].child; k && i < n; k = j->nodes[j->nodes[k].next].next)
         keys[i++] = k;
     if (n > 1)
-        duplicate = sorted_duplicate(j, keys, n);
+        duplicate = duplicate_of(j, keys, n);
     if (keys != few)
         goss_mem_free(keys);
     return duplicate ? fail(p, GOSS_EFORMAT, j->nodes[duplicate].start - 1,
@@ -234,7 +212,8 @@ static int close_container(struct parser *p)
 static void skip_space(struct parser *p)
 {
     const char *s = p->j->text;
-    while (p->at < p->j->n_text && (s[p->at] == ' ' || s[p->at] == '\n' || s[p->at] == '\r' || s[p->at] == '\t'))
+    while (p->at < p->j->n_text &&
+           (s[p->at] == ' ' || s[p->at] == '\n' || s[p->at] == '\r' || s[p->at] == '\t'))
         p->at++;
 }
 
@@ -304,7 +283,8 @@ static int parse_text(struct parser *p)
         case WANT_KEY: state = key(p); break;
         case WANT_VALUE: state = value(p); break;
         case WANT_COMMA_OR_END: state = comma_or_end(p); break;
-        case WANT_NOTHING: return p->at == p->j->n_text ? 0 : fail(p, GOSS_EFORMAT, p->at, "something after its value");
+        case WANT_NOTHING:
+            return p->at == p->j->n_text ? 0 : fail(p, GOSS_EFORMAT, p->at, "something after its value");
         }
         if (p->rc)
             return p->rc;

@@ -1,4 +1,5 @@
-/* json_text.h - the characters of an escaped JSON string that was checked before. Shared by json.c and json_tree.c. */
+/* json_text.h - the characters of an escaped JSON string that was checked before. For json.c and
+ * json_tree.c. */
 #ifndef GOSS_FORMAT_JSON_TEXT_H
 #define GOSS_FORMAT_JSON_TEXT_H
 #include <stddef.h>

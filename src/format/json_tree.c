@@ -1,69 +1,8 @@
 /* json_tree.c - reading a parsed JSON tree, and writing parts of it back. Every look-up walks: objects of
  * requests are small. */
-#include "../base/utf8.h"
 #include "json.h"
 #include "json_text.h"
 #include <string.h>
-
-static unsigned hex4(const char *s)
-{
-    unsigned v = 0;
-    for (int i = 0; i < 4; i++)
-        v = v << 4 | (unsigned)(s[i] <= '9' ? s[i] - '0' : (s[i] | 0x20) - 'a' + 10);
-    return v;
-}
-
-int goss_json_text_next(const char *s, size_t n, uint8_t out[4], size_t *used)
-{
-    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
-    out[0] = (uint8_t)s[0];
-    *used = 1;
-    if (s[0] != '\\' || n < 2)
-        return 1;
-    *used = 2;
-    if (s[1] != 'u' || n < 6) {
-        const char *hit = strchr(from, s[1]);
-        out[0] = (uint8_t)(hit ? to[hit - from] : s[1]);
-        return 1;
-    }
-    *used = 6;
-    uint32_t cp = hex4(s + 2);
-    if (cp >= 0xD800 && cp < 0xDC00 && n >= 12 && s[6] == '\\' && s[7] == 'u') {
-        const uint32_t low = hex4(s + 8);
-        if (low >= 0xDC00 && low < 0xE000) {
-            cp = 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
-            *used = 12;
-        }
-    }
-    return goss_utf8_encode(cp, out); /* half a pair becomes U+FFFD there */
-}
-
-int goss_json_text_compare(const char *a, size_t n_a, const char *b, size_t n_b)
-{
-    uint8_t x[4], y[4];
-    int n_x = 0, n_y = 0, i_x = 0, i_y = 0;
-    for (;;) {
-        size_t used;
-        if (i_x == n_x && n_a > 0) {
-            n_x = goss_json_text_next(a, n_a, x, &used);
-            i_x = 0;
-            a += used;
-            n_a -= used;
-        }
-        if (i_y == n_y && n_b > 0) {
-            n_y = goss_json_text_next(b, n_b, y, &used);
-            i_y = 0;
-            b += used;
-            n_b -= used;
-        }
-        if (i_x == n_x || i_y == n_y)
-            return (i_x < n_x) - (i_y < n_y);
-        if (x[i_x] != y[i_y])
-            return x[i_x] < y[i_y] ? -1 : 1;
-        i_x++;
-        i_y++;
-    }
-}
 
 static const goss_json_node *node_at(const goss_json *j, int node)
 {
@@ -117,8 +56,10 @@ int goss_json_is(const goss_json *j, int node, const char *text)
 {
     const goss_json_node *x = node_at(j, node);
     size_t n = strlen(text);
-    if (!x || x->kind != GOSS_JSON_STRING)
-        return 0;
+    if (!x || x->kind != GOSS_JSON_STRING || x->end - x->start < n)
+        return 0; /* an escape is longer than what it says */
+    if (x->end - x->start == n)
+        return !memcmp(j->text + x->start, text, n) && !memchr(text, '\\', n);
     for (size_t at = x->start; at < x->end;) {
         uint8_t c[4];
         size_t used;
@@ -156,6 +97,35 @@ int goss_json_string(const goss_json *j, int node, goss_buf *out)
         return GOSS_EINVAL;
     append_unescaped(j->text + x->start, x->end - x->start, out);
     return out->failed;
+}
+
+goss_str goss_json_source(const goss_json *j, int node)
+{
+    const goss_json_node *x = node_at(j, node);
+    return x ? (goss_str){ j->text + x->start, x->end - x->start } : (goss_str){ 0 };
+}
+
+int goss_json_str(const goss_json *j, int node, goss_owned **owned, goss_str *out)
+{
+    if (goss_json_kind(j, node) != GOSS_JSON_STRING)
+        return GOSS_EINVAL;
+    const goss_str s = goss_json_source(j, node);
+    *out = s;
+    if (!memchr(s.s, '\\', (size_t)s.n))
+        return 0;
+    uint8_t *copy = goss_owned_take(owned, (size_t)s.n);
+    if (!copy)
+        return GOSS_ENOMEM;
+    goss_buf fixed = { .data = copy, .cap = (size_t)s.n + 1, .max = (size_t)s.n }; /* escapes only shrink */
+    append_unescaped(s.s, (size_t)s.n, &fixed);
+    *out = (goss_str){ (const char *)copy, fixed.len };
+    return 0;
+}
+
+int goss_json_compare(const goss_json *j, int a, int b)
+{
+    const goss_str x = goss_json_source(j, a), y = goss_json_source(j, b);
+    return goss_json_text_compare(x.s, (size_t)x.n, y.s, (size_t)y.n);
 }
 
 double goss_json_number(const goss_json *j, int node, double absent)
@@ -216,5 +186,11 @@ static int write_text(const goss_json *j, int node, const char *comma, const cha
     return out->failed;
 }
 
-int goss_json_write(const goss_json *j, int node, goss_buf *out) { return write_text(j, node, ",", ":", out); }
-int goss_json_write_spaced(const goss_json *j, int node, goss_buf *out) { return write_text(j, node, ", ", ": ", out); }
+int goss_json_write(const goss_json *j, int node, goss_buf *out)
+{
+    return write_text(j, node, ",", ":", out);
+}
+int goss_json_write_spaced(const goss_json *j, int node, goss_buf *out)
+{
+    return write_text(j, node, ", ", ": ", out);
+}

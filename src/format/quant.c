@@ -70,7 +70,8 @@ uint64_t goss_type_row_bytes(int id, int64_t n)
 {
     const goss_type_info *t = goss_type_get(id);
     uint64_t bytes;
-    if (!t || n <= 0 || n % t->block || __builtin_mul_overflow((uint64_t)(n / t->block), (uint64_t)t->bytes, &bytes))
+    if (!t || n <= 0 || n % t->block ||
+        __builtin_mul_overflow((uint64_t)(n / t->block), (uint64_t)t->bytes, &bytes))
         return 0;
     return bytes;
 }
@@ -134,8 +135,10 @@ static void store16(uint8_t *p, uint16_t v)
 }
 
 /* ---- one block to floats ------------------------------------------------------------------------- */
-static const int8_t iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
-static const int8_t mxfp4_values[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 }; /* twice E2M1 */
+static const int8_t iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10,
+                                       1,    13,   25,  38,  53,  69,  89,  113 };
+/* twice E2M1 */
+static const int8_t mxfp4_values[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
 
 static void f32_block(const uint8_t *b, float *y)
 {
@@ -246,7 +249,8 @@ static void q2_k_block(const uint8_t *b, float *y)
     }
 }
 
-/* Scale g of Q3_K: its low four bits lie in bytes 0..7 (low nibbles, then high), its top two in bytes 8..11. */
+/* Scale g of Q3_K: its low four bits lie in bytes 0..7 (low nibbles, then high), its top two in bytes
+ * 8..11. */
 static int q3_k_scale(const uint8_t *s, int g)
 {
     const int low = g < 8 ? s[g] & 15 : s[g - 8] >> 4, high = s[8 + g % 4] >> 2 * (g / 4) & 3;
@@ -304,7 +308,8 @@ static void q6_k_block(const uint8_t *b, float *y)
 {
     const float d = loadh(b + 208);
     for (int i = 0; i < 256; i++) {
-        const int half = i / 128, part = i % 128 / 32, l = i % 32; /* parts 0, 1: low nibbles; 2, 3: high ones */
+        /* parts 0, 1: low nibbles; 2, 3: high ones */
+        const int half = i / 128, part = i % 128 / 32, l = i % 32;
         const int low = b[64 * half + part % 2 * 32 + l] >> part / 2 * 4 & 15;
         const int high = b[128 + 32 * half + l] >> 2 * part & 3;
         const float ds = d * (float)(int8_t)b[192 + i / 16];

@@ -1,5 +1,5 @@
-/* quant.h - the tensor types of GGUF: geometry, and the exact meaning of every block (REFERENCE.md 4.1 and 7).
- * to_float is the definition that every faster kernel is tested against. */
+/* quant.h - the tensor types of GGUF: geometry, and the exact meaning of every block (docs/reference.md 4.1
+ * and 7). to_float is the definition that every faster kernel is tested against. */
 #ifndef GOSS_FORMAT_QUANT_H
 #define GOSS_FORMAT_QUANT_H
 #include <stddef.h>

@@ -1,17 +1,18 @@
-/* arch.c - binds every tensor of a file to its place in the model and checks its shape (REFERENCE.md 6.1, 11.2).
+/* arch.c - binds every tensor of a file to its place in the model and checks its shape (docs/reference.md
+ * 6.1, 11.2).
  *
- * Each place has a list of names: the official one first, then Ollama's and others'. A fused attn_qkv becomes three
- * views by rows. All tensors that are missing, misshapen or of a type that can't be computed are gathered and reported
- * in one sentence: as many by name as fit, and how many there are.
+ * Each place has a list of names: the official one first, then Ollama's and others'. A fused attn_qkv becomes
+ * three views by rows. All tensors that are missing, misshapen or of a type that can't be computed are
+ * gathered and reported in one sentence: as many by name as fit, and how many there are.
  *
- * Small vectors (norms, biases, sinks) are F32 for every backend: when a mapped file has them as F16 or BF16, or not
- * aligned to 4 bytes, they are converted once into memory that the model owns.
- * moe_fallback is a matter of views too: with only the first expert and router row bound, n_expert is 1, and any
- * backend's router can but choose expert 0 with weight 1. */
-#include "hparams.h"
-#include "../base/error.h"
-#include "../base/fmt.h"
-#include "../base/mem.h"
+ * Small vectors (norms, biases, sinks) are F32 for every backend: when a mapped file has them as F16 or BF16,
+ * or not aligned to 4 bytes, they are converted once into memory that the model owns. moe_fallback is a
+ * matter of views too: with only the first expert and router row bound, n_expert is 1, and any backend's
+ * router can but choose expert 0 with weight 1. */
+#include "arch.h"
+#include "base/error.h"
+#include "base/fmt.h"
+#include "base/mem.h"
 #include <string.h>
 
 enum { OPTIONAL = 1, VECTOR = 2 };
@@ -45,9 +46,10 @@ static int report(const binder *b, goss_error *err)
     if (!b->n_bad) return 0;
     const int more = b->n_bad - b->n_listed;
     if (more)
-        return goss_fail(err, GOSS_EFORMAT, -1, "%d tensors don't fit: %s and %d more", b->n_bad, b->list, more);
-    return goss_fail(err, GOSS_EFORMAT, -1, "%d tensor%s fit: %s", b->n_bad, b->n_bad == 1 ? " doesn't" : "s don't",
-                     b->list);
+        return goss_fail(err, GOSS_EFORMAT, -1, "%d tensors don't fit: %s and %d more", b->n_bad, b->list,
+                         more);
+    return goss_fail(err, GOSS_EFORMAT, -1, "%d tensor%s fit: %s", b->n_bad,
+                     b->n_bad == 1 ? " doesn't" : "s don't", b->list);
 }
 
 static int64_t n_elements(const goss_tensor *t)
@@ -95,8 +97,8 @@ static int take(binder *b, goss_tensor *t, unsigned flags, int64_t ne0, int64_t 
     char what[96];
     const goss_type_info *type = goss_type_get(t->type);
     if (t->ne[0] != ne0 || t->ne[1] != ne1 || t->ne[2] != ne2 || t->ne[3] != 1) {
-        goss_fmt(what, sizeof what, "is %lldx%lldx%lld, not %lldx%lldx%lld", (long long)t->ne[0], (long long)t->ne[1],
-                 (long long)t->ne[2], (long long)ne0, (long long)ne1, (long long)ne2);
+        goss_fmt(what, sizeof what, "is %lldx%lldx%lld, not %lldx%lldx%lld", (long long)t->ne[0],
+                 (long long)t->ne[1], (long long)t->ne[2], (long long)ne0, (long long)ne1, (long long)ne2);
         complain(b, t->name, what);
         return 0;
     }
@@ -144,7 +146,8 @@ static goss_tensor rows_of(const goss_tensor *t, int64_t from, int64_t n)
     return v;
 }
 
-static int bind_fused(binder *b, goss_layer *l, int layer, unsigned bias_flags, int64_t n_embd, int64_t nq, int64_t nkv)
+static int bind_fused(binder *b, goss_layer *l, int layer, unsigned bias_flags, int64_t n_embd, int64_t nq,
+                      int64_t nkv)
 {
     goss_tensor w, bias;
     const int n_bad = b->n_bad;
@@ -248,7 +251,8 @@ static int bind_globals(binder *b, goss_error *err)
                          (long long)embd->ne[1], GOSS_MAX_VOCAB);
     m->hp.n_vocab = embd ? (int)embd->ne[1] : 1;
     if (embd && tokens && tokens->n > (uint64_t)m->hp.n_vocab)
-        return goss_fail(err, GOSS_EFORMAT, -1, "the tokenizer has %llu tokens but token_embd.weight only %d rows",
+        return goss_fail(err, GOSS_EFORMAT, -1,
+                         "the tokenizer has %llu tokens but token_embd.weight only %d rows",
                          (unsigned long long)tokens->n, m->hp.n_vocab);
     BIND(b, &m->tok_embd, -1, "token_embd.weight", 0, e, m->hp.n_vocab, 1);
     BIND(b, &m->out_norm, -1, "output_norm.weight", VECTOR, e, 1, 1);
@@ -262,7 +266,8 @@ static int make_rope(goss_model *m, const goss_rope_scaling *rope, goss_error *e
 {
     const float *factors = m->rope_freqs.type < 0 ? NULL : (const float *)(const void *)m->rope_freqs.data;
     if (m->rope_freqs.type >= 0 && !factors)
-        return goss_fail(err, GOSS_EUNSUPPORTED, -1, "rope_freqs.weight must be in memory when the model is bound");
+        return goss_fail(err, GOSS_EUNSUPPORTED, -1,
+                         "rope_freqs.weight must be in memory when the model is bound");
     for (int i = 0; factors && i < m->hp.rope_dim / 2; i++)
         if (!(factors[i] > 1e-6f && factors[i] < 1e6f))
             return goss_fail(err, GOSS_EFORMAT, -1, "rope_freqs.weight[%d] is %g, should be positive", i,
@@ -300,7 +305,8 @@ int goss_model_bind(goss_model *m, goss_gguf *g, const goss_model_options *opt, 
     int rc = goss_hparams_read(&m->hp, &rope, g, opt, err);
     if (rc < 0) return rc;
     m->layers = goss_mem_array((size_t)m->hp.n_layer_file, sizeof *m->layers);
-    rc = m->layers ? bind_globals(&b, err) : goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the model's tables");
+    rc = m->layers ? bind_globals(&b, err)
+                   : goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the model's tables");
     if (rc == 0) rc = bind_layers(&b, opt);
     if (rc == 0) rc = report(&b, err);
     else if (rc == GOSS_ENOMEM) goss_fail(err, rc, -1, "out of memory for the model's tables");
@@ -332,7 +338,8 @@ static uint64_t ffn_bytes(const goss_hparams *hp, const goss_layer *l)
     const goss_tensor *ffn[] = { &l->gate, &l->up, &l->down, &l->gate_b, &l->up_b, &l->down_b };
     uint64_t n = 0;
     for (size_t j = 0; j < sizeof ffn / sizeof *ffn; j++)
-        n += hp->n_expert ? bytes_of(ffn[j]) / (uint64_t)hp->n_expert * (uint64_t)hp->n_expert_used : bytes_of(ffn[j]);
+        n += hp->n_expert ? bytes_of(ffn[j]) / (uint64_t)hp->n_expert * (uint64_t)hp->n_expert_used
+                          : bytes_of(ffn[j]);
     return n;
 }
 
@@ -346,7 +353,8 @@ uint64_t goss_model_step_expert_bytes(const goss_model *m)
 uint64_t goss_model_step_bytes(const goss_model *m)
 {
     const goss_hparams *hp = &m->hp;
-    uint64_t n = bytes_of(&m->output) + bytes_of(&m->out_norm) + goss_type_row_bytes(m->tok_embd.type, hp->n_embd);
+    uint64_t n =
+        bytes_of(&m->output) + bytes_of(&m->out_norm) + goss_type_row_bytes(m->tok_embd.type, hp->n_embd);
     for (int i = 0; i < hp->n_layer; i++) {
         const goss_layer *l = &m->layers[i];
         const goss_tensor *always[] = { &l->attn_norm, &l->wq,     &l->wk,      &l->wv, &l->bq,

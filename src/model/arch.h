@@ -1,31 +1,14 @@
-/* arch.h - what a model is: hyperparameters from metadata, and every tensor bound to its place and checked for
- * shape. gpt-oss (any size; Ollama's and unsloth's naming too) and llama. All missing or misshapen tensors are
- * reported together. */
+/* arch.h - what a model is: hyperparameters from metadata, and every tensor bound to its place and checked
+ * for shape. gpt-oss (any size; Ollama's and unsloth's naming too) and llama. All missing or misshapen
+ * tensors are reported together. */
 #ifndef GOSS_MODEL_ARCH_H
 #define GOSS_MODEL_ARCH_H
-#include "../format/gguf.h"
+#include "hparams.h"
 
-typedef enum goss_arch { GOSS_ARCH_GPTOSS, GOSS_ARCH_LLAMA } goss_arch;
-typedef struct goss_hparams {
-    goss_arch arch;
-    int n_layer;                 /* layers that run (after a limit) */
-    int n_layer_file;            /* layers in the file */
-    int n_ctx, n_embd, n_head, n_head_kv, head_dim, n_vocab;
-    int n_ff;                    /* of an expert, or of the dense FFN */
-    int n_expert, n_expert_used; /* 0 for llama */
-    int window;                  /* keys a windowed layer sees, itself included; 0: none */
-    int rope_dim, rope_half;     /* rope_half 1: pairs (i, i + rope_dim/2), 0: pairs (2i, 2i+1) */
-    float rms_eps, attn_scale;   /* 1/sqrt(head_dim) unless the file says else */
-    float swiglu_alpha, swiglu_limit; /* gpt-oss: 1.702 and 7 */
-    double rope_mag;             /* both cos and sin are multiplied by it: 1.3466 for gpt-oss */
-    double *rope_freq;           /* (rope_dim / 2) radians a position; YaRN and rope_freqs are already in it */
-    char name[64];
-    int64_t n_params;
-} goss_hparams;
-
-/* A weight that a file lacks has type -1. Fused attn_qkv is bound as three views by rows. Norms, biases and sinks
- * are F32 wherever the file is mapped (converted if need be). With moe_fallback n_expert and n_expert_used are 1
- * and the views hold expert 0 alone, so backends need no case for it; with attn_dense no layer is windowed. */
+/* A weight that a file lacks has type -1. Fused attn_qkv is bound as three views by rows. Norms, biases and
+ * sinks are F32 wherever the file is mapped (converted if need be). With moe_fallback n_expert and
+ * n_expert_used are 1 and the views hold expert 0 alone, so backends need no case for it; with attn_dense no
+ * layer is windowed. */
 typedef struct goss_layer {
     int windowed;                /* 1: sees only hp.window keys */
     goss_tensor attn_norm;       /* (n_embd) */
@@ -35,7 +18,8 @@ typedef struct goss_layer {
     goss_tensor sinks;           /* (n_head), F32 */
     goss_tensor ffn_norm;        /* post_attention_norm in gpt-oss files */
     goss_tensor router, router_b;            /* (n_embd -> n_expert) */
-    goss_tensor gate, up, down;              /* gpt-oss: (n_embd -> n_ff, n_expert); llama: (n_embd -> n_ff) */
+    /* gpt-oss: (n_embd -> n_ff, n_expert); llama: (n_embd -> n_ff) */
+    goss_tensor gate, up, down;
     goss_tensor gate_b, up_b, down_b;
 } goss_layer;
 
@@ -48,17 +32,10 @@ typedef struct goss_model {
     void *converted;             /* owned: small vectors that the file has in another type than F32 */
 } goss_model;
 
-typedef struct goss_model_options {
-    int n_layers; /* as goss_engine_config */
-    int yarn_llamacpp, attn_dense, moe_fallback;
-} goss_model_options;
-/* opt may be NULL. On failure m is empty; missing and misshapen tensors are all counted, and named as far as the
- * text holds. */
+/* opt may be NULL. On failure m is empty; missing and misshapen tensors are all counted, and named as far as
+ * the text holds. */
 int goss_model_bind(goss_model *m, goss_gguf *g, const goss_model_options *opt, goss_error *err);
 void goss_model_free(goss_model *m);
 uint64_t goss_model_step_bytes(const goss_model *m);   /* weights that one decoded token reads */
 uint64_t goss_model_step_expert_bytes(const goss_model *m);   /* of them those of its experts; 0: none */
-/* cos and sin (times rope_mag) of every pair at a position: out holds 2 * rope_dim/2 floats, cos then sin; computed
- * in double. */
-void goss_rope_table(const goss_hparams *hp, int64_t pos, float *out);
 #endif

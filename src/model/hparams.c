@@ -1,11 +1,13 @@
-/* hparams.c - hyperparameters from GGUF metadata (REFERENCE.md 5 and 11.1), and RoPE frequencies from them (3).
+/* hparams.c - hyperparameters from GGUF metadata (docs/reference.md 5 and 11.1), and RoPE frequencies from
+ * them (3).
  *
- * Everything is read from the file: no size is assumed. A value that is absent takes the default of its architecture;
- * a value that can't be true, or is larger than any model that this engine could run, is refused by name. Keys are
- * prefixed with the architecture's name: "gpt-oss.", "gptoss." (Ollama's older files) or "llama.". */
+ * Everything is read from the file: no size is assumed. A value that is absent takes the default of its
+ * architecture; a value that can't be true, or is larger than any model that this engine could run, is
+ * refused by name. Keys are prefixed with the architecture's name: "gpt-oss.", "gptoss." (Ollama's older
+ * files) or "llama.". */
 #include "hparams.h"
-#include "../base/error.h"
-#include "../base/fmt.h"
+#include "base/error.h"
+#include "base/fmt.h"
 #include <math.h>
 #include <string.h>
 
@@ -74,7 +76,8 @@ static int read_arch(goss_hparams *hp, reader *r)
         r->prefix = "llama";
         return 0;
     }
-    return goss_fail(r->err, GOSS_EUNSUPPORTED, -1, "architecture \"%.*s\" is not supported: gpt-oss and llama are",
+    return goss_fail(r->err, GOSS_EUNSUPPORTED, -1,
+                     "architecture \"%.*s\" is not supported: gpt-oss and llama are",
                      (int)(arch.n < 40 ? arch.n : 40), arch.s);
 }
 
@@ -101,21 +104,22 @@ static void read_sizes(goss_hparams *hp, reader *r)
     hp->n_head_kv = (int)get_int(r, "attention.head_count_kv", 0, hp->n_head, 1, GOSS_MAX_HEADS);
     if (r->status < 0) return;
     if (hp->n_head % hp->n_head_kv) {
-        r->status = goss_fail(r->err, GOSS_EFORMAT, -1, "%d query heads can't share %d key/value heads evenly",
-                              hp->n_head, hp->n_head_kv);
+        r->status =
+            goss_fail(r->err, GOSS_EFORMAT, -1, "%d query heads can't share %d key/value heads evenly",
+                      hp->n_head, hp->n_head_kv);
         return;
     }
-    hp->head_dim =
-        (int)get_int(r, "attention.key_length", 0, gptoss ? 64 : hp->n_embd / hp->n_head, 2, GOSS_MAX_HEAD_DIM);
+    hp->head_dim = (int)get_int(r, "attention.key_length", 0, gptoss ? 64 : hp->n_embd / hp->n_head, 2,
+                                GOSS_MAX_HEAD_DIM);
     const int64_t v_dim = get_int(r, "attention.value_length", 0, hp->head_dim, 2, GOSS_MAX_HEAD_DIM);
     if (r->status >= 0 && (v_dim != hp->head_dim || hp->head_dim < 2 || hp->head_dim > GOSS_MAX_HEAD_DIM))
-        r->status =
-            goss_fail(r->err, GOSS_EUNSUPPORTED, -1, "heads of %d for keys and %lld for values are not supported",
-                      hp->head_dim, (long long)v_dim);
+        r->status = goss_fail(r->err, GOSS_EUNSUPPORTED, -1,
+                              "heads of %d for keys and %lld for values are not supported", hp->head_dim,
+                              (long long)v_dim);
     hp->rope_dim = (int)get_int(r, "rope.dimension_count", 0, hp->head_dim, 2, hp->head_dim);
     if (r->status >= 0 && hp->rope_dim % 2)
-        r->status = goss_fail(r->err, GOSS_EFORMAT, -1, "%s.rope.dimension_count is %d, should be even", r->prefix,
-                              hp->rope_dim);
+        r->status = goss_fail(r->err, GOSS_EFORMAT, -1, "%s.rope.dimension_count is %d, should be even",
+                              r->prefix, hp->rope_dim);
     hp->rms_eps = (float)get_real(r, "attention.layer_norm_rms_epsilon", 1e-5, 0, 1);
     hp->attn_scale = (float)get_real(r, "attention.scale", 0, 0, 1e6);
     if (hp->attn_scale == 0) hp->attn_scale = (float)(1.0 / sqrt(hp->head_dim));
@@ -126,20 +130,23 @@ static void read_ffn(goss_hparams *hp, reader *r)
     if (hp->arch == GOSS_ARCH_LLAMA) {
         hp->n_ff = (int)get_int(r, "feed_forward_length", 1, 0, 1, GOSS_MAX_FF);
         if (get_int(r, "expert_count", 0, 0, 0, GOSS_MAX_EXPERTS) > 0 && r->status >= 0)
-            r->status = goss_fail(r->err, GOSS_EUNSUPPORTED, -1, "llama files with experts are not supported");
+            r->status =
+                goss_fail(r->err, GOSS_EUNSUPPORTED, -1, "llama files with experts are not supported");
         return;
     }
     const int64_t dense = get_int(r, "feed_forward_length", 0, 0, 0, GOSS_MAX_FF);
     hp->n_ff = (int)get_int(r, "expert_feed_forward_length", dense == 0, dense, 1, GOSS_MAX_FF);
     hp->n_expert = (int)get_int(r, "expert_count", 1, 0, 1, GOSS_MAX_EXPERTS);
-    hp->n_expert_used = (int)get_int(r, "expert_used_count", 1, 0, 1,
-                                     hp->n_expert < GOSS_MAX_EXPERTS_USED ? hp->n_expert : GOSS_MAX_EXPERTS_USED);
+    hp->n_expert_used =
+        (int)get_int(r, "expert_used_count", 1, 0, 1,
+                     hp->n_expert < GOSS_MAX_EXPERTS_USED ? hp->n_expert : GOSS_MAX_EXPERTS_USED);
     hp->window = (int)get_int(r, "attention.sliding_window", 0, 128, 0, GOSS_MAX_CTX);
     hp->swiglu_alpha = 1.702f;
     hp->swiglu_limit = 7.0f;
 }
 
-/* gpt-oss is YaRN unless the file says else (Ollama's older files name no type); llama is plain unless it does. */
+/* gpt-oss is YaRN unless the file says else (Ollama's older files name no type); llama is plain unless it
+ * does. */
 static void read_rope(goss_rope_scaling *s, goss_hparams *hp, reader *r, const goss_model_options *opt)
 {
     const int gptoss = hp->arch == GOSS_ARCH_GPTOSS;
@@ -165,22 +172,23 @@ static void read_rope(goss_rope_scaling *s, goss_hparams *hp, reader *r, const g
     s->base = get_real(r, "rope.freq_base", gptoss ? 150000 : 10000, 1.0001, 1e12);
     const double base_swa = get_real(r, "rope.freq_base_swa", s->base, 1.0001, 1e12);
     if (r->status >= 0 && base_swa != s->base)
-        r->status = goss_fail(r->err, GOSS_EUNSUPPORTED, -1, "another RoPE base for windowed layers is not supported");
+        r->status = goss_fail(r->err, GOSS_EUNSUPPORTED, -1,
+                              "another RoPE base for windowed layers is not supported");
     s->factor = get_real(r, "rope.scaling.factor", gptoss ? 32 : 1, 1e-3, 1e6);
-    s->orig_ctx =
-        (double)get_int(r, "rope.scaling.original_context_length", 0, gptoss ? 4096 : hp->n_ctx, 1, GOSS_MAX_CTX);
+    s->orig_ctx = (double)get_int(r, "rope.scaling.original_context_length", 0, gptoss ? 4096 : hp->n_ctx, 1,
+                                  GOSS_MAX_CTX);
     s->beta_fast = get_real(r, "rope.scaling.yarn_beta_fast", 32, 1e-3, 1e6);
     s->beta_slow = get_real(r, "rope.scaling.yarn_beta_slow", 1, 1e-3, 1e6);
     s->ext_factor = get_real(r, "rope.scaling.yarn_ext_factor", 1, -1, 1e3);
     if (s->ext_factor < 0) s->ext_factor = 1;
-    s->attn_factor =
-        get_real(r, "rope.scaling.yarn_attn_factor", get_real(r, "rope.scaling.attn_factor", 1, 0, 1e3), 0, 1e3);
-    /* OpenAI's YaRN keeps the ramp's ends as they are; everybody else's rounds them (REFERENCE.md 3.2). */
+    s->attn_factor = get_real(r, "rope.scaling.yarn_attn_factor",
+                              get_real(r, "rope.scaling.attn_factor", 1, 0, 1e3), 0, 1e3);
+    /* OpenAI's YaRN keeps the ramp's ends as they are; others round them (docs/reference.md 3.2). */
     s->truncate = !gptoss || opt->yarn_llamacpp;
 }
 
-int goss_hparams_read(goss_hparams *hp, goss_rope_scaling *rope, const goss_gguf *g, const goss_model_options *opt,
-                      goss_error *err)
+int goss_hparams_read(goss_hparams *hp, goss_rope_scaling *rope, const goss_gguf *g,
+                      const goss_model_options *opt, goss_error *err)
 {
     reader r = { .g = g, .prefix = "", .err = err };
     memset(hp, 0, sizeof *hp);
@@ -199,7 +207,8 @@ int goss_hparams_read(goss_hparams *hp, goss_rope_scaling *rope, const goss_gguf
     return 0;
 }
 
-/* The pattern is a period p (all but every p-th layer are windowed, 0: all are) or a list with one flag a layer. */
+/* The pattern is a period p (all but every p-th layer are windowed, 0: all are) or a list with one flag a
+ * layer. */
 int goss_hparams_windowed(const goss_hparams *hp, const goss_gguf *g, int l)
 {
     uint64_t period = 2;
@@ -207,7 +216,8 @@ int goss_hparams_windowed(const goss_hparams *hp, const goss_gguf *g, int l)
     const goss_kvpair *kv = goss_gguf_find(g, "gpt-oss.attention.sliding_window_pattern");
     if (!kv) kv = goss_gguf_find(g, "gptoss.attention.sliding_window_pattern");
     if (kv && kv->type == GOSS_KV_ARRAY) return (uint64_t)l < kv->n && goss_gguf_elem(kv, (uint64_t)l) != 0;
-    if (kv && kv->type != GOSS_KV_STRING && kv->type != GOSS_KV_F32 && kv->type != GOSS_KV_F64) period = kv->v.u;
+    if (kv && kv->type != GOSS_KV_STRING && kv->type != GOSS_KV_F32 && kv->type != GOSS_KV_F64)
+        period = kv->v.u;
     return period == 0 || (uint64_t)l % period < period - 1;
 }
 

@@ -4,10 +4,11 @@
  *   1. pages [base / PAGE, ceil(n / PAGE)) are there (>= 0), all others are -1;
  *   2. refs[page] is the number of kvs that name the page; it is on the free list exactly when that is 0;
  *   3. base[FULL] = 0; base[WINDOW] is a multiple of PAGE, and at most max(0, n - window - rollback + 1) after
- * extend. A page is written only at positions >= n of a kv that extends, so sharing is safe until the page that
- * holds position n itself (the partial one) is extended: extend copies it first when somebody else names it too. */
+ * extend. A page is written only at positions >= n of a kv that extends, so sharing is safe until the page
+ * that holds position n itself (the partial one) is extended: extend copies it first when somebody else names
+ * it too. */
 #include "kv.h"
-#include "../base/mem.h"
+#include "base/mem.h"
 #include <string.h>
 
 static int pages_for(int n)
@@ -50,6 +51,14 @@ void goss_kv_pool_close(goss_kv_pool *p)
         goss_mem_free(p->free_list[c]);
     }
     memset(p, 0, sizeof *p);
+}
+
+uint64_t goss_kv_pool_shared(const goss_kv_pool *p, int cls)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < p->n_pages[cls]; i++)
+        if (p->refs[cls][i] > 1) n += (uint64_t)p->refs[cls][i] - 1;
+    return n;
 }
 
 static int take_page(goss_kv_pool *p, int c)
@@ -169,7 +178,8 @@ int goss_kv_fork(goss_kv *dst, const goss_kv *src, int n)
     for (int c = 0; c < GOSS_KV_CLASSES; c++) {
         const int last = used(p, c) ? pages_for(n) : 0;
         int first = src->base[c] / GOSS_KV_PAGE;
-        if (c == GOSS_KV_WINDOW && window_start(p, n) / GOSS_KV_PAGE > first) first = window_start(p, n) / GOSS_KV_PAGE;
+        if (c == GOSS_KV_WINDOW && window_start(p, n) / GOSS_KV_PAGE > first)
+            first = window_start(p, n) / GOSS_KV_PAGE;
         dst->base[c] = last ? first * GOSS_KV_PAGE : 0;
         for (int i = first; i < last; i++) {
             dst->page[c][i] = src->page[c][i];

@@ -1,20 +1,22 @@
 /* sample.c - the sampler of sample.h, for backends that sample on the host.
  *
- * Thresholds (top-k, top-p) are found without sorting: what matters lies in d < 2^17 (beyond it the weight is 0),
- * so two histograms, of the high 8 and then of the low 9 bits of d, give the exact value in two passes over the
- * candidates.
+ * Thresholds (top-k, top-p) are found without sorting: what matters lies in d < 2^17 (beyond it the weight is
+ * 0), so two histograms, of the high 8 and then of the low 9 bits of d, give the exact value in two passes
+ * over the candidates.
  *
- * All that touches every token is done in parts whose bounds depend on the vocabulary alone, so that a backend may give
- * them to several threads: the draw is exact in integers, and sums of floats are those of the parts, in order. */
+ * All that touches every token is done in parts whose bounds depend on the vocabulary alone, so that a
+ * backend may give them to several threads: the draw is exact in integers, and sums of floats are those of
+ * the parts, in order. */
 #include "sample.h"
-#include "../base/error.h"
+#include "base/error.h"
 #include <math.h>
 #include <string.h>
 
 enum { PART_TOKENS = 256, ONE_BITS = 12, D_END = 32 << ONE_BITS, LOW_BITS = 9,
        N_LOW = 1 << LOW_BITS, N_HIGH = D_END >> LOW_BITS };
 #define X_MAX (1 << 30)
-#define SHIFT_MAX (1 << 28) /* of a bias or a presence penalty; with count * frequency <= 2^29 no sum leaves int32 */
+/* of a bias or a presence penalty; with count * frequency <= 2^29 no sum leaves int32 */
+#define SHIFT_MAX (1 << 28)
 #define FREQUENCY_MAX (1 << 17)
 #define LOG2_E 1.4426950408889634
 
@@ -41,8 +43,8 @@ static int check_params(const goss_params *p, goss_error *err)
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (!(ranges[i].value >= ranges[i].lo && ranges[i].value <= ranges[i].hi))
-            return goss_fail(err, GOSS_EINVAL, -1, "%s is %g, should be %g to %g", ranges[i].name, ranges[i].value,
-                             ranges[i].lo, ranges[i].hi);
+            return goss_fail(err, GOSS_EINVAL, -1, "%s is %g, should be %g to %g", ranges[i].name,
+                             ranges[i].value, ranges[i].lo, ranges[i].hi);
     return 0;
 }
 
@@ -72,7 +74,8 @@ int goss_sampler_init(goss_sampler *s, const goss_params *p, goss_error *err)
     s->scale = (float)scale;
     s->scale_pos = (float)(scale / (double)p->repeat_penalty);
     s->scale_neg = (float)(scale * (double)p->repeat_penalty);
-    /* A logit of 1 is 2^16 units when greedy, scale units else: penalties and biases are added to the logits. */
+    /* A logit of 1 is 2^16 units when greedy, scale units else: penalties and biases are added to the
+     * logits. */
     s->presence = to_units((double)p->presence_penalty, scale, SHIFT_MAX);
     s->frequency = to_units((double)p->frequency_penalty, scale, FREQUENCY_MAX);
     if (p->repeat_penalty != 1.0f || s->presence || s->frequency) {
@@ -152,8 +155,8 @@ static uint32_t weight(uint32_t d)
     return d >= D_END ? 0 : goss_sample_exp2()[d & ((1 << ONE_BITS) - 1)] >> (d >> ONE_BITS);
 }
 
-/* The smallest D with (number, or sum of weights, of candidates with d <= D) >= target; `limit` when there is none.
- * All d <= limit. */
+/* The smallest D with (number, or sum of weights, of candidates with d <= D) >= target; `limit` when there is
+ * none. All d <= limit. */
 static uint32_t threshold(const uint32_t *d, int n, int by_weight, uint64_t target, uint32_t limit)
 {
     uint64_t bins[N_LOW] = { 0 };
@@ -205,8 +208,11 @@ static uint32_t keep_limit(const goss_sampler *s, const int32_t *x, int n, const
     return s->min_p_d < limit ? s->min_p_d : limit;
 }
 
-/* ---- in parts: what is done to every token, and what joins the parts ---------------------------------------- */
-static int part_start(const goss_sampling *g, int part) { return (int)((int64_t)g->n_vocab * part / g->n_parts); }
+/* ---- in parts: what is done to every token, and what joins the parts ----------------------------------- */
+static int part_start(const goss_sampling *g, int part)
+{
+    return (int)((int64_t)g->n_vocab * part / g->n_parts);
+}
 
 static void part_fixed(goss_sampling *g, goss_sample_part *p, int from, int to)
 {
@@ -246,7 +252,10 @@ static void part_best(goss_sampling *g, goss_sample_part *p, int from, int to)
         p->sum += (double)e;
         p->weighted += (double)e * (double)l;
     }
-    for (int i = from; i < to && g->s->n_probs; i++) offer(p->probs, &p->n_probs, g->s->n_probs, i, logits[i]);
+    const int most = g->s->n_probs;
+    for (int i = from; i < to && most; i++)
+        if (p->n_probs < most || logits[i] > p->probs[most - 1].logprob)
+            offer(p->probs, &p->n_probs, most, i, logits[i]);
 }
 
 static void part_total(goss_sampling *g, goss_sample_part *p, int from, int to)
@@ -285,7 +294,8 @@ static int32_t draw(const goss_sampling *g)
     const uint32_t r = goss_sample_random(g->s->seed_lo, g->s->seed_hi, (uint32_t)g->n_tokens);
     int part = 0;
     for (int i = 0; i < g->n_parts; i++) total += g->part[i].total;
-    const uint64_t target = (total >> 32) * r + (((total & 0xFFFFFFFFu) * r) >> 32); /* (total * r) >> 32, exactly */
+    /* (total * r) >> 32, exactly */
+    const uint64_t target = (total >> 32) * r + (((total & 0xFFFFFFFFu) * r) >> 32);
     while (part < g->n_parts && running + g->part[part].total <= target) running += g->part[part++].total;
     if (part == g->n_parts) return -1;
     for (int i = part_start(g, part);; i++) {

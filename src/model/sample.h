@@ -1,5 +1,6 @@
-/* sample.h - the sampler that every backend implements with the same integers, so that the same logits and seed give
- * the same token everywhere (WGSL has no exact exp or 64-bit integers, so the definition uses neither).
+/* sample.h - the sampler that every backend implements with the same integers, so that the same logits and
+ * seed give the same token everywhere (WGSL has no exact exp or 64-bit integers, so the definition uses
+ * neither).
  *
  * For token i with logit l_i (f32), allowed by the mask:
  *   f_i = l_i * s       one f32 multiply; s is `scale`, or for tokens in the penalty window scale_pos (l_i > 0) or
@@ -20,13 +21,20 @@
  * The penalty window is the last_n tokens before and including the row's own position.
  * position = the position that the sampled token will have = n_tokens.
  *
- * With a mask that allows nothing the token is -1. The host keeps |presence| and |bias| <= 2^28, |frequency| <= 2^17,
- * merges equal bias tokens and cuts last_n to GOSS_PENALTY_MAX, so that no sum leaves int32; n_vocab <= 2^18, so that
- * no product leaves u64. Temperatures below 0.005 are greedy (logits would leave the fixed point's range). */
+ * With a mask that allows nothing the token is -1. The host keeps |presence| and |bias| <= 2^28 and
+ * |frequency| <= 2^17, merges equal bias tokens and cuts last_n to GOSS_PENALTY_MAX, so that no sum leaves
+ * int32; n_vocab <= 2^18, so that no product leaves u64. Temperatures below 0.005 are greedy (logits would
+ * leave the fixed point's range). */
 #ifndef GOSS_MODEL_SAMPLE_H
 #define GOSS_MODEL_SAMPLE_H
+#include "sample_exp2.h"
 #include <gossamer.h>
-enum { GOSS_SAMPLE_BITS = 12, GOSS_TOP_MAX = 20, GOSS_BIAS_MAX = 300, GOSS_PENALTY_MAX = 4096 /* longest window */ };
+enum {
+    GOSS_SAMPLE_BITS = 12,
+    GOSS_TOP_MAX = 20,
+    GOSS_BIAS_MAX = 300,
+    GOSS_PENALTY_MAX = 4096 /* longest window */
+};
 #define GOSS_SAMPLE_GREEDY_BELOW 0.005f
 
 typedef struct goss_sampler {      /* goss_params resolved to integers by the host, once a generation */
@@ -40,20 +48,20 @@ typedef struct goss_sampler {      /* goss_params resolved to integers by the ho
 typedef struct goss_pick {
     int32_t token;
     float logprob, entropy;        /* of softmax(logits) before any change; natural log */
-    int n_top; goss_prob top[GOSS_TOP_MAX];  /* the n_probs best of the same distribution, best first, then by id */
+    /* the n_probs best of the same distribution, best first, then by id */
+    int n_top; goss_prob top[GOSS_TOP_MAX];
 } goss_pick;
 
 /* GOSS_EINVAL with what is out of range. */
 int goss_sampler_init(goss_sampler *s, const goss_params *p, goss_error *err);
-const uint32_t *goss_sample_exp2(void); /* 4096 entries, 2^31 * 2^(-i/4096) rounded */
 uint32_t goss_sample_random(uint32_t seed_lo, uint32_t seed_hi, uint32_t position);
 /* The definition above, for one row. tokens[0..n_tokens) is the sequence up to and including the row.
  * mask: n_vocab bits or NULL. scratch: n_vocab * 8 bytes. */
 void goss_sample(const goss_sampler *s, const float *logits, int n_vocab, const uint32_t *mask,
                  const int32_t *tokens, int n_tokens, void *scratch, goss_pick *out);
 
-/* The same in phases, for backends with threads: begin, then for each phase every part (in any order, at once if one
- * likes) and then join; the last join fills out. All pointers are kept until then. */
+/* The same in phases, for backends with threads: begin, then for each phase every part (in any order, at once
+ * if one likes) and then join; the last join fills out. All pointers are kept until then. */
 enum { GOSS_SAMPLE_PARTS = 32, GOSS_SAMPLE_PHASES = 3 };
 typedef struct goss_sample_part {
     float top; int32_t best, token; double sum, weighted; uint64_t total;

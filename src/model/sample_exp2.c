@@ -1,6 +1,6 @@
 /* sample_exp2.c - 2^31 * 2^(-i/4096), rounded, as a constant table: the same integers on every machine, whatever
  * its libm. tests/unit/test_sample.c recomputes it. */
-#include "sample.h"
+#include "sample_exp2.h"
 
 static const uint32_t table[4096] = {
     0x80000000, 0x7ffa748e, 0x7ff4e959, 0x7fef5e62, 0x7fe9d3a9, 0x7fe4492d, 0x7fdebeee, 0x7fd934ed,

@@ -1,18 +1,19 @@
-/* stage_ref.c - the reference backend: double arithmetic, plain loops, every formula as REFERENCE.md 2 writes it.
+/* stage_ref.c - the reference backend: double arithmetic, plain loops, every formula as docs/reference.md 2
+ * writes it.
  *
- * Weights are dequantised row by row with goss_to_float, the definition. Activations, softmax and sums are double;
- * only the KV cache is float (config.kv_type GOSS_F16: floats that are halves). A row's result does not depend on its
- * batch: every sum runs over its own inputs in index order. Work is spread over a pool by output
- * rows, heads and batch rows, none of which share a sum.
+ * Weights are dequantised row by row with goss_to_float, the definition. Activations, softmax and sums are
+ * double; only the KV cache is float (config.kv_type GOSS_F16: floats that are halves). A row's result does
+ * not depend on its batch: every sum runs over its own inputs in index order. Work is spread over a pool by
+ * output rows, heads and batch rows, none of which share a sum.
  *
  * Matrix products take eight batch rows side by side (x8: [block of 8 rows][input][8]), so that a dequantised
- * weight is used eight times and the compiler may put the eight sums into vector registers; the order of each sum
- * stays the same. */
+ * weight is used eight times and the compiler may put the eight sums into vector registers; the order of each
+ * sum stays the same. */
 #include "stage.h"
-#include "../format/quant.h"
-#include "../base/error.h"
-#include "../base/mem.h"
-#include "../base/thread.h"
+#include "format/quant.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/thread.h"
 #include <math.h>
 #include <string.h>
 
@@ -75,7 +76,8 @@ typedef struct product {
     int stride;
 } product;
 
-/* Batch rows side by side, the last block filled up with zeros. list: which rows of x, or NULL for all in order. */
+/* Batch rows side by side, the last block filled up with zeros. list: which rows of x, or NULL for all in
+ * order. */
 static void side_by_side(ref *r, const double *x, int n_in, const int32_t *list, int n_rows)
 {
     for (int block = 0; block * LANES < n_rows; block++)
@@ -99,9 +101,11 @@ static void product_task(void *ctx, int task, int thread)
             const double *x = p->r->x8 + (size_t)block * p->n_in * LANES;
             double sum[LANES] = { 0 };
             for (int i = 0; i < p->n_in; i++)
-                for (int lane = 0; lane < LANES; lane++) sum[lane] += (double)w[i] * x[(size_t)i * LANES + lane];
+                for (int lane = 0; lane < LANES; lane++)
+                    sum[lane] += (double)w[i] * x[(size_t)i * LANES + lane];
             for (int lane = 0; lane < LANES && block * LANES + lane < p->n_rows; lane++)
-                p->y[(size_t)(block * LANES + lane) * p->stride + o] = sum[lane] + (p->bias ? (double)p->bias[o] : 0);
+                p->y[(size_t)(block * LANES + lane) * p->stride + o] =
+                    sum[lane] + (p->bias ? (double)p->bias[o] : 0);
         }
     }
 }
@@ -147,7 +151,8 @@ static int ref_embed(goss_backend *b, goss_step *s)
     const uint64_t row_bytes = goss_type_row_bytes(m->tok_embd.type, n);
     for (int i = 0; i < s->n_rows; i++) {
         if ((uint32_t)s->rows[i].token >= (uint32_t)m->hp.n_vocab) return GOSS_EINVAL;
-        goss_to_float(m->tok_embd.type, m->tok_embd.data + row_bytes * (uint64_t)s->rows[i].token, r->weights, n);
+        goss_to_float(m->tok_embd.type, m->tok_embd.data + row_bytes * (uint64_t)s->rows[i].token, r->weights,
+                      n);
         for (int j = 0; j < n; j++) r->x[(size_t)i * n + j] = (double)r->weights[j];
     }
     return show(r, GOSS_STAGE_EMBED, -1, r->x, s->n_rows, n);
@@ -192,7 +197,8 @@ static int ref_attn_in(goss_backend *b, goss_step *s, int layer)
     for (int i = 0; i < s->n_rows; i++) {
         double *row = r->qkv + (size_t)i * width;
         float *to = kv_at(r, kv_of(s, i), layer, s->rows[i].pos);
-        for (int h = 0; h < hp->n_head + hp->n_head_kv; h++) rotate(hp, s->rows[i].pos, row + (size_t)h * hp->head_dim);
+        for (int h = 0; h < hp->n_head + hp->n_head_kv; h++)
+            rotate(hp, s->rows[i].pos, row + (size_t)h * hp->head_dim);
         for (int j = 0; j < 2 * nkv; j++)
             to[j] = r->halves ? goss_f16_to_f32(goss_f32_to_f16((float)row[nq + j])) : (float)row[nq + j];
     }
@@ -214,7 +220,8 @@ static void attend_task(void *ctx, int task, int thread)
     const goss_kv *kv = kv_of(a->s, row);
     const int pos = a->s->rows[row].pos, from = l->windowed && pos >= hp->window ? pos - hp->window + 1 : 0;
     const float *sinks = vector(&l->sinks);
-    double *score = r->scores + (size_t)thread * r->max_kv, *out = r->att + ((size_t)row * hp->n_head + h) * hd;
+    double *score = r->scores + (size_t)thread * r->max_kv,
+           *out = r->att + ((size_t)row * hp->n_head + h) * hd;
     double top = sinks ? (double)sinks[h] : -INFINITY;
     for (int j = from; j <= pos; j++) {
         const float *k = kv_at(r, kv, a->layer, j) + kv_offset;
@@ -293,8 +300,8 @@ static double swiglu_oai(const goss_hparams *hp, double gate, double up)
     return g / (1 + exp(-(double)hp->swiglu_alpha * g)) * (u + 1);
 }
 
-/* All rows that chose expert e. Slot k of a row's choice gets its output, so that rows add theirs up in order of
- * choice. */
+/* All rows that chose expert e. Slot k of a row's choice gets its output, so that rows add theirs up in order
+ * of choice. */
 static void run_expert(ref *r, const goss_step *s, const goss_layer *l, int e)
 {
     const goss_hparams *hp = &r->base.model->hp;
@@ -310,8 +317,9 @@ static void run_expert(ref *r, const goss_step *s, const goss_layer *l, int e)
     side_by_side(r, r->gates, ff, NULL, n);
     multiply(r, &l->down, &l->down_b, e, n, r->ups, hp->n_embd);
     for (int i = 0, at = 0; i < s->n_rows * used; i++)
-        if (r->chosen[i] == e) memcpy(r->expert_out + (size_t)i * hp->n_embd, r->ups + (size_t)at++ * hp->n_embd,
-                                      (size_t)hp->n_embd * sizeof(double));
+        if (r->chosen[i] == e)
+            memcpy(r->expert_out + (size_t)i * hp->n_embd, r->ups + (size_t)at++ * hp->n_embd,
+                   (size_t)hp->n_embd * sizeof(double));
 }
 
 static int ref_experts(goss_backend *b, goss_step *s, int layer)
@@ -369,6 +377,13 @@ static int ref_head(goss_backend *b, goss_step *s)
     return 0;
 }
 
+static int ref_put(goss_backend *b, const goss_step *s, const float *x)
+{
+    const size_t n = (size_t)s->n_rows * (size_t)b->model->hp.n_embd;
+    for (size_t i = 0; i < n; i++) ref_of(b)->x[i] = (double)x[i];
+    return 0;
+}
+
 static int ref_sample(goss_backend *b, goss_step *s)
 {
     ref *r = ref_of(b);
@@ -378,8 +393,8 @@ static int ref_sample(goss_backend *b, goss_step *s)
         const goss_row *row = &s->rows[r->logits_row[i]];
         const goss_seq *seq = &s->seqs[row->seq];
         if (!(row->want & GOSS_ROW_SAMPLE)) continue;
-        goss_sample(seq->sampler, r->logits + (size_t)i * n_vocab, n_vocab, seq->mask, seq->tokens, row->pos + 1,
-                    r->scratch, &r->picks[r->n_picks++]);
+        goss_sample(seq->sampler, r->logits + (size_t)i * n_vocab, n_vocab, seq->mask, seq->tokens,
+                    row->pos + 1, r->scratch, &r->picks[r->n_picks++]);
     }
     return 0;
 }
@@ -390,7 +405,8 @@ static int ref_begin(goss_backend *b, goss_step *s, goss_error *err)
     ref *r = ref_of(b);
     if (r->busy) return goss_fail(err, GOSS_ESTATE, -1, "the reference backend runs one step at a time");
     if (s->n_rows < 1 || s->n_rows > r->max_rows)
-        return goss_fail(err, GOSS_ELIMIT, -1, "a step of %d rows, should be 1 to %d", s->n_rows, r->max_rows);
+        return goss_fail(err, GOSS_ELIMIT, -1, "a step of %d rows, should be 1 to %d", s->n_rows,
+                         r->max_rows);
     r->busy = 1;
     s->ticket = 1;
     return 0;
@@ -514,6 +530,7 @@ static const goss_backend_vt ref_vt = {
     .experts = ref_experts,
     .ffn = ref_ffn,
     .head = ref_head,
+    .put = ref_put,
     .sample = ref_sample,
     .submit = ref_submit,
     .poll = ref_poll,
@@ -549,30 +566,33 @@ static size_t larger(size_t a, size_t b)
 static int make_room(ref *r)
 {
     const goss_hparams *hp = &r->base.model->hp;
-    const size_t rows = (size_t)r->max_rows, threads = (size_t)goss_pool_threads(r->pool), n_embd = (size_t)hp->n_embd;
+    const size_t rows = (size_t)r->max_rows, threads = (size_t)goss_pool_threads(r->pool),
+                 n_embd = (size_t)hp->n_embd;
     const size_t nq = (size_t)hp->n_head * hp->head_dim, nkv = (size_t)hp->n_head_kv * hp->head_dim,
                  ff = (size_t)hp->n_ff;
     const size_t used = (size_t)hp->n_expert_used, n_vocab = (size_t)hp->n_vocab;
     const size_t width = larger(larger(n_embd, nq), ff),
                  shown = larger(larger(n_embd, nq + 2 * nkv), (size_t)hp->n_expert);
     r->max_width = (int)width;
-    return (r->x = room(r, rows * n_embd, sizeof(double))) && (r->norm = room(r, rows * n_embd, sizeof(double)))
-                   && (r->qkv = room(r, rows * (nq + 2 * nkv), sizeof(double)))
-                   && (r->att = room(r, rows * nq, sizeof(double)))
-                   && (r->gates = room(r, rows * ff, sizeof(double)))
-                   && (r->ups = room(r, rows * larger(ff, n_embd), sizeof(double)))
-                   && (r->expert_out = room(r, larger(rows * used * n_embd, LANES * n_vocab), sizeof(double)))
-                   && (r->x8 = room(r, (rows + LANES) * width, sizeof(double)))
-                   && (r->router = room(r, rows * (size_t)hp->n_expert, sizeof(double)))
-                   && (r->chosen_w = room(r, rows * used, sizeof(double)))
-                   && (r->chosen = room(r, rows * used, sizeof(int32_t)))
-                   && (r->row_list = room(r, rows, sizeof(int32_t)))
-                   && (r->weights = room(r, threads * width, sizeof(float)))
-                   && (r->scores = room(r, threads * (size_t)r->max_kv, sizeof(double)))
-                   && (r->logits = room(r, rows * n_vocab, sizeof(float)))
-                   && (r->logits_row = room(r, rows, sizeof(int))) && (r->picks = room(r, rows, sizeof(goss_pick)))
-                   && (r->scratch = room(r, n_vocab, 8)) && (r->tap_values = room(r, rows * shown, sizeof(float)))
-                   && (r->layer_index = room(r, (size_t)hp->n_layer, sizeof(int)))
+    return (r->x = room(r, rows * n_embd, sizeof(double))) &&
+                   (r->norm = room(r, rows * n_embd, sizeof(double))) &&
+                   (r->qkv = room(r, rows * (nq + 2 * nkv), sizeof(double))) &&
+                   (r->att = room(r, rows * nq, sizeof(double))) &&
+                   (r->gates = room(r, rows * ff, sizeof(double))) &&
+                   (r->ups = room(r, rows * larger(ff, n_embd), sizeof(double))) &&
+                   (r->expert_out = room(r, larger(rows * used * n_embd, LANES * n_vocab), sizeof(double))) &&
+                   (r->x8 = room(r, (rows + LANES) * width, sizeof(double))) &&
+                   (r->router = room(r, rows * (size_t)hp->n_expert, sizeof(double))) &&
+                   (r->chosen_w = room(r, rows * used, sizeof(double))) &&
+                   (r->chosen = room(r, rows * used, sizeof(int32_t))) &&
+                   (r->row_list = room(r, rows, sizeof(int32_t))) &&
+                   (r->weights = room(r, threads * width, sizeof(float))) &&
+                   (r->scores = room(r, threads * (size_t)r->max_kv, sizeof(double))) &&
+                   (r->logits = room(r, rows * n_vocab, sizeof(float))) &&
+                   (r->logits_row = room(r, rows, sizeof(int))) &&
+                   (r->picks = room(r, rows, sizeof(goss_pick))) && (r->scratch = room(r, n_vocab, 8)) &&
+                   (r->tap_values = room(r, rows * shown, sizeof(float))) &&
+                   (r->layer_index = room(r, (size_t)hp->n_layer, sizeof(int)))
                ? 0
                : GOSS_ENOMEM;
 }
@@ -582,7 +602,8 @@ static int make_kv(ref *r, const goss_backend_config *c)
     const goss_hparams *hp = &r->base.model->hp;
     size_t n_layers[GOSS_KV_CLASSES] = { 0 };
     for (int l = 0; l < hp->n_layer; l++)
-        r->layer_index[l] = (int)n_layers[r->base.model->layers[l].windowed ? GOSS_KV_WINDOW : GOSS_KV_FULL]++;
+        r->layer_index[l] =
+            (int)n_layers[r->base.model->layers[l].windowed ? GOSS_KV_WINDOW : GOSS_KV_FULL]++;
     for (int k = 0; k < GOSS_KV_CLASSES; k++) {
         r->page_floats[k] = n_layers[k] * GOSS_KV_PAGE * 2 * (size_t)hp->n_head_kv * (size_t)hp->head_dim;
         r->kv_bytes[k] = (size_t)c->n_pages[k] * r->page_floats[k] * sizeof(float);
@@ -597,10 +618,13 @@ int goss_backend_open_ref(goss_backend **out, const goss_backend_config *c, goss
 {
     *out = NULL;
     if (!c->model->tok_embd.data)
-        return goss_fail(err, GOSS_EUNSUPPORTED, -1, "the reference backend needs the whole file in memory or mapped");
+        return goss_fail(err, GOSS_EUNSUPPORTED, -1,
+                         "the reference backend needs the whole file in memory or mapped");
     ref *r = goss_mem_alloc(sizeof *r);
     if (!r) return goss_fail(err, GOSS_ENOMEM, -1, "out of memory for the reference backend");
-    r->base = (goss_backend){ &ref_vt, c->model, goss_arriving(c->sources, c->n_sources) };
+    r->base = (goss_backend){ .vt = &ref_vt,
+                                .model = c->model,
+                                .arriving = goss_arriving(c->sources, c->n_sources) };
     r->max_rows = c->max_rows;
     r->max_kv = c->max_kv;
     r->halves = c->kv_type == GOSS_F16;

@@ -1,8 +1,9 @@
 /* harmony.h - what the files of Harmony share: its control tokens, one message as tokens, the tools section,
- * the guard. Conversations come in through chat.h. */
+ * the guard. chat.h stands on it: conversations come in there. */
 #ifndef GOSS_TEXT_HARMONY_H
 #define GOSS_TEXT_HARMONY_H
-#include "chat.h"
+#include "format/json.h"
+#include "vocab.h"
 
 /* Found by name: a model may have them under any id. -1: the vocabulary lacks it. */
 typedef struct goss_harmony_ids {
@@ -22,16 +23,19 @@ int goss_harmony_open_message(const goss_vocab *v, const goss_harmony_ids *h, co
                               goss_buf *ids);
 int goss_harmony_close_message(const goss_harmony_ids *h, const goss_harmony_header *m, goss_buf *ids);
 
-/* harmony_tools.c: appends text. The section of the functions in `tools` (OpenAI's shape, or its members
- * flat), without "# Tools". */
-int goss_harmony_functions(const goss_json *j, int tools, goss_buf *text, goss_error *err);
-int goss_harmony_count_functions(const goss_json *j, int tools);
+/* harmony_tools.c: appends text. The section of the functions, without "# Tools". */
+int goss_harmony_functions(const goss_tool *tools, int n, goss_buf *text, goss_error *err);
 /* One schema as a TypeScript type. */
 void goss_harmony_type(const goss_json *j, int schema, int indent, goss_buf *text);
 extern const char goss_harmony_browser[], goss_harmony_python[]; /* the built-in tools' sections */
 
-/* harmony_render.c */
-int goss_harmony_encode(const goss_vocab *v, const goss_json *j, int root, goss_buf *ids, goss_error *err);
+/* harmony_render.c. An error's position is the message it is about. */
+int goss_harmony_encode(const goss_vocab *v, const goss_conversation *c, goss_buf *ids, goss_error *err);
+/* harmony_name.c: names as they stand in headers and declarations: without "functions." before them, '_' for
+ * every ASCII character but [A-Za-z0-9_.-], at most so many bytes. Both append. */
+enum { GOSS_HARMONY_NAME = 64 };
+int goss_harmony_name(goss_str name, goss_buf *out);
+int goss_harmony_recipient(goss_str name, goss_buf *out);  /* the same behind "functions." */
 
 /* harmony_header.c: a header as far as it has come: bytes of text and marks between them. */
 enum { GOSS_HEADER_MAX = 256, GOSS_MARK_CHANNEL = 1, GOSS_MARK_CONSTRAIN = 2 };
@@ -56,12 +60,12 @@ int goss_harmony_hopeless(const goss_harmony_head *h, const goss_harmony_parsed 
 
 /* harmony_guard.c: sets the bits of the tokens that continue a well-formed header. 0 when h is not the start
  * of one. */
-typedef struct goss_harmony_names {
+typedef struct goss_harmony_names { /* who may be called */
     int any, n;
-    goss_buf text;
-} goss_harmony_names; /* who may be called: n names, each ended by a NUL */
+    int no_analysis;      /* 1: that channel can't be chosen */
+    int no_preambles; /* 1: a commentary must be somebody's: only the final message is for the user */
+    goss_buf text, order; /* the names, each ended by a NUL; their n places in it (uint32), sorted by name */
+} goss_harmony_names;
 int goss_harmony_guard(const goss_vocab *v, const goss_harmony_ids *ids, const goss_harmony_head *h,
                        const goss_harmony_names *names, uint32_t *mask);
-/* chat_parse.c, for tests: bytes of normal tokens so far that became content (returned) and header. */
-uint64_t goss_chat_parser_counted(const goss_chat_parser *p, uint64_t *header);
 #endif

@@ -12,8 +12,8 @@
  *   json, code, ...       a content type; behind a recipient any plain word is one
  *   anything else         junk: text that somebody forgot to put behind <|message|>
  *
- * Where no <|message|> comes, text begins at the first word that only a <|message|> would have made part of the
- * header ("soft": an unknown channel, a bare content type) or at the first junk. A word may end inside:
+ * Where no <|message|> comes, text begins at the first word that only a <|message|> would have made part of
+ * the header ("soft": an unknown channel, a bare content type) or at the first junk. A word may end inside:
  * json{"a":1} is json and text. */
 #include "harmony.h"
 #include <string.h>
@@ -31,28 +31,33 @@ static const char *const channels[] = { "analysis", "commentary", "final" };
 
 static int is_blank(uint8_t c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-int goss_harmony_word_end(const goss_harmony_head *h, int p) {
+int goss_harmony_word_end(const goss_harmony_head *h, int p)
+{
     while (p < h->n && !h->mark[p] && !is_blank(h->byte[p])) p++;
     return p;
 }
 
-static int begins(const uint8_t *w, int n, const char *with) {
+static int begins(const uint8_t *w, int n, const char *with)
+{
     const int k = (int)strlen(with);
     return n >= k && !memcmp(w, with, (size_t)k);
 }
 
-static int equals(const uint8_t *w, int n, const char *text) {
+static int equals(const uint8_t *w, int n, const char *text)
+{
     return (int)strlen(text) == n && begins(w, n, text);
 }
 
 /* How much of a word can be a name or a type: up to what begins JSON or a tag. */
-static int plain_part(const uint8_t *w, int n) {
+static int plain_part(const uint8_t *w, int n)
+{
     int k = 0;
     while (k < n && w[k] != '{' && w[k] != '[' && w[k] != '"' && w[k] != '<') k++;
     return k;
 }
 
-static int is_content_type(const uint8_t *w, int n) {
+static int is_content_type(const uint8_t *w, int n)
+{
     static const char *const types[] = { "json", "code", "text", "xml", "yaml", "markdown" };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (equals(w, n, types[i])) return 1;
@@ -60,35 +65,41 @@ static int is_content_type(const uint8_t *w, int n) {
 }
 
 static void junk(reading *r, int at) { r->out->junk[r->out->n_junk++] = at; }
-static void soft(reading *r, int at) {
+static void soft(reading *r, int at)
+{
     if (r->soft < 0) r->soft = at;
 }
 
-static void copy(char *dst, size_t cap, const uint8_t *w, int n) {
+static void copy(char *dst, size_t cap, const uint8_t *w, int n)
+{
     const size_t k = (size_t)n < cap ? (size_t)n : cap - 1;
     memcpy(dst, w, k);
     dst[k] = 0;
 }
 
-static int is_nobody(const char *s) {
+static int is_nobody(const char *s)
+{
     return !*s || !strcmp(s, "assistant") || !strcmp(s, "user") || !strcmp(s, "all");
 }
 
 /* A recipient at p. The first that is somebody stays. */
-static void recipient(reading *r, int p, int n) {
+static void recipient(reading *r, int p, int n)
+{
     const uint8_t *w = r->h->byte + p;
     const int k = plain_part(w, n);
     if (is_nobody(r->out->recipient)) copy(r->out->recipient, sizeof r->out->recipient, w, k);
     if (k < n) junk(r, p + k);
 }
 
-static void content_type(reading *r, int p, int n) {
+static void content_type(reading *r, int p, int n)
+{
     const int k = plain_part(r->h->byte + p, n);
     copy(r->out->content_type, sizeof r->out->content_type, r->h->byte + p, k);
     if (k < n) junk(r, p + k);
 }
 
-static const char *channel_named(const uint8_t *w, int n, int *used) {
+static const char *channel_named(const uint8_t *w, int n, int *used)
+{
     for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
         if (begins(w, n, channels[i])) {
             *used = (int)strlen(channels[i]);
@@ -97,7 +108,8 @@ static const char *channel_named(const uint8_t *w, int n, int *used) {
     return NULL;
 }
 
-static void channel(reading *r, int p, int n) {
+static void channel(reading *r, int p, int n)
+{
     int used = 0;
     const char *name = channel_named(r->h->byte + p, n, &used);
     if (name) r->channel = name;
@@ -105,7 +117,8 @@ static void channel(reading *r, int p, int n) {
 }
 
 /* The first word of a header whose role is not given. 0: it is no role. */
-static int role(reading *r, int p, int n) {
+static int role(reading *r, int p, int n)
+{
     static const char *const others[] = { "user", "system", "developer", "tool" };
     const uint8_t *w = r->h->byte + p;
     if (begins(w, n, "assistant")) {
@@ -124,7 +137,8 @@ static int role(reading *r, int p, int n) {
     return r->foreign = 1;
 }
 
-static void word(reading *r, int p, int n, int after) {
+static void word(reading *r, int p, int n, int after)
+{
     const uint8_t *w = r->h->byte + p;
     const int first = r->n_words++ == 0, known = !is_nobody(r->out->recipient);
     int used, k = 0;
@@ -170,7 +184,8 @@ static void word(reading *r, int p, int n, int after) {
     junk(r, p);
 }
 
-void goss_harmony_parse_head(const goss_harmony_head *h, goss_harmony_parsed *out) {
+void goss_harmony_parse_head(const goss_harmony_head *h, goss_harmony_parsed *out)
+{
     reading r = { .h = h, .out = out, .soft = -1 };
     *out->recipient = *out->content_type = 0;
     out->n_junk = 0;
@@ -198,7 +213,8 @@ void goss_harmony_parse_head(const goss_harmony_head *h, goss_harmony_parsed *ou
 
 /* Three words of junk, a second line of it, or JSON for somebody. Only asked where a word has ended, so that
  * the answer does not depend on how the text was cut into tokens. */
-int goss_harmony_hopeless(const goss_harmony_head *h, const goss_harmony_parsed *p) {
+int goss_harmony_hopeless(const goss_harmony_head *h, const goss_harmony_parsed *p)
+{
     if (!p->n_junk) return 0;
     if (p->n_junk >= 3 || (*p->recipient && h->byte[p->junk[0]] == '{')) return 1;
     return memchr(h->byte + p->junk[0], '\n', (size_t)(h->n - p->junk[0])) != NULL;

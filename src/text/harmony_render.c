@@ -1,13 +1,17 @@
-/* harmony_render.c - a conversation (JSON of goss_chat_encode) as Harmony tokens, ending where the assistant
- * begins.
+/* harmony_render.c - a conversation as Harmony tokens, ending where the assistant begins, or inside the call
+ * that it must make.
  *
  * Texts are encoded without special tokens, piece by piece as the reference does, and control tokens are put
- * in by id: nothing that a user, a tool or a schema says can become one. What the API calls a system prompt
- * goes into the developer message; the system message is Harmony's own. Reasoning of turns that ended in an
- * answer is dropped, that of an open tool chain is kept: what follows the last assistant message without tool
- * calls. */
-#include "../base/error.h"
-#include "../base/os.h"
+ * in by id: nothing that a user, a tool or a schema says can become one. Names in headers are made plain, so
+ * that none can pretend to be more of the header. What the API calls a system prompt goes into the developer
+ * message; the system message is Harmony's own. Reasoning of turns that ended in an answer is dropped, that
+ * of an open tool chain is kept: what follows the last assistant message without tool calls.
+ *
+ * Results find their calls by id in a sorted list: any number of both costs n log n. */
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/order.h"
+#include "base/os.h"
 #include "harmony.h"
 #include <string.h>
 
@@ -15,23 +19,22 @@ enum { TEXT_MAX = 1 << 28 };
 typedef struct renderer {
     const goss_vocab *v;
     goss_harmony_ids h;
-    const goss_json *j;
-    int root, messages, tools, n_functions, browser, python;
+    const goss_conversation *c;
     goss_buf *ids;
-    goss_buf text; /* of the piece at hand */
-    goss_buf name; /* of the author or recipient at hand */
+    goss_buf text;            /* of the piece at hand */
+    goss_buf name;            /* of the author or recipient at hand */
+    const goss_tool_call **calls;  /* of all messages, in order */
+    uint32_t *by_id, n_calls; /* their indices, by id and place */
+    uint32_t n_before;        /* calls of the messages before the one at hand */
     goss_error *err;
 } renderer;
 
-static int fail_at(renderer *r, int node, int code, const char *what) {
-    return goss_fail(r->err, code, node >= 0 ? (int64_t)r->j->nodes[node].start : -1, "%s", what);
-}
-
-static int is_string(const renderer *r, int node) { return goss_json_kind(r->j, node) == GOSS_JSON_STRING; }
+static int append(goss_buf *text, goss_str s) { return goss_buf_append(text, s.s, (size_t)s.n); }
 
 /* ---- messages as tokens ---- */
 
-int goss_harmony_find(const goss_vocab *v, goss_harmony_ids *out) {
+int goss_harmony_find(const goss_vocab *v, goss_harmony_ids *out)
+{
     *out = (goss_harmony_ids){ goss_vocab_find(v, "<|start|>"),     goss_vocab_find(v, "<|end|>"),
                                goss_vocab_find(v, "<|message|>"),   goss_vocab_find(v, "<|channel|>"),
                                goss_vocab_find(v, "<|constrain|>"), goss_vocab_find(v, "<|return|>"),
@@ -40,11 +43,13 @@ int goss_harmony_find(const goss_vocab *v, goss_harmony_ids *out) {
            out->constrain >= 0 && out->ret >= 0 && out->call >= 0;
 }
 
-static int ordinary(const goss_vocab *v, const char *s, goss_buf *ids) {
+static int ordinary(const goss_vocab *v, const char *s, goss_buf *ids)
+{
     return goss_vocab_encode(v, s, strlen(s), 0, ids);
 }
 
-static int add_recipient(const goss_vocab *v, const char *recipient, goss_buf *ids) {
+static int add_recipient(const goss_vocab *v, const char *recipient, goss_buf *ids)
+{
     if (!recipient || !*recipient || !strcmp(recipient, "all")) return 0;
     goss_buf text = GOSS_BUF(TEXT_MAX);
     goss_buf_str(&text, " to=");
@@ -55,7 +60,8 @@ static int add_recipient(const goss_vocab *v, const char *recipient, goss_buf *i
 }
 
 int goss_harmony_open_message(const goss_vocab *v, const goss_harmony_ids *h, const goss_harmony_header *m,
-                              goss_buf *ids) {
+                              goss_buf *ids)
+{
     static const char constrain[] = "<|constrain|>";
     const size_t n_mark = sizeof constrain - 1;
     goss_buf_i32(ids, h->start);
@@ -82,70 +88,53 @@ int goss_harmony_open_message(const goss_vocab *v, const goss_harmony_ids *h, co
     return r;
 }
 
-int goss_harmony_close_message(const goss_harmony_ids *h, const goss_harmony_header *m, goss_buf *ids) {
+int goss_harmony_close_message(const goss_harmony_ids *h, const goss_harmony_header *m, goss_buf *ids)
+{
     const int call = !strncmp(m->author, "assistant", 9) && m->recipient && *m->recipient &&
                      strcmp(m->recipient, "all") != 0;
     return goss_buf_i32(ids, call ? h->call : h->end);
 }
 
-static int whole_message(renderer *r, const goss_harmony_header *m, const goss_buf *content) {
+static int whole_message(renderer *r, const goss_harmony_header *m, const goss_buf *content)
+{
     int rc = goss_harmony_open_message(r->v, &r->h, m, r->ids);
     if (!rc && content->failed) rc = content->failed;
     if (!rc) rc = goss_vocab_encode(r->v, (const char *)content->data, content->len, 0, r->ids);
     return rc ? rc : goss_harmony_close_message(&r->h, m, r->ids);
 }
 
+/* ---- names ---- */
+
+static int is_builtin(const char *name) { return !strcmp(name, "python") || !strncmp(name, "browser.", 8); }
+
+/* A tool's full name into r->name: built-in ones stand alone, others live in "functions". */
+static const char *full_name(renderer *r, goss_str name)
+{
+    const int builtin = (r->c->python && name.n == 6 && !memcmp(name.s, "python", 6)) ||
+                        (r->c->browser && name.n >= 8 && !memcmp(name.s, "browser.", 8));
+    goss_buf_clear(&r->name);
+    if (builtin)
+        goss_harmony_name(name, &r->name);
+    else
+        goss_harmony_recipient(name, &r->name);
+    return goss_buf_cstr(&r->name);
+}
+
 /* ---- content ---- */
 
-/* Appends the next part of a message's content: a string, or an array of {type, text}. *at: 0 at first. 1: a
- * part, 0: no more. */
-static int next_part(renderer *r, int content, int *at, goss_buf *out) {
-    const int kind = goss_json_kind(r->j, content);
-    if (kind == 0 || kind == GOSS_JSON_NULL || *at < 0) return 0;
-    if (kind == GOSS_JSON_STRING) {
-        *at = -1;
-        int rc = goss_json_string(r->j, content, out);
-        return rc ? rc : 1;
-    }
-    if (kind != GOSS_JSON_ARRAY)
-        return fail_at(r, content, GOSS_EINVAL, "content is neither a string nor an array of text parts");
-    const int part = *at == 0 ? goss_json_first(r->j, content) : goss_json_next(r->j, *at);
-    *at = part;
-    if (part < 0) return 0;
-    const int text = is_string(r, part) ? part : goss_json_get(r->j, part, "text");
-    if (!is_string(r, text))
-        return fail_at(r, part, GOSS_EUNSUPPORTED,
-                       "a part of content is not text, and this model reads only text");
-    int rc = goss_json_string(r->j, text, out);
-    return rc ? rc : 1;
+static int append_content(const goss_message *m, goss_buf *out)
+{
+    for (int i = 0; i < m->n_parts; i++) append(out, m->parts[i]);
+    return out->failed;
 }
 
-/* All parts, each encoded on its own. */
-static int encode_content(renderer *r, int content) {
-    int at = 0, rc;
-    for (;;) {
-        goss_buf_clear(&r->text);
-        if ((rc = next_part(r, content, &at, &r->text)) <= 0) return rc;
-        if ((rc = goss_vocab_encode(r->v, (const char *)r->text.data, r->text.len, 0, r->ids))) return rc;
-    }
-}
-
-static int append_content(renderer *r, int content, goss_buf *out) {
-    int at = 0, rc;
-    while ((rc = next_part(r, content, &at, out)) > 0) {}
-    return rc;
-}
-
-static int has_content(renderer *r, int content) {
-    const int kind = goss_json_kind(r->j, content);
-    if (kind == GOSS_JSON_ARRAY) return goss_json_first(r->j, content) >= 0;
-    return kind && kind != GOSS_JSON_NULL && !goss_json_is(r->j, content, "");
-}
+static int encode(renderer *r, goss_str s) { return goss_vocab_encode(r->v, s.s, (size_t)s.n, 0, r->ids); }
 
 /* ---- system and developer ---- */
 
 /* YYYY-MM-DD of a day counted from 1970-01-01 (Howard Hinnant's civil-from-days). */
-static void append_today(goss_buf *text) {
+static void append_today(goss_buf *text)
+{
     const int64_t z = goss_os_unix_time() / 86400 + 719468, era = z / 146097, doe = z - era * 146097;
     const int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365,
                   doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
@@ -154,157 +143,102 @@ static void append_today(goss_buf *text) {
     goss_buf_printf(text, "%04d-%02d-%02d", (int)(yoe + era * 400 + (month <= 2)), (int)month, (int)day);
 }
 
-/* The string at key, or `absent`. */
-static void setting(renderer *r, const char *key, const char *absent, goss_buf *text) {
-    const int node = goss_json_get(r->j, r->root, key);
-    if (is_string(r, node))
-        goss_json_string(r->j, node, text);
+static void setting(goss_str s, const char *absent, goss_buf *text)
+{
+    if (s.s)
+        append(text, s);
     else
         goss_buf_str(text, absent);
 }
 
-static int append_effort(renderer *r, goss_buf *text) {
-    static const char *const as[][2] = { { "low", "low" },  { "medium", "medium" }, { "high", "high" },
-                                         { "none", "low" }, { "minimal", "low" },   { "xhigh", "high" } };
-    int node = goss_json_get(r->j, r->root, "reasoning_effort");
-    if (node < 0) node = goss_json_get(r->j, goss_json_get(r->j, r->root, "reasoning"), "effort");
-    if (node < 0 || goss_json_kind(r->j, node) == GOSS_JSON_NULL) return goss_buf_str(text, "medium");
-    for (size_t i = 0; i < sizeof as / sizeof *as; i++)
-        if (goss_json_is(r->j, node, as[i][0])) return goss_buf_str(text, as[i][1]);
-    return fail_at(r, node, GOSS_EINVAL, "reasoning_effort is none of low, medium and high");
-}
-
-static int render_system(renderer *r) {
+static int render_system(renderer *r)
+{
+    static const char *const efforts[] = { "medium", "low", "medium", "high" };
+    const goss_conversation *c = r->c;
     goss_buf *text = &r->text;
+    if (c->effort < 0 || c->effort > 3)
+        return goss_fail(r->err, GOSS_EINVAL, -1, "the effort is none of 0 to 3");
     goss_buf_clear(text);
-    setting(r, "identity", "You are ChatGPT, a large language model trained by OpenAI.", text);
+    setting(c->identity, "You are ChatGPT, a large language model trained by OpenAI.", text);
     goss_buf_str(text, "\nKnowledge cutoff: ");
-    setting(r, "knowledge_cutoff", "2024-06", text);
-    const int date = goss_json_get(r->j, r->root, "date");
-    if (date < 0) {
-        goss_buf_str(text, "\nCurrent date: ");
+    setting(c->knowledge_cutoff, "2024-06", text);
+    if (!c->date.s || c->date.n) goss_buf_str(text, "\nCurrent date: ");
+    if (c->date.s)
+        append(text, c->date);
+    else
         append_today(text);
-    } else if (is_string(r, date) && !goss_json_is(r->j, date, "")) {
-        goss_buf_str(text, "\nCurrent date: ");
-        goss_json_string(r->j, date, text);
-    }
     goss_buf_str(text, "\n\nReasoning: ");
-    int rc = append_effort(r, text);
-    if (rc) return rc;
-    if (r->browser || r->python) goss_buf_str(text, "\n\n# Tools");
-    if (r->browser) {
+    goss_buf_str(text, efforts[c->effort]);
+    if (c->browser || c->python) goss_buf_str(text, "\n\n# Tools");
+    if (c->browser) {
         goss_buf_str(text, "\n\n");
         goss_buf_str(text, goss_harmony_browser);
     }
-    if (r->python) {
+    if (c->python) {
         goss_buf_str(text, "\n\n");
         goss_buf_str(text, goss_harmony_python);
     }
     goss_buf_str(
         text,
         "\n\n# Valid channels: analysis, commentary, final. Channel must be included for every message.");
-    if (r->n_functions)
+    if (c->n_tools)
         goss_buf_str(text, "\nCalls to these tools must go to the commentary channel: 'functions'.");
     return whole_message(r, &(goss_harmony_header){ .author = "system" }, text);
 }
 
-static int append_section(goss_buf *text, const char *title) {
+static int append_section(goss_buf *text, const char *title)
+{
     if (text->len) goss_buf_str(text, "\n\n");
     return goss_buf_str(text, title);
 }
 
 /* What the answer must look like; nothing for plain text. */
-static int append_response_format(renderer *r, goss_buf *text) {
-    const goss_json *j = r->j;
-    int format = goss_json_get(j, r->root, "response_format");
-    if (format < 0) format = goss_json_get(j, goss_json_get(j, r->root, "text"), "format");
-    const int type = goss_json_get(j, format, "type");
-    if (format < 0 || goss_json_kind(j, format) == GOSS_JSON_NULL || goss_json_is(j, type, "text")) return 0;
-    if (goss_json_is(j, type, "json_object"))
+static int append_format(const goss_conversation *c, goss_buf *text)
+{
+    if (c->format == GOSS_FORMAT_TEXT) return 0;
+    if (c->format == GOSS_FORMAT_OBJECT)
         return append_section(
             text, "# Response Formats\n\n## json_object\n\n// A JSON object.\n{\"type\":\"object\"}");
-    if (!goss_json_is(j, type, "json_schema"))
-        return fail_at(r, format, GOSS_EINVAL,
-                       "response_format has a type other than text, json_object and json_schema");
-    int inner = goss_json_get(j, format, "json_schema");
-    if (inner < 0) inner = format;
-    const int name = goss_json_get(j, inner, "name"), about = goss_json_get(j, inner, "description");
-    const int schema = goss_json_get(j, inner, "schema");
-    if (goss_json_kind(j, schema) != GOSS_JSON_OBJECT)
-        return fail_at(r, format, GOSS_EINVAL, "response_format has no schema");
     append_section(text, "# Response Formats\n\n## ");
-    if (is_string(r, name))
-        goss_json_string(j, name, text);
-    else
-        goss_buf_str(text, "response");
+    setting(c->schema_name, "response", text);
     goss_buf_str(text, "\n\n");
-    if (is_string(r, about)) {
+    if (c->schema_description.s) {
         goss_buf_str(text, "// ");
-        goss_json_string(j, about, text);
+        append(text, c->schema_description);
         goss_buf_str(text, "\n");
     }
-    return goss_json_write(j, schema, text);
+    return append(text, c->schema);
 }
 
-static int is_instruction(const renderer *r, int message) {
-    const int role = goss_json_get(r->j, message, "role");
-    return goss_json_is(r->j, role, "system") || goss_json_is(r->j, role, "developer");
-}
-
-/* The developer message: instructions from the messages [first, end), then, where `all` is set, tools and
+/* The developer message: instructions from the messages first to end - 1, then, where `all` is set, tools and
  * response format. */
-static int render_developer(renderer *r, int first, int end, int all) {
+static int render_developer(renderer *r, int first, int end, int all)
+{
     goss_buf *text = &r->text;
+    int rc = 0;
     goss_buf_clear(text);
-    for (int k = first; k >= 0 && k != end; k = goss_json_next(r->j, k)) {
-        const int content = goss_json_get(r->j, k, "content");
-        if (!has_content(r, content)) continue;
+    for (int i = first; i < end; i++) {
+        if (!r->c->messages[i].n_parts) continue;
         append_section(text, text->len ? "" : "# Instructions\n\n");
-        int rc = append_content(r, content, text);
-        if (rc) return rc;
+        append_content(&r->c->messages[i], text);
     }
-    if (all && r->n_functions) {
+    if (all && r->c->n_tools) {
         append_section(text, "# Tools\n\n");
-        int rc = goss_harmony_functions(r->j, r->tools, text, r->err);
-        if (rc) return rc;
+        rc = goss_harmony_functions(r->c->tools, r->c->n_tools, text, r->err);
     }
-    if (all) {
-        int rc = append_response_format(r, text);
-        if (rc) return rc;
-    }
+    if (!rc && all) rc = append_format(r->c, text);
+    if (rc) return rc;
     return text->len || text->failed ? whole_message(r, &(goss_harmony_header){ .author = "developer" }, text)
                                      : 0;
 }
 
 /* ---- tool calls and results ---- */
 
-static int is_builtin(const char *name) { return !strcmp(name, "python") || !strncmp(name, "browser.", 8); }
-
-/* A tool's full name into r->name: built-in ones stand alone, others live in "functions". */
-static const char *full_name(renderer *r, int node) {
-    goss_buf_clear(&r->name);
-    goss_json_string(r->j, node, &r->name);
-    const char *s = goss_buf_cstr(&r->name);
-    goss_buf plain = r->name;
-    const int builtin = (r->python && !strcmp(s, "python")) || (r->browser && !strncmp(s, "browser.", 8));
-    if (builtin || !strncmp(s, "functions.", 10)) return s;
-    r->name = GOSS_BUF(TEXT_MAX);
-    goss_buf_str(&r->name, "functions.");
-    goss_buf_append(&r->name, plain.data, plain.len);
-    goss_buf_free(&plain);
-    return goss_buf_cstr(&r->name);
-}
-
-static int render_call(renderer *r, int call) {
-    const int inner = goss_json_get(r->j, call, "function"), f = inner >= 0 ? inner : call;
-    const int name = goss_json_get(r->j, f, "name"), arguments = goss_json_get(r->j, f, "arguments");
-    if (!is_string(r, name)) return fail_at(r, call, GOSS_EINVAL, "a tool call has no name");
-    const char *full = full_name(r, name);
+static int render_call(renderer *r, const goss_tool_call *call)
+{
+    const char *full = full_name(r, call->name);
     goss_buf_clear(&r->text);
-    if (is_string(r, arguments))
-        goss_json_string(r->j, arguments, &r->text);
-    else if (arguments >= 0)
-        goss_json_write(r->j, arguments, &r->text);
+    append(&r->text, call->arguments);
     const goss_harmony_header m = { .author = "assistant",
                                     .recipient = full,
                                     .recipient_in_channel = 1,
@@ -313,171 +247,178 @@ static int render_call(renderer *r, int call) {
     return whole_message(r, &m, &r->text);
 }
 
-static int same_id(renderer *r, int a, int b) {
-    goss_buf_clear(&r->text);
-    return is_string(r, a) && !goss_json_string(r->j, a, &r->text) &&
-           goss_json_is(r->j, b, goss_buf_cstr(&r->text));
+static int compare(goss_str a, goss_str b)
+{
+    const uint64_t n = a.n < b.n ? a.n : b.n;
+    const int c = n ? memcmp(a.s, b.s, (size_t)n) : 0;
+    return c ? c : (a.n > b.n) - (a.n < b.n);
 }
 
-/* The name of the call that a tool message answers: by id, else its own name, else the last call before it.
- * -1: none. */
-static int answered_name(renderer *r, int message) {
-    const goss_json *j = r->j;
-    const int id = goss_json_get(j, message, "tool_call_id"), own = goss_json_get(j, message, "name");
-    int last = -1, match = -1;
-    for (int k = goss_json_first(j, r->messages); k >= 0 && k != message; k = goss_json_next(j, k)) {
-        const int calls = goss_json_get(j, k, "tool_calls");
-        if (goss_json_kind(j, calls) != GOSS_JSON_ARRAY) continue;
-        for (int c = goss_json_first(j, calls); c >= 0; c = goss_json_next(j, c)) {
-            const int inner = goss_json_get(j, c, "function"),
-                      name = goss_json_get(j, inner >= 0 ? inner : c, "name");
-            last = name;
-            if (same_id(r, id, goss_json_get(j, c, "id"))) match = name;
+static int order_calls(const void *records, uint32_t a, uint32_t b)
+{
+    const goss_tool_call *const *calls = records;
+    const int c = compare(calls[a]->id, calls[b]->id);
+    return c ? c : (a > b) - (a < b);
+}
+
+/* Lists the calls of all messages. */
+static int list_calls(renderer *r)
+{
+    const goss_conversation *c = r->c;
+    uint64_t n = 0;
+    for (int i = 0; i < c->n_messages; i++) n += (uint64_t)c->messages[i].n_calls;
+    if (!n) return 0;
+    if (n > INT32_MAX) return GOSS_ELIMIT;
+    r->calls = goss_mem_array((size_t)n, sizeof *r->calls);
+    r->by_id = goss_mem_array((size_t)n, sizeof *r->by_id);
+    if (!r->calls || !r->by_id) return GOSS_ENOMEM;
+    for (int i = 0; i < c->n_messages; i++)
+        for (int k = 0; k < c->messages[i].n_calls; k++) {
+            r->by_id[r->n_calls] = r->n_calls;
+            r->calls[r->n_calls++] = &c->messages[i].calls[k];
         }
-    }
-    return is_string(r, match) ? match : is_string(r, own) ? own : last;
+    goss_order(r->by_id, r->n_calls, order_calls, r->calls);
+    return 0;
 }
 
-static int render_result(renderer *r, int message) {
-    const int name = answered_name(r, message);
-    if (!is_string(r, name)) return fail_at(r, message, GOSS_EINVAL, "a tool message answers no tool call");
+/* The last call of this id before the message at hand, NULL: none. */
+static const goss_tool_call *call_of(const renderer *r, goss_str id)
+{
+    uint32_t from = 0, to = r->n_calls; /* by_id[to] is the first that is not before it */
+    while (from < to) {
+        const uint32_t mid = from + (to - from) / 2, at = r->by_id[mid];
+        const int c = compare(r->calls[at]->id, id);
+        if (c < 0 || (c == 0 && at < r->n_before))
+            from = mid + 1;
+        else
+            to = mid;
+    }
+    const goss_tool_call *found = to ? r->calls[r->by_id[to - 1]] : NULL;
+    return found && found->id.s && !compare(found->id, id) ? found : NULL;
+}
+
+/* A result says whose it is: by the call's id, else by its own name, else it is the last call's. */
+static int render_result(renderer *r, int at)
+{
+    const goss_message *message = &r->c->messages[at];
+    const goss_tool_call *call = message->call_id.s ? call_of(r, message->call_id) : NULL;
+    if (!call && !message->name.s && r->n_before) call = r->calls[r->n_before - 1];
+    const goss_str name = call ? call->name : message->name;
+    if (!name.s) return goss_fail(r->err, GOSS_EINVAL, at, "a tool message answers no tool call");
     const char *full = full_name(r, name);
     const goss_harmony_header m = { .author = full,
                                     .recipient = "assistant",
                                     .channel = is_builtin(full) ? "analysis" : "commentary" };
     int rc = goss_harmony_open_message(r->v, &r->h, &m, r->ids);
-    if (!rc) rc = encode_content(r, goss_json_get(r->j, message, "content"));
+    for (int i = 0; i < message->n_parts && !rc; i++) rc = encode(r, message->parts[i]);
     return rc ? rc : goss_buf_i32(r->ids, r->h.end);
 }
 
 /* ---- turns ---- */
 
-static int has_calls(const renderer *r, int message) {
-    const int calls = goss_json_get(r->j, message, "tool_calls");
-    return goss_json_kind(r->j, calls) == GOSS_JSON_ARRAY && goss_json_first(r->j, calls) >= 0;
-}
-
-static int render_plain(renderer *r, const char *author, const char *channel, int content) {
+static int render_plain(renderer *r, const char *author, const char *channel, const goss_str *parts, int n)
+{
     const goss_harmony_header m = { .author = author, .channel = channel };
     int rc = goss_harmony_open_message(r->v, &r->h, &m, r->ids);
-    if (!rc) rc = encode_content(r, content);
+    for (int i = 0; i < n && !rc; i++) rc = encode(r, parts[i]);
     return rc ? rc : goss_buf_i32(r->ids, r->h.end);
 }
 
-static int reasoning_of(const renderer *r, int message) {
-    static const char *const keys[] = { "reasoning_content", "reasoning", "thinking" };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const int node = goss_json_get(r->j, message, keys[i]);
-        if (is_string(r, node) && !goss_json_is(r->j, node, "")) return node;
-    }
-    return -1;
-}
-
-static int render_assistant(renderer *r, int message, int keep_reasoning) {
-    const int reasoning = reasoning_of(r, message), content = goss_json_get(r->j, message, "content");
-    const int calls = has_calls(r, message);
+static int render_assistant(renderer *r, int at, int keep_reasoning)
+{
+    const goss_message *m = &r->c->messages[at];
     int rc = 0;
-    if (keep_reasoning && reasoning >= 0) rc = render_plain(r, "assistant", "analysis", reasoning);
-    if (!rc && has_content(r, content))
-        rc = render_plain(r, "assistant", calls ? "commentary" : "final", content);
-    if (!calls) return rc;
-    for (int k = goss_json_first(r->j, goss_json_get(r->j, message, "tool_calls")); k >= 0 && !rc;
-         k = goss_json_next(r->j, k))
-        rc = render_call(r, k);
+    if (keep_reasoning && m->reasoning.n) rc = render_plain(r, "assistant", "analysis", &m->reasoning, 1);
+    if (!rc && m->n_parts)
+        rc = render_plain(r, "assistant", m->n_calls ? "commentary" : "final", m->parts, m->n_parts);
+    for (int i = 0; i < m->n_calls && !rc; i++)
+        rc = m->calls[i].name.s ? render_call(r, &m->calls[i])
+                                : goss_fail(r->err, GOSS_EINVAL, at, "a tool call has no name");
+    r->n_before += (uint32_t)m->n_calls;
     return rc;
 }
 
-static int render_user(renderer *r, int message) {
-    const int name = goss_json_get(r->j, message, "name");
-    goss_buf author = GOSS_BUF(TEXT_MAX);
-    goss_buf_str(&author, "user");
-    if (is_string(r, name) && !goss_json_is(r->j, name, "")) {
-        goss_buf_str(&author, ":");
-        goss_json_string(r->j, name, &author);
-    }
-    int rc = render_plain(r, goss_buf_cstr(&author), NULL, goss_json_get(r->j, message, "content"));
-    goss_buf_free(&author);
-    return rc;
+static int render_user(renderer *r, const goss_message *m)
+{
+    goss_buf_clear(&r->name);
+    goss_buf_str(&r->name, m->name.n ? "user:" : "user");
+    goss_harmony_name(m->name, &r->name);
+    return render_plain(r, goss_buf_cstr(&r->name), NULL, m->parts, m->n_parts);
 }
 
 /* The last message that ended a turn: from the assistant, with content and without calls. -1: none. */
-static int last_answer(renderer *r) {
-    int last = -1;
-    for (int k = goss_json_first(r->j, r->messages); k >= 0; k = goss_json_next(r->j, k))
-        if (goss_json_is(r->j, goss_json_get(r->j, k, "role"), "assistant") && !has_calls(r, k) &&
-            has_content(r, goss_json_get(r->j, k, "content")))
-            last = k;
-    return last;
-}
-
-static int render_turns(renderer *r, int first) {
-    const int answer = last_answer(r);
-    int open = answer < 0, rc = 0;
-    for (int k = first; k >= 0 && !rc; k = goss_json_next(r->j, k)) {
-        const int role = goss_json_get(r->j, k, "role");
-        if (goss_json_is(r->j, role, "user"))
-            rc = render_user(r, k);
-        else if (goss_json_is(r->j, role, "assistant"))
-            rc = render_assistant(r, k, open);
-        else if (goss_json_is(r->j, role, "tool") || goss_json_is(r->j, role, "function"))
-            rc = render_result(r, k);
-        else if (is_instruction(r, k))
-            rc = render_developer(r, k, goss_json_next(r->j, k), 0);
-        else
-            rc = fail_at(r, k, GOSS_EINVAL,
-                         "a message's role is none of system, developer, user, assistant and tool");
-        if (k == answer) open = 1;
+static int last_answer(const goss_conversation *c)
+{
+    int i = c->n_messages - 1;
+    for (; i >= 0; i--) {
+        const goss_message *m = &c->messages[i];
+        if (m->role == GOSS_ROLE_ASSISTANT && !m->n_calls && m->n_parts) break;
     }
-    return rc;
+    return i;
 }
 
-static int read_tools(renderer *r) {
-    const goss_json *j = r->j;
-    r->tools = goss_json_get(j, r->root, "tools");
-    if (goss_json_is(j, goss_json_get(j, r->root, "tool_choice"), "none")) r->tools = -1;
-    r->n_functions = goss_harmony_count_functions(j, r->tools);
-    if (!r->n_functions && goss_json_kind(j, r->tools) == GOSS_JSON_ARRAY &&
-        goss_json_first(j, r->tools) >= 0)
-        return fail_at(r, r->tools, GOSS_EUNSUPPORTED,
-                       "none of the tools is of type \"function\", which is all there is here");
-    const int builtin = goss_json_get(j, r->root, "builtin_tools");
-    for (int k = goss_json_first(j, builtin); k >= 0; k = goss_json_next(j, k)) {
-        if (goss_json_is(j, k, "browser"))
-            r->browser = 1;
-        else if (goss_json_is(j, k, "python"))
-            r->python = 1;
-        else
-            return fail_at(r, k, GOSS_EINVAL,
-                           "builtin_tools has something other than \"browser\" and \"python\"");
+static int render_message(renderer *r, int i, int keep_reasoning)
+{
+    const goss_message *m = &r->c->messages[i];
+    switch (m->role) {
+    case GOSS_ROLE_USER: return render_user(r, m);
+    case GOSS_ROLE_ASSISTANT: return render_assistant(r, i, keep_reasoning);
+    case GOSS_ROLE_TOOL: return render_result(r, i);
+    case GOSS_ROLE_DEVELOPER: return render_developer(r, i, i + 1, 0);
+    default: return goss_fail(r->err, GOSS_EINVAL, i, "a message has no role");
     }
-    return 0;
 }
 
-int goss_harmony_encode(const goss_vocab *v, const goss_json *j, int root, goss_buf *ids, goss_error *err) {
+/* ---- the answer's beginning ---- */
+
+/* The header of a call that must be made, up to where the model goes on: behind "functions" where it chooses
+ * which, in the arguments where the choice is made. */
+static int begin_call(renderer *r, goss_str name)
+{
+    goss_buf_i32(r->ids, r->h.channel);
+    goss_buf_clear(&r->text);
+    goss_buf_str(&r->text, "commentary to=functions");
+    if (name.s) {
+        goss_buf_str(&r->text, ".");
+        goss_harmony_name(name, &r->text);
+        goss_buf_str(&r->text, " ");
+    }
+    int rc = ordinary(r->v, goss_buf_cstr(&r->text), r->ids);
+    if (rc || !name.s) return rc;
+    goss_buf_i32(r->ids, r->h.constrain);
+    rc = ordinary(r->v, "json", r->ids);
+    return rc ? rc : goss_buf_i32(r->ids, r->h.message);
+}
+
+static int render_all(renderer *r)
+{
+    const goss_conversation *c = r->c;
+    const int answer = last_answer(c);
+    int first = 0;
+    while (first < c->n_messages && c->messages[first].role == GOSS_ROLE_DEVELOPER) first++;
+    int rc = list_calls(r);
+    if (!rc) rc = render_system(r);
+    if (!rc) rc = render_developer(r, 0, first, 1);
+    for (int i = first; i < c->n_messages && !rc; i++) rc = render_message(r, i, i > answer);
+    if (!rc) rc = goss_buf_i32(r->ids, r->h.start);
+    if (!rc) rc = ordinary(r->v, "assistant", r->ids);
+    return rc || !c->must_call || !c->n_tools ? rc : begin_call(r, c->choice);
+}
+
+int goss_harmony_encode(const goss_vocab *v, const goss_conversation *c, goss_buf *ids, goss_error *err)
+{
     renderer r = { .v = v,
-                   .j = j,
-                   .root = root,
-                   .messages = goss_json_get(j, root, "messages"),
+                   .c = c,
                    .ids = ids,
                    .err = err,
                    .text = GOSS_BUF(TEXT_MAX),
                    .name = GOSS_BUF(TEXT_MAX) };
-    if (err) err->code = 0;
     if (!goss_harmony_find(v, &r.h))
         return goss_fail(err, GOSS_EUNSUPPORTED, -1, "the vocabulary lacks Harmony's control tokens");
-    int rc = read_tools(&r);
-    if (!rc) rc = render_system(&r);
-    const int first = goss_json_first(j, r.messages);
-    int turns = first;
-    while (turns >= 0 && is_instruction(&r, turns)) turns = goss_json_next(j, turns);
-    if (!rc) rc = render_developer(&r, first, turns, 1);
-    if (!rc) rc = render_turns(&r, turns);
-    if (!rc) {
-        goss_buf_i32(ids, r.h.start);
-        rc = ordinary(v, "assistant", ids);
-    }
+    const int rc = render_all(&r);
     goss_buf_free(&r.text);
     goss_buf_free(&r.name);
-    if (rc && (!err || !err->code)) goss_fail(err, rc, -1, "the conversation does not fit in memory");
+    goss_mem_free(r.calls);
+    goss_mem_free(r.by_id);
     return rc;
 }

@@ -3,7 +3,11 @@
  * renderer, byte for byte: models notice.
  *
  * Recursion follows the schema's nesting, which the JSON parser bounds. */
-#include "../base/error.h"
+#include "base/decimal.h"
+#include "base/error.h"
+#include "base/fmt.h"
+#include "base/mem.h"
+#include "base/order.h"
 #include "harmony.h"
 #include <string.h>
 
@@ -64,13 +68,15 @@ const char goss_harmony_python[] = "## python\n\n"
 static int is_string(const goss_json *j, int node) { return goss_json_kind(j, node) == GOSS_JSON_STRING; }
 static int is_array(const goss_json *j, int node) { return goss_json_kind(j, node) == GOSS_JSON_ARRAY; }
 
-static void indentation(int n, goss_buf *text) {
+static void indentation(int n, goss_buf *text)
+{
     while (n-- > 0) goss_buf_append(text, " ", 1);
 }
 
 /* indent + before + the string + after; nothing when node is no string. */
 static int comment(const goss_json *j, int node, int indent, const char *before, const char *after,
-                   goss_buf *text) {
+                   goss_buf *text)
+{
     if (!is_string(j, node)) return 0;
     indentation(indent, text);
     goss_buf_str(text, before);
@@ -79,15 +85,77 @@ static int comment(const goss_json *j, int node, int indent, const char *before,
     return 1;
 }
 
-static int is_enum(const goss_json *j, int schema) {
+static int is_enum(const goss_json *j, int schema)
+{
     const int e = goss_json_get(j, schema, "enum");
     return is_array(j, e) && goss_json_first(j, e) >= 0;
 }
 
+/* A whole number of 64 bits, with a sign or without. Minus zero is none. */
+static int is_whole(const char *s, size_t n)
+{
+    const int minus = s[0] == '-';
+    const char *most = minus ? "-9223372036854775808" : "18446744073709551615";
+    for (size_t i = (size_t)minus; i < n; i++)
+        if (s[i] < '0' || s[i] > '9') return 0;
+    if (minus && n == 2 && s[1] == '0') return 0;
+    return n < 20 || (n == 20 && memcmp(s, most, 20) <= 0);
+}
+
+/* A number as serde writes it: whole ones of 64 bits as they stand, others as the shortest double, with an
+ * exponent from 1e16 on and below 1e-5. */
+static void serde_number(const char *s, size_t n, goss_buf *out)
+{
+    goss_decimal d;
+    double v = 0;
+    if (is_whole(s, n) || goss_read_double(s, n, &v) != n) {
+        goss_buf_append(out, s, n);
+        return;
+    }
+    goss_decimal_from(&d, v, GOSS_DECIMAL_SHORTEST, 0);
+    const char *digit = d.n ? d.digit : "0";
+    const int count = d.n ? d.n : 1, point = d.n ? d.point : 1;
+    if (s[0] == '-') goss_buf_str(out, "-");
+    if (point > 16 || point < -4) {
+        goss_buf_printf(out, count > 1 ? "%c." : "%c", digit[0]);
+        goss_buf_append(out, digit + 1, (size_t)count - 1);
+        goss_buf_printf(out, "e%d", point - 1);
+        return;
+    }
+    if (point <= 0) goss_buf_str(out, "0.");
+    for (int i = point; i < 0; i++) goss_buf_str(out, "0");
+    for (int i = 0; i < count || i < point; i++) {
+        if (i == point && point > 0) goss_buf_str(out, ".");
+        goss_buf_append(out, i < count ? digit + i : "0", 1);
+    }
+    if (point >= count) goss_buf_str(out, ".0");
+}
+
+/* A value as serde writes it: members and elements as they stand. */
+static void serde_value(const goss_json *j, int value, goss_buf *text)
+{
+    goss_buf b = GOSS_BUF(1 << 24);
+    if (goss_json_write(j, value, &b)) text->failed = b.failed ? b.failed : GOSS_EINVAL;
+    const char *s = (const char *)b.data;
+    for (size_t at = 0, end; at < b.len; at = end) {
+        end = at + 1;
+        const int number = s[at] == '-' || (s[at] >= '0' && s[at] <= '9');
+        if (s[at] == '"') {
+            for (; s[end] != '"'; end++) end += s[end] == '\\';
+            end++;
+        }
+        while (number && end < b.len && !strchr(",]}", s[end])) end++;
+        if (number) serde_number(s + at, end - at, text);
+        else goss_buf_append(text, s + at, end - at);
+    }
+    goss_buf_free(&b);
+}
+
 /* A default's value: strings in quotes but for enums (unescaped: it is a comment), anything else as JSON. */
-static void default_value(const goss_json *j, int schema, int value, goss_buf *text) {
+static void default_value(const goss_json *j, int schema, int value, goss_buf *text)
+{
     if (!is_string(j, value)) {
-        goss_json_write(j, value, text);
+        serde_value(j, value, text);
         return;
     }
     const char *quote = is_enum(j, schema) ? "" : "\"";
@@ -97,7 +165,8 @@ static void default_value(const goss_json *j, int schema, int value, goss_buf *t
 }
 
 /* The schema as a type, and " | null" behind it where it is nullable and does not say so itself. */
-static void nullable_type(const goss_json *j, int schema, int indent, goss_buf *text) {
+static void nullable_type(const goss_json *j, int schema, int indent, goss_buf *text)
+{
     const size_t from = text->len;
     goss_harmony_type(j, schema, indent, text);
     if (!goss_json_bool(j, goss_json_get(j, schema, "nullable"), 0)) return;
@@ -108,7 +177,8 @@ static void nullable_type(const goss_json *j, int schema, int indent, goss_buf *
 
 /* " // desc default: x" behind a variant of oneOf. */
 static void variant_comment(const goss_json *j, int variant, int with_description, int enum_as_json,
-                            goss_buf *text) {
+                            goss_buf *text)
+{
     const int description = goss_json_get(j, variant, "description"),
               value = goss_json_get(j, variant, "default");
     const int described = with_description && is_string(j, description);
@@ -125,7 +195,8 @@ static void variant_comment(const goss_json *j, int variant, int with_descriptio
 
 /* ---- types ---- */
 
-static void one_of_type(const goss_json *j, int variants, int indent, goss_buf *text) {
+static void one_of_type(const goss_json *j, int variants, int indent, goss_buf *text)
+{
     for (int k = goss_json_first(j, variants); k >= 0; k = goss_json_next(j, k)) {
         goss_buf_str(text, "\n");
         indentation(indent, text);
@@ -136,7 +207,8 @@ static void one_of_type(const goss_json *j, int variants, int indent, goss_buf *
 }
 
 /* The names of a "type" that is an array; 0 when there are none. */
-static int listed_types(const goss_json *j, int types, goss_buf *text) {
+static int listed_types(const goss_json *j, int types, goss_buf *text)
+{
     int n = 0;
     for (int k = goss_json_first(j, types); k >= 0; k = goss_json_next(j, k)) {
         if (!is_string(j, k)) continue;
@@ -149,7 +221,8 @@ static int listed_types(const goss_json *j, int types, goss_buf *text) {
     return n;
 }
 
-static void string_type(const goss_json *j, int schema, goss_buf *text) {
+static void string_type(const goss_json *j, int schema, goss_buf *text)
+{
     int n = 0;
     const int values = goss_json_get(j, schema, "enum");
     for (int k = is_array(j, values) ? goss_json_first(j, values) : -1; k >= 0; k = goss_json_next(j, k)) {
@@ -161,30 +234,58 @@ static void string_type(const goss_json *j, int schema, goss_buf *text) {
     if (!n) goss_buf_str(text, "string");
 }
 
-static int same_string(const goss_json *j, int a, int b) {
-    if (!is_string(j, a) || !is_string(j, b)) return 0;
-    goss_buf text = GOSS_BUF(j->n_text + 1);
-    goss_json_string(j, a, &text);
-    const int same = text.len == strlen(goss_buf_cstr(&text)) && goss_json_is(j, b, goss_buf_cstr(&text));
-    goss_buf_free(&text);
-    return same;
+static int same_string(const goss_json *j, int a, int b)
+{
+    return is_string(j, a) && is_string(j, b) && !goss_json_compare(j, a, b);
 }
 
-static void property_name(const goss_json *j, int key, int required, int indent, const char *after,
-                          goss_buf *text) {
-    int found = 0;
-    for (int k = is_array(j, required) ? goss_json_first(j, required) : -1; k >= 0 && !found;
-         k = goss_json_next(j, k))
-        found = same_string(j, k, key);
+/* The names in an object's "required", sorted. */
+typedef struct names { uint32_t n, *nodes; } names;
+
+static int order_names(const void *records, uint32_t a, uint32_t b)
+{
+    return goss_json_compare(records, (int)a, (int)b);
+}
+
+static int list_names(const goss_json *j, int array, names *out)
+{
+    *out = (names){ 0 };
+    if (!is_array(j, array) || goss_json_first(j, array) < 0) return 0;
+    if (!(out->nodes = goss_mem_array(j->nodes[array].n, sizeof *out->nodes))) return GOSS_ENOMEM;
+    for (int k = goss_json_first(j, array); k >= 0; k = goss_json_next(j, k))
+        if (is_string(j, k)) out->nodes[out->n++] = (uint32_t)k;
+    goss_order(out->nodes, out->n, order_names, j);
+    return 0;
+}
+
+static int has_name(const goss_json *j, const names *list, int key)
+{
+    uint32_t from = 0, to = list->n;
+    while (from < to) {
+        const uint32_t mid = from + (to - from) / 2;
+        const int c = goss_json_compare(j, (int)list->nodes[mid], key);
+        if (!c) return 1;
+        if (c < 0)
+            from = mid + 1;
+        else
+            to = mid;
+    }
+    return 0;
+}
+
+static void property_name(const goss_json *j, int key, const names *required, int indent, const char *after,
+                          goss_buf *text)
+{
     indentation(indent, text);
     goss_json_string(j, key, text);
-    goss_buf_str(text, found ? "" : "?");
+    goss_buf_str(text, has_name(j, required, key) ? "" : "?");
     goss_buf_str(text, after);
 }
 
 /* A property whose schema is a choice: its variants stand below it, a line each. */
-static void one_of_property(const goss_json *j, int key, int value, int required, int indent,
-                            goss_buf *text) {
+static void one_of_property(const goss_json *j, int key, int value, const names *required, int indent,
+                            goss_buf *text)
+{
     const int variants = goss_json_get(j, value, "oneOf"), first = goss_json_first(j, variants);
     const int description = goss_json_get(j, value, "description"),
               standard = goss_json_get(j, value, "default");
@@ -209,7 +310,9 @@ static void one_of_property(const goss_json *j, int key, int value, int required
     goss_buf_str(text, ",\n");
 }
 
-static void plain_property(const goss_json *j, int key, int value, int required, int indent, goss_buf *text) {
+static void plain_property(const goss_json *j, int key, int value, const names *required, int indent,
+                           goss_buf *text)
+{
     const int standard = goss_json_get(j, value, "default");
     property_name(j, key, required, indent, ": ", text);
     nullable_type(j, value, indent + 4, text);
@@ -221,7 +324,8 @@ static void plain_property(const goss_json *j, int key, int value, int required,
     goss_buf_str(text, "\n");
 }
 
-static void property(const goss_json *j, int key, int required, int indent, goss_buf *text) {
+static void property(const goss_json *j, int key, const names *required, int indent, goss_buf *text)
+{
     const int value = goss_json_next(j, key), examples = goss_json_get(j, value, "examples");
     if (comment(j, goss_json_get(j, value, "title"), indent, "// ", "\n", text)) {
         indentation(indent, text);
@@ -241,19 +345,26 @@ static void property(const goss_json *j, int key, int required, int indent, goss
         plain_property(j, key, value, required, indent, text);
 }
 
-static void object_type(const goss_json *j, int schema, int indent, goss_buf *text) {
-    const int properties = goss_json_get(j, schema, "properties"),
-              required = goss_json_get(j, schema, "required");
+static void object_type(const goss_json *j, int schema, int indent, goss_buf *text)
+{
+    const int properties = goss_json_get(j, schema, "properties");
+    names required;
+    if (list_names(j, goss_json_get(j, schema, "required"), &required)) {
+        text->failed = GOSS_ENOMEM;
+        return;
+    }
     comment(j, goss_json_get(j, schema, "description"), indent, "// ", "\n", text);
     goss_buf_str(text, "{\n");
     if (goss_json_kind(j, properties) == GOSS_JSON_OBJECT)
         for (int k = goss_json_first(j, properties); k >= 0; k = goss_json_next(j, goss_json_next(j, k)))
-            property(j, k, required, indent, text);
+            property(j, k, &required, indent, text);
     indentation(indent, text);
     goss_buf_str(text, "}");
+    goss_mem_free(required.nodes);
 }
 
-void goss_harmony_type(const goss_json *j, int schema, int indent, goss_buf *text) {
+void goss_harmony_type(const goss_json *j, int schema, int indent, goss_buf *text)
+{
     const int variants = goss_json_get(j, schema, "oneOf"), type = goss_json_get(j, schema, "type");
     const int items = goss_json_get(j, schema, "items");
     if (is_array(j, variants)) {
@@ -280,60 +391,43 @@ void goss_harmony_type(const goss_json *j, int schema, int indent, goss_buf *tex
 
 /* ---- the section ---- */
 
-/* The object with name, description and parameters: OpenAI's chat API wraps it, its responses API does not.
- * -1: no function. */
-static int function_of(const goss_json *j, int tool) {
-    const int type = goss_json_get(j, tool, "type"), inner = goss_json_get(j, tool, "function");
-    if (type >= 0 && !goss_json_is(j, type, "function")) return -1;
-    return goss_json_kind(j, inner) == GOSS_JSON_OBJECT ? inner : tool;
-}
-
-int goss_harmony_count_functions(const goss_json *j, int tools) {
-    int n = 0;
-    for (int k = is_array(j, tools) ? goss_json_first(j, tools) : -1; k >= 0; k = goss_json_next(j, k))
-        n += function_of(j, k) >= 0;
-    return n;
-}
-
 /* Every line behind "// "; a line end at the very end begins no line. */
-static void description_lines(const goss_json *j, int node, goss_buf *text) {
-    goss_buf plain = GOSS_BUF(j->n_text + 1);
-    if (is_string(j, node)) goss_json_string(j, node, &plain);
-    for (size_t p = 0, e; p < plain.len; p = e + 1) {
-        for (e = p; e < plain.len && plain.data[e] != '\n'; e++) {}
-        const size_t n = e > p && e < plain.len && plain.data[e - 1] == '\r' ? e - p - 1 : e - p;
+static void description_lines(goss_str s, goss_buf *text)
+{
+    for (uint64_t p = 0, e; p < s.n; p = e + 1) {
+        for (e = p; e < s.n && s.s[e] != '\n'; e++) {}
+        const uint64_t n = e > p && e < s.n && s.s[e - 1] == '\r' ? e - p - 1 : e - p;
         goss_buf_str(text, "// ");
-        goss_buf_append(text, plain.data + p, n);
+        goss_buf_append(text, s.s + p, (size_t)n);
         goss_buf_str(text, "\n");
     }
-    goss_buf_free(&plain);
 }
 
-static int one_function(const goss_json *j, int tool, goss_buf *text, goss_error *err) {
-    const int f = function_of(j, tool), name = goss_json_get(j, f, "name"),
-              parameters = goss_json_get(j, f, "parameters");
-    const int at = tool >= 0 ? (int)j->nodes[tool].start : -1;
-    if (f < 0)
-        return goss_fail(err, GOSS_EUNSUPPORTED, at,
-                         "a tool is of a type other than \"function\", which is all there is here");
-    if (!is_string(j, name)) return goss_fail(err, GOSS_EINVAL, at, "a tool has no name");
-    description_lines(j, goss_json_get(j, f, "description"), text);
+static int one_function(const goss_tool *tool, goss_buf *text, goss_error *err)
+{
+    goss_json j = { 0 };
+    if (!tool->name.s) return goss_fail(err, GOSS_EINVAL, -1, "a tool has no name");
+    description_lines(tool->description, text);
     goss_buf_str(text, "type ");
-    goss_json_string(j, name, text);
-    if (goss_json_kind(j, parameters) == GOSS_JSON_OBJECT) {
+    goss_harmony_name(tool->name, text);
+    if (!tool->parameters.s) return goss_buf_str(text, " = () => any;\n\n");
+    const int rc = goss_json_parse(&j, tool->parameters.s, (size_t)tool->parameters.n, NULL, err);
+    if (!rc) {
         goss_buf_str(text, " = (_: ");
-        goss_harmony_type(j, parameters, 0, text);
+        goss_harmony_type(&j, 0, 0, text);
         goss_buf_str(text, ") => any;\n\n");
-    } else
-        goss_buf_str(text, " = () => any;\n\n");
-    return text->failed;
+    }
+    goss_json_free(&j);
+    if (rc && err) err->position = -1; /* the place in a schema is no message */
+    return rc ? rc : text->failed;
 }
 
-int goss_harmony_functions(const goss_json *j, int tools, goss_buf *text, goss_error *err) {
+int goss_harmony_functions(const goss_tool *tools, int n, goss_buf *text, goss_error *err)
+{
     goss_buf_str(text, "## functions\n\nnamespace functions {\n\n");
-    for (int k = goss_json_first(j, tools); k >= 0; k = goss_json_next(j, k)) {
-        int r = one_function(j, k, text, err);
-        if (r) return r;
+    for (int i = 0; i < n; i++) {
+        const int rc = one_function(&tools[i], text, err);
+        if (rc) return rc;
     }
     goss_buf_str(text, "} // namespace functions");
     return text->failed;

@@ -3,7 +3,7 @@
  * returns, at most a few times over, and one character more, or the run of spaces behind it, so that whole
  * texts take linear time. */
 #include "pretok.h"
-#include "../base/utf8.h"
+#include "base/utf8.h"
 #include "unicode.h"
 #include <string.h>
 
@@ -20,7 +20,8 @@ typedef struct text {
     size_t n;
 } text;
 
-static unsigned class_of_multibyte(text t, size_t p, unsigned *len) {
+static unsigned class_of_multibyte(text t, size_t p, unsigned *len)
+{
     uint32_t cp = 0;
     int k = goss_utf8_decode(t.s + p, t.n - p, &cp);
     *len = k > 0 ? (unsigned)k : 1;
@@ -28,7 +29,8 @@ static unsigned class_of_multibyte(text t, size_t p, unsigned *len) {
 }
 
 /* Class and length of the character at p; both 0 at the end. The first block of the table is ASCII. */
-static inline unsigned class_at(text t, size_t p, unsigned *len) {
+static inline unsigned class_at(text t, size_t p, unsigned *len)
+{
     if (p >= t.n) {
         *len = 0;
         return 0;
@@ -40,7 +42,8 @@ static inline unsigned class_at(text t, size_t p, unsigned *len) {
     return class_of_multibyte(t, p, len);
 }
 
-static size_t skip_class(text t, size_t p, unsigned class) {
+static size_t skip_class(text t, size_t p, unsigned class)
+{
     unsigned len;
     while (class_at(t, p, &len) & class) p += len;
     return p;
@@ -48,13 +51,15 @@ static size_t skip_class(text t, size_t p, unsigned class) {
 
 static inline int is_newline(uint8_t c) { return c == '\r' || c == '\n'; }
 
-static inline uint8_t lower_at(text t, size_t p) {
+static inline uint8_t lower_at(text t, size_t p)
+{
     uint8_t c = p < t.n ? t.s[p] : 0;
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
 }
 
 /* (?i:'s|'t|'re|'ve|'m|'ll|'d) at e: its end, or e. U+017F folds to s. */
-static size_t contraction(text t, size_t e) {
+static size_t contraction(text t, size_t e)
+{
     if (e >= t.n || t.s[e] != '\'') return e;
     uint8_t a = lower_at(t, e + 1), b = lower_at(t, e + 2);
     if (a == 's' || a == 't' || a == 'm' || a == 'd') return e + 2;
@@ -65,7 +70,8 @@ static size_t contraction(text t, size_t e) {
 /* [Lu Lt Lm Lo M]* [Ll Lm Lo M]+ contraction? : the end, or 0. Where no lower-case letter follows the first
  * run, the run gives back as much as the second class needs: up to the last of its characters that is in
  * both. */
-static size_t word_ending_lower(text t, size_t p) {
+static size_t word_ending_lower(text t, size_t p)
+{
     unsigned c, len;
     size_t e = p, both = 0;
     for (; (c = class_at(t, e, &len)) & UPPER; e += len)
@@ -75,13 +81,15 @@ static size_t word_ending_lower(text t, size_t p) {
 }
 
 /* [Lu Lt Lm Lo M]+ [Ll Lm Lo M]* contraction? : the end, or 0. */
-static size_t word_beginning_upper(text t, size_t p) {
+static size_t word_beginning_upper(text t, size_t p)
+{
     size_t e = skip_class(t, p, UPPER);
     return e == p ? 0 : contraction(t, skip_class(t, e, LOWER));
 }
 
 /* Alternatives 1 and 2 of o200k: words with one optional character before them. */
-static size_t word_o200k(text t, size_t p, unsigned c, unsigned len) {
+static size_t word_o200k(text t, size_t p, unsigned c, unsigned len)
+{
     unsigned next_len,
         ahead = c & (LETTER | NUMBER) || is_newline(t.s[p]) ? 0 : class_at(t, p + len, &next_len);
     const unsigned word = UPPER | LOWER;
@@ -93,7 +101,8 @@ static size_t word_o200k(text t, size_t p, unsigned c, unsigned len) {
 }
 
 /* [^\r\n L N]? L+ */
-static size_t word_llama3(text t, size_t p, unsigned c, unsigned len) {
+static size_t word_llama3(text t, size_t p, unsigned c, unsigned len)
+{
     unsigned next_len;
     if (c & LETTER) return skip_class(t, p, LETTER);
     if (!(c & NUMBER) && !is_newline(t.s[p]) && class_at(t, p + len, &next_len) & LETTER)
@@ -102,7 +111,8 @@ static size_t word_llama3(text t, size_t p, unsigned c, unsigned len) {
 }
 
 /* " ?[^\s L N]+", then any of the bytes of `tail`: the end, or 0. */
-static size_t punctuation(text t, size_t p, const char *tail) {
+static size_t punctuation(text t, size_t p, const char *tail)
+{
     unsigned c, len;
     const size_t start = t.s[p] == ' ' ? p + 1 : p;
     size_t e = start;
@@ -112,7 +122,8 @@ static size_t punctuation(text t, size_t p, const char *tail) {
     return e;
 }
 
-static size_t digits(text t, size_t p, int most) {
+static size_t digits(text t, size_t p, int most)
+{
     unsigned len;
     for (int i = 0; i < most && class_at(t, p, &len) & NUMBER; i++) p += len;
     return p;
@@ -120,7 +131,8 @@ static size_t digits(text t, size_t p, int most) {
 
 /* \s*[\r\n]+ (where newlines is set) | \s+(?!\S) | \s+ : a run goes up to its last line end; without one, all
  * but its last character, which belongs to the word behind. */
-static size_t spaces(text t, size_t p, int newlines) {
+static size_t spaces(text t, size_t p, int newlines)
+{
     unsigned len = 0;
     size_t e = p, last = p, line_end = 0;
     while (class_at(t, e, &len) & SPACE) {
@@ -132,7 +144,8 @@ static size_t spaces(text t, size_t p, int newlines) {
     return e == t.n || last == p ? e : last;
 }
 
-static size_t contraction_lower_case(text t, size_t p) {
+static size_t contraction_lower_case(text t, size_t p)
+{
     const size_t e = contraction(t, p);
     for (size_t i = p + 1; i < e; i++)
         if (t.s[i] < 'a' || t.s[i] > 'z') return p;
@@ -140,7 +153,8 @@ static size_t contraction_lower_case(text t, size_t p) {
 }
 
 /* 's|'t|'re|'ve|'m|'ll|'d | ?L+ | ?N+ | ?[^\s L N]+ | \s+(?!\S) | \s+ */
-static size_t next_gpt2(text t, size_t p) {
+static size_t next_gpt2(text t, size_t p)
+{
     size_t e = contraction_lower_case(t, p);
     if (e != p) return e;
     unsigned len;
@@ -152,7 +166,8 @@ static size_t next_gpt2(text t, size_t p) {
     return e ? e : spaces(t, p, 0);
 }
 
-size_t goss_pretok_next(goss_pretok kind, const uint8_t *s, size_t n, size_t p) {
+size_t goss_pretok_next(goss_pretok kind, const uint8_t *s, size_t n, size_t p)
+{
     const text t = { s, n };
     if (kind == GOSS_PRETOK_GPT2) return next_gpt2(t, p);
     unsigned len, c = class_at(t, p, &len);
@@ -170,7 +185,8 @@ size_t goss_pretok_next(goss_pretok kind, const uint8_t *s, size_t n, size_t p) 
     return spaces(t, p, 1);
 }
 
-int goss_pretok_by_name(const char *name, size_t n, goss_pretok *out) {
+int goss_pretok_by_name(const char *name, size_t n, goss_pretok *out)
+{
     static const struct {
         const char *name;
         goss_pretok kind;

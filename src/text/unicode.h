@@ -15,7 +15,8 @@ extern const uint8_t goss_unicode_stage1[];
 extern const uint8_t goss_unicode_stage2[];
 
 /* The class bits of a code point below U+110000. Surrogates have none. */
-static inline unsigned goss_unicode_class(uint32_t cp) {
+static inline unsigned goss_unicode_class(uint32_t cp)
+{
     return goss_unicode_stage2[(uint32_t)goss_unicode_stage1[cp >> 7] << 7 | (cp & 127)];
 }
 #endif

@@ -1,10 +1,10 @@
-/* vocab.h - tokens of a model and both directions between text and ids (REFERENCE.md 8 and 11.4-11.5).
+/* vocab.h - tokens of a model and both directions between text and ids (docs/reference.md 8 and 11.4-11.5).
  * Kinds: byte-level BPE (o200k ranked by id, GPT-2 and Llama-3 style ranked by the merges list) and SPM with
  * byte fallback. */
 #ifndef GOSS_TEXT_VOCAB_H
 #define GOSS_TEXT_VOCAB_H
-#include "../base/buf.h"
-#include "../format/gguf.h"
+#include "base/buf.h"
+#include "format/gguf.h"
 
 typedef struct goss_vocab goss_vocab;
 enum {

@@ -1,5 +1,5 @@
 /* vocab_impl.h - what a goss_vocab holds, for the files of src/text/ that look inside: vocab_load.c makes it,
- * vocab.c asks it, merge.c and encode.c turn text into ids with it.
+ * vocab_ids.c asks it, merge.c and encode.c turn text into ids with it.
  *
  * Invariants: bytes of token i are bytes[offset[i] .. offset[i + 1]); tables never change after loading, so
  * that any number of threads may read them; `table` holds the tokens that text can turn into by merging
@@ -47,18 +47,21 @@ struct goss_vocab {
     int n_stop;
 };
 
-static inline goss_str goss_vocab_raw(const goss_vocab *v, int32_t id) {
+static inline goss_str goss_vocab_raw(const goss_vocab *v, int32_t id)
+{
     return (goss_str){ (const char *)v->bytes + v->offset[id], v->offset[id + 1] - v->offset[id] };
 }
 
-static inline uint64_t goss_load_le(const uint8_t *s, size_t n) {
+static inline uint64_t goss_load_le(const uint8_t *s, size_t n)
+{
     uint64_t x = 0;
     memcpy(&x, s, n);
     return x;
 }
 
 /* Mixes the bytes eight at a time; the last step overlaps, so that short strings take one or two loads. */
-static inline uint64_t goss_hash(const uint8_t *s, size_t n) {
+static inline uint64_t goss_hash(const uint8_t *s, size_t n)
+{
     uint64_t h = n * 0x9E3779B97F4A7C15u;
     size_t i = 0;
     for (; i + 8 < n; i += 8) {
@@ -79,7 +82,8 @@ static inline uint64_t goss_hash(const uint8_t *s, size_t n) {
 }
 
 /* The id of the token with these bytes, -1 when there is none. */
-static inline int32_t goss_vocab_lookup(const goss_vocab *v, const uint8_t *s, size_t n) {
+static inline int32_t goss_vocab_lookup(const goss_vocab *v, const uint8_t *s, size_t n)
+{
     if (n == 0 || n > v->longest) return -1;
     const uint64_t h = goss_hash(s, n);
     for (uint32_t i = (uint32_t)h & v->table_mask;; i = (i + 1) & v->table_mask) {
@@ -91,7 +95,8 @@ static inline int32_t goss_vocab_lookup(const goss_vocab *v, const uint8_t *s, s
     }
 }
 
-static inline uint32_t goss_merge_hash(int32_t left, int32_t right) {
+static inline uint32_t goss_merge_hash(int32_t left, int32_t right)
+{
     uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9E3779B97F4A7C15u;
     h ^= h >> 32;
     return (uint32_t)((h * 0xD6E8FEB86659FD93u) >> 32);

@@ -6,9 +6,10 @@
  * places: walking all of the 446,189 with three look-ups each would triple the time of loading). Other
  * byte-level models use their list. Control tokens are known by name too, whatever type the file gives them:
  * nothing a user types may become one. */
-#include "../base/error.h"
-#include "../base/mem.h"
-#include "../base/utf8.h"
+#include "base/error.h"
+#include "base/fmt.h"
+#include "base/mem.h"
+#include "base/utf8.h"
 #include "vocab_impl.h"
 
 typedef struct loader {
@@ -30,21 +31,25 @@ static const char *const stop_names[] = {
 
 /* ---- reading the keys ---- */
 
-static const goss_kvpair *array_of(const loader *l, const char *key, int elem_type, uint64_t n) {
+static const goss_kvpair *array_of(const loader *l, const char *key, int elem_type, uint64_t n)
+{
     const goss_kvpair *kv = goss_gguf_find(l->g, key);
     return kv && kv->type == GOSS_KV_ARRAY && kv->elem_type == elem_type && (!n || kv->n == n) ? kv : NULL;
 }
 
-static int32_t token_id(const loader *l, const char *key, int32_t absent) {
+static int32_t token_id(const loader *l, const char *key, int32_t absent)
+{
     uint64_t id;
     return goss_gguf_u64(l->g, key, &id, NULL) == 1 && id < (uint64_t)l->v->n ? (int32_t)id : absent;
 }
 
-static int key_is(goss_str s, const char *text) {
+static int key_is(goss_str s, const char *text)
+{
     return s.n == strlen(text) && !memcmp(s.s, text, (size_t)s.n);
 }
 
-static int choose_model(loader *l) {
+static int choose_model(loader *l)
+{
     goss_vocab *v = l->v;
     goss_str model, pre = { "", 0 };
     if (goss_gguf_str(l->g, "tokenizer.ggml.model", &model, l->err) != 1)
@@ -70,7 +75,8 @@ static int choose_model(loader *l) {
 
 /* GPT-2's letters for bytes: printable ones stand for themselves, the other 68 are U+0100 and on, in order.
  * -1: no such letter. */
-static int byte_of_letter(uint32_t cp) {
+static int byte_of_letter(uint32_t cp)
+{
     if ((cp >= 0x21 && cp <= 0x7E) || (cp >= 0xA1 && cp <= 0xAC) || (cp >= 0xAE && cp <= 0xFF))
         return (int)cp;
     if (cp < 0x100 || cp > 0x143) return -1;
@@ -79,7 +85,8 @@ static int byte_of_letter(uint32_t cp) {
 }
 
 /* The bytes that s is spelled for; 0 when it is not spelled in those letters. */
-static size_t unspell(goss_str s, uint8_t *dst) {
+static size_t unspell(goss_str s, uint8_t *dst)
+{
     size_t k = 0;
     for (uint64_t i = 0; i < s.n;) {
         uint32_t cp;
@@ -92,7 +99,8 @@ static size_t unspell(goss_str s, uint8_t *dst) {
     return k;
 }
 
-static size_t spaces_for_marks(goss_str s, uint8_t *dst) {
+static size_t spaces_for_marks(goss_str s, uint8_t *dst)
+{
     size_t k = 0;
     for (uint64_t i = 0; i < s.n;) {
         if (s.n - i >= 3 && !memcmp(s.s + i, "\xE2\x96\x81", 3)) {
@@ -104,20 +112,16 @@ static size_t spaces_for_marks(goss_str s, uint8_t *dst) {
     return k;
 }
 
-static int hex(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
 /* The byte that "<0xXX>" names, -1. */
-static int named_byte(goss_str s) {
-    if (s.n != 6 || memcmp(s.s, "<0x", 3) || s.s[5] != '>' || hex(s.s[3]) < 0 || hex(s.s[4]) < 0) return -1;
-    return hex(s.s[3]) * 16 + hex(s.s[4]);
+static int named_byte(goss_str s)
+{
+    if (s.n != 6 || memcmp(s.s, "<0x", 3) || s.s[5] != '>') return -1;
+    const int high = goss_hex_digit(s.s[3]), low = goss_hex_digit(s.s[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-static int kind_of(const loader *l, const goss_kvpair *types, int32_t id, goss_str s) {
+static int kind_of(const loader *l, const goss_kvpair *types, int32_t id, goss_str s)
+{
     int kind = types ? (int)goss_gguf_elem(types, (uint64_t)id) : GOSS_TOKEN_NORMAL;
     if (kind < GOSS_TOKEN_NORMAL || kind > GOSS_TOKEN_BYTE) kind = GOSS_TOKEN_NORMAL;
     for (size_t i = 0; i < COUNT(control_names); i++)
@@ -130,7 +134,8 @@ static int kind_of(const loader *l, const goss_kvpair *types, int32_t id, goss_s
     return kind == GOSS_TOKEN_BYTE && named_byte(s) < 0 ? GOSS_TOKEN_NORMAL : kind;
 }
 
-static size_t store_token(loader *l, int kind, goss_str s, uint8_t *dst) {
+static size_t store_token(loader *l, int kind, goss_str s, uint8_t *dst)
+{
     size_t k = 0;
     if (kind == GOSS_TOKEN_BYTE) {
         *dst = (uint8_t)named_byte(s);
@@ -145,7 +150,8 @@ static size_t store_token(loader *l, int kind, goss_str s, uint8_t *dst) {
     return k;
 }
 
-static int load_tokens(loader *l) {
+static int load_tokens(loader *l)
+{
     goss_vocab *v = l->v;
     const goss_kvpair *tokens = array_of(l, "tokenizer.ggml.tokens", GOSS_KV_STRING, 0);
     if (!tokens || !tokens->n || tokens->n > 1 << 28)
@@ -176,7 +182,8 @@ static int load_tokens(loader *l) {
 
 /* ---- tables ---- */
 
-static void insert(goss_vocab *v, int32_t id) {
+static void insert(goss_vocab *v, int32_t id)
+{
     const goss_str s = goss_vocab_raw(v, id);
     const uint8_t *b = (const uint8_t *)s.s;
     if (goss_vocab_lookup(v, b, (size_t)s.n) >= 0) return;
@@ -188,12 +195,14 @@ static void insert(goss_vocab *v, int32_t id) {
     if (s.n == 2) v->pair[b[0] << 8 | b[1]] = id;
 }
 
-static int is_special(const goss_vocab *v, int32_t id) {
+static int is_special(const goss_vocab *v, int32_t id)
+{
     return v->kind[id] == GOSS_TOKEN_CONTROL || v->kind[id] == GOSS_TOKEN_USER;
 }
 
 /* Longest first (those beyond 255 bytes in any order), by counting. */
-static void list_specials(goss_vocab *v) {
+static void list_specials(goss_vocab *v)
+{
     int at[257] = { 0 };
     for (int32_t i = 0; i < v->n; i++) {
         const uint64_t n = goss_vocab_raw(v, i).n;
@@ -209,7 +218,8 @@ static void list_specials(goss_vocab *v) {
     }
 }
 
-static int index_tokens(loader *l) {
+static int index_tokens(loader *l)
+{
     goss_vocab *v = l->v;
     uint32_t n_special = 0, cap = 64;
     while (cap < 2 * (uint32_t)v->n) cap *= 2;
@@ -241,7 +251,8 @@ static int index_tokens(loader *l) {
 
 /* SPM: scores as ranks, so that the highest score is the lowest rank: the bits of a float, made monotonic and
  * turned round. */
-static int load_scores(loader *l) {
+static int load_scores(loader *l)
+{
     goss_vocab *v = l->v;
     const goss_kvpair *scores = array_of(l, "tokenizer.ggml.scores", GOSS_KV_F32, (uint64_t)v->n);
     if (!scores)
@@ -268,7 +279,8 @@ typedef struct merge_rule {
 } merge_rule;
 
 /* Reads "left right" of the merges list; id -1 when it names no tokens. */
-static merge_rule read_rule(const goss_vocab *v, goss_str s) {
+static merge_rule read_rule(const goss_vocab *v, goss_str s)
+{
     merge_rule rule = { -1, -1, -1 };
     uint8_t b[1024];
     const char *space = s.n && s.n <= sizeof b / 2 ? memchr(s.s + 1, ' ', (size_t)s.n - 1) : NULL;
@@ -282,7 +294,8 @@ static merge_rule read_rule(const goss_vocab *v, goss_str s) {
     return rule;
 }
 
-static int merges_ascend(const goss_vocab *v, const goss_kvpair *list) {
+static int merges_ascend(const goss_vocab *v, const goss_kvpair *list)
+{
     const uint64_t stride = list->n / 1024 + 1;
     uint64_t cursor = 0;
     int32_t last = -1;
@@ -296,7 +309,8 @@ static int merges_ascend(const goss_vocab *v, const goss_kvpair *list) {
     return 1;
 }
 
-static int load_merges(loader *l) {
+static int load_merges(loader *l)
+{
     goss_vocab *v = l->v;
     const goss_kvpair *list = array_of(l, "tokenizer.ggml.merges", GOSS_KV_STRING, 0);
     if (v->model == GOSS_VOCAB_RANKED && (!list || merges_ascend(v, list))) return 0;
@@ -325,11 +339,13 @@ static int load_merges(loader *l) {
 
 /* ---- special ids ---- */
 
-static void add_stop(goss_vocab *v, int32_t id) {
+static void add_stop(goss_vocab *v, int32_t id)
+{
     if (id >= 0 && !goss_vocab_is_stop(v, id) && v->n_stop < GOSS_STOPS_MAX) v->stop[v->n_stop++] = id;
 }
 
-static void find_special_ids(loader *l) {
+static void find_special_ids(loader *l)
+{
     goss_vocab *v = l->v;
     const int spm = v->model == GOSS_VOCAB_SPM;
     v->bos = token_id(l, "tokenizer.ggml.bos_token_id", spm && v->n > 2 ? 1 : -1);
@@ -358,7 +374,8 @@ static void find_special_ids(loader *l) {
     if (!harmony) add_stop(v, end);
 }
 
-int goss_vocab_open(goss_vocab **out, const goss_gguf *g, goss_error *err) {
+int goss_vocab_open(goss_vocab **out, const goss_gguf *g, goss_error *err)
+{
     *out = NULL;
     loader l = { goss_mem_alloc(sizeof *l.v), g, err };
     if (!l.v) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for the vocabulary");
@@ -375,7 +392,8 @@ int goss_vocab_open(goss_vocab **out, const goss_gguf *g, goss_error *err) {
     return 0;
 }
 
-void goss_vocab_close(goss_vocab **v) {
+void goss_vocab_close(goss_vocab **v)
+{
     if (!v || !*v) return;
     goss_vocab *d = *v;
     void *blocks[] = { d->bytes, d->kind, d->offset, d->rank, d->table, d->pair, d->merges, d->special };

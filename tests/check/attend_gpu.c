@@ -1,19 +1,10 @@
 /* attend_gpu.c - attention: attend (a chunk of keys at a time) and merge (chunks and the sink). */
 #include "tests_gpu.h"
-#include "../../src/base/fmt.h"
-#include "../../src/format/quant.h"
+#include "base/fmt.h"
+#include "format/quant.h"
+#include "gpu/kernels/kernels.h"
 #include <math.h>
 #include <string.h>
-
-static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-static uint32_t bits(float f)
-{
-    union {
-        float f;
-        uint32_t u;
-    } v = { f };
-    return v.u;
-}
 
 typedef struct setting {
     uint32_t heads, kv, hd, window, pos, rows, chunks, rope_half;
@@ -69,8 +60,8 @@ static void *make_pool(gc *g, const setting *s, const gc_step *st, int half, uin
         for (uint32_t h = 0; h < s->kv; h++)
             for (uint32_t d = 0; d < 2 * s->hd; d++) {
                 const uint32_t key = first + k % all, row = k < all ? 0 : s->rows - 1;
-                const size_t at =
-                    gc_kv_at(gc_step_page(st, row, key / 64), s->kv, h, d >= s->hd, s->hd, key % 64, d % s->hd);
+                const size_t at = gc_kv_at(gc_step_page(st, row, key / 64), s->kv, h, d >= s->hd, s->hd,
+                                           key % 64, d % s->hd);
                 const float f = gc_randf(g);
                 const uint16_t h16 = goss_f32_to_f16(f);
                 if (half) memcpy(pool + 2 * at, &h16, 2);
@@ -79,11 +70,14 @@ static void *make_pool(gc *g, const setting *s, const gc_step *st, int half, uin
     return pool;
 }
 
-/* Keys [from, end) as one head of a row weighs them: e[] = exp(score - top). How far sums may be off, relatively: the
- * kernel's own maximum differs from the true one by rounding, which scales its sums. */
-static double weigh(const setting *s, const gc_step *st, const float *q, const void *pool, int half, uint32_t row,
-                    uint32_t head, uint32_t from, uint32_t end, double scale, double *e, double *top, double *sum,
-                    double *delta)
+/* What halves as operands leave open, relative to an operand: 0, or half an ulp of a half. */
+static double rounded;
+
+/* Keys [from, end) as one head of a row weighs them: e[] = exp(score - top). How far sums may be off,
+ * relatively: the kernel's own maximum differs from the true one by rounding, which scales its sums. */
+static double weigh(const setting *s, const gc_step *st, const float *q, const void *pool, int half,
+                    uint32_t row, uint32_t head, uint32_t from, uint32_t end, double scale, double *e,
+                    double *top, double *sum, double *delta)
 {
     const uint32_t kvh = head / (s->heads / s->kv);
     const float *qh = q + (size_t)row * (s->heads + 2 * s->kv) * s->hd + head * s->hd;
@@ -103,7 +97,7 @@ static double weigh(const setting *s, const gc_step *st, const float *q, const v
         }
         e[key - from] = dot;
         *top = fmax(*top, dot);
-        *delta = fmax(*delta, gc_sum_bound(mag, s->hd));
+        *delta = fmax(*delta, gc_sum_bound(mag, s->hd) + rounded / 32 * mag); /* queries are two halves */
     }
     for (uint32_t key = from; key < end; key++) {
         const double x = *top - e[key - from];
@@ -112,18 +106,18 @@ static double weigh(const setting *s, const gc_step *st, const float *q, const v
         spread += e[key - from] * x;
     }
     return 2 * *delta + GC_U * (16 + 2 * sqrt((double)(end - from)) + view_of(s, row).n_pages) +
-           4 * GC_U * spread / *sum;
+           4 * GC_U * spread / *sum + 2 * rounded;
 }
 
 /* The weighted sum of dim d of the values, and of their magnitudes. */
-static double values(const setting *s, const gc_step *st, const void *pool, int half, uint32_t row, uint32_t head,
-                     uint32_t from, uint32_t end, uint32_t d, const double *e, double *all)
+static double values(const setting *s, const gc_step *st, const void *pool, int half, uint32_t row,
+                     uint32_t head, uint32_t from, uint32_t end, uint32_t d, const double *e, double *all)
 {
     double a = 0;
     *all = 0;
     for (uint32_t key = from; key < end; key++) {
-        const size_t at = gc_kv_at(gc_step_page(st, row, key / 64), s->kv, head / (s->heads / s->kv), 1, s->hd,
-                                   key % 64, d);
+        const size_t at = gc_kv_at(gc_step_page(st, row, key / 64), s->kv, head / (s->heads / s->kv), 1,
+                                   s->hd, key % 64, d);
         const double t = e[key - from] * kv_value(pool, half, at);
         a += t;
         *all += fabs(t);
@@ -152,23 +146,28 @@ static void want_chunk(const setting *s, const gc_step *st, const float *q, cons
 }
 
 /* One head of one row over all its keys, with its sink. */
-static void want_end(const setting *s, const gc_step *st, const float *q, const void *pool, int half, uint32_t row,
-                     uint32_t head, double scale, double sink, gc_packed_want *want, double *e)
+static void want_end(const setting *s, const gc_step *st, const float *q, const void *pool, int half,
+                     uint32_t row, uint32_t head, double scale, double sink, gc_packed_want *want, double *e)
 {
     double top, sum, delta, all;
-    const double relative = weigh(s, st, q, pool, half, row, head, view_of(s, row).first_key, s->pos + row + 1, scale,
-                                  e, &top, &sum, &delta),
+    const double relative = weigh(s, st, q, pool, half, row, head, view_of(s, row).first_key,
+                                  s->pos + row + 1, scale, e, &top, &sum, &delta),
                  total = sum + exp(sink - top);
+    const uint32_t from = view_of(s, row).first_key, end = s->pos + row + 1;
     for (uint32_t d = 0; d < s->hd; d++) {
         const size_t to = ((size_t)row * s->heads + head) * s->hd + d;
-        want->want[to] = values(s, st, pool, half, row, head, view_of(s, row).first_key, s->pos + row + 1, d, e, &all) /
-                         total;
+        want->want[to] = values(s, st, pool, half, row, head, from, end, d, e, &all) / total;
         want->bound[to] =
             (4 * relative + 16 * GC_U * (1 + (sink > -1e38 ? fabs(sink - top) : 0))) * all / total + 1e-36;
+        for (uint32_t key = from; key < end && rounded > 0; key++) { /* a weight below the least half */
+            const size_t at = gc_kv_at(gc_step_page(st, row, key / 64), s->kv, head / (s->heads / s->kv), 1,
+                                       s->hd, key % 64, d);
+            want->bound[to] += 6e-8 * fabs(kv_value(pool, half, at)) / total;
+        }
     }
 }
 
-/* As gpu_few.c's attend_defines, for a software adapter and for a GPU. */
+/* As decode.c's attend_defines, for a software adapter and for a GPU. */
 static void defines(gc *g, gc_case *c, int half, uint32_t heads, uint32_t hd, int software, int final)
 {
     const uint32_t outs = heads * hd / 4, most = software                           ? 64
@@ -202,13 +201,14 @@ int gc_make_attend(gc *g, gc_case *c, int i)
     uint32_t most = 1;
     for (uint32_t r = 0; r < s->rows; r++)
         if (view_of(s, r).chunks > most) most = view_of(s, r).chunks;
-    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale), GOSS_GPU_NONE,
-                           s->rope_half };
+    const goss_block_attend p = { .n_head = s->heads, .n_kv = s->kv, .head_dim = s->hd, .window = s->window,
+                                  .cls = s->pos & 1, .stride = stride, .scale = scale, .sinks = GOSS_GPU_NONE,
+                                  .half = s->rope_half };
     gc_begin(c, "attend.wgsl", s->kv, most, s->rows);
     defines(g, c, half, per_kv, s->hd, i % 4 < 2, 0);
     goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos,
              s->heads, s->kv, s->hd, s->window);
-    gc_params(g, c, p, sizeof p);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, st.w, st.n_words * 4);
     gc_in(c, q, (size_t)s->rows * stride * 4);
     gc_in(c, pool, n_pool);
@@ -234,12 +234,14 @@ int gc_make_attend_end(gc *g, gc_case *c, int i)
     size_t n_pool;
     const void *pool = make_pool(g, s, &st, half, n_pages, &n_pool);
     const float *q = gc_floats(g, (size_t)s->rows * stride, 4), *small = gc_floats(g, s->heads + 6, 4);
-    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale), sinks, s->rope_half };
+    const goss_block_attend p = { .n_head = s->heads, .n_kv = s->kv, .head_dim = s->hd, .window = s->window,
+                                  .cls = s->pos & 1, .stride = stride, .scale = scale, .sinks = sinks,
+                                  .half = s->rope_half };
     gc_begin(c, "attend.wgsl", s->kv, 1, s->rows);
     defines(g, c, half, per_kv, s->hd, i % 4 < 2, 1);
-    goss_fmt(c->what, sizeof c->what, "to the end: %u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos,
-             s->heads, s->kv, s->hd, s->window);
-    gc_params(g, c, p, sizeof p);
+    goss_fmt(c->what, sizeof c->what, "to the end: %u rows from %u, %u + %u heads of %u, window %u", s->rows,
+             s->pos, s->heads, s->kv, s->hd, s->window);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, st.w, st.n_words * 4);
     gc_in(c, q, (size_t)s->rows * stride * 4);
     gc_in(c, pool, n_pool);
@@ -264,38 +266,51 @@ static void two_sequences(gc *g, gc_step *st, uint32_t cut, uint32_t n_pages)
     memcpy(w, st->w, st->n_words * 4);
     for (uint32_t i = 0; i < n_pages; i++) w[st->n_words + i] = 2 * n_pages - 1 - i;
     for (uint32_t r = cut; r < st->n_rows; r++)
-        for (uint32_t k = 3; k < 5; k++) w[w[GOSS_STEP_ROWS] + r * GOSS_ROW_WORDS + k] = (uint32_t)st->n_words;
+        for (uint32_t k = 3; k < 5; k++)
+            w[w[GOSS_STEP_ROWS] + r * GOSS_ROW_WORDS + k] = (uint32_t)st->n_words;
     st->w = w;
     st->n_words += n_pages;
 }
 
-/* Many rows, of two sequences. */
-int gc_make_attend_tile(gc *g, gc_case *c, int i)
+/* Many rows, of two sequences: in tiles of f32, or by fragments. */
+static int make_tiles(gc *g, gc_case *c, int i, int fragments)
 {
     const setting *s = &tiled[i / 2];
     const uint32_t sinks = i & 1 ? 6 : GOSS_GPU_NONE, per_kv = s->heads / s->kv, last = s->pos + s->rows - 1,
                    n_pages = last / 64 + 1, stride = (s->heads + 2 * s->kv) * s->hd;
-    const int half = g->half_ok && i % 3;
-    if (160 * s->hd * 4 + 2432 > g->limits->max_workgroup_bytes) return 1;
+    const goss_gpu_limits *lim = g->limits;
+    const int half = fragments || (g->half_ok && i % 3);
+    const uint32_t queries = fragments ? GOSS_ATTEND_SUBGROUPS * lim->fragment.m : 32;
+    if (fragments && (!lim->fragment.m || !g->half_ok || !g->subgroup || queries % per_kv)) return 1;
+    if ((fragments ? goss_attend_fragment_bytes(lim, s->hd) : 160 * s->hd * 4 + 2432) >
+        lim->max_workgroup_bytes)
+        return 1;
     const float scale = 1 / sqrtf((float)s->hd);
     gc_step st = gc_step_make(g, s->rows, s->pos, 8, s->chunks, n_pages);
     size_t n_pool;
     two_sequences(g, &st, s->rows * 2 / 3, n_pages);
     const void *pool = make_pool(g, s, &st, half, 2 * n_pages, &n_pool);
     const float *q = gc_floats(g, (size_t)s->rows * stride, 4), *small = gc_floats(g, s->heads + 6, 4);
-    const uint32_t p[] = { s->heads, s->kv, s->hd, s->window, s->pos & 1, stride, bits(scale), sinks, s->rope_half };
-    gc_begin(c, "attend_tile.wgsl", s->kv, ceil_div(s->rows, 32 / per_kv), 1);
-    goss_buf_printf(&c->defines, "%s HEADS=%u HD=%u R=%u AP=%u", gc_kv_defines(half), per_kv, s->hd, 32 / per_kv,
-                    ceil_div(s->hd, 64));
-    goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos, s->heads,
-             s->kv, s->hd, s->window);
-    gc_params(g, c, p, sizeof p);
+    const goss_block_attend p = { .n_head = s->heads, .n_kv = s->kv, .head_dim = s->hd, .window = s->window,
+                                  .cls = s->pos & 1, .stride = stride, .scale = scale, .sinks = sinks,
+                                  .half = s->rope_half };
+    gc_begin(c, fragments ? "attend_fragments.wgsl" : "attend_tile.wgsl", s->kv,
+             ceil_div(s->rows, queries / per_kv), 1);
+    goss_buf_str(&c->defines, gc_kv_defines(half));
+    if (fragments) goss_attend_fragment_defines(&c->defines, lim, g->subgroup, per_kv, s->hd);
+    else
+        goss_buf_printf(&c->defines, " HEADS=%u HD=%u R=%u AP=%u", per_kv, s->hd, 32 / per_kv,
+                        ceil_div(s->hd, 64));
+    goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos,
+             s->heads, s->kv, s->hd, s->window);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, st.w, st.n_words * 4);
     gc_in(c, q, (size_t)s->rows * stride * 4);
     gc_in(c, pool, n_pool);
     gc_in(c, small, (s->heads + 6) * 4);
     gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)s->rows * s->heads * s->hd);
     double *e = gc_alloc(g, ((size_t)last + 1) * sizeof *e);
+    rounded = fragments ? 4.8828125e-4 : 0;
     const size_t n = (size_t)s->heads * s->hd;
     gc_packed_want want = { .want = gc_alloc(g, s->rows * n * sizeof(double)),
                             .bound = gc_alloc(g, s->rows * n * sizeof(double)) };
@@ -304,8 +319,12 @@ int gc_make_attend_tile(gc *g, gc_case *c, int i)
             want_end(s, &st, q, pool, half, r, h, (double)scale,
                      sinks == GOSS_GPU_NONE ? -3e38 : (double)small[sinks + h], &want, e);
     for (size_t k = 0; k < s->rows * n && !g->broken; k++) gc_put(y, k, want.want[k], want.bound[k]);
+    rounded = 0;
     return 0;
 }
+
+int gc_make_attend_tile(gc *g, gc_case *c, int i) { return make_tiles(g, c, i, 0); }
+int gc_make_attend_fragments(gc *g, gc_case *c, int i) { return make_tiles(g, c, i, 1); }
 
 int gc_make_merge(gc *g, gc_case *c, int i)
 {
@@ -319,14 +338,14 @@ int gc_make_merge(gc *g, gc_case *c, int i)
     float *stat = gc_floats(g, parts * 2, 5);
     if (g->broken) return 0;
     for (size_t k = 0; k < parts; k++) stat[2 * k + 1] = 1 + fabsf(stat[2 * k + 1]);
-    const uint32_t p[] = { s->heads, s->hd, s->window, sinks };
+    const goss_block_merge p = { .n_head = s->heads, .head_dim = s->hd, .window = s->window, .sinks = sinks };
     const uint32_t width = s->heads * s->hd;
     gc_begin(c, "merge.wgsl", ceil_div(width / 4, 64), s->rows, 1);
     goss_buf_printf(&c->defines, "%s WG=64 HEADS_CHUNKS=%u", packed ? "PACKED=y" : "",
                     ceil_div(256, s->hd) * GOSS_GPU_CHUNKS);
     goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u heads of %u, window %u", s->rows, s->pos, s->heads,
              s->hd, s->window);
-    gc_params(g, c, p, sizeof p);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, st.w, st.n_words * 4);
     gc_in(c, small, (s->heads + 6) * 4);
     gc_in(c, part, parts * s->hd * 4);

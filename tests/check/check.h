@@ -1,12 +1,11 @@
 /* check.h - every kernel variant against its reference, with the same bodies for testing and for timing.
  *
  * The core (check.c, check_math.c, check_dot.c, kern_bad.c) does no I/O and needs of libc only string.h and
- * math.h, so it
- * also runs inside wasm. A front end (check_main.c natively) supplies the four calls marked so. Everything random comes
- * from one seed: `gossamer-check --seed N` repeats a run. */
+ * math.h, so it also runs inside wasm. A front end (check_main.c natively) supplies the four calls marked so.
+ * Everything random comes from one seed: `gossamer-check --seed N` repeats a run. */
 #ifndef CHECK_H
 #define CHECK_H
-#include "../../src/cpu/kern.h"
+#include "cpu/kern.h"
 #include <stddef.h>
 
 enum { CHECK_PAD = 32 };              /* canaries on each side of an output, in floats */
@@ -37,18 +36,22 @@ extern const check_mutant check_mutants[];
 
 /* supplied by the front end */
 void check_say(const check *c, const char *what, int64_t index, double got, double want);
-void check_time(const check *c, const char *what, double ns, double gb_per_s, double share, double gmac_per_s);
+void check_time(const check *c, const char *what, double ns, double gb_per_s, double share,
+                double gmac_per_s);
 double check_now_ns(void);
-/* n bytes that end at memory which may not be touched, where the system can do that. One block a slot, 0..7, reused. */
+/* n bytes that end at memory which may not be touched, where the system can do that. One block a slot, 0..7,
+ * reused. */
 void *check_memory(int slot, size_t n);
 
 void check_begin(check *c, const char *level, const check_test *t, const goss_kern *ref, const goss_kern *k);
 uint32_t check_rand(check *c);
 int check_below(check *c, int n);                     /* 0..n-1 */
-float check_randf(check *c);                          /* -1..1 with zeros, subnormals and now and then a huge one */
+/* -1..1 with zeros, subnormals and now and then a huge one */
+float check_randf(check *c);
 void check_fail(check *c, const char *why, int64_t index, double got, double want);
 void check_value(check *c, int64_t index, double got, double want, double bound);  /* NaN fails */
-void check_same(check *c, const char *why, const void *a, const void *b, size_t n, size_t size); /* bit for bit */
+/* bit for bit */
+void check_same(check *c, const char *why, const void *a, const void *b, size_t n, size_t size);
 float *check_out(int slot, size_t n);                 /* an output of n floats between canaries, all NaN */
 void check_canaries(check *c, const float *out, size_t n);
 

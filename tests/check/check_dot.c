@@ -1,8 +1,8 @@
 /* check_dot.c - products with weights of every type: matvec_* (few rows, bit-equal in any batch), pack_* and
  * gemm (many).
  *
- * A product's error is measured against the sum of |s q x| + |m x| over its terms, taken from the portable unpacking,
- * whose own exactness is tested first against goss_to_float. */
+ * A product's error is measured against the sum of |s q x| + |m x| over its terms, taken from the portable
+ * unpacking, whose own exactness is tested first against goss_to_float. */
 #include "check.h"
 #include <math.h>
 #include <string.h>
@@ -45,7 +45,8 @@ static int tile_q(const goss_tile *t, int i, int k)
 }
 
 /* Sums of magnitudes of row i (of at most 16 from w) with every activation row. */
-static void magnitudes(int type, const uint8_t *w, int64_t row_bytes, int i, const goss_acts *x, int m, double *mag)
+static void magnitudes(int type, const uint8_t *w, int64_t row_bytes, int i, const goss_acts *x, int m,
+                       double *mag)
 {
     static float row[8192];
     const int n = x->n;
@@ -53,7 +54,10 @@ static void magnitudes(int type, const uint8_t *w, int64_t row_bytes, int i, con
     goss_kern_init_c(&kc);
     goss_tile t = { 0 };
     if (is_float(type)) goss_to_float(type, w + i * row_bytes, row, n);
-    else { t = tile(7, n, GOSS_TILE_SIGNED); goss_kern_pack(&kc, type)(&t, w + i * row_bytes, row_bytes, 1, n); }
+    else {
+        t = tile(7, n, GOSS_TILE_SIGNED);
+        goss_kern_pack(&kc, type)(&t, w + i * row_bytes, row_bytes, 1, n);
+    }
     for (int j = 0; j < m; j++) {
         mag[j] = 0;
         for (int k = 0; k < n; k++) {
@@ -76,20 +80,42 @@ static void compare(check *c, int type, const uint8_t *w, int64_t row_bytes, int
         magnitudes(type, w, row_bytes, i, x, m, mag);
         for (
             int j = 0; j < m;
-            j++) /* 1e-44: subnormal results lose bits; 1e-38: MXFP4's smallest scales times small activations */
-            check_value(c, j * 1000 + i, got[j * stride + i], want[j], U * (8 + 2 * sqrt(x->n)) * mag[j] + 1e-38);
+            /* 1e-44: subnormal results lose bits; 1e-38: MXFP4's smallest scales times small activations */
+            j++)
+            check_value(c, j * 1000 + i, got[j * stride + i], want[j],
+                        U * (8 + 2 * sqrt(x->n)) * mag[j] + 1e-38);
     }
 }
+
+/* Nothing is written between the rows of the output, nor outside it. */
+static void check_borders(check *c, const float *got, int n_rows, int64_t stride, int m)
+{
+    for (int j = 0; j < m; j++)
+        for (int i = n_rows; i < stride; i++)
+            if (!isnan(got[j * stride + i]))
+                check_fail(c, "wrote between rows", j * stride + i, got[j * stride + i], 0);
+    check_canaries(c, got, (size_t)(stride * m));
+}
+
+/* Sizes are dealt, not drawn: every one of the n comes in any n cases, in an order that the seed chooses. */
+typedef struct deck { const int *sizes; int n, at, step; } deck;
+
+static deck shuffle(check *c, const int *sizes, int n)     /* n is a prime: every step visits all */
+{
+    return (deck){ .sizes = sizes, .n = n, .at = check_below(c, n), .step = 1 + check_below(c, n - 1) };
+}
+static int deal(deck *d) { return d->sizes[d->at = (d->at + d->step) % d->n]; }
 
 void check_matvec(check *c, int type)
 {
     const goss_matvec_fn run = goss_kern_matvec(c->k, type);
     static float one[MAX_M * MAX_ROWS];
-    static const int rows[] = { 1, 3, 4, 5, 8, 13, 16 }, batches[] = { 1, 2, 3, 4, 5, 7, 11 };
+    static const int row_counts[] = { 1, 3, 4, 5, 8, 13, 16 }, batch_sizes[] = { 1, 2, 3, 4, 5, 7, 11 };
+    deck rows = shuffle(c, row_counts, 7), batches = shuffle(c, batch_sizes, 7);
     for (int l = 0; length(type, l); l++)
         for (int s = 0; s < 4; s++) {
-            const int n = length(type, l), n_rows = rows[check_below(c, 7)],
-                      m = s ? batches[check_below(c, 7)] : 16, pad = check_below(c, 3);
+            const int n = length(type, l), n_rows = deal(&rows), m = s ? deal(&batches) : 16,
+                      pad = check_below(c, 3);
             const goss_acts x = check_acts(c, m, n, s == 3 ? 1e-3f : 1.0f);
             const goss_type_info *t = goss_type_get(type);
             const int64_t row_bytes = (int64_t)goss_type_row_bytes(type, n), stride = n_rows + pad;
@@ -98,11 +124,7 @@ void check_matvec(check *c, int type)
             float *got = check_out(0, (size_t)(stride * m));
             run(got, stride, w, row_bytes, n_rows, &x, 0, m);
             compare(c, type, w, row_bytes, n_rows, &x, m, got, stride);
-            for (int j = 0; j < m; j++)
-                for (int i = n_rows; i < stride; i++)
-                    if (!isnan(got[j * stride + i]))
-                        check_fail(c, "wrote between rows", j * stride + i, got[j * stride + i], 0);
-            check_canaries(c, got, (size_t)(stride * m));
+            check_borders(c, got, n_rows, stride, m);
             /* any batch: each row alone, and each weight row alone */
             for (int j = 0; j < m; j++) {
                 run(one, stride, w, row_bytes, n_rows, &x, j, 1);
@@ -118,7 +140,8 @@ void check_matvec(check *c, int type)
         }
 }
 
-static void compare_pack(check *c, int type, const uint8_t *w, int64_t row_bytes, int n_rows, const goss_tile *t)
+static void compare_pack(check *c, int type, const uint8_t *w, int64_t row_bytes, int n_rows,
+                         const goss_tile *t)
 {
     static float row[8192];
     for (int i = 0; i < GOSS_TILE_ROWS; i++) {
@@ -128,7 +151,8 @@ static void compare_pack(check *c, int type, const uint8_t *w, int64_t row_bytes
             if (i >= n_rows) { check_value(c, i * 10000 + k, s * q + m, 0, 1e-60); continue; }
             /* goss_to_float rounds s * q and the sum to float */
             check_value(c, i * 10000 + k, s * q + m, row[k], U * (fabs(s * q) + fabs(s * q + m)) + 1e-45);
-            if (t->small && t->form != GOSS_TILE_UNSIGNED && t->bias + q > 31) check_fail(c, "not small", k, q, 31);
+            if (t->small && t->form != GOSS_TILE_UNSIGNED && t->bias + q > 31)
+                check_fail(c, "not small", k, q, 31);
         }
     }
 }
@@ -136,27 +160,25 @@ static void compare_pack(check *c, int type, const uint8_t *w, int64_t row_bytes
 void check_tile(check *c, int type)
 {
     static float one[MAX_M * MAX_ROWS];
-    static const int batches[] = { 1, 3, 4, 5, 16, 17, 33, 37 };
+    static const int batch_sizes[] = { 1, 3, 4, 16, 17, 33, 37 };
+    deck batches = shuffle(c, batch_sizes, 7);
     for (int l = 0; length(type, l); l++)
         for (int s = 0; s < 3; s++) {
             const int n = length(type, l), n_rows = s ? 1 + check_below(c, 16) : 16,
-                      m = batches[check_below(c, 8)], pad = check_below(c, 3);
+                      m = deal(&batches), pad = check_below(c, 3);
             const goss_acts x = check_acts(c, m, n, 1.0f);
             const int64_t row_bytes = (int64_t)goss_type_row_bytes(type, n), stride = n_rows + pad;
             uint8_t *w = check_memory(5, (size_t)(row_bytes * n_rows));
             check_weights(c, type, w, (int64_t)n_rows * n / goss_type_get(type)->block, s == 2);
             goss_tile t = tile(6, n, c->k->tile_form);
             goss_kern_pack(c->k, type)(&t, w, row_bytes, n_rows, n);
-            if (t.n != n || t.n_rows != n_rows) check_fail(c, "the tile's size is wrong", 0, t.n_rows, n_rows);
+            if (t.n != n || t.n_rows != n_rows)
+                check_fail(c, "the tile's size is wrong", 0, t.n_rows, n_rows);
             compare_pack(c, type, w, row_bytes, n_rows, &t);
             float *got = check_out(0, (size_t)(stride * m));
             c->k->gemm(got, stride, &t, &x, 0, m);
             compare(c, type, w, row_bytes, n_rows, &x, m, got, stride);
-            for (int j = 0; j < m; j++)
-                for (int i = n_rows; i < stride; i++)
-                    if (!isnan(got[j * stride + i]))
-                        check_fail(c, "wrote between rows", j * stride + i, got[j * stride + i], 0);
-            check_canaries(c, got, (size_t)(stride * m));
+            check_borders(c, got, n_rows, stride, m);
             for (int j = 0; j < m; j++) {
                 c->k->gemm(one, stride, &t, &x, j, 1);
                 check_same(c, "a row differs with the batch", one, got + j * stride, (size_t)n_rows, 4);
@@ -169,19 +191,23 @@ void check_tile(check *c, int type)
 void check_wide(check *c, int type)
 {
     static float row[8192], one[MAX_M * MAX_ROWS];
-    static const int rows[] = { 1, 3, 16, 17, 32, 40 }, batches[] = { 1, 2, 3, 16, 17, 37 };
+    static const int row_counts[] = { 1, 3, 16, 17, 31, 32, 40 }, batch_sizes[] = { 1, 2, 3, 16, 17, 32, 37 };
+    deck rows = shuffle(c, row_counts, 7), batches = shuffle(c, batch_sizes, 7);
     for (int l = 0; c->k->wide_q8_0 && length(type, l); l++)
         for (int s = 0; s < 4; s++) {
-            const int n = length(type, l), n_rows = rows[check_below(c, 6)], m = batches[check_below(c, 6)];
+            const int n = length(type, l), n_rows = deal(&rows), m = deal(&batches);
             const goss_acts x = check_acts(c, m, n, s == 3 ? 1e-3f : 1.0f);
-            const int64_t row_bytes = (int64_t)goss_type_row_bytes(type, n), stride = n_rows + check_below(c, 3);
+            const int64_t row_bytes = (int64_t)goss_type_row_bytes(type, n),
+                          stride = n_rows + check_below(c, 3);
             uint8_t *w = check_memory(5, (size_t)(row_bytes * n_rows));
             check_weights(c, type, w, (int64_t)n_rows * n / goss_type_get(type)->block, s == 2);
             const goss_wide wide = { n, check_memory(6, (size_t)m * (size_t)n * 2),
                                      check_memory(7, (size_t)m * (size_t)n / 32 * sizeof(float)) };
             for (int j = 0; j < m; j++) c->k->widen(&wide, j, x.f + (int64_t)j * n);
-            for (int k = 0; k < m * n; k++) /* half a step; floats round three times: 3 * 32767 * 2^-24 of one */
-                check_value(c, k, wide.q[k] * (double)wide.d[k / 32], x.f[k], 0.506 * (double)wide.d[k / 32] + 1e-30);
+            /* half a step; floats round three times: 3 * 32767 * 2^-24 of one */
+            for (int k = 0; k < m * n; k++)
+                check_value(c, k, wide.q[k] * (double)wide.d[k / 32], x.f[k],
+                            0.506 * (double)wide.d[k / 32] + 1e-30);
             float *got = check_out(0, (size_t)(stride * m));
             c->k->wide_q8_0(got, stride, w, row_bytes, n_rows, &wide, 0, m);
             for (int i = 0; i < n_rows && !c->failed; i++) {
@@ -194,7 +220,8 @@ void check_wide(check *c, int type)
                         want += p;
                         mag += fabs(p);
                     }
-                    check_value(c, j * 1000 + i, got[j * stride + i], want, U * (8 + 2 * sqrt(n)) * mag + 1e-38);
+                    check_value(c, j * 1000 + i, got[j * stride + i], want,
+                                U * (8 + 2 * sqrt(n)) * mag + 1e-38);
                 }
             }
             for (int j = 0; j < m; j++) {
@@ -209,7 +236,8 @@ void check_wide(check *c, int type)
         }
 }
 
-/* 2,880 by 2,880 (K-quants: 2,816 long) over 32 MB of weights, so that they come from memory as in decoding. */
+/* 2,880 by 2,880 (K-quants: 2,816 long) over 32 MB of weights, so that they come from memory as in
+ * decoding. */
 static int bench_length(int type) { return goss_type_get(type)->block == 256 ? 2816 : 2880; }
 
 void check_matvec_bench(check *c, int type)
@@ -233,8 +261,8 @@ void check_matvec_bench(check *c, int type)
         CHECK_TIMED(ns, (goss_kern_matvec(c->k, type)(y, rows, w + at * row_bytes, row_bytes, rows, &x, 0, m),
                          at = (at + rows) % n_rows));
         ns /= rows;
-        check_time(c, batches[b].what, ns, (double)row_bytes / ns, c->roof > 0 ? (double)row_bytes / ns / c->roof : 0,
-                   (double)n * m / ns);
+        check_time(c, batches[b].what, ns, (double)row_bytes / ns,
+                   c->roof > 0 ? (double)row_bytes / ns / c->roof : 0, (double)n * m / ns);
     }
 }
 

@@ -1,18 +1,20 @@
-/* check_gpu.h - every WGSL kernel in every variant against its reference in plain C, over gpu.h: natively and in a
- * browser alike.
+/* check_gpu.h - every WGSL kernel in every variant against its reference in plain C, over gpu.h: natively and
+ * in a browser alike.
  *
- * A case is one dispatch: the kernel's file and defines, its parameters, what every buffer holds before, and for every
- * element of every written buffer what it must hold after: a value and its bound (0: exactly this one), or "untouched".
- * Each case runs twice in one submit: on buffers of the exact size, and inside larger ones that are full of canaries on
- * both sides. What a kernel should write is NaN before (or the sum's other operand), so nothing left out can pass.
+ * A case is one dispatch: the kernel's file and defines, its parameters, what every buffer holds before, and
+ * for every element of every written buffer what it must hold after: a value and its bound (0: exactly this
+ * one), or "untouched". Each case runs twice in one submit: on buffers of the exact size, and inside larger
+ * ones that are full of canaries on both sides. What a kernel should write is NaN before (or the sum's other
+ * operand), so nothing left out can pass.
  *
- * Nothing blocks: gc_advance() does what can be done and is called again (a browser needs its event loop between).
- * Everything random comes from the seed, the test's name and the case's number. No I/O: gc_say is the front end's. */
+ * Nothing blocks: gc_advance() does what can be done and is called again (a browser needs its event loop
+ * between). Everything random comes from the seed, the test's name and the case's number. No I/O: gc_say is
+ * the front end's. */
 #ifndef CHECK_GPU_H
 #define CHECK_GPU_H
-#include "../../src/base/buf.h"
-#include "../../src/gpu/gpu.h"
-#include "../../src/gpu/layout.h"
+#include "base/buf.h"
+#include "gpu/device/gpu.h"
+#include "gpu/kernels/layout.h"
 #include <stddef.h>
 
 #define GC_U 5.9604645e-08 /* 2^-24: half an ulp of 1 */
@@ -37,7 +39,8 @@ typedef struct gc_case {
     int n_buffers;
     uint32_t grid[3];
     char what[128]; /* the size, for messages */
-    /* Looks at the outputs (buffer k's bytes at out[k]) where one depends on another, and sets wants; may be NULL. */
+    /* Looks at the outputs (buffer k's bytes at out[k]) where one depends on another, and sets wants; may be
+     * NULL. */
     void (*settle)(gc *g, struct gc_case *c, void *const *out);
     uint32_t keep[16];
     void *kept[4]; /* for settle; kept lives as long as the case */
@@ -88,15 +91,15 @@ struct gc {
 /* supplied by the front end: a line of text without its newline */
 void gc_say(gc *g, const char *line);
 
-/* seed, full, most, no_mutants and only are the caller's to set in between. 0, or why there is no device (poll:
- * GOSS_EAGAIN). */
+/* seed, full, most, no_mutants and only are the caller's to set in between. 0, or why there is no device
+ * (poll: GOSS_EAGAIN). */
 int gc_open(gc *g, const goss_gpu_options *o, const char *level, goss_error *err);
 int gc_ready(gc *g, goss_error *err);
 int gc_advance(gc *g); /* 1: call again, 0: done */
 void gc_close(gc *g);
 void gc_fail(gc *g, const char *why); /* the case is wrong; for settle */
 
-/* ---- data_gpu.c: what cases are made of --------------------------------------------------------------------- */
+/* ---- data_gpu.c: what cases are made of ---------------------------------------------------------------- */
 uint32_t gc_rand(gc *g);
 int gc_below(gc *g, int n);
 float gc_randf(gc *g);           /* -1..1 with zeros, subnormals and now and then a large one */
@@ -107,6 +110,9 @@ void gc_params(gc *g, gc_case *c, const void *words, size_t n_bytes);
 gc_buffer *gc_out(gc *g, gc_case *c, int type, size_t n_elements); /* poisoned, all untouched */
 void gc_put(gc_buffer *b, size_t i, double want, double bound);
 double gc_sum_bound(double magnitude, double n); /* of a sum of n products in f32, any order */
+/* Besides, on packed activations: where a block's two scales multiply to less than the least normal float,
+ * that is lost times the block's integer, at most 32 * 12 * 32,512. */
+double gc_packed_bound(double n);
 double gc_half_bound(double v);                  /* of rounding v to half precision */
 
 /* A random matrix in a layout of layout.h, and its weights as numbers. */
@@ -122,8 +128,8 @@ double gc_weight(const gc_matrix *m, uint32_t row, uint32_t i);
 double gc_dot(const gc_matrix *m, uint32_t row, const float *x, double *magnitude);
 void gc_matrix_in(gc_case *c, const gc_matrix *m); /* adds wq and ws */
 
-/* "F16W WQ=vec4<u32> WS=u32 " and the like; threads and reductions as the engine has them (tuning 0: software,
- * 1: GPU) */
+/* "F16W WQ=vec4<u32> WS=u32 " and the like; threads and reductions as the engine has them (tuning 0:
+ * software, 1: GPU) */
 void gc_layout_defines(gc_case *c, int layout);
 typedef struct gc_tuning {
     uint32_t wg, lanes, nr[3];

@@ -1,11 +1,12 @@
 /* check_main.c - gossamer-check, natively: arguments, crash recovery, guard pages, printing.
  *
- * usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list] [--gpu [--full] [--gpu-mask LIST]]
- * With no arguments: every level that the machine has, then the mutants. Exit 0: all passed; 1: something
- * failed; 2: usage. */
+ * usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list] [--gpu [--full]
+ * [--gpu-mask LIST]] With no arguments: every level that the machine has, then the mutants. Exit 0: all
+ * passed; 1: something failed; 2: usage. */
 #include "check.h"
 #include "native_gpu.h"
-#include "../../src/base/os.h"
+#include "base/os.h"
+#include "cpu/levels.h"
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,7 +47,10 @@ void *check_memory(int slot, size_t n)
     if (slots[slot].size < need) {
         if (slots[slot].base) munmap(slots[slot].base, slots[slot].size + page);
         uint8_t *p = mmap(NULL, need + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED || mprotect(p + need, page, PROT_NONE)) { perror("gossamer-check: memory"); exit(1); }
+        if (p == MAP_FAILED || mprotect(p + need, page, PROT_NONE)) {
+            perror("gossamer-check: memory");
+            exit(1);
+        }
         slots[slot].base = p;
         slots[slot].size = need;
     }
@@ -77,7 +81,8 @@ static int run_level(check *c, const char *level, const goss_kern *ref, const go
     return failed;
 }
 
-static void bench_level(check *c, const char *level, const goss_kern *ref, const goss_kern *k, const char *only)
+static void bench_level(check *c, const char *level, const goss_kern *ref, const goss_kern *k,
+                        const char *only)
 {
     for (const check_test *t = check_tests; t->name; t++) {
         if (!wanted(only, t->name) || !t->bench) continue;
@@ -112,14 +117,17 @@ static int run_mutants(check *c, const goss_kern *ref)
     c->quiet = 1;
     for (const check_mutant *m = check_mutants; m->name; m++) {
         goss_kern k;
-        goss_kern_init(&k, 0);
+        goss_level_kernels(&k, 0);
         m->install(&k);
         for (const check_test *t = check_tests; t->name; t++) {
             if (strcmp(t->name, m->test)) continue;
             check_begin(c, "bad", t, ref, &k);
             run_guarded(c, t);
             if (c->failed) caught++;
-            else { missed++; printf("  mutant %s passed %s: the checker is blind to it\n", m->name, m->test); }
+            else {
+                missed++;
+                printf("  mutant %s passed %s: the checker is blind to it\n", m->name, m->test);
+            }
         }
     }
     c->quiet = 0;
@@ -144,9 +152,10 @@ static int parse(options *o, int argc, char **argv)
         else if (v && !strcmp(argv[i], "--test")) o->test = argv[++i];
         else if (v && !strcmp(argv[i], "--seed")) { o->seed = strtoull(v, NULL, 0); i++; }
         else {
-            fprintf(stderr, "usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list]\n"
-                            "       gossamer-check --gpu [--full] [--level default|adapter] [--test NAME] [--seed N] "
-                            "[--gpu-mask LIST]\n");
+            fprintf(stderr,
+                    "usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list]\n"
+                    "       gossamer-check --gpu [--full] [--level default|adapter] [--test NAME] [--seed N] "
+                    "[--gpu-mask LIST]\n");
             return 2;
         }
     }
@@ -159,11 +168,11 @@ static int run_all(const options *o, check *c, const goss_kern *ref)
     unsigned need;
     int failed = 0, ran = 0;
     const char *name;
-    for (int i = 0; (name = goss_kern_rung(i, &need)); i++) {
+    for (int i = 0; (name = goss_level_get(i, &need)); i++) {
         goss_kern k;
         if (!wanted(o->level, name)) continue;
         if ((have & need) != need) { printf("check %-10s skipped: this machine lacks it\n", name); continue; }
-        goss_kern_init(&k, need);
+        goss_level_kernels(&k, need);
         ran++;
         failed += run_level(c, name, ref, &k, o->test);
         if (!o->bench || failed) continue;

@@ -1,8 +1,9 @@
-/* check_math.c - norms, quantisation, rotary positions, attention, activations, conversions: one test a kernel.
+/* check_math.c - norms, quantisation, rotary positions, attention, activations, conversions: one test a
+ * kernel.
  *
  * U is the unit of rounding of float. A bound is U times (a count of roundings, or twice the square root of
- * the number of
- * terms for sums, whose roundings walk at random) times the sum of the magnitudes that were added. */
+ * the number of terms for sums, whose roundings walk at random) times the sum of the magnitudes that were
+ * added. */
 #include "check.h"
 #include <math.h>
 #include <string.h>
@@ -51,7 +52,8 @@ static void bench_rmsnorm(check *c, int arg)
     said(c, "2880", ns, 3 * 4 * 2880.0);
 }
 
-/* One row of several: every q within half a step (a tie may go either way), sums exact, nothing else touched. */
+/* One row of several: every q within half a step (a tie may go either way), sums exact, nothing else
+ * touched. */
 static void quantize_block(check *c, const goss_acts *x, int64_t b, const float *f)
 {
     double top = 0;
@@ -154,7 +156,8 @@ static void attn_poison(const goss_attn_q *q, float *k, float *v, int hd)
         for (int d = 0; d < hd && (key < q->lo || key >= q->hi); d++)
             k[d * GOSS_ATTN_KEYS + key] = v[key * hd + d] = NAN;
 }
-/* Three pages in a row through the online softmax. A score's rounding moves its weight by as much, relatively. */
+/* Three pages in a row through the online softmax. A score's rounding moves its weight by as much,
+ * relatively. */
 static void test_attn(check *c, int arg)
 {
     enum { Q = 5, HD = 128 };
@@ -169,10 +172,12 @@ static void test_attn(check *c, int arg)
         memset(acc, 0, (size_t)(Q * hd) * sizeof *acc);
         for (int i = 0; i < Q; i++) {
             const float m = sink ? 3 * check_randf(c) : -INFINITY, l = sink ? 1.0f : 0.0f;
-            goss_attn_q want = { q + i * hd, acc_want[i], m, l, 0, 0 }, got = { q + i * hd, acc + i * hd, m, l, 0, 0 };
+            goss_attn_q want = { q + i * hd, acc_want[i], m, l, 0, 0 },
+                        got = { q + i * hd, acc + i * hd, m, l, 0, 0 };
             double high = 0, mag = 0;
             for (int page = 0; page < 3; page++) {
-                float *k = randoms(c, 2, hd * GOSS_ATTN_KEYS, 1.0f), *v = randoms(c, 3, hd * GOSS_ATTN_KEYS, 1.0f);
+                float *k = randoms(c, 2, hd * GOSS_ATTN_KEYS, 1.0f),
+                      *v = randoms(c, 3, hd * GOSS_ATTN_KEYS, 1.0f);
                 want.lo = s % 4 ? check_below(c, 64) : 0;
                 want.hi = s % 8 ? want.lo + check_below(c, 65 - want.lo) : GOSS_ATTN_KEYS;
                 got.lo = want.lo; got.hi = want.hi;
@@ -243,7 +248,8 @@ static void test_f16_store(check *c, int arg)
     }
 }
 
-/* The exponent's argument carries a rounding of U * |x|. Under 1e-30 float's range ends and any such value is right. */
+/* The exponent's argument carries a rounding of U * |x|. Under 1e-30 float's range ends and any such value is
+ * right. */
 static void test_swiglu(check *c, int silu)
 {
     static float want[MAX_N];
@@ -251,8 +257,18 @@ static void test_swiglu(check *c, int silu)
     for (int s = 0; sizes[s]; s++)
         for (int e = 0; e < 3; e++) {
             const int n = sizes[s];
-            float *g = randoms(c, 1, n, scales[e]), *u = randoms(c, 2, n, scales[e]), *got = check_out(0, (size_t)n);
-            if (n > 32) { g[3] = 10; u[3] = 10; g[4] = 7; u[4] = -7; g[5] = -20; u[5] = -9; g[6] = 0.5f; u[6] = -1; }
+            float *g = randoms(c, 1, n, scales[e]), *u = randoms(c, 2, n, scales[e]),
+                  *got = check_out(0, (size_t)n);
+            if (n > 32) {
+                g[3] = 10;
+                u[3] = 10;
+                g[4] = 7;
+                u[4] = -7;
+                g[5] = -20;
+                u[5] = -9;
+                g[6] = 0.5f;
+                u[6] = -1;
+            }
             if (silu) { c->ref->silu_mul(want, g, u, n); c->k->silu_mul(got, g, u, n); }
             else { c->ref->swiglu(want, g, u, n, 1.702f, 7.0f); c->k->swiglu(got, g, u, n, 1.702f, 7.0f); }
             for (int i = 0; i < n; i++) {
@@ -300,8 +316,10 @@ static void test_axpy(check *c, int arg)
         const float *x = randoms(c, 1, n, 1.0f), a = check_randf(c);
         float *want = randoms(c, 2, n, 1.0f), *got = check_out(0, (size_t)n);
         static float mag[MAX_N];
-        for (int i = 0; i < n; i++) mag[i] = fabsf(want[i]) + fabsf(a * x[i]);
-        memcpy(got, want, (size_t)n * sizeof *got);
+        for (int i = 0; i < n; i++) {
+            mag[i] = fabsf(want[i]) + fabsf(a * x[i]);
+            got[i] = want[i];
+        }
         c->ref->axpy(want, x, a, n);
         c->k->axpy(got, x, a, n);
         for (int i = 0; i < n; i++) check_value(c, i, got[i], want[i], 2 * U * mag[i] + TINY);

@@ -1,5 +1,7 @@
-/* check_wasm.c - gossamer-check inside WebAssembly, run by check.mjs: the same tests for the levels of the module. */
+/* check_wasm.c - gossamer-check inside WebAssembly, run by check.mjs: the same tests for the levels of the
+ * module. */
 #include "check.h"
+#include "cpu/levels.h"
 #include <string.h>
 
 __attribute__((import_module("host"), import_name("say"))) void host_say(const char *level, const char *test,
@@ -42,8 +44,8 @@ int check_main(double seed, int bench)
     const char *name;
     c.seed = (uint64_t)seed;
     goss_kern_init_ref(&ref);
-    for (int i = 0; (name = goss_kern_rung(i, &need)); i++) {
-        goss_kern_init(&k, need);
+    for (int i = 0; (name = goss_level_get(i, &need)); i++) {
+        goss_level_kernels(&k, need);
         for (const check_test *t = check_tests; t->name; t++) {
             check_begin(&c, name, t, &ref, &k);
             t->run(&c, t->arg);
@@ -54,7 +56,7 @@ int check_main(double seed, int bench)
     c.quiet = 1;
     for (const check_mutant *m = check_mutants; m->name; m++) {
         if (!strcmp(m->name, "rmsnorm_crash")) continue;     /* a trap ends the module */
-        goss_kern_init(&k, 0);
+        goss_level_kernels(&k, 0);
         m->install(&k);
         for (const check_test *t = check_tests; t->name; t++) {
             if (strcmp(t->name, m->test)) continue;

@@ -1,9 +1,9 @@
-/* data_gpu.c - what the cases of check_gpu.h are made of: random numbers, matrices in the GPU's layouts with their
- * meaning (the reference of weights.inc.wgsl), the words of a step. */
+/* data_gpu.c - what the cases of check_gpu.h are made of: random numbers, matrices in the GPU's layouts with
+ * their meaning (the reference of weights.inc.wgsl), the words of a step. */
 #include "tests_gpu.h"
-#include "../../src/base/mem.h"
-#include "../../src/format/quant.h"
-#include "../../src/gpu/gpu_state.h"
+#include "base/mem.h"
+#include "format/quant.h"
+#include "gpu/kernels/kernels.h"
 #include <math.h>
 #include <string.h>
 
@@ -39,7 +39,7 @@ float *gc_floats(gc *g, size_t n, float scale)
     return f;
 }
 
-/* ---- buffers ------------------------------------------------------------------------------------------------ */
+/* ---- buffers ------------------------------------------------------------------------------------------- */
 gc_buffer *gc_in(gc_case *c, const void *data, size_t n_bytes)
 {
     gc_buffer *b = &c->buffer[c->n_buffers++];
@@ -73,9 +73,10 @@ void gc_put(gc_buffer *b, size_t i, double want, double bound)
 }
 
 double gc_sum_bound(double magnitude, double n) { return GC_U * (8 + 2 * sqrt(n)) * magnitude + 1e-36 * n; }
+double gc_packed_bound(double n) { return 1.5e-31 * n / 32; }
 double gc_half_bound(double v) { return fabs(v) * 4.8828125e-4 + 3e-8; }
 
-/* ---- matrices ------------------------------------------------------------------------------------------------ */
+/* ---- matrices ------------------------------------------------------------------------------------------ */
 static void random_words(gc *g, void *p, size_t n)
 {
     uint32_t *w = p;
@@ -110,7 +111,7 @@ gc_matrix gc_matrix_make(gc *g, int layout, uint32_t n_in, uint32_t n_rows, int 
     m.n_q = (size_t)(goss_layout_q_bytes(layout, n_in) * n_rows);
     m.n_s = (size_t)(goss_layout_s_bytes(layout, n_in) * n_rows);
     m.q = gc_alloc(g, m.n_q);
-    m.s = gc_alloc(g, m.n_s ? m.n_s : 16);
+    m.s = gc_alloc(g, m.n_s + 16);
     if (!m.q || !m.s) return m;
     if (layout >= GOSS_LAYOUT_F16) {
         random_plain(g, &m);
@@ -132,6 +133,7 @@ gc_matrix gc_matrix_make(gc *g, int layout, uint32_t n_in, uint32_t n_rows, int 
         const float f = goss_f16_to_f32(random_half(g, nasty)) * (i & 1 ? (float)gc_below(g, 3) : 1);
         memcpy(m.s + 4 * i, &f, 4);
     }
+    m.n_s += 8; /* the mark of weights beyond halves */
     return m;
 }
 
@@ -205,7 +207,7 @@ void gc_matrix_in(gc_case *c, const gc_matrix *m)
     gc_in(c, m->s, m->n_s);
 }
 
-/* ---- defines ------------------------------------------------------------------------------------------------- */
+/* ---- defines ------------------------------------------------------------------------------------------- */
 void gc_layout_defines(gc_case *c, int layout)
 {
     const goss_layout_info *l = goss_layout_get(layout);
@@ -222,12 +224,11 @@ gc_tuning gc_tuning_of(const gc *g, int tuning)
 
 void gc_reduce_defines(gc *g, gc_case *c, uint32_t wg, uint32_t lanes, uint32_t values)
 {
-    static goss_gpu_state s;
-    s.subgroup = g->subgroup;
-    goss_gpu_reduce_defines(&s, &c->defines, wg, lanes, values);
+    const goss_gpu_facts f = { .subgroup = g->subgroup };
+    goss_reduce_defines(&f, &c->defines, wg, lanes, values);
 }
 
-/* ---- steps --------------------------------------------------------------------------------------------------- */
+/* ---- steps --------------------------------------------------------------------------------------------- */
 gc_step gc_step_make(gc *g, uint32_t n_rows, uint32_t pos, uint32_t rope_dim, uint32_t chunks,
                      uint32_t pages_there)
 {
@@ -278,7 +279,7 @@ double gc_weight_size(const gc_matrix *m, uint32_t row, uint32_t i)
     return fabs(v) + fabs(minimum);
 }
 
-/* ---- what several kernels end with ---------------------------------------------------------------------------- */
+/* ---- what several kernels end with --------------------------------------------------------------------- */
 static double rope_word(const gc_step *s, uint32_t row, uint32_t i)
 {
     return float_at((const uint8_t *)(s->w + s->rope + row * s->rope_dim), i);
@@ -339,7 +340,7 @@ double gc_silu(double gate, double up, double bg, double bu, double *bound)
     return s * up;
 }
 
-/* ---- packed activations --------------------------------------------------------------------------------------- */
+/* ---- packed activations -------------------------------------------------------------------------------- */
 static size_t packed_words(uint32_t n) { return (size_t)(n / 2 + 4 * ((n / 32 + 3) / 4)); }
 
 /* Where the high byte of element e lies in a packed row; its low byte is n bytes behind. */

@@ -1,11 +1,13 @@
-/* gpu_wasm.c - the GPU half of gossamer-check inside WebAssembly, for the page /check: JavaScript opens a level, calls
- * gpu_check_advance until it answers 0, letting its event loop run in between, and reads the counts. */
+/* gpu_wasm.c - the GPU half of gossamer-check inside WebAssembly, for the page /check: JavaScript opens a
+ * level, calls gpu_check_advance until it answers 0, letting its event loop run in between, and reads the
+ * counts. */
 #include "check_gpu.h"
-#include "../../src/base/error.h"
+#include "base/error.h"
 #include <string.h>
 
 #define EXPORT(name) __attribute__((export_name(#name))) name
-__attribute__((import_module("host"), import_name("line"))) void host_line(const char *text, int n, int failed);
+__attribute__((import_module("host"), import_name("line"))) void host_line(const char *text, int n,
+                                                                           int failed);
 /* most: cases a test, 0: all of the quick ones */
 int EXPORT(gpu_check_open)(int limits_default, double seed, int most, int no_mutants);
 int EXPORT(gpu_check_ready)(void);
@@ -53,8 +55,8 @@ int gpu_check_ready(void)
 
 int gpu_check_advance(void) { return gc_advance(&g); }
 
-/* 0: passed (with mutants caught), 1: failed (with mutants missed), 2: skipped, 3: values compared in thousands,
- * 4: kernels */
+/* 0: passed (with mutants caught), 1: failed (with mutants missed), 2: skipped, 3: values compared in
+ * thousands, 4: kernels */
 int gpu_check_count(int what)
 {
     switch (what) {

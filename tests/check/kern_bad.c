@@ -1,5 +1,5 @@
-/* kern_bad.c - mutants: sound kernels with one plausible mistake each, built over the portable level. The checker must
- * fail every one of them; one that passes is a hole in the checker. */
+/* kern_bad.c - mutants: sound kernels with one plausible mistake each, built over the portable level. The
+ * checker must fail every one of them; one that passes is a hole in the checker. */
 #include "check.h"
 #include <math.h>
 #include <string.h>
@@ -37,7 +37,11 @@ static void quantize_trunc QUANTIZE
         x->s[k / 16] = (int16_t)(x->s[k / 16] + q - was);
     }
 }
-static void quantize_sum QUANTIZE { sound.quantize(x, first, f, n); x->s[(int64_t)first * x->n / 16 + n / 16 - 1]++; }
+static void quantize_sum QUANTIZE
+{
+    sound.quantize(x, first, f, n);
+    x->s[(int64_t)first * x->n / 16 + n / 16 - 1]++;
+}
 
 static void mxfp4_tiny GOSS_MATVEC_ARGS     /* exponents 0 and 1 as if they were normal */
 {
@@ -45,7 +49,8 @@ static void mxfp4_tiny GOSS_MATVEC_ARGS     /* exponents 0 and 1 as if they were
     for (int i = 0; i < n_rows; i++)
         if (((const uint8_t *)w)[i * row_bytes] == 0) for (int j = 0; j < m; j++) y[j * y_stride + i] *= 2;
 }
-static void q8_0_batch GOSS_MATVEC_ARGS     /* another order of summation for batches: right, but not bit-equal */
+/* another order of summation for batches: right, but not bit-equal */
+static void q8_0_batch GOSS_MATVEC_ARGS
 {
     sound.matvec_q8_0(y, y_stride, w, row_bytes, n_rows, x, first, m);
     if (m > 4) y[0] = nextafterf(y[0], 1e30f);

@@ -1,7 +1,8 @@
 /* native_gpu.c - the GPU half of gossamer-check, natively:
  *     gossamer-check --gpu [--full] [--level L] [--test T] [--seed N]
- * Two levels: "default" asks for WebGPU's default limits and no feature, with halves decoded by integers; "adapter" for
- * everything that the adapter has. Together they are every variant that a build can make on this machine. */
+ * Two levels: "default" asks for WebGPU's default limits and no feature, with halves decoded by integers;
+ * "adapter" for everything that the adapter has. Together they are every variant that a build can make on
+ * this machine. */
 #include "check_gpu.h"
 #include "native_gpu.h"
 #include <stdio.h>

@@ -1,20 +1,13 @@
-/* products_gpu.c - the kernels that multiply a matrix by rows: matvec (few rows) and matmul (many, in tiles). */
+/* products_gpu.c - the kernels that multiply a matrix by rows: matvec (few rows) and matmul (many, in
+ * tiles). */
 #include "tests_gpu.h"
-#include "../../src/base/fmt.h"
+#include "format/quant.h"
+#include "gpu/kernels/kernels.h"
+#include "base/fmt.h"
 #include <math.h>
 #include <string.h>
 
-static uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-static uint32_t bits(float f)
-{
-    union {
-        float f;
-        uint32_t u;
-    } v = { f };
-    return v.u;
-}
-
-/* ---- matvec -------------------------------------------------------------------------------------------------- */
+/* ---- matvec -------------------------------------------------------------------------------------------- */
 enum {
     STORE,
     ADD,
@@ -61,8 +54,8 @@ static const product real[] = { { QKV32, GOSS_LAYOUT_Q8, 1, 0, 1, 2880, 5120, 1,
                                 { STORE, GOSS_LAYOUT_MX4, 1, 0, 1, 2880, 4001, 2, { 0 } } };
 _Static_assert(GC_MATVEC_CASES == N_SMALL + (int)(sizeof real / sizeof *real), "tests_gpu.h counts them");
 
-/* Small cases visit every combination; 77 has no factor in common with their number, so that the first few differ
- * in everything. */
+/* Small cases visit every combination; 77 has no factor in common with their number, so that the first few
+ * differ in everything. */
 static product small_product(gc *g, int i)
 {
     static const uint32_t blocks[] = { 32, 64, 96, 288, 544 }, outs[] = { 1, 7, 16, 37, 64, 130 };
@@ -98,7 +91,7 @@ static void want_matvec(gc *g, const product *p, const gc_matrix *m, const gc_st
                 v[k] = gc_dot(m, o + k, x + (size_t)r * p->n_in, &mag);
                 const double extra = bias == GOSS_GPU_NONE ? 0 : (double)small[bias + o + k];
                 v[k] += extra;
-                b[k] = gc_sum_bound(mag + fabs(extra), n);
+                b[k] = gc_sum_bound(mag + fabs(extra), n) + (p->packed ? gc_packed_bound(n) : 0);
                 if (p->kind != ADD && p->kind != ADD_BARE) continue;
                 const double old = (double)((const float *)y->data)[(size_t)r * stride + first + o + k];
                 v[k] += old;
@@ -139,8 +132,10 @@ int gc_make_matvec(gc *g, gc_case *c, int i)
     float *x = gc_floats(g, (size_t)p.rows * p.n_in, 1);
     size_t n_x = (size_t)p.rows * p.n_in * 4;
     const void *bytes = p.packed && x ? (const void *)gc_packed(g, p.rows, p.n_in, x, &n_x) : x;
-    const uint32_t words[] = { m.n_units, m.scale_words, first,  p.n_out,  stride,       bias,   0,
-                               p.s.heads, p.s.kv,        p.s.hd, p.s.rope, p.s.adjacent, pos & 1 };
+    const goss_block_matvec words = { .n_units = m.n_units, .scale_words = m.scale_words, .first = first,
+                                      .n = p.n_out, .stride = stride, .bias = bias, .n_head = p.s.heads,
+                                      .n_kv = p.s.kv, .head_dim = p.s.hd, .rope_dim = p.s.rope,
+                                      .adjacent = p.s.adjacent, .cls = pos & 1 };
     gc_begin(c, "matvec.wgsl", ceil_div(p.n_out, t.wg / t.lanes * nr), 1, ceil_div(p.rows, batch));
     goss_buf_printf(&c->defines, "%s%s", p.packed ? "PACKED " : "", kinds[p.kind].words);
     if (qkv) goss_buf_str(&c->defines, gc_kv_defines(p.kind == QKV16));
@@ -149,7 +144,7 @@ int gc_make_matvec(gc *g, gc_case *c, int i)
     gc_reduce_defines(g, c, t.wg, t.lanes, batch * nr);
     goss_fmt(c->what, sizeof c->what, "%s%u rows, %u -> %u", p.packed ? "packed, " : "", p.rows, p.n_in,
              p.n_out);
-    gc_params(g, c, words, sizeof words);
+    gc_params(g, c, &words, sizeof words);
     gc_in(c, s.w, s.n_words * 4);
     gc_matrix_in(c, &m);
     gc_in(c, small, (p.n_out + 4) * 4);
@@ -162,8 +157,9 @@ int gc_make_matvec(gc *g, gc_case *c, int i)
     return 0;
 }
 
-/* ---- matvec with the norm inside ----------------------------------------------------------------------------- */
-/* An output's bound: a sum's, and what 16 bits a value (a scale for each 32) and the norm's own error leave open. */
+/* ---- matvec with the norm inside ----------------------------------------------------------------------- */
+/* An output's bound: a sum's, and what 16 bits a value (a scale for each 32) and the norm's own error leave
+ * open. */
 static double normed_bound(const gc_matrix *m, uint32_t row, const double *x, double relative)
 {
     double all = 0, top = 0;
@@ -192,8 +188,10 @@ int gc_make_matvec_norm(gc *g, gc_case *c, int i)
     double *normed = gc_alloc(g, n_in * sizeof *normed), relative;
     float *rounded = gc_alloc(g, n_in * 4);
     if (g->broken) return 0;
-    const uint32_t words[] = { m.n_units, m.scale_words, 0,      n_out,      n_out,   bias, 0,        h.heads,
-                               h.kv,      h.hd,          h.rope, h.adjacent, pos & 1, gain, bits(eps) };
+    const goss_block_matvec words = { .n_units = m.n_units, .scale_words = m.scale_words, .n = n_out,
+                                      .stride = n_out, .bias = bias, .n_head = h.heads, .n_kv = h.kv,
+                                      .head_dim = h.hd, .rope_dim = h.rope, .adjacent = h.adjacent,
+                                      .cls = pos & 1, .gain = gain, .eps = eps };
     gc_begin(c, "matvec.wgsl", ceil_div(n_out, 256 / t.lanes * nr), 1, 1);
     goss_buf_printf(&c->defines, "QKV PAIRS %s NORM=%u PACKED=normed", gc_kv_defines(half),
                     (uint32_t)(goss_layout_packed_bytes(n_in) / 4));
@@ -201,7 +199,7 @@ int gc_make_matvec_norm(gc *g, gc_case *c, int i)
     goss_buf_printf(&c->defines, "B=1 NR=%u IT=%d ", nr, 1 + i % 3);
     gc_reduce_defines(g, c, 256, t.lanes, nr);
     goss_fmt(c->what, sizeof c->what, "%u -> %u at %u", n_in, n_out, pos);
-    gc_params(g, c, words, sizeof words);
+    gc_params(g, c, &words, sizeof words);
     gc_in(c, s.w, s.n_words * 4);
     gc_matrix_in(c, &m);
     gc_in(c, small, (gain + n_in) * 4);
@@ -227,7 +225,7 @@ int gc_make_matvec_norm(gc *g, gc_case *c, int i)
     return 0;
 }
 
-/* ---- matmul -------------------------------------------------------------------------------------------------- */
+/* ---- matmul -------------------------------------------------------------------------------------------- */
 enum { M_STORE, M_ADD, M_SILU, M_UP, M_DOWN, M_KINDS, M_SMALL = M_KINDS * GOSS_N_LAYOUTS * 2 };
 static const char *const m_words[] = { "DENSE STORE", "DENSE ADD", "DENSE SILU", "EXPERT UP", "EXPERT DOWN" };
 typedef struct tiles {
@@ -296,7 +294,8 @@ static uint32_t *make_info(gc *g, const tiles *t, uint32_t tile_rows, uint32_t *
         for (uint32_t e = n; e--;)
             if (expert_of[e] == x) w[*list + at++] = e;
         for (uint32_t done = begin; done < at; done += tile_rows, tile++) {
-            const uint32_t words[4] = { x, done, at - done < tile_rows ? at - done : tile_rows, t->experts - 1 - x };
+            const uint32_t words[4] = { x, done, at - done < tile_rows ? at - done : tile_rows,
+                                        t->experts - 1 - x };
             memcpy(w + 4 + 4 * tile, words, sizeof words);
         }
     }
@@ -305,9 +304,10 @@ static uint32_t *make_info(gc *g, const tiles *t, uint32_t tile_rows, uint32_t *
     return w;
 }
 
+/* rounded: what a product is off, relative to its size, beside a sum's rounding. */
 static void want_matmul(const tiles *t, const gc_matrix *m, const float *x, const float *small, uint32_t bias,
                         const uint32_t *expert_of, uint32_t slot0, uint32_t n_slots, gc_buffer *y,
-                        uint32_t stride)
+                        uint32_t stride, double rounded)
 {
     const int expert = t->kind >= M_UP;
     const uint32_t n = expert ? t->rows * t->top_k : t->rows;
@@ -323,7 +323,7 @@ static void want_matmul(const tiles *t, const gc_matrix *m, const float *x, cons
                               &mag);
                 const double extra = from == GOSS_GPU_NONE ? 0 : (double)small[from + o + k];
                 v[k] += extra;
-                b[k] = gc_sum_bound(mag + fabs(extra), t->n_in);
+                b[k] = gc_sum_bound(mag + fabs(extra), t->n_in) + rounded * mag;
                 if (t->kind != M_ADD) continue;
                 const double old = (double)((const float *)y->data)[(size_t)e * stride + o + k];
                 v[k] += old;
@@ -362,8 +362,9 @@ int gc_make_matmul(gc *g, gc_case *c, int i)
     int8_t *q = gc_alloc(g, (size_t)x_rows * t.n_in * 2);
     if (g->broken) return 0;
     if (t.packed) pack_rows(g, &t, x_rows, q, scale, x);
-    const uint32_t p[] = { m.n_units, m.scale_words, t.n_out, 0,       stride,       bias,
-                           t.top_k,   list,          slot0,   n_slots, bits(1.702f), bits(7) };
+    const goss_block_matmul p = { .n_units = m.n_units, .scale_words = m.scale_words, .n = t.n_out,
+                                  .stride = stride, .bias = bias, .top_k = t.top_k, .list = list,
+                                  .slot0 = slot0, .n_slots = n_slots, .alpha = 1.702f, .limit = 7 };
     gc_begin(c, "matmul.wgsl", ceil_div(t.n_out, nt), n_tiles, 1);
     goss_buf_printf(&c->defines, "%s %s", m_words[t.kind], t.packed ? "DOT4" : "");
     gc_layout_defines(c, t.layout);
@@ -372,9 +373,9 @@ int gc_make_matmul(gc *g, gc_case *c, int i)
     if (t.packed) goss_buf_printf(&c->defines, "XV=%u", tile_rows / 64);
     else
         goss_buf_printf(&c->defines, "KU=%u XV=%u WV=%u", ku, tile_rows * ku / 128, ceil_div(nt * ku, 256));
-    goss_fmt(c->what, sizeof c->what, "%u rows, %u at once, %u -> %u, %u of %u experts", t.rows, tile_rows, t.n_in,
-             t.n_out, t.top_k, t.experts);
-    gc_params(g, c, p, sizeof p);
+    goss_fmt(c->what, sizeof c->what, "%u rows, %u at once, %u -> %u, %u of %u experts", t.rows, tile_rows,
+             t.n_in, t.n_out, t.top_k, t.experts);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, info, n_words * 4);
     gc_matrix_in(c, &m);
     gc_in(c, small, (2 + (size_t)t.experts * t.n_out) * 4);
@@ -383,6 +384,107 @@ int gc_make_matmul(gc *g, gc_case *c, int i)
     gc_in(c, scale, t.packed ? (size_t)x_rows * t.n_in / 8 : 16);
     gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)entries * stride);
     if (t.kind == M_ADD) memcpy(y->data, gc_floats(g, (size_t)entries * stride, 5), y->n);
-    if (!g->broken) want_matmul(&t, &m, x, small, bias, expert_of, slot0, n_slots, y, stride);
+    if (!g->broken) want_matmul(&t, &m, x, small, bias, expert_of, slot0, n_slots, y, stride, 0);
+    return 0;
+}
+
+/* ---- matmul_fragments ---------------------------------------------------------------------------------- */
+enum { F_LAYOUTS = GOSS_LAYOUT_F16 + 1, F_SMALL = M_KINDS * F_LAYOUTS * GOSS_VARIANTS };
+static const tiles f_real[] = {
+    { M_STORE, GOSS_LAYOUT_Q8, 0, 2880, 640, 65, 1, 1 }, { M_ADD, GOSS_LAYOUT_Q8, 0, 4096, 320, 64, 1, 1 },
+    { M_UP, GOSS_LAYOUT_MX4, 0, 2880, 640, 20, 4, 8 },   { M_DOWN, GOSS_LAYOUT_MX4, 0, 2880, 384, 20, 4, 8 },
+    { M_UP, GOSS_LAYOUT_MX4, 0, 2880, 640, 200, 4, 4 },  { M_DOWN, GOSS_LAYOUT_MX4, 0, 2880, 384, 200, 4, 4 }
+};
+_Static_assert(GC_FRAGMENT_CASES == F_SMALL + (int)(sizeof f_real / sizeof *f_real),
+               "tests_gpu.h counts them");
+
+/* Rows as to_halves leaves them, two for one where they are split, and what they mean. */
+static uint16_t *half_rows(gc *g, uint32_t n_rows, uint32_t n, int split, float *scale, float *values)
+{
+    uint16_t *h = gc_alloc(g, (size_t)n_rows * n * 4);
+    for (uint32_t r = 0; r < n_rows && h; r++) {
+        scale[r] = gc_below(g, 9) ? ldexpf(1, gc_below(g, 30) - 20) : 0;
+        for (uint32_t k = 0; k < n; k++) {
+            uint16_t *at = h + (size_t)r * n * (split ? 2 : 1) + k;
+            *at = goss_f32_to_f16(gc_below(g, 9) ? 2047 * gc_randf(g) : 1e-7f * gc_randf(g));
+            if (split) at[n] = goss_f32_to_f16(gc_randf(g) / 2);
+            values[r * n + k] = (goss_f16_to_f32(*at) + (split ? goss_f16_to_f32(at[n]) : 0)) * scale[r];
+        }
+    }
+    return h;
+}
+
+/* The scale of one block is beyond halves; the mark behind the scales says so. */
+static void go_beyond(gc *g, gc_matrix *m)
+{
+    const uint32_t mark = 0x3f800000;
+    const uint16_t large = goss_f32_to_f16(9000);
+    const float pair[2] = { 800, -90000 };
+    const size_t n = m->n_s - 8;
+    if (m->layout == GOSS_LAYOUT_MX4) m->s[gc_below(g, (int)n)] = gc_below(g, 2) ? 90 : 150;
+    else if (m->layout == GOSS_LAYOUT_Q8) memcpy(m->s + 2 * gc_below(g, (int)n / 2), &large, 2);
+    else memcpy(m->s + 8 * gc_below(g, (int)n / 8), pair, 8);
+    memcpy(m->s + n, &mark, 4);
+}
+
+int gc_make_matmul_fragments(gc *g, gc_case *c, int i)
+{
+    static const uint32_t shapes[GOSS_VARIANTS][4] = {
+        { 16, 64, 16, 16 }, { 32, 64, 16, 32 }, { 64, 128, 32, 32 }, { 128, 128, 64, 32 }
+    };
+    const goss_gpu_limits *lim = g->limits;
+    if (!lim->fragment.m || !g->half_ok || !g->subgroup) return 1;
+    const int k = i * 33 % F_SMALL, size = i < F_SMALL ? k / (M_KINDS * F_LAYOUTS) : i % GOSS_VARIANTS;
+    tiles t = i < F_SMALL ? small_tiles(g, 0) : f_real[i - F_SMALL];
+    if (i < F_SMALL) {
+        t.kind = k % M_KINDS;
+        t.layout = k / M_KINDS % F_LAYOUTS;
+        t.experts = t.kind < M_UP ? 1 : 1 + (uint32_t)gc_below(g, 6);
+        t.top_k = t.kind < M_UP ? 1 : 1 + (uint32_t)gc_below(g, t.experts > 4 ? 4 : (int)t.experts);
+    }
+    const int beyond = i < F_SMALL && t.layout <= GOSS_LAYOUT_I8 && gc_below(g, 6) == 0;
+    const int split = t.kind == M_STORE && i % 4 < 2;
+    const uint32_t *z = shapes[size], expert = t.kind >= M_UP,
+                   depth = t.n_in % 64 || size > 1 || i % 2 ? 32 : 64, entries = t.rows * t.top_k,
+                   x_rows = t.kind == M_DOWN ? entries : t.rows, slot0 = expert && t.experts > 2 ? 1 : 0,
+                   n_slots = t.experts - slot0, bias = t.kind == M_SILU ? GOSS_GPU_NONE : 2,
+                   stride = t.kind == M_UP || t.kind == M_SILU ? t.n_out / 2 : t.n_out;
+    uint32_t n_words, list = 0, n_tiles, *expert_of = gc_alloc(g, entries * 4);
+    uint32_t *info = make_info(g, &t, z[0], &n_words, &list, &n_tiles, expert_of);
+    gc_matrix m = gc_matrix_make(g, t.layout, t.n_in, n_slots * t.n_out, 0);
+    if (beyond) go_beyond(g, &m);
+    const float *small = gc_floats(g, 2 + (size_t)t.experts * t.n_out, 1);
+    float *x = gc_alloc(g, (size_t)x_rows * t.n_in * 4), *scale = gc_alloc(g, (size_t)x_rows * 4);
+    if (g->broken) return 0;
+    const uint16_t *h = half_rows(g, x_rows, t.n_in, split, scale, x);
+    const goss_block_matmul p = { .n_units = m.n_units,
+                                  .scale_words = m.scale_words,
+                                  .n = t.n_out,
+                                  .stride = stride,
+                                  .bias = bias,
+                                  .top_k = t.top_k,
+                                  .list = list,
+                                  .slot0 = slot0,
+                                  .n_slots = n_slots,
+                                  .alpha = 1.702f,
+                                  .limit = 7,
+                                  .beyond = m.n_rows * m.scale_words };
+    gc_begin(c, "matmul_fragments.wgsl", ceil_div(t.n_out, z[1]), n_tiles, 1);
+    goss_buf_printf(&c->defines, "%s ", m_words[t.kind]);
+    gc_layout_defines(c, t.layout);
+    goss_fragment_defines(&c->defines, lim, g->subgroup, t.layout, z, depth, split ? 2 : 1);
+    goss_fmt(c->what, sizeof c->what, "%u rows, %u at once, %u -> %u, %u of %u experts%s%s", t.rows, z[0],
+             t.n_in, t.n_out, t.top_k, t.experts, split ? ", split" : "", beyond ? ", beyond halves" : "");
+    gc_params(g, c, &p, sizeof p);
+    gc_in(c, info, n_words * 4);
+    gc_matrix_in(c, &m);
+    gc_in(c, small, (2 + (size_t)t.experts * t.n_out) * 4);
+    gc_in(c, h, (size_t)x_rows * t.n_in * (split ? 4 : 2));
+    gc_in(c, scale, (size_t)x_rows * 4);
+    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)entries * stride);
+    if (t.kind == M_ADD) memcpy(y->data, gc_floats(g, (size_t)entries * stride, 5), y->n);
+    const int exact = beyond || t.layout == GOSS_LAYOUT_MX4 || t.layout == GOSS_LAYOUT_F16;
+    if (!g->broken)
+        want_matmul(&t, &m, x, small, bias, expert_of, slot0, n_slots, y, stride, exact ? 0 : 4.8828125e-4);
     return 0;
 }

@@ -1,8 +1,9 @@
-/* rows_gpu.c - the kernels that take rows as they are: probe, embed, norm, quantize, repack, qkv_rows, moe_sum. */
+/* rows_gpu.c - the kernels that take rows as they are: probe, embed, norm, quantize, repack, qkv_rows,
+ * experts_sum. */
 #include "check_gpu.h"
 #include "tests_gpu.h"
-#include "../../src/base/fmt.h"
-#include "../../src/format/quant.h"
+#include "base/fmt.h"
+#include "format/quant.h"
 #include <math.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ void gc_begin(gc_case *c, const char *file, uint32_t x, uint32_t y, uint32_t z)
     c->grid[2] = z;
 }
 
-/* ---- probe --------------------------------------------------------------------------------------------------- */
+/* ---- probe --------------------------------------------------------------------------------------------- */
 static void settle_probe(gc *g, gc_case *c, void *const *out)
 {
     const uint32_t *w = out[0], size = w[3];
@@ -42,9 +43,9 @@ int gc_make_probe(gc *g, gc_case *c, int i)
     return 0;
 }
 
-/* ---- embed --------------------------------------------------------------------------------------------------- */
-/* A table cut in two, of which this is one piece that holds the first row's token; tokens from the step and from the
- * history. */
+/* ---- embed --------------------------------------------------------------------------------------------- */
+/* A table cut in two, of which this is one piece that holds the first row's token; tokens from the step and
+ * from the history. */
 int gc_make_embed(gc *g, gc_case *c, int i)
 {
     static const uint32_t lengths[] = { 64, 288, 544, 2880 };
@@ -53,19 +54,20 @@ int gc_make_embed(gc *g, gc_case *c, int i)
                    first = i & 1 ? 9 : 0, n = 11, stride = 50, pos = (uint32_t)gc_below(g, 20);
     const gc_matrix m = gc_matrix_make(g, layout, n_in, n, i % 5 == 4);
     const gc_step s = gc_step_make(g, rows, pos, 8, 1, 2);
-    const uint32_t p[] = { n_in / 8, m.scale_words, first, n, stride };
+    const goss_block_embed p = { .n_units = n_in / 8, .scale_words = m.scale_words, .first = first, .n = n,
+                                 .history_stride = stride };
     gc_begin(c, "embed.wgsl", (n_in / 8 + 63) / 64, rows, 1);
     gc_layout_defines(c, layout);
     goss_fmt(c->what, sizeof c->what, "%u of %u", rows, n_in);
-    gc_params(g, c, p, sizeof p);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, s.w, s.n_words * 4);
     gc_matrix_in(c, &m);
     gc_buffer *x = gc_out(g, c, GC_FLOAT, (size_t)rows * n_in), *history = gc_out(g, c, GC_WORD, 2 * stride);
     memset(history->data, 0, history->n);
     for (uint32_t r = 0; r < rows; r++) {
         uint32_t *row = s.w + s.w[GOSS_STEP_ROWS] + r * GOSS_ROW_WORDS;
-        const uint32_t any = (uint32_t)gc_below(g, r ? 20 : (int)n), token = r ? any : first + any, slot = r & 1,
-                       place = slot * stride + pos + r;
+        const uint32_t any = (uint32_t)gc_below(g, r ? 20 : (int)n), token = r ? any : first + any,
+                       slot = r & 1, place = slot * stride + pos + r;
         const int sampled = gc_below(g, 3) == 0;
         row[0] = sampled ? 0xffffffffu : token;
         row[2] = slot;
@@ -82,7 +84,7 @@ int gc_make_embed(gc *g, gc_case *c, int i)
     return 0;
 }
 
-/* ---- norm ---------------------------------------------------------------------------------------------------- */
+/* ---- norm ---------------------------------------------------------------------------------------------- */
 /* The mean of squares has a sum's error, of which the root takes half; inverseSqrt 2 ulp, three products. */
 double gc_norm_row(const float *x, const float *gain, uint32_t n, float eps, double *y, double *relative)
 {
@@ -119,13 +121,12 @@ int gc_make_norm(gc *g, gc_case *c, int i)
     for (uint32_t r = 0; r < rows; r++) s.w[s.w[GOSS_STEP_LIST] + r] = rows - 1 - r;
     const float *small = gc_floats(g, gain + n + 8, 2),
                 *x = gc_floats(g, (size_t)rows * n, i % 3 == 2 ? 1e-3f : 10);
-    uint32_t p[] = { n, 0, gain, list, first };
-    memcpy(p + 1, &eps, 4);
+    const goss_block_norm p = { .n = n, .eps = eps, .gain = gain, .list = list, .first = first };
     gc_begin(c, "norm.wgsl", wants, 1, 1);
     goss_buf_printf(&c->defines, "%sWG=%d ", packed ? "PACKED=y " : "", i % 3 == 1 ? 64 : 256);
     if (g->subgroup) goss_buf_printf(&c->defines, "SG=%d", g->subgroup);
     goss_fmt(c->what, sizeof c->what, "%u of %u", wants, n);
-    gc_params(g, c, p, sizeof p);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, s.w, s.n_words * 4);
     gc_in(c, small, (gain + n + 8) * 4);
     gc_in(c, x, (size_t)rows * n * 4);
@@ -141,21 +142,21 @@ int gc_make_norm(gc *g, gc_case *c, int i)
     return 0;
 }
 
-/* ---- moe_sum ------------------------------------------------------------------------------------------------- */
-int gc_make_moe_sum(gc *g, gc_case *c, int i)
+/* ---- experts_sum --------------------------------------------------------------------------------------- */
+int gc_make_experts_sum(gc *g, gc_case *c, int i)
 {
     static const uint32_t lengths[] = { 64, 65, 256, 2880 };
     const uint32_t n = lengths[i % 4], rows = 1 + (uint32_t)gc_below(g, 5), k = 1 + (uint32_t)(i % 5);
     uint32_t *route = gc_alloc(g, (size_t)rows * k * 8);
     const float *y = gc_floats(g, (size_t)rows * k * n, 3), *x = gc_floats(g, (size_t)rows * n, 5);
-    const uint32_t p[] = { n, k };
-    gc_begin(c, "moe_sum.wgsl", (n + 63) / 64, rows, 1);
+    const goss_block_sum p = { .n = n, .top_k = k };
+    gc_begin(c, "experts_sum.wgsl", (n + 63) / 64, rows, 1);
     goss_fmt(c->what, sizeof c->what, "%u x %u of %u", rows, k, n);
     for (uint32_t r = 0; r < rows * k; r++) {
         const float w = (float)gc_below(g, 1000) / 1000;
         memcpy(route + 2 * r + 1, &w, 4);
     }
-    gc_params(g, c, p, sizeof p);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, route, (size_t)rows * k * 8);
     gc_in(c, y, (size_t)rows * k * n * 4);
     gc_buffer *out = gc_out(g, c, GC_FLOAT, (size_t)rows * n);
@@ -175,16 +176,16 @@ int gc_make_moe_sum(gc *g, gc_case *c, int i)
     return 0;
 }
 
-/* ---- roof ---------------------------------------------------------------------------------------------------- */
+/* ---- roof ---------------------------------------------------------------------------------------------- */
 int gc_make_roof(gc *g, gc_case *c, int i)
 {
     const uint32_t n = i ? 4000 + (uint32_t)gc_below(g, 5000) : 3, threads = i & 1 ? 256 : 1000;
-    const uint32_t p[] = { n, threads };
+    const goss_block_roof p = { .n = n, .threads = threads };
     uint32_t *src = gc_alloc(g, (size_t)n * 16);
     for (uint32_t k = 0; k < 4 * n; k++) src[k] = (uint32_t)gc_rand(g);
     gc_begin(c, "roof.wgsl", (threads + 255) / 256, 1, 1);
     goss_fmt(c->what, sizeof c->what, "%u by %u", n, threads);
-    gc_params(g, c, p, sizeof p);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, src, (size_t)n * 16);
     gc_buffer *out = gc_out(g, c, GC_WORD, threads);
     for (uint32_t t = 0; t < threads; t++) {
@@ -196,7 +197,7 @@ int gc_make_roof(gc *g, gc_case *c, int i)
     return 0;
 }
 
-/* ---- quantize ------------------------------------------------------------------------------------------------ */
+/* ---- quantize ------------------------------------------------------------------------------------------ */
 /* An element on the edge between two bytes may go either way; the scale is one division. */
 static void settle_quantize(gc *g, gc_case *c, void *const *out)
 {
@@ -229,10 +230,10 @@ int gc_make_quantize(gc *g, gc_case *c, int i)
         const int kind = gc_below(g, 8);
         for (uint32_t k = 0; k < 32 && kind < 2; k++) x[b * 32 + k] *= kind ? 1e-35f : 0;
     }
-    const uint32_t p[] = { per_row, times, grid_x };
+    const goss_block_quantize p = { .n_blocks = per_row, .times = times, .grid_x = grid_x };
     gc_begin(c, "quantize.wgsl", grid_x, (n + 64 * grid_x - 1) / (64 * grid_x), 1);
     goss_fmt(c->what, sizeof c->what, "%u blocks", n);
-    gc_params(g, c, p, sizeof p);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, s.w, s.n_words * 4);
     gc_in(c, x, (size_t)n * 128);
     gc_out(g, c, GC_WORD, (size_t)(n + spare) * 16);
@@ -243,7 +244,54 @@ int gc_make_quantize(gc *g, gc_case *c, int i)
     return 0;
 }
 
-/* ---- repack -------------------------------------------------------------------------------------------------- */
+/* ---- to_halves ----------------------------------------------------------------------------------------- */
+int gc_make_to_halves(gc *g, gc_case *c, int i)
+{
+    static const uint32_t sizes[] = { 8, 32, 2880, 64 };
+    const uint32_t n = sizes[i % 4], rows = 1 + (uint32_t)gc_below(g, 9),
+                   times = 1 + (uint32_t)gc_below(g, 4), all = rows * times, grid_x = 3;
+    const gc_step s = gc_step_make(g, rows, 0, 8, 1, 2);
+    const int split = i / 4 % 2;
+    float *x = gc_floats(g, (size_t)all * n, 4);
+    if (g->broken) return 0;
+    /* split: 11 bits and a bit more of the same sign, so that each rounding leaves the same over */
+    for (size_t k = 0; split && k < (size_t)all * n; k++)
+        x[k] = ldexpf((float)(1024 + gc_below(g, 1023)) + 0.1f + 0.003f * (float)gc_below(g, 100),
+                      -gc_below(g, 8)) * (gc_below(g, 2) ? 1 : -1);
+    for (uint32_t r = 0; r < all; r++) {
+        const int kind = gc_below(g, 6);
+        for (uint32_t k = 0; k < n && kind < 4; k++)
+            x[r * n + k] *= kind > 2 ? 0x1p-120f : kind > 1 ? 0x1p90f : (float)kind;
+    }
+    const goss_block_to_halves p = { .n = n / 4, .times = times, .grid_x = grid_x };
+    gc_begin(c, "to_halves.wgsl", grid_x, ceil_div(all, grid_x), 1);
+    if (split) goss_buf_str(&c->defines, "SPLIT");
+    goss_fmt(c->what, sizeof c->what, "%u rows of %u%s", all, n, split ? ", split" : "");
+    gc_params(g, c, &p, sizeof p);
+    gc_in(c, s.w, s.n_words * 4);
+    gc_in(c, x, (size_t)all * n * 4);
+    gc_buffer *y = gc_out(g, c, GC_HALF, (size_t)all * n * (split ? 2 : 1) + 8),
+              *scale = gc_out(g, c, GC_FLOAT, all + 2);
+    for (uint32_t r = 0; r < all; r++) {
+        float top = 0;
+        int e = 0;
+        for (uint32_t k = 0; k < n; k++) top = fmaxf(top, fabsf(x[r * n + k]));
+        const int some = top >= 1e-30f;
+        frexpf(top, &e);
+        gc_put(scale, r, some ? ldexp(1, e - 11) : 0, 0);
+        for (uint32_t k = 0; k < n; k++) {
+            const double v = some ? ldexp((double)x[r * n + k], 11 - e) : 0;
+            const size_t at = (size_t)r * n * (split ? 2 : 1) + k;
+            const int exponent = some ? ilogb(v) : 0;
+            const double high = split ? ldexp(trunc(ldexp(v, 10 - exponent)), exponent - 10) : v;
+            gc_put(y, at, high, split ? 0 : gc_half_bound(v) + 6e-8);
+            if (split) gc_put(y, at + n, v - high, gc_half_bound(v - high) + 6e-8);
+        }
+    }
+    return 0;
+}
+
+/* ---- repack -------------------------------------------------------------------------------------------- */
 static const struct {
     int type;
     const char *defines;
@@ -258,7 +306,6 @@ static const struct {
     { GOSS_Q5_0, "I8 LEGACY BLOCK_BYTES=22 HAS_MIN=0 HAS_FIFTH=1 IS_IQ4=0 BIAS=16" },
     { GOSS_Q5_1, "I8 LEGACY BLOCK_BYTES=24 HAS_MIN=1 HAS_FIFTH=1 IS_IQ4=0 BIAS=0" },
     { GOSS_IQ4_NL, "I8 LEGACY BLOCK_BYTES=18 HAS_MIN=0 HAS_FIFTH=0 IS_IQ4=1 BIAS=0" },
-    { GOSS_IQ4_XS, "I8 IQ4_XS" },
     { GOSS_Q2_K, "I8 Q2_K" },
     { GOSS_Q3_K, "I8 Q3_K" },
     { GOSS_Q4_K, "I8 Q45_K BLOCK_BYTES=144" },
@@ -292,31 +339,54 @@ static void raw_blocks(gc *g, int type, uint8_t *w, size_t n_blocks)
 }
 
 /* repack.wgsl's dst_row. */
-static uint32_t place_of(const uint32_t *p, uint32_t local)
+static uint32_t place_of(const goss_block_repack *p, uint32_t local)
 {
-    const uint32_t r = local + p[9], j = r % p[5], half = p[6] / 2;
-    if (p[4] == 2) return p[3] + 2 * r;
-    if (p[4] == 1 && j < p[6]) return p[3] + r - j + (j < half ? 2 * j : 2 * (j - half) + 1);
-    return p[3] + r;
+    const uint32_t r = local + p->source_row, j = r % p->head_dim, half = p->rope_dim / 2;
+    if (p->mode == GOSS_REPACK_PAIRS) return p->row0 + 2 * r;
+    if (p->mode == GOSS_REPACK_ROPE && j < p->rope_dim)
+        return p->row0 + r - j + (j < half ? 2 * j : 2 * (j - half) + 1);
+    return p->row0 + r;
+}
+
+/* Does a weight of this row leave the range of halves, as matmul_fragments makes them? */
+static int is_beyond(const gc_matrix *m, uint32_t row)
+{
+    int beyond = 0;
+    for (uint32_t k = 0; k < m->n_in && m->layout <= GOSS_LAYOUT_I8; k += 16) {
+        uint16_t half;
+        float pair[2];
+        const uint8_t *s = m->s + (size_t)row * m->scale_words * (m->layout == GOSS_LAYOUT_I8 ? 8 : 4);
+        memcpy(&half, s + k / 32 * 2, 2);
+        if (m->layout == GOSS_LAYOUT_Q8) beyond |= (half & 0x7fff) > 0x4800;
+        if (m->layout == GOSS_LAYOUT_I8) {
+            memcpy(pair, s + k / 16 * 8, 8);
+            beyond |= !(fabsf(pair[0]) * 128 + fabsf(pair[1]) <= 1000);
+        }
+        for (uint32_t i = k; i < k + 16 && m->layout == GOSS_LAYOUT_MX4; i++)
+            beyond |= (s[i / 32] < 107 || s[i / 32] > 131) && gc_weight(m, row, i) != 0;
+    }
+    return beyond;
 }
 
 /* Every weight that came out means what the block says; rows between are as they were. */
 static void settle_repack(gc *g, gc_case *c, void *const *out)
 {
-    const uint32_t *p = c->kept[1];
+    const goss_block_repack *p = c->kept[1];
     const int type = (int)c->keep[0];
     gc_matrix m = { .layout = goss_layout_of(type),
                     .n_in = c->keep[1],
-                    .n_units = p[7],
-                    .scale_words = p[8],
+                    .n_units = p->n_units,
+                    .scale_words = p->scale_words,
                     .q = out[2],
                     .s = out[3] };
     const size_t q_words = (size_t)goss_layout_q_bytes(m.layout, m.n_in) / 4,
                  s_words = (size_t)goss_layout_s_bytes(m.layout, m.n_in) / 4;
     float *row = c->kept[2];
-    for (uint32_t r = 0; r < p[0]; r++) {
+    int beyond = 0;
+    for (uint32_t r = 0; r < p->n_rows; r++) {
         const uint32_t to = place_of(p, r);
-        goss_to_float(type, (const uint8_t *)c->kept[0] + (size_t)r * p[1], row, m.n_in);
+        beyond |= is_beyond(&m, to);
+        goss_to_float(type, (const uint8_t *)c->kept[0] + (size_t)r * p->row_bytes, row, m.n_in);
         for (uint32_t k = 0; k < m.n_in; k++) {
             const double w = gc_weight(&m, to, k),
                          size = m.layout == GOSS_LAYOUT_I8 ? gc_weight_size(&m, to, k) : 0;
@@ -328,7 +398,8 @@ static void settle_repack(gc *g, gc_case *c, void *const *out)
         for (size_t k = 0; k < q_words; k++) gc_put(&c->buffer[2], to * q_words + k, 0, GC_ANY);
         for (size_t k = 0; k < s_words; k++) gc_put(&c->buffer[3], to * s_words + k, 0, GC_ANY);
     }
-    g->n_compared += (uint64_t)p[0] * m.n_in;
+    if (beyond) gc_put(&c->buffer[3], p->beyond, 0x3f800000, 0);
+    g->n_compared += (uint64_t)p->n_rows * m.n_in;
 }
 
 int gc_make_repack(gc *g, gc_case *c, int i)
@@ -350,21 +421,32 @@ int gc_make_repack(gc *g, gc_case *c, int i)
                    groups = (rows * per_row + 63) / 64, grid_x = groups > 2 ? 2 : groups;
     const size_t n_raw = ((size_t)rows * row_bytes + 3) / 4 * 4;
     uint8_t *raw = gc_alloc(g, n_raw);
-    uint32_t *p = gc_alloc(g, 44);
-    if (!raw || !p) return 0;
+    goss_block_repack *kept = gc_alloc(g, sizeof *kept);
+    if (!raw || !kept) return 0;
     raw_blocks(g, type, raw, (size_t)rows * n_in / (size_t)block);
-    const uint32_t words[] = { rows, row_bytes, per_row,     row0,   mode,  hd,
-                               rope, n_in / 8,  scale_words, source, grid_x };
-    memcpy(p, words, sizeof words);
+    const size_t s_words = scale_words ? (size_t)goss_layout_s_bytes(layout, n_in) / 4 * all : 4;
+    const goss_block_repack p = { .n_rows = rows,
+                                  .row_bytes = row_bytes,
+                                  .per_row = per_row,
+                                  .row0 = row0,
+                                  .mode = mode,
+                                  .head_dim = hd,
+                                  .rope_dim = rope,
+                                  .n_units = n_in / 8,
+                                  .scale_words = scale_words,
+                                  .source_row = source,
+                                  .grid_x = grid_x,
+                                  .beyond = (uint32_t)s_words };
     gc_begin(c, "repack.wgsl", grid_x, (groups + grid_x - 1) / grid_x, 1);
     goss_buf_str(&c->defines, raw_types[i % N_RAW].defines);
     goss_fmt(c->what, sizeof c->what, "%s, %u of %u, mode %u", goss_type_get(type)->name, rows, n_in, mode);
-    gc_params(g, c, words, sizeof words);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, raw, n_raw);
     gc_out(g, c, GC_WORD, (size_t)goss_layout_q_bytes(layout, n_in) / 4 * all);
-    gc_out(g, c, GC_WORD, scale_words ? (size_t)goss_layout_s_bytes(layout, n_in) / 4 * all : 4);
+    gc_out(g, c, GC_WORD, s_words + 2);
     c->kept[0] = raw;
-    c->kept[1] = p;
+    *kept = p;
+    c->kept[1] = kept;
     c->kept[2] = gc_alloc(g, (size_t)n_in * 4);
     c->keep[0] = (uint32_t)type;
     c->keep[1] = n_in;
@@ -372,7 +454,7 @@ int gc_make_repack(gc *g, gc_case *c, int i)
     return 0;
 }
 
-/* ---- qkv_rows ------------------------------------------------------------------------------------------------ */
+/* ---- qkv_rows ------------------------------------------------------------------------------------------ */
 int gc_make_qkv_rows(gc *g, gc_case *c, int i)
 {
     static const struct {
@@ -386,11 +468,12 @@ int gc_make_qkv_rows(gc *g, gc_case *c, int i)
                    pos = (uint32_t)gc_below(g, 150), pages = (pos + rows - 1) / 64 + 2;
     const gc_step s = gc_step_make(g, rows, pos, rope, 1, pages);
     const float *in = gc_floats(g, (size_t)rows * stride, 8);
-    const uint32_t p[] = { stride, h, kv, hd, rope, adjacent, pos & 1 };
+    const goss_block_qkv_rows p = { .stride = stride, .n_head = h, .n_kv = kv, .head_dim = hd,
+                                    .rope_dim = rope, .adjacent = adjacent, .cls = pos & 1 };
     gc_begin(c, "qkv_rows.wgsl", h + 2 * kv, rows, 1);
     goss_buf_str(&c->defines, gc_kv_defines(half));
     goss_fmt(c->what, sizeof c->what, "%u rows of %u + %u heads of %u from %u", rows, h, kv, hd, pos);
-    gc_params(g, c, p, sizeof p);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, s.w, s.n_words * 4);
     gc_buffer *x = gc_out(g, c, GC_FLOAT, (size_t)rows * stride),
               *pool = gc_out(g, c, half ? GC_HALF : GC_FLOAT, (size_t)pages * kv * 128 * hd);

@@ -4,10 +4,10 @@
 set -e
 cd "$(dirname "$0")/../.."
 out=build/arm64-check; mkdir -p $out
-flags="-std=c11 -O2 -ffp-contract=off -fno-math-errno -D_DEFAULT_SOURCE -Iinclude"
+flags="-std=c11 -O2 -ffp-contract=off -fno-math-errno -D_DEFAULT_SOURCE -Iinclude -Isrc -I."
 objs=
-for f in src/cpu/kern.c src/cpu/kern_c.c src/cpu/kern_ref.c src/cpu/kern_neon.c src/cpu/kern_dotprod.c src/format/quant.c src/base/os_posix.c \
-         src/base/os_linux.c src/base/os_linux_arm.c src/base/error.c src/base/fmt.c src/base/decimal.c src/base/mem.c \
+for f in src/cpu/kern.c src/cpu/levels.c src/cpu/kern_c.c src/cpu/kern_ref.c src/cpu/kern_neon.c src/cpu/kern_dotprod.c src/format/quant.c src/base/os_posix.c \
+         src/base/os_linux.c src/base/os_linux_arm.c src/base/error.c src/base/utf8.c src/base/fmt.c src/base/decimal.c src/base/mem.c \
          tests/check/check.c tests/check/check_math.c tests/check/check_dot.c tests/check/kern_bad.c tests/check/check_main.c tests/check/emulate/no_gpu.c; do
     extra=
     case $f in *_dotprod.c) extra=-march=armv8.2-a+dotprod ;; esac

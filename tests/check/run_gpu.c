@@ -1,12 +1,13 @@
 /* run_gpu.c - runs the cases of check_gpu.h, one at a time:
  *   MAKE -> COMPILE -> (submit both runs) READ -> compare -> the next case; after the last, the mutants.
- * A mutant is a kernel that is wrong on purpose: its case must fail, on the first seed or on one of the next two. */
+ * A mutant is a kernel that is wrong on purpose: its case must fail, on the first seed or on one of the next
+ * two. */
 #include "check_gpu.h"
-#include "../../src/base/error.h"
-#include "../../src/base/fmt.h"
-#include "../../src/base/mem.h"
-#include "../../src/format/quant.h"
-#include "../../src/gpu/shader.h"
+#include "base/error.h"
+#include "base/fmt.h"
+#include "base/mem.h"
+#include "format/quant.h"
+#include "gpu/kernels/shader.h"
 #include <math.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ int gc_ready(gc *g, goss_error *err)
     return r;
 }
 
-/* ---- a case's life ------------------------------------------------------------------------------------------- */
+/* ---- a case's life ------------------------------------------------------------------------------------- */
 static void clear_case(gc *g)
 {
     for (int k = 0; k < 2; k++) {
@@ -134,7 +135,7 @@ static int compile(gc *g, const char *bindings)
         g->quiet = 1;
         g->failed++;
     }
-    if (!id) id = goss_gpu_pipeline(g->gpu, g->key, goss_buf_cstr(&text), text.len, bindings, NULL, 0);
+    if (!id) id = goss_gpu_pipeline(g->gpu, g->key, goss_buf_cstr(&text), text.len, bindings);
     else gc_fail(g, e.text);
     goss_buf_free(&text);
     if (id > 0 && !g->in_mutants && g->n_pipelines < GC_PIPELINES) {
@@ -225,7 +226,7 @@ static int submit(gc *g)
     return r ? r : goss_gpu_read(g->gpu, g->back, 0, at * 4ull);
 }
 
-/* ---- comparing ----------------------------------------------------------------------------------------------- */
+/* ---- comparing ----------------------------------------------------------------------------------------- */
 static void wrong(gc *g, int run, int k, size_t i, const char *what, double got, double want)
 {
     char why[200];
@@ -289,7 +290,7 @@ static void compare(gc *g, const uint8_t *back)
     }
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------------ */
+/* ---- the loop ------------------------------------------------------------------------------------------ */
 static void begin_random(gc *g)
 {
     g->rng = g->seed * 0x9e3779b97f4a7c15ull + (uint64_t)g->i * 0x2545f4914f6cdd1dull + 1;

@@ -1,8 +1,8 @@
-/* sample_gpu.c - the sampler's two kernels against goss_sample(): tokens and fixed-point numbers exactly, what is
- * reported about them within bounds. */
+/* sample_gpu.c - the sampler's two kernels against goss_sample(): tokens and fixed-point numbers exactly,
+ * what is reported about them within bounds. */
 #include "tests_gpu.h"
-#include "../../src/base/fmt.h"
-#include "../../src/model/sample.h"
+#include "base/fmt.h"
+#include "model/sample.h"
 #include <math.h>
 #include <string.h>
 
@@ -17,15 +17,6 @@ typedef struct sampling {
     int32_t *xs;
     uint32_t *chunk; /* what scan makes */
 } sampling;
-
-static uint32_t bits(float f)
-{
-    union {
-        float f;
-        uint32_t u;
-    } v = { f };
-    return v.u;
-}
 
 static goss_params params_of(int i)
 {
@@ -199,11 +190,11 @@ static sampling sampling_make(gc *g, int i)
 
 static void begin(gc *g, gc_case *c, const char *file, const sampling *a, uint32_t x, uint32_t y)
 {
-    const uint32_t p[] = { a->vocab, a->stride, 0, a->chunks };
+    const goss_block_sample p = { .n_vocab = a->vocab, .history_stride = a->stride, .chunks = a->chunks };
     gc_begin(c, file, x, y, 1);
     goss_fmt(c->what, sizeof c->what, "%u rows of %u from %u%s", a->rows, a->vocab, a->pos,
              a->mask ? ", masked" : "");
-    gc_params(g, c, p, sizeof p);
+    gc_params(g, c, &p, sizeof p);
     gc_in(c, a->st.w, a->st.n_words * 4);
     gc_in(c, a->logits, (size_t)a->rows * a->vocab * 4);
 }
@@ -224,7 +215,8 @@ int gc_make_scan(gc *g, gc_case *c, int i)
         const size_t at = (size_t)k * GOSS_CHUNK_WORDS;
         const uint32_t n_here = a.vocab - k % a.chunks * 1024;
         for (size_t j = 0; j < 3; j++) gc_put(chunk, at + j, w[j], 0);
-        /* sums of floats read as words: 1e-4 of them is 839 (of 2^23) or twice that; their sign is the same */
+        /* sums of floats read as words: 1e-4 of them is 839 (of 2^23) or twice that; their sign is the
+         * same */
         gc_put(chunk, at + 3, w[3], 400);
         gc_put(chunk, at + 4, w[4], 4000);
         for (uint32_t j = 0; j < 2 * (uint32_t)a.s.n_probs; j++)

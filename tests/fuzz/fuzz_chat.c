@@ -2,17 +2,19 @@
  * vocabularies (run it in the project's root). Text comes back from its ids, a conversation renders or is
  * refused with a reason, the parser counts every byte of normal tokens once and gives out whole characters.
  */
-#include "../../src/base/mem.h"
-#include "../../src/base/utf8.h"
-#include "../../src/text/harmony.h"
-#include "../text/open_vocab.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "text/chat.h"
+#include "text/harmony.h"
+#include "tests/text/open_vocab.h"
 #include "fuzz.h"
 #include <string.h>
 
 static goss_vocab *harmony, *llama;
 static goss_chat_format llama_format;
 
-static void as_text(const goss_vocab *v, const uint8_t *bytes, size_t n, int exact) {
+static void as_text(const goss_vocab *v, const uint8_t *bytes, size_t n, int exact)
+{
     goss_buf ids = GOSS_BUF((size_t)1 << 26), out = GOSS_BUF((size_t)1 << 26);
     FUZZ_CHECK(!goss_vocab_encode(v, (const char *)bytes, n, 0, &ids));
     const int32_t *id = (const int32_t *)(const void *)ids.data;
@@ -26,13 +28,14 @@ static void as_text(const goss_vocab *v, const uint8_t *bytes, size_t n, int exa
     goss_buf_free(&out);
 }
 
-static void as_conversation(const goss_vocab *v, goss_chat_format f, const uint8_t *bytes, size_t n) {
+static void as_conversation(const goss_vocab *v, goss_chat_format f, const uint8_t *bytes, size_t n)
+{
     goss_json j;
     goss_error e = { 0 };
     goss_buf ids = GOSS_BUF((size_t)1 << 26);
     if (!goss_json_parse(&j, (const char *)bytes, n, NULL, &e)) {
         memset(&e, 0, sizeof e);
-        const int r = goss_chat_encode(v, f, &j, 0, &ids, &e);
+        const int r = goss_chat_encode_json(v, f, (const char *)bytes, n, &ids, NULL, &e);
         FUZZ_CHECK(r == 0 || r == GOSS_EINVAL || r == GOSS_EUNSUPPORTED);
         FUZZ_CHECK(r == 0 || (e.code == r && e.text[0] && e.position < (int64_t)n));
         FUZZ_CHECK(r != 0 || ids.len > 0 || f != GOSS_CHAT_HARMONY);
@@ -43,7 +46,8 @@ static void as_conversation(const goss_vocab *v, goss_chat_format f, const uint8
 
 static uint64_t text_bytes;
 
-static void read_delta(const goss_chat_delta *d, int *open) {
+static void read_delta(const goss_chat_delta *d, int *open)
+{
     FUZZ_CHECK(goss_utf8_valid((const uint8_t *)d->text, d->n));
     FUZZ_CHECK(d->in_header ? !d->n && !d->new_message && !d->ended : d->channel[0] != 0);
     if (d->new_message) *open = 1;
@@ -52,7 +56,8 @@ static void read_delta(const goss_chat_delta *d, int *open) {
 }
 
 /* A byte below 16: a control token; else with the next byte a token of the vocabulary. */
-static void as_tokens(const goss_vocab *v, goss_chat_format f, const uint8_t *bytes, size_t n) {
+static void as_tokens(const goss_vocab *v, goss_chat_format f, const uint8_t *bytes, size_t n)
+{
     static const char *const controls[] = { "<|channel|>", "<|message|>", "<|start|>",     "<|end|>",
                                             "<|call|>",    "<|return|>",  "<|constrain|>", "<|endoftext|>" };
     static uint32_t mask[4096 / 32];
@@ -61,6 +66,9 @@ static void as_tokens(const goss_vocab *v, goss_chat_format f, const uint8_t *by
     int open = 0;
     text_bytes = 0;
     FUZZ_CHECK(!goss_chat_parser_open(&p, v, f));
+    const char *tools = n & 1 ? "[{\"name\":\"a\"},{\"name\":\"ab\"}]" : NULL;
+    FUZZ_CHECK(!goss_chat_parser_tools(p, tools, (int)(n >> 1 & 3), NULL));
+    goss_chat_parser_preambles(p, n >> 3 & 1);
     const uint64_t allocs = goss_mem_get_stats().n_allocs;
     for (size_t i = 0; i < n; i++) {
         int32_t id = bytes[i] < 16 ? goss_vocab_find(v, controls[bytes[i] & 7]) : -1;
@@ -81,7 +89,8 @@ static void as_tokens(const goss_vocab *v, goss_chat_format f, const uint8_t *by
     goss_chat_parser_close(&p);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
     if (!harmony) {
         harmony = open_vocab("models/demo-gptoss.gguf", NULL);
         llama = open_vocab("models/demo-llama-f16.gguf", &llama_format);

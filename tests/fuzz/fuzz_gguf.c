@@ -1,8 +1,9 @@
 /* fuzz_gguf.c - any bytes as a GGUF file: whole, and cut at a place that the first byte chooses. What is
  * accepted must be sound. */
-#include "../../src/base/mem.h"
-#include "../../src/base/utf8.h"
-#include "../../src/format/gguf.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "format/gguf_split.h"
+#include "format/gguf.h"
 #include "fuzz.h"
 #include <string.h>
 

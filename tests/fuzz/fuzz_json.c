@@ -1,8 +1,8 @@
 /* fuzz_json.c - any bytes as JSON: what is accepted can be walked, and written back is accepted again and
  * means the same. */
-#include "../../src/base/mem.h"
-#include "../../src/base/utf8.h"
-#include "../../src/format/json.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "format/json.h"
 #include "fuzz.h"
 #include <string.h>
 

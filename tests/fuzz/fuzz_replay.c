@@ -40,7 +40,9 @@ static void try_bytes(const uint8_t *bytes, size_t n)
 
 static void bend(uint8_t *bytes, size_t n)
 {
-    static const uint8_t nasty[] = { 0, 1, 7, 8, 9, 0x20, 0x22, 0x2C, 0x5B, 0x5C, 0x7B, 0x7F, 0x80, 0xFE, 0xFF };
+    static const uint8_t nasty[] = {
+        0, 1, 7, 8, 9, 0x20, 0x22, 0x2C, 0x5B, 0x5C, 0x7B, 0x7F, 0x80, 0xFE, 0xFF
+    };
     for (int k = 1 + (int)(next() % 4); k > 0; k--) {
         const size_t at = next() % n;
         switch (next() % 4) {

@@ -1,5 +1,6 @@
 // lib.mjs - what the HTTP tests share: starting servers, counting results, talking raw HTTP.
 import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -12,22 +13,26 @@ export const backend = process.env.GOSS_TEST_BACKEND || 'cpu';
 export const model = path.join(root, 'models/demo-gptoss.gguf');
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// ---- counting ----------------------------------------------------------------------------------------------
+// ---- counting ---------------------------------------------------------------------------------------------
 let passed = 0, failed = 0, skipped = 0;
 const only = process.env.ONLY;
 const slow = Number(process.env.GOSS_TEST_SLOW || 1); // sanitized servers take longer
-export async function test(name, body) {
+// A test may take `least` seconds, or three times what the program was told to take.
+export async function test(name, body, least = 120) {
     if (only && !name.includes(only)) return;
     let timer;
-    const seconds = slow * Math.max(120, 3 * Number(process.argv[2] || 0));
-    const limit = new Promise((_, no) => { timer = setTimeout(() => no(new Error(`took more than ${seconds} s`)), 1000 * seconds); });
+    const seconds = slow * Math.max(least, 3 * Number(process.argv[2] || 0));
+    const limit = new Promise((_, no) => {
+        timer = setTimeout(() => no(new Error(`took more than ${seconds} s`)), 1000 * seconds);
+    });
     try {
         await Promise.race([body(), limit]);
         passed++;
         if (process.env.VERBOSE) console.log(`ok    ${name}`);
     } catch (e) {
         failed++;
-        console.log(`FAIL  ${name}\n      ${String(e?.stack || e).split('\n').slice(0, 12).join('\n      ')}`);
+        console.log(`FAIL  ${name}\n      ` +
+            `${String(e?.stack || e).split('\n').slice(0, 12).join('\n      ')}`);
     } finally { clearTimeout(timer); }
 }
 export function skip(name, why) { skipped++; console.log(`SKIP ${name}: ${why}`); }
@@ -36,11 +41,12 @@ export function finish() {
     process.exit(failed ? 1 : 0);
 }
 
-// ---- servers -----------------------------------------------------------------------------------------------
+// ---- servers ----------------------------------------------------------------------------------------------
 const running = new Set();
 process.on('exit', () => { for (const s of running) s.kill('SIGKILL'); });
 
-// Starts `gossamer serve` on a free port. {url, port, log(), stop(), kill(signal), exited}. ready: waits until /health says ok.
+// Starts `gossamer serve` on a free port. {url, port, log(), stop(), kill(signal), exited}. ready: waits
+// until /health says ok.
 export async function serve(args = [], { ready = true, env = {}, date = '2025-06-28' } = {}) {
     const child = spawn(program, ['serve', '--port', '0', '--backend', backend, '--date', date, ...args],
         { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } });
@@ -70,9 +76,20 @@ export async function serve(args = [], { ready = true, env = {}, date = '2025-06
     }
     return s;
 }
+// ms of processor time that the threads of a process have used (Linux; those that have ended don't count).
+export function processor(pid) {
+    let ns = 0;
+    for (const t of readdirSync(`/proc/${pid}/task`)) {
+        try {
+            ns += Number(readFileSync(`/proc/${pid}/task/${t}/schedstat`, 'utf8').split(' ')[0]);
+        } catch { } // it has ended
+    }
+    return ns / 1e6;
+}
 // Runs the program and waits for its end: {code, err}.
-export async function run(args, { env = {}, timeout = 20000, uid } = {}) {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, uid });
+export async function run(args, { env = {}, timeout = 120000, uid } = {}) {
+    const child = spawn(program, args,
+        { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, uid });
     let err = '', out = '';
     child.stderr.on('data', (d) => { err += d; });
     child.stdout.on('data', (d) => { out += d; });
@@ -82,7 +99,7 @@ export async function run(args, { env = {}, timeout = 20000, uid } = {}) {
     return { code, err, out };
 }
 
-// ---- requests ----------------------------------------------------------------------------------------------
+// ---- requests ---------------------------------------------------------------------------------------------
 export async function post(url, body, headers = {}) {
     const r = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json', ...headers },
         body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body) });
@@ -91,12 +108,16 @@ export async function post(url, body, headers = {}) {
     try { json = JSON.parse(text); } catch { /* not JSON: a stream */ }
     return { status: r.status, headers: r.headers, text, json };
 }
-// Sends bytes as given (an array: in pieces with a pause between them) and gathers what comes until the other side closes.
-export function raw(port, pieces, { pause = 0, timeout = 30000 } = {}) {
+// Sends bytes as given (an array: in pieces with a pause between them) and gathers what comes until the other
+// side closes.
+export function raw(port, pieces, { pause = 0, timeout = 120000 } = {}) {
     return new Promise((done, no) => {
         const s = net.connect(port, '127.0.0.1');
         let got = Buffer.alloc(0);
-        const timer = setTimeout(() => { s.destroy(); no(new Error('no answer; so far: ' + got.toString('latin1').slice(0, 300))); }, timeout);
+        const timer = setTimeout(() => {
+            s.destroy();
+            no(new Error('no answer; so far: ' + got.toString('latin1').slice(0, 300)));
+        }, timeout);
         const end = () => { clearTimeout(timer); s.destroy(); done(got.toString('latin1')); };
         s.setNoDelay(true);
         s.on('data', (d) => { got = Buffer.concat([got, d]); });
@@ -128,7 +149,8 @@ export function parse(answer) {
         body = out;
     }
     const length = head.match(/content-length: (\d+)/i);
-    return { status: Number(answer.slice(9, 12)), head, body: length ? body.slice(0, Number(length[1])) : body };
+    return { status: Number(answer.slice(9, 12)), head,
+        body: length ? body.slice(0, Number(length[1])) : body };
 }
 // The events of an SSE text: [{event, data}], data parsed where it is JSON.
 export function events(text) {
@@ -146,10 +168,15 @@ export const june = [{ role: 'user', content: 'Which month comes after June?' }]
 export const july = 'July comes after June.';
 export const tools = [
     { type: 'function', function: { name: 'get_weather', description: 'Gets the current weather in a city.',
-        parameters: { type: 'object', properties: { city: { type: 'string', description: 'The name of the city' } }, required: ['city'] } } },
+        parameters: { type: 'object',
+            properties: { city: { type: 'string', description: 'The name of the city' } },
+            required: ['city'] } } },
 ];
 export const calculator = [
-    { type: 'function', function: { name: 'calculate', description: 'Adds, subtracts or multiplies two whole numbers.',
-        parameters: { type: 'object', properties: { expression: { type: 'string', description: 'The sum to work out, e.g. 12 * 34' } }, required: ['expression'] } } },
+    { type: 'function', function: { name: 'calculate',
+        description: 'Adds, subtracts or multiplies two whole numbers.',
+        parameters: { type: 'object',
+            properties: { expression: { type: 'string', description: 'The sum to work out, e.g. 12 * 34' } },
+            required: ['expression'] } } },
 ];
 export const sunny = '{"sky": "sunny", "temperature": 21}';

@@ -1,5 +1,5 @@
-// range_server.mjs - an HTTP server that serves one folder well and badly. /MODE/FILE, where MODE is one of those below.
-// GET /log gives the requests so far: [{mode, file, range, ifRange, status}].
+// range_server.mjs - an HTTP server that serves one folder well and badly. /MODE/FILE, where MODE is one of
+// those below. GET /log gives the requests so far: [{mode, file, range, ifRange, status}].
 import http from 'node:http';
 import https from 'node:https';
 import fs from 'node:fs';
@@ -27,6 +27,9 @@ const modes = {
     replaced: { cutAfter: 100000, times: 1, newEtagAfter: 1 },
 };
 
+// Another model of the same size.
+export const flip = bytes => Buffer.from(bytes.map((b, i) => i < bytes.length / 2 ? b : b ^ 255));
+
 // secure: {key, cert} for https; plain: where /down/FILE redirects to.
 export function start(folder, { secure, plain } = {}) {
     const log = [];
@@ -38,7 +41,11 @@ export function start(folder, { secure, plain } = {}) {
         counts.set(key, n);
         const entry = { mode, file, range: req.headers.range, ifRange: req.headers['if-range'], status: 0 };
         log.push(entry);
-        const end = (status, headers, body) => { entry.status = status; res.writeHead(status, headers); res.end(body); };
+        const end = (status, headers, body) => {
+            entry.status = status;
+            res.writeHead(status, headers);
+            res.end(body);
+        };
         if (m.status) return end(m.status, {}, 'no');
         if (m.failEvery && n % m.failEvery === 1) return end(503, {}, 'later');
         if (m.down) return end(302, { Location: `${plain}/ok/${file}` });
@@ -48,7 +55,10 @@ export function start(folder, { secure, plain } = {}) {
         let bytes = fs.readFileSync(full);
         let etag = '"' + crypto.createHash('sha256').update(bytes).digest('hex').slice(0, 16) + '"';
         if (m.changing) etag = `"${n}"`;
-        if (m.newEtagAfter && n > m.newEtagAfter) { bytes = Buffer.from(bytes.map(b => b ^ 255)); etag = '"new"'; }
+        if (m.newEtagAfter && n > m.newEtagAfter) {
+            bytes = flip(bytes);
+            etag = '"new"';
+        }
         const headers = m.noEtag ? {} : { ETag: etag };
         const want = /^bytes=(\d+)-(\d*)$/.exec(req.headers.range ?? '');
         const ranged = want && !m.noRange && (!req.headers['if-range'] || req.headers['if-range'] === etag);
@@ -57,7 +67,8 @@ export function start(folder, { secure, plain } = {}) {
             from = Number(want[1]);
             to = Math.min(bytes.length, want[2] === '' ? bytes.length : Number(want[2]) + 1);
             if (from >= bytes.length) return end(416, { 'Content-Range': `bytes */${bytes.length}` });
-            headers['Content-Range'] = `bytes ${from + (m.shift ?? 0)}-${to - 1}/${m.noTotal ? '*' : bytes.length}`;
+            headers['Content-Range'] =
+                `bytes ${from + (m.shift ?? 0)}-${to - 1}/${m.noTotal ? '*' : bytes.length}`;
         }
         let body = bytes.subarray(from, to);
         if (m.extra) body = Buffer.concat([body, Buffer.alloc(m.extra)]);

@@ -1,5 +1,6 @@
 #!/bin/sh
 # quick: the unit tests, each a program of its own (those of the GPU backend: gpu-unit)
+# cores 1, build all unit
 set -u
 make -s -j"$JOBS" all unit || exit 1
 bad=0

@@ -1,5 +1,6 @@
 #!/bin/sh
 # quick: the real o200k vocabulary: golden vectors, 120,000 strings against tiktoken, speed
+# cores 1, build text-bin
 set -u
 make -s -j"$JOBS" text-bin || exit 1
 if [ ! -d node_modules/tiktoken ]; then
@@ -13,6 +14,7 @@ for kind in o200k gpt2 llama3; do
     [ $dir/$kind.gguf -nt tests/text/make_vocab.mjs ] || node tests/text/make_vocab.mjs $kind $dir/$kind.gguf || exit 1
 done
 "$V"/text/real_vocab $dir/o200k.gguf || bad=1
+"$V"/text/windows $dir/o200k.gguf $dir/gpt2.gguf $dir/llama3.gguf models/demo-gptoss.gguf models/demo-llama-f16.gguf || bad=1
 "$V"/text/masks $dir/o200k.gguf 50 || bad=1
 node tests/text/compare.mjs o200k "$V"/text/vocab_tool $dir/o200k.gguf 100000 || bad=1
 node tests/text/compare.mjs gpt2 "$V"/text/vocab_tool $dir/gpt2.gguf 20000 || bad=1

@@ -1,5 +1,6 @@
 #!/bin/sh
 # slow: experts paged on the GPU, computed on the CPU beside it, or not there yet: the same logits and tokens
+# cores 2, build all unit
 set -u
 make -s -j"$JOBS" all unit || exit 1
 bad=0

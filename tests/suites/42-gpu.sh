@@ -1,5 +1,6 @@
 #!/bin/sh
 # quick: the GPU backend on the demo models: stages against the reference, rows in any batch, a device that is lost
+# cores 2, build all unit
 set -u
 make -s -j"$JOBS" unit all || exit 1
 bad=0

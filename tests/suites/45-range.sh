@@ -1,5 +1,6 @@
 #!/bin/sh
 # quick: dump, meta, range and download over HTTP Range, against a server that serves badly on purpose; https and its certificates
+# cores 1, build all
 set -u
 make -s -j"$JOBS" all || exit 1
 bad=0

@@ -1,5 +1,6 @@
 #!/bin/sh
 # quick: synth, probe, gate and eval as programs: what they print, and their exit status
+# cores 2, build all
 set -u
 unset VK_ICD_FILENAMES               # a GPU's gates take minutes in software: gate D is in 42-gpu
 make -s -j"$JOBS" all || exit 1
@@ -14,10 +15,18 @@ expect() {
     status=$1 words=$2; shift 2
     "$@" > "$tmp/out" 2> "$tmp/err"; rc=$?
     if [ $rc -ne "$status" ]; then bad "status $rc, not $status: $*"; return; fi
-    if cat "$tmp/out" "$tmp/err" | grep -q -- "$words"; then ok; else bad "no \"$words\": $*"; fi
+    if cat "$tmp/out" "$tmp/err" | { [ -z "${one_line:-}" ] && cat || tr '\n' ' '; } | grep -q -- "$words"; then ok; else bad "no \"$words\": $*"; fi
 }
 demo=models/demo-gptoss.gguf llama=models/demo-llama-Q4_K_M.gguf
 shape=layers=3,embd=128,heads=4,kv_heads=2,experts=8,ff=64,vocab=2048,ctx=4096
+
+# ---- schema
+echo '{"type": "object", "properties": {"n": {"type": "integer", "minimum": 3, "maximum": 5}}, "required": ["n"], "additionalProperties": false}' > "$tmp/n.json"
+expect 0 '^{"n":[345]}$' $g schema "$tmp/n.json"
+expect 0 '"states": [0-9]' $g schema --json "$tmp/n.json"
+echo '{"properties": {"a": {"pattern": "("}}}' > "$tmp/bad.json"
+expect 1 "at #/properties/a/pattern" $g schema "$tmp/bad.json"
+expect 1 "none.json" $g schema "$tmp/none.json"
 
 # ---- synth
 expect 0 "60 tensors" $g synth $shape "$tmp/s.gguf"
@@ -81,8 +90,10 @@ for kv in "q8 0.02" "q4 0.15"; do
     if awk '{ d = $1 - $2; exit !(NF == 3 && d < $3 && d > -$3) }' "$tmp/out"; then ok; else bad "KV in ${kv% *}"; fi
 done
 echo '{"type":"object","properties":{"month":{"enum":["May","July"]}},"required":["month"],"additionalProperties":false}' > "$tmp/schema"
+one_line=1                           # JSON may be broken into lines: an answer is judged as one
 expect 0 '^{ *"month": *"[MJ][a-z]*" *}' $g run $demo -p "Which month comes after June?" --temp 0 --json-schema "$tmp/schema"
 expect 0 '^{ *"month": *"[MJ][a-z]*" *}' $g run $demo -p "Which month comes after June?" --temp 0 --json-schema "$(cat "$tmp/schema")"
+one_line=
 expect 2 "No such file" $g run $demo -p x --json-schema "$tmp/none"
 echo "model: $pass passed, $fail failed"
 [ $fail -eq 0 ]

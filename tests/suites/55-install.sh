@@ -1,5 +1,6 @@
 #!/bin/sh
 # quick: make install into a folder; the examples as C, as C++ and from Python against what was installed
+# cores 1, build all
 set -u
 passed=0 failed=0 skipped=0
 root="$PWD/build/test/install"; prefix="$root/usr"
@@ -13,7 +14,8 @@ says() { # name, command...
 }
 rm -rf "$root"; mkdir -p "$root"
 make -s install PREFIX="$prefix" || { echo "0 passed, 1 failed"; exit 1; }
-for f in bin/gossamer lib/libgossamer.a lib/libgossamer.so lib/pkgconfig/gossamer.pc include/gossamer.h share/gossamer/models/demo-gptoss.gguf share/gossamer/web/index.html; do
+layer=lib/gossamer/vulkan/gossamer_one_gpu
+for f in bin/gossamer lib/libgossamer.a lib/libgossamer.so lib/pkgconfig/gossamer.pc $layer.so $layer.json include/gossamer.h share/gossamer/models/demo-gptoss.gguf share/gossamer/web/index.html; do
     if [ -e "$prefix/$f" ]; then ok; else bad "$f was not installed"; fi
 done
 if [ "$(wc -l < examples/hello.c)" -le 60 ]; then ok; else bad "examples/hello.c is longer than 60 lines"; fi
@@ -38,7 +40,7 @@ if command -v c++ > /dev/null; then
     else bad "hello.c does not compile as C++"; fi
 else echo "SKIP no C++ compiler"; skipped=$((skipped + 1)); fi
 if command -v python3 > /dev/null; then
-    says "from Python" python3 examples/hello.py "$prefix/lib/libgossamer.so" "$model" "Which month comes after June?"
+    says "from Python" env GOSSAMER_LIBRARY="$prefix/lib/libgossamer.so" python3 examples/hello.py "$model" "Which month comes after June?"
 else echo "SKIP no python3"; skipped=$((skipped + 1)); fi
 # the installed program finds the demo model by itself, wherever it is called
 says "the installed program" sh -c "cd / && '$prefix/bin/gossamer' run -p 'Which month comes after June?' --temp 0 --date 2025-06-28 2>/dev/null"

@@ -1,5 +1,6 @@
 #!/bin/sh
 # slow: the page in Firefox: WebGPU on Mesa's lavapipe, kernel check, goldens; and the CPU with WebGPU off
+# cores 2, build wasm
 set -u
 firefox=${FIREFOX:-/usr/bin/firefox-esr}
 skip() { echo "SKIP firefox: $1"; echo "web: 0 passed, 0 failed, 1 skipped"; exit 0; }

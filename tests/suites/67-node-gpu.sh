@@ -1,5 +1,6 @@
 #!/bin/sh
 # full: the npm package in Node (the system's, from 20 on) on WebGPU, by the npm package webgpu
+# cores 2, build wasm
 set -u
 skip() { echo "SKIP node-gpu: $1"; echo "web: 0 passed, 0 failed, 1 skipped"; exit 0; }
 [ -d node_modules/webgpu ] || skip "no npm package webgpu (npm ci)"

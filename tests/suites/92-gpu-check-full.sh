@@ -1,5 +1,6 @@
 #!/bin/sh
 # slow: gossamer-check for the GPU: every variant, and the real 20b layers' shapes
+# cores 1, long, build check-bin
 set -u
 make -s -j"$JOBS" check-bin || exit 1
 bad=0

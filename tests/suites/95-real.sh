@@ -1,5 +1,6 @@
 #!/bin/sh
 # real: a real model: GPT_OSS_GGUF_PATH=FILE ./test real
+# alone, build all unit
 set -u
 make -s -j"$JOBS" all "$V/unit/test_real" || exit 1
 bad=0

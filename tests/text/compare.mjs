@@ -1,5 +1,5 @@
-// compare.mjs - our encoder against the tiktoken package (the reference implementation in Rust, as WebAssembly), id by id, on
-// nasty and random strings.
+// compare.mjs - our encoder against the tiktoken package (the reference implementation in Rust, as
+// WebAssembly), id by id, on nasty and random strings.
 // usage: node compare.mjs o200k|gpt2 VOCAB_TOOL VOCAB.gguf COUNT [SEED]
 // Packages written in JavaScript won't do: their \s has U+FEFF and lacks U+0085.
 import { spawnSync } from 'node:child_process';
@@ -19,7 +19,11 @@ for (const s of strings) {
   chunks.push(len, b);
 }
 const run = spawnSync(tool, ['encode', vocab], { input: Buffer.concat(chunks), maxBuffer: 1 << 30 });
-if (run.status !== 0) { console.log(`${tool}: ${run.stderr}`); console.log(`compare ${kind}: 0 passed, 1 failed`); process.exit(1); }
+if (run.status !== 0) {
+  console.log(`${tool}: ${run.stderr}`);
+  console.log(`compare ${kind}: 0 passed, 1 failed`);
+  process.exit(1);
+}
 const lines = run.stdout.toString().split('\n');
 let failed = 0;
 strings.forEach((s, i) => {

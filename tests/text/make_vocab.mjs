@@ -1,7 +1,9 @@
-// make_vocab.mjs - writes a GGUF that holds nothing but a tokenizer, from the ranks of the pinned tiktoken package.
+// make_vocab.mjs - writes a GGUF that holds nothing but a tokenizer, from the ranks of the pinned tiktoken
+// package.
 // usage: node make_vocab.mjs o200k|gpt2|llama3 OUT.gguf
-// o200k: gpt-oss's vocabulary with its control tokens. gpt2: r50k's ranks with a merges list. llama3: cl100k's ranks with a merges
-// list and Llama-3's pre-tokenizer (for speed and look-ups; Llama-3's own vocabulary is not on npm).
+// o200k: gpt-oss's vocabulary with its control tokens. gpt2: r50k's ranks with a merges list. llama3:
+// cl100k's ranks with a merges list and Llama-3's pre-tokenizer (for speed and look-ups; Llama-3's own
+// vocabulary is not on npm).
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);
@@ -24,7 +26,8 @@ for (let b = 0, extra = 0; b < 256; b++) {
 }
 const spell = (bytes) => Array.from(bytes, (b) => letters[b]).join('');
 
-// For each token of two bytes and more the pair that was merged last on the way to it: merge its bytes with lower ranks only.
+// For each token of two bytes and more the pair that was merged last on the way to it: merge its bytes with
+// lower ranks only.
 const rankOf = new Map(tokens.map((t, i) => [t.toString('latin1'), i]));
 function lastMerge(bytes, limit) {
   let parts = Array.from(bytes, (b) => String.fromCharCode(b));
@@ -46,16 +49,21 @@ const special = (id, name) => { names[id] = name; types[id] = 3; };
 const keys = [];
 if (kind === 'o200k') {
   for (let id = 199998; id < 200019; id++) special(id, `<|reserved_${id}|>`);
-  Object.entries({ 199998: 'startoftext', 199999: 'endoftext', 200002: 'return', 200003: 'constrain', 200005: 'channel', 200006: 'start',
-    200007: 'end', 200008: 'message', 200012: 'call', 200018: 'endofprompt' }).forEach(([id, name]) => special(Number(id), `<|${name}|>`));
+  Object.entries({ 199998: 'startoftext', 199999: 'endoftext', 200002: 'return', 200003: 'constrain',
+    200005: 'channel', 200006: 'start', 200007: 'end', 200008: 'message', 200012: 'call',
+    200018: 'endofprompt' }).forEach(([id, name]) => special(Number(id), `<|${name}|>`));
   for (let id = 200019; id < 201088; id++) { names[id] = `[PAD${id}]`; types[id] = 5; }
-  keys.push(['tokenizer.ggml.pre', 'gpt-4o'], ['tokenizer.ggml.bos_token_id', 199998], ['tokenizer.ggml.eos_token_id', 200002]);
+  keys.push(['tokenizer.ggml.pre', 'gpt-4o'], ['tokenizer.ggml.bos_token_id', 199998],
+    ['tokenizer.ggml.eos_token_id', 200002]);
 } else if (kind === 'gpt2') {
   special(50256, '<|endoftext|>');
-  keys.push(['tokenizer.ggml.pre', 'gpt-2'], ['tokenizer.ggml.bos_token_id', 50256], ['tokenizer.ggml.eos_token_id', 50256]);
+  keys.push(['tokenizer.ggml.pre', 'gpt-2'], ['tokenizer.ggml.bos_token_id', 50256],
+    ['tokenizer.ggml.eos_token_id', 50256]);
 } else {
-  ['begin_of_text', 'end_of_text', 'start_header_id', 'end_header_id', 'eot_id'].forEach((s, i) => special(100256 + i, `<|${s}|>`));
-  keys.push(['tokenizer.ggml.pre', 'llama-bpe'], ['tokenizer.ggml.bos_token_id', 100256], ['tokenizer.ggml.eos_token_id', 100260]);
+  ['begin_of_text', 'end_of_text', 'start_header_id', 'end_header_id', 'eot_id']
+    .forEach((s, i) => special(100256 + i, `<|${s}|>`));
+  keys.push(['tokenizer.ggml.pre', 'llama-bpe'], ['tokenizer.ggml.bos_token_id', 100256],
+    ['tokenizer.ggml.eos_token_id', 100260]);
 }
 for (let i = 0; i < names.length; i++) if (names[i] === undefined) { names[i] = `[PAD${i}]`; types[i] = 5; }
 const merges = [];
@@ -79,7 +87,12 @@ for (const [key, value] of keys) {
   str(key);
   if (typeof value === 'string') { u32(8); str(value); }
   else if (typeof value === 'number') { u32(4); u32(value); }
-  else if (value instanceof Int32Array) { u32(9); u32(5); u64(value.length); chunks.push(Buffer.from(value.buffer)); }
+  else if (value instanceof Int32Array) {
+    u32(9);
+    u32(5);
+    u64(value.length);
+    chunks.push(Buffer.from(value.buffer));
+  }
   else { u32(9); u32(8); u64(value.length); value.forEach(str); }
 }
 const head = Buffer.concat(chunks);

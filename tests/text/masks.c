@@ -1,16 +1,18 @@
 /* masks.c - schemas as masks over a whole vocabulary: what they cost, and that they let documents through.
  *   masks VOCAB.gguf [MOST_US]
  * Documents are cut by the tokenizer; each of their tokens must be allowed where it stands, and the end only
- * behind the
- * last. Every document has a grammar of its own, as a request has, so the first visit to each state is in the
- * average,
- * which must stay below MOST_US. Then random walks: tokens drawn from the masks, which must never be empty. */
+ * behind the last. Every document has a grammar of its own, as a request has, so the first visit to each
+ * state is in the average, which must stay below MOST_US. Then random walks: tokens drawn from the masks,
+ * which must never be empty. */
 #include "open_vocab.h"
-#include "../../src/engine/grammar.c" /* its statics: the walk is compared with a plain one */
+#include "engine/schema/grammar.c" /* its statics: the walk is compared with a plain one */
+#include "plain_mask.h"
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
 static int passed, failed, quiet;
+static goss_schema_room room;
 #define CHECK(c) ((c) ? (void)passed++ : (void)(failed++, printf("%s:%d: %s\n", __FILE__, __LINE__, #c)))
 
 /* This thread's own time: others may be busy. */
@@ -79,8 +81,9 @@ typedef struct timing { double ms, worst; int n; } timing;
 
 static int timed_mask(goss_grammar *g, uint32_t *mask, timing *t)
 {
+    goss_error err;
     const double t0 = cpu_ms();
-    const int bound = goss_grammar_mask(g, NULL, mask);
+    const int bound = goss_grammar_think(g, NULL, INFINITY, mask, &err) == 1 && goss_grammar_binds(g);
     const double ms = cpu_ms() - t0;
     t->ms += ms;
     t->n++;
@@ -88,14 +91,24 @@ static int timed_mask(goss_grammar *g, uint32_t *mask, timing *t)
     return bound;
 }
 
-static void document(const goss_vocab *v, const goss_word_list *words, const sample *s, uint32_t *mask, timing *t)
+/* A grammar of its own, as a request has. */
+static goss_grammar *open_one(const sample *s)
 {
+    goss_schemas *all = NULL;
     goss_grammar *g = NULL;
     goss_error err = { 0 };
+    CHECK(goss_schemas_compile(&all, &room, s->schema, NULL, 0, &err) == 0);
+    CHECK(goss_grammar_open(&g, all) == 0);
+    goss_schemas_release(&all);
+    return g;
+}
+
+static void document(const goss_vocab *v, const sample *s, uint32_t *mask, timing *t)
+{
     goss_buf ids = GOSS_BUF(1 << 20);
     timing own = { 0 };
     const double t0 = cpu_ms();
-    CHECK(goss_grammar_open(&g, words, s->schema, NULL, &err) == 0);
+    goss_grammar *g = open_one(s);
     const double open_ms = cpu_ms() - t0;
     goss_vocab_encode(v, s->text, strlen(s->text), 0, &ids);
     const int32_t *id = (const int32_t *)(const void *)ids.data;
@@ -118,13 +131,10 @@ static void document(const goss_vocab *v, const goss_word_list *words, const sam
 }
 
 /* Tokens drawn evenly from the masks: longer documents than any model writes, into every corner. */
-static void wander(const goss_vocab *v, const goss_word_list *words, int n_vocab, const sample *s, uint32_t *mask,
-                   timing *t)
+static void wander(const goss_vocab *v, int n_vocab, const sample *s, uint32_t *mask, timing *t)
 {
-    goss_grammar *g = NULL;
-    goss_error err = { 0 };
+    goss_grammar *g = open_one(s);
     uint64_t random = 99;
-    if (goss_grammar_open(&g, words, s->schema, NULL, &err)) return;
     for (int i = 0; i < 150; i++) {
         timed_mask(g, mask, t);
         int32_t id = -1;
@@ -137,33 +147,50 @@ static void wander(const goss_vocab *v, const goss_word_list *words, int n_vocab
         CHECK(id >= 0);
         if (id < 0 || goss_vocab_is_stop(v, id)) break;
         goss_grammar_push(g, NULL, id);
-        CHECK(!goss_grammar_failed(g));
+        CHECK(!g->failed);
     }
     goss_grammar_close(&g);
 }
 
-/* In every state that a document passes, the mask that is put together from parts is the one of walking each
- * token. */
-static void parts(const goss_vocab *v, const goss_word_list *w, const sample *s)
+/* Where classes of characters live or die together, by half, for so many characters, behind each other. */
+static const sample classes[] = {
+    { "paths", "{\"pattern\":\"^(/[^/]+)+$\",\"type\":\"string\"}", "\"/a\xC3\xA9/b\"" },
+    { "hexadecimal escapes", "{\"type\":\"string\",\"format\":\"uri\"}", "\"a://%4b:1@c\"" },
+    { "a number of letters", "{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9]{3}-[a-z]{1,20}$\"}",
+      "\"aB1-x" },
+    { "half of a class", "{\"type\":\"string\",\"pattern\":\"^[a-cX\\u00e0-\\u00fc]+$\"}", "\"aX\xC3\xA9" },
+    { "no space, one kind", "{\"type\":\"string\",\"pattern\":\"^\\\\S+( \\\\S+)*$\"}", "\"a b\xE2\x82\xAC" },
+    { "control characters", "{\"type\":\"string\",\"pattern\":\"^[^a]*$\",\"not\":{\"const\":\"b\"}}",
+      "\"b\\n" },
+    { "characters of four", "{\"type\":\"string\",\"pattern\":\"^[\\ud800\\udf00-\\ud83d\\ude00]*$\"}",
+      "\"\xF0\x90\x8C\x80\xF0\x9F\x98\x80" },
+    { "dead behind two", "{\"type\":\"string\",\"pattern\":\"^[^0]{2}(0[a-z]+)?$\",\"maxLength\":12}",
+      "\"ab0x" },
+    { "some words", "{\"type\":\"string\",\"pattern\":\"^.*(foo|bar)$\",\"maxLength\":9}", "\"a fo" },
+    { "a loop beside an end", "{\"type\":\"string\",\"pattern\":\"^-*=$\"}", "\"-=" },
+    { "sixteen and more", "{\"type\":\"string\",\"pattern\":\"^([-=]{15,18}|[a-z ]{17})x?$\"}", "\"--" },
+};
+
+/* In every few states that a document passes, the mask that is put together from parts is the one of walking
+ * each token. */
+static void parts(const sample *s, int every)
 {
-    goss_grammar *g = NULL;
-    goss_error err = { 0 };
-    const size_t bytes = (size_t)(w->n_vocab + 31) / 32 * 4;
+    goss_grammar *g = open_one(s);
+    goss_dfa *d = g->schemas->dfa;
+    const size_t bytes = (size_t)(room.n_vocab + 31) / 32 * 4;
     uint32_t *plain = malloc(bytes);
-    if (goss_grammar_open(&g, w, s->schema, NULL, &err)) { failed++; return; }
-    int at = goss_dfa_start(g->answer->dfa);
-    for (const char *p = s->text; *p; at = goss_dfa_next(g->answer->dfa, at, (uint8_t)*p++)) {
-        if ((p - s->text) % 5) continue;
-        memset(plain, 0, bytes);
-        for (int k = 0; k < w->all.n; k++) {
-            const goss_str t = goss_vocab_bytes(v, w->all.words[k].id, 0);
-            int to = at;
-            for (uint64_t i = 0; i < t.n && to >= 0; i++) to = goss_dfa_next(g->answer->dfa, to, (uint8_t)t.s[i]);
-            if (to >= 0 && t.n <= MAX_DEPTH) plain[w->all.words[k].id >> 5] |= 1u << (w->all.words[k].id & 31);
-        }
-        const uint32_t *bits = mask_of(g->answer, w, at);
+    int at = goss_dfa_start(d, g->schemas->answer.node);
+    for (const char *p = s->text; *p; at = goss_dfa_next(d, at, (uint8_t)*p++)) {
+        goss_dfa_allow(d, INT64_MAX);
+        if ((p - s->text) % every) continue;
+        goss_mask_walk w = { 0 };
+        CHECK(goss_token_mask_make(&g->schemas->masks, &w, at, INFINITY) == 1);
+        const uint32_t *bits = goss_token_mask(&g->schemas->masks, at);
+        CHECK(plain_mask(d, at, room.vocab, INT64_MAX, plain));
+        if (bits && memcmp(bits, plain, bytes)) printf("%s: differs before %s\n", s->name, p);
         CHECK(bits && !memcmp(bits, plain, bytes));
     }
+    CHECK(at >= 0);
     free(plain);
     goss_grammar_close(&g);
 }
@@ -175,26 +202,27 @@ int main(int argc, char **argv)
     const int n_vocab = goss_vocab_size(v), n = (int)(sizeof samples / sizeof *samples);
     const double most = argc > 2 ? atof(argv[2]) : 50;
     uint32_t *mask = calloc((size_t)n_vocab / 32 + 1, 4);
-    goss_word_list *words = NULL;
     timing all = { 0 }, walks = { 0 };
     const double t0 = cpu_ms();
-    CHECK(goss_word_list_open(&words, v, n_vocab) == 0);
+    goss_schema_room_open(&room, v, n_vocab, 0, 0, 0);
+    CHECK(words_of(&room) != NULL);
     printf("%d tokens put in order in %.0f ms, once an engine\n", n_vocab, cpu_ms() - t0);
-    for (int i = 0; i < n; i++) document(v, words, &samples[i], mask, &all);
+    for (int i = 0; i < n; i++) document(v, &samples[i], mask, &all);
     for (int round = 0; round < 3; round++) { /* the least disturbed counts */
         timing again = { 0 };
         quiet = 1;
-        for (int i = 0; i < n; i++) document(v, words, &samples[i], mask, &again);
+        for (int i = 0; i < n; i++) document(v, &samples[i], mask, &again);
         if (again.ms / again.n < all.ms / all.n) all = again;
     }
     printf("all documents: %.1f us a token on average, opening included\n", all.ms * 1000 / all.n);
-    for (int i = 0; i < n; i++) wander(v, words, n_vocab, &samples[i], mask, &walks);
+    for (int i = 0; i < n; i++) wander(v, n_vocab, &samples[i], mask, &walks);
     printf("random walks: %.1f us a token\n", walks.ms * 1000 / walks.n);
-    parts(v, words, &samples[0]);
-    parts(v, words, &samples[3]);
-    parts(v, words, &samples[5]);
+    parts(&samples[0], 5);
+    parts(&samples[3], 5);
+    parts(&samples[5], 5);
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) parts(&classes[i], 1);
     CHECK(all.ms * 1000 / all.n < most);
-    goss_word_list_close(&words);
+    goss_schema_room_close(&room);
     goss_vocab_close(&v);
     free(mask);
     printf("masks: %d passed, %d failed\n", passed, failed);

@@ -1,13 +1,14 @@
 /* open_vocab.h - for tests: a vocabulary from a GGUF on disk. */
 #ifndef OPEN_VOCAB_H
 #define OPEN_VOCAB_H
-#include "../../src/base/os.h"
-#include "../../src/text/chat.h"
-#include "../../src/text/vocab.h"
+#include "base/os.h"
+#include "text/chat.h"
+#include "text/vocab.h"
 #include <stdio.h>
 #include <stdlib.h>
 /* Exits with a message when the file is bad. *format may be NULL. */
-static inline goss_vocab *open_vocab(const char *path, goss_chat_format *format) {
+static inline goss_vocab *open_vocab(const char *path, goss_chat_format *format)
+{
     goss_error err = { 0 };
     goss_mapping m;
     goss_gguf g = { 0 };

@@ -1,15 +1,18 @@
 /* real_vocab.c - the golden vectors of the o200k vocabulary and of Harmony (docs/reference.md 8.6 and 9.8).
  * usage: real_vocab VOCAB.gguf, made by make_vocab.mjs, or any real gpt-oss file */
-#include "../../src/base/sha256.h"
-#include "../../src/text/harmony.h"
-#include "../unit/unit.h"
+#include "base/sha256.h"
+#include "text/chat.h"
+#include "text/harmony.h"
+#include "tests/unit/unit.h"
 #include "open_vocab.h"
+#include <time.h>
 
 static goss_vocab *v;
 
 /* ---- tokens ---- */
 
-static int same_ids(const goss_buf *ids, const char *want) {
+static int same_ids(const goss_buf *ids, const char *want)
+{
     const int32_t *id = (const int32_t *)(const void *)ids->data;
     size_t n = 0;
     for (char *end; *want; want = end, n++) {
@@ -20,7 +23,8 @@ static int same_ids(const goss_buf *ids, const char *want) {
     return n == ids->len / 4;
 }
 
-static void print_ids(const goss_buf *ids) {
+static void print_ids(const goss_buf *ids)
+{
     for (size_t i = 0; i < ids->len / 4; i++) printf(" %d", ((const int32_t *)(const void *)ids->data)[i]);
     printf("\n");
 }
@@ -85,7 +89,8 @@ static const struct {
     { "json", "4108" },
 };
 
-static void vectors(void) {
+static void vectors(void)
+{
     goss_buf ids = GOSS_BUF(1 << 20), text = GOSS_BUF(1 << 20);
     for (size_t i = 0; i < sizeof ordinary / sizeof *ordinary; i++) {
         goss_buf_clear(&ids);
@@ -111,18 +116,17 @@ static void vectors(void) {
 
 /* ---- prompts ---- */
 
-static void render(const char *request, goss_buf *ids) {
-    goss_json j = { 0 };
+static void render(const char *request, goss_buf *ids)
+{
     goss_error err = { 0 };
     goss_buf_clear(ids);
-    int r = goss_json_parse(&j, request, strlen(request), NULL, &err);
-    if (!r) r = goss_chat_encode(v, GOSS_CHAT_HARMONY, &j, 0, ids, &err);
+    const int r = goss_chat_encode_json(v, GOSS_CHAT_HARMONY, request, strlen(request), ids, NULL, &err);
     if (r) printf("%s\n  at %lld of %s\n", err.text, (long long)err.position, request);
     CHECK_INT(r, 0);
-    goss_json_free(&j);
 }
 
-static void prompt_is(const char *request, const char *want) {
+static void prompt_is(const char *request, const char *want)
+{
     goss_buf ids = GOSS_BUF(1 << 20);
     render(request, &ids);
     const int ok = same_ids(&ids, want);
@@ -135,7 +139,8 @@ static void prompt_is(const char *request, const char *want) {
 }
 
 /* The fixtures' sums: SHA-256 of the ids in decimal, joined by commas, first 16 digits. */
-static void sum_is(const goss_buf *ids, const char *name, size_t n, const char *want) {
+static void sum_is(const goss_buf *ids, const char *name, size_t n, const char *want)
+{
     goss_sha256 s;
     uint8_t digest[32];
     char hex[65], number[16];
@@ -156,7 +161,8 @@ static void sum_is(const goss_buf *ids, const char *name, size_t n, const char *
     goss_buf_free(&text);
 }
 
-static void fixture(const char *name, const char *request, size_t n, const char *sum) {
+static void fixture(const char *name, const char *request, size_t n, const char *sum)
+{
     goss_buf ids = GOSS_BUF(1 << 20);
     render(request, &ids);
     sum_is(&ids, name, n, sum);
@@ -193,7 +199,8 @@ static const char kitchensink[] =
     "{\"type\":\"number\",\"description\":\"numbers can happen too\"}],\"description\":\"a "
     "oneof\",\"default\":20}}}}}]}";
 
-static void prompts(void) {
+static void prompts(void)
+{
     prompt_is("{\"date\":\"2025-06-28\",\"messages\":[{\"role\":\"user\",\"content\":\"What is 2 + 2?\"}]}",
               "200006 17360 200008 3575 553 17554 162016 11 261 4410 6439 2359 22203 656 7788 17527 558 "
               "87447 100594 25 220 1323 19 "
@@ -223,13 +230,15 @@ static void prompts(void) {
 /* ---- messages ---- */
 
 static void message(const goss_harmony_ids *h, const goss_harmony_header *m, const char *content,
-                    goss_buf *ids) {
+                    goss_buf *ids)
+{
     CHECK(!goss_harmony_open_message(v, h, m, ids));
     CHECK(!goss_vocab_encode(v, content, strlen(content), 0, ids));
     CHECK(!goss_harmony_close_message(h, m, ids));
 }
 
-static void messages(void) {
+static void messages(void)
+{
     goss_harmony_ids h;
     goss_buf ids = GOSS_BUF(1 << 20);
     CHECK(goss_harmony_find(v, &h));
@@ -260,7 +269,8 @@ static void messages(void) {
 /* ---- completions ---- */
 
 /* "channel>recipient(content_type): text" of every message, joined by " | ". */
-static const char *parsed(const char *list) {
+static const char *parsed(const char *list)
+{
     static char out[2048];
     goss_chat_parser *p;
     size_t k = 0;
@@ -280,7 +290,8 @@ static const char *parsed(const char *list) {
     return out;
 }
 
-static void completions(void) {
+static void completions(void)
+{
     CHECK_STR(parsed("200005 35644 200008 1844 31064 25 392 4827 382 220 17 659 220 17 16842 12295 81645 13 "
                      "51441 6052 13 200007 200006 "
                      "173781 200005 17196 200008 17 659 220 17 314 220 19 13 200002"),
@@ -295,7 +306,57 @@ static void completions(void) {
               "commentary>functions.get_weather(json): {\"location\":\"San Francisco\"}");
 }
 
-int main(int argc, char **argv) {
+/* The guard's masks with 128 tools take less than 20 ms each, and let through the beginnings of names
+ * alone. The best of three, since the machine may be busy. */
+static void many_tools(void)
+{
+    static const char call[] = "<|channel|>commentary to=functions.";
+    goss_chat_parser *p = NULL;
+    goss_error err = { 0 };
+    goss_chat_delta d;
+    goss_buf tools = GOSS_BUF(1 << 16), ids = GOSS_BUF(1 << 16);
+    uint32_t *mask = calloc((size_t)goss_vocab_size(v) / 32 + 1, sizeof *mask);
+    goss_buf_str(&tools, "[");
+    for (int i = 0; i < 128; i++)
+        goss_buf_printf(&tools, "%s{\"name\":\"%c%c_tool_%d\"}", i ? "," : "", 'a' + i % 26,
+                        'a' + i * 7 % 26, i);
+    goss_buf_str(&tools, "]");
+    CHECK(!goss_chat_parser_open(&p, v, GOSS_CHAT_HARMONY));
+    CHECK(!goss_chat_parser_tools(p, goss_buf_cstr(&tools), 0, &err));
+    CHECK(!goss_vocab_encode(v, call, sizeof call - 1, GOSS_TOKENIZE_SPECIAL, &ids));
+    for (size_t i = 0; i <= ids.len / 4; i++) {
+        double best = 1e9;
+        for (int k = 0; k < 3; k++) {
+            const clock_t from = clock();
+            CHECK(goss_chat_parser_mask(p, mask));
+            const double s = (double)(clock() - from) / CLOCKS_PER_SEC;
+            best = s < best ? s : best;
+        }
+        CHECK(best < 0.020);
+        if (i < ids.len / 4) goss_chat_parser_push(p, ((int32_t *)(void *)ids.data)[i], &d);
+    }
+    int n = 0;
+    for (int32_t t = 0; t < goss_vocab_size(v); t++) {
+        const goss_str s = goss_vocab_bytes(v, t, 0);
+        if (!(mask[t / 32] >> (t & 31) & 1)) continue;
+        int begins = 0;
+        for (int i = 0; i < 128 && !begins; i++) {
+            char name[32];
+            snprintf(name, sizeof name, "%c%c_tool_%d", 'a' + i % 26, 'a' + i * 7 % 26, i);
+            begins = s.n <= strlen(name) && !memcmp(s.s, name, (size_t)s.n);
+        }
+        CHECK(begins);
+        n++;
+    }
+    CHECK(n > 40);
+    goss_chat_parser_close(&p);
+    goss_buf_free(&tools);
+    goss_buf_free(&ids);
+    free(mask);
+}
+
+int main(int argc, char **argv)
+{
     if (argc < 2) {
         fprintf(stderr, "usage: real_vocab VOCAB.gguf\n");
         return 2;
@@ -307,6 +368,7 @@ int main(int argc, char **argv) {
     prompts();
     messages();
     completions();
+    many_tools();
     goss_vocab_close(&v);
     return unit_done("real_vocab");
 }

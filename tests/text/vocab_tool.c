@@ -7,7 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-static unsigned char *read_all(FILE *f, size_t *n) {
+static unsigned char *read_all(FILE *f, size_t *n)
+{
     size_t cap = 1 << 16;
     unsigned char *b = malloc(cap);
     for (size_t k; b && (k = fread(b + *n, 1, cap - *n, f)) > 0;)
@@ -15,7 +16,8 @@ static unsigned char *read_all(FILE *f, size_t *n) {
     return b;
 }
 
-static int each_string(const goss_vocab *v, int decode) {
+static int each_string(const goss_vocab *v, int decode)
+{
     size_t n = 0;
     unsigned char *in = read_all(stdin, &n);
     goss_buf ids = GOSS_BUF((size_t)1 << 30), text = GOSS_BUF((size_t)1 << 30);
@@ -42,7 +44,8 @@ static int each_string(const goss_vocab *v, int decode) {
     return 0;
 }
 
-static int speed(const goss_vocab *v, const char *path, double seconds) {
+static int speed(const goss_vocab *v, const char *path, double seconds)
+{
     FILE *f = fopen(path, "rb");
     size_t n = 0;
     unsigned char *in = f ? read_all(f, &n) : NULL;
@@ -67,7 +70,8 @@ static int speed(const goss_vocab *v, const char *path, double seconds) {
     return 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc < 3) {
         fprintf(stderr, "usage: vocab_tool encode|decode|speed VOCAB.gguf [FILE]\n");
         return 2;

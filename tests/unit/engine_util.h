@@ -1,14 +1,20 @@
 /* engine_util.h - what the engine's tests share: goldens, and running a session to its end. */
 #ifndef ENGINE_UTIL_H
 #define ENGINE_UTIL_H
-#include "../../src/base/mem.h"
-#include "../../src/format/json.h"
+#include "base/mem.h"
+#include "format/json.h"
 #include "unit.h"
 #include <gossamer.h>
 #include <stdlib.h>
 
 enum { MAX_GOLDENS = 64 };
-typedef struct golden { char prompt[256]; int32_t ids[1024]; int n_ids; int32_t greedy[256]; int n_greedy; } golden;
+typedef struct golden {
+    char prompt[256];
+    int32_t ids[1024];
+    int n_ids;
+    int32_t greedy[256];
+    int n_greedy;
+} golden;
 typedef struct goldens { golden g[MAX_GOLDENS]; int n; } goldens;
 
 static inline char *read_all(const char *path, size_t *n)

@@ -1,8 +1,12 @@
-/* flight_util.h - a backend around another that loses its device, or keeps several steps in flight: a submitted step is
- * run when it is polled, in order, as a device does; GOSS_TOKEN_SAMPLED rows take the slot's last sample. */
+/* flight_util.h - a backend around another that loses its device, or keeps several steps in flight: a
+ * submitted step is run when it is polled, in order, as a device does; GOSS_TOKEN_SAMPLED rows take the
+ * slot's last sample. */
 #ifndef GOSS_FLIGHT_UTIL_H
 #define GOSS_FLIGHT_UTIL_H
 #include "engine_util.h"
+#include "base/error.h"
+#include "engine/engine_state.h"
+#include "engine/scheduler.h"
 
 enum { W_DEEP = GOSS_FLIGHTS, W_ROWS = 512, W_SEQS = 32, W_PAGES = 1024 / GOSS_KV_PAGE };
 typedef struct wrapper {
@@ -14,7 +18,8 @@ typedef struct wrapper {
     int32_t last[W_SEQS];
     goss_kv kv[W_DEEP][W_SEQS]; uint32_t *mask[W_DEEP][W_SEQS];
     int32_t page[W_DEEP][W_SEQS][2][W_PAGES]; /* as the sequences were when the step was submitted */
-    struct { int cls, from, to; } copies[W_DEEP][32]; int n_copies[W_DEEP];     /* to be made before the step */
+    /* to be made before the step */
+    struct { int cls, from, to; } copies[W_DEEP][32]; int n_copies[W_DEEP];
 } wrapper;
 static wrapper w;
 static goss_backend_vt wrapped;
@@ -85,12 +90,17 @@ static int w_poll(goss_backend *b, goss_step *s, int timeout, goss_pick *picks, 
     int rc = goss_forward(w.real, &step, err), k = 0;
     if (!rc) rc = w.real_vt->poll(w.real, &step, 100, picks, err);
     for (int i = 0; i < n && !rc; i++)
-        if (w.rows[at][i].want & GOSS_ROW_SAMPLE) w.last[w.seqs[at][w.rows[at][i].seq].slot] = picks[k++].token;
+        if (w.rows[at][i].want & GOSS_ROW_SAMPLE)
+            w.last[w.seqs[at][w.rows[at][i].seq].slot] = picks[k++].token;
     return rc;
 }
 
 static void w_close(goss_backend *b) { (void)b; w.real_vt->close(w.real); }
-static void w_stats(const goss_backend *b, goss_backend_stats *out) { (void)b; w.real_vt->stats(w.real, out); }
+static void w_stats(const goss_backend *b, goss_backend_stats *out)
+{
+    (void)b;
+    w.real_vt->stats(w.real, out);
+}
 static void w_copy(goss_backend *b, int cls, int from, int to)
 {
     (void)b;
@@ -106,11 +116,12 @@ static void w_tap(goss_backend *b, goss_tap_fn fn, void *ctx) { (void)b; w.real_
 
 static void wrap(goss_engine *e, int in_flight, int lose_at)
 {
-    w = (wrapper){ .real = e->backend, .real_vt = e->backend->vt, .lose_at = lose_at };
+    w = (wrapper){ .real = e->loaded.backend, .real_vt = e->loaded.backend->vt, .lose_at = lose_at };
     wrapped = *w.real_vt;
     wrapped.begin = w_begin;
     wrapped.embed = wrapped.head = wrapped.sample = w_none;
-    wrapped.attn_in = wrapped.attend = wrapped.attn_out = wrapped.route = wrapped.experts = wrapped.ffn = w_none_layer;
+    wrapped.attn_in = wrapped.attend = wrapped.attn_out = wrapped.route = wrapped.experts = wrapped.ffn =
+        w_none_layer;
     wrapped.submit = w_submit;
     wrapped.poll = w_poll;
     wrapped.in_flight = in_flight;
@@ -120,12 +131,15 @@ static void wrap(goss_engine *e, int in_flight, int lose_at)
     wrapped.kv_copy = w_copy;
     wrapped.level = w_level;
     wrapped.tap = w_tap;
-    e->backend = &w.base;
+    e->loaded.backend = &w.base;
+    goss_steps_close(e); /* its ring has a place for each step in flight */
+    memset(&e->flights, 0, sizeof e->flights);
+    CHECK_INT(goss_steps_open(e), 0);
 }
 
 /* Before the engine closes; one whose device was lost has a backend of its own again. */
 static void unwrap(goss_engine *e)
 {
-    if (e->backend == &w.base) e->backend = w.real;
+    if (e->loaded.backend == &w.base) e->loaded.backend = w.real;
 }
 #endif

@@ -1,10 +1,11 @@
-/* model_run.h - opens a model file and runs tokens through a backend's stages directly, for tests below the engine. */
+/* model_run.h - opens a model file and runs tokens through a backend's stages directly, for tests below the
+ * engine. */
 #ifndef MODEL_RUN_H
 #define MODEL_RUN_H
-#include "../../src/base/mem.h"
-#include "../../src/base/os.h"
-#include "../../src/format/json.h"
-#include "../../src/model/stage.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "format/json.h"
+#include "model/stage.h"
 #include "unit.h"
 #include <stdlib.h>
 
@@ -38,7 +39,11 @@ static inline void run_close(run_model *m)
 }
 
 /* One sequence on one backend. */
-typedef struct run { goss_backend *b; goss_kv_pool pool; goss_kv kv; int max_rows; goss_row *rows; } run;
+typedef struct run {
+    goss_backend *b; goss_kv_pool pool; goss_kv kv; int max_rows, many; goss_row *rows;
+} run;
+static const char *run_cpu_mask;      /* of what run_start opens */
+static int run_cpu_threads = 2;
 typedef int (*run_opener)(goss_backend **out, const goss_backend_config *c, goss_error *err);
 
 static inline void run_kv_copy(void *ctx, int cls, int from, int to)
@@ -47,9 +52,10 @@ static inline void run_kv_copy(void *ctx, int cls, int from, int to)
     b->vt->kv_copy(b, cls, from, to);
 }
 
-static inline int run_start(run *r, const run_model *m, run_opener open, int max_rows, int max_kv, int kv_type)
+static inline int run_start(run *r, const run_model *m, run_opener open, int max_rows, int max_kv,
+                            int kv_type)
 {
-    const goss_engine_config engine = { .n_threads = 2 };
+    const goss_engine_config engine = { .n_threads = run_cpu_threads, .cpu_mask = run_cpu_mask };
     goss_error err = { 0 };
     memset(r, 0, sizeof *r);
     r->max_rows = max_rows;
@@ -85,11 +91,13 @@ static inline void run_stop(run *r)
     memset(r, 0, sizeof *r);
 }
 
-/* ids[from, to) as one step after what the KV holds; logits (to - from, n_vocab) of all rows, or of the last only. */
+/* ids[from, to) as one step after what the KV holds; logits (to - from, n_vocab) of all rows, or of the last
+ * only. */
 static inline int run_step(run *r, const int32_t *ids, int from, int to, int all, float *logits)
 {
     const goss_seq seq = { .kv = &r->kv, .tokens = ids };
-    goss_step step = { .rows = r->rows, .n_rows = to - from, .seqs = &seq, .n_seqs = 1 };
+    goss_step step = { .rows = r->rows, .n_rows = to - from, .seqs = &seq, .n_seqs = 1,
+                       .many = r->many };
     const size_t n_vocab = (size_t)r->b->model->hp.n_vocab;
     goss_error err = { 0 };
     int rc = goss_kv_extend(&r->kv, to);

@@ -1,6 +1,7 @@
-/* test_arch.c - RoPE frequencies against REFERENCE.md 3.3, binding and its refusals on files made here. */
-#include "../../src/format/gguf_write.h"
-#include "../../src/model/hparams.h"
+/* test_arch.c - RoPE frequencies against docs/reference.md 3.3, binding and its refusals on files made
+ * here. */
+#include "format/gguf_write.h"
+#include "model/hparams.h"
 #include "model_run.h"
 #include <math.h>
 
@@ -77,8 +78,8 @@ static void key_u32(goss_gguf_writer *w, const spec *s, const char *name, uint32
     goss_gguf_put_u32(w, key, v);
 }
 
-static void put(goss_gguf_writer *w, const spec *s, int layer, const char *name, int type, int64_t ne0, int64_t ne1,
-                int64_t ne2)
+static void put(goss_gguf_writer *w, const spec *s, int layer, const char *name, int type, int64_t ne0,
+                int64_t ne1, int64_t ne2)
 {
     char full[64];
     const int64_t ne[3] = { ne0, s->misshape && strstr(name, s->misshape) ? ne1 + 32 : ne1, ne2 };
@@ -159,7 +160,8 @@ static int make(file *f, const spec *given, const goss_model_options *opt, goss_
     f->n_data = data;
     if (goss_buf_reserve(&f->bytes, data + 64) < 0) return GOSS_ENOMEM;
     memset(f->bytes.data + start, 0, data + 64);
-    if (s.freqs) for (size_t i = start; i + 4 <= start + data; i += 4) memcpy(f->bytes.data + i, &(float){ 2 }, 4);
+    if (s.freqs)
+        for (size_t i = start; i + 4 <= start + data; i += 4) memcpy(f->bytes.data + i, &(float){ 2 }, 4);
     return run_open_bytes(&f->m, f->bytes.data, start + data, opt, err);
 }
 

@@ -1,11 +1,14 @@
-/* test_base.c - errors, memory, buffers, arena, UTF-8, SHA-256, the system layer. */
-#include "../../src/base/arena.h"
-#include "../../src/base/buf.h"
-#include "../../src/base/error.h"
-#include "../../src/base/mem.h"
-#include "../../src/base/os.h"
-#include "../../src/base/sha256.h"
-#include "../../src/base/utf8.h"
+/* test_base.c - errors, memory, buffers, arena, owned memory, order, UTF-8, SHA-256, the system layer. */
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/order.h"
+#include "base/os.h"
+#include "base/owned.h"
+#include "base/sha256.h"
+#include "base/utf8.h"
+#include "base/utf8_stream.h"
 #include "unit.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -31,6 +34,8 @@ static void test_error(void)
         CHECK(strlen(e.text) <= 231 && strlen(e.text) >= 228);
         CHECK(goss_utf8_valid((const uint8_t *)e.text, strlen(e.text)));
     }
+    goss_fail(&e, GOSS_EIO, -1, "\"%.4s\" and %s.", "\xE2\x82\xAC\xE2\x82\xAC", "\xFFz\x80\xC3");
+    CHECK_STR(e.text, "\"\xE2\x82\xAC\" and z."); /* what is quoted is cut, or no text at all */
 }
 
 static void test_mem(void)
@@ -97,6 +102,46 @@ static void test_buf(void)
     uint64_t r;
     CHECK(goss_mul_u64(UINT64_MAX, 2, &r) && !goss_mul_u64(1ull << 32, 1ull << 31, &r) && r == 1ull << 63);
     CHECK(goss_add_u64(UINT64_MAX, 1, &r) && !goss_add_u64(UINT64_MAX, 0, &r));
+}
+
+static void test_owned(void)
+{
+    const uint64_t live = goss_mem_get_stats().n_live;
+    goss_owned *owned = NULL;
+    char *first = goss_owned_take(&owned, 0), *pieces[200];
+    CHECK(first && !*first);
+    for (int i = 0; i < 200; i++) {
+        const size_t n = i % 17 == 3 ? 5000 : (size_t)i; /* some get a block of their own */
+        pieces[i] = goss_owned_take(&owned, n);
+        CHECK(pieces[i] && (uintptr_t)pieces[i] % 16 == 0 && !pieces[i][0] && !pieces[i][n]);
+        memset(pieces[i], i, n);
+    }
+    for (int i = 1; i < 200; i++) CHECK(pieces[i][0] == (char)i && pieces[i][i - 1] == (char)i);
+    CHECK_STR(goss_owned_text(&owned, "abc", 2), "ab");
+    CHECK(goss_owned_bytes(owned) >= 200 * 199 / 2 + 12 * 5000);
+    CHECK(goss_mem_get_stats().n_live < live + 40); /* small ones share blocks */
+    CHECK(!goss_owned_take(&owned, SIZE_MAX) && !goss_owned_array(&owned, SIZE_MAX / 2, 3));
+    goss_mem_fail_at(1);
+    CHECK(!goss_owned_take(&owned, 1 << 20));
+    goss_owned_free(&owned);
+    CHECK(!owned && goss_mem_get_stats().n_live == live);
+}
+
+static int order_ints(const void *records, uint32_t a, uint32_t b)
+{
+    const int *v = records;
+    return (v[a] > v[b]) - (v[a] < v[b]);
+}
+
+static void test_order(void)
+{
+    static int values[1000];
+    static uint32_t index[1000];
+    for (int n = 0; n <= 1000; n += n < 20 ? 1 : 245) {
+        for (int i = 0; i < n; i++) values[i] = i * 7919 % 101, index[i] = (uint32_t)i;
+        goss_order(index, (uint32_t)n, order_ints, values);
+        for (int i = 1; i < n; i++) CHECK(values[index[i - 1]] <= values[index[i]]);
+    }
 }
 
 static void test_arena(void)
@@ -179,7 +224,9 @@ static void test_utf8_stream(void)
     goss_utf8_stream u = { { 0 }, 0 };
     goss_utf8_push(&u, (const uint8_t *)text, n, 1, &whole);
     CHECK(goss_utf8_valid(whole.data, whole.len));
-    CHECK_STR(goss_buf_cstr(&whole), "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\xEF\xBF\xBD\xEF\xBF\xBD" "b\xEF\xBF\xBD" "c"
+    CHECK_STR(goss_buf_cstr(&whole), "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\xEF\xBF\xBD\xEF\xBF\xBD"
+                                     "b\xEF\xBF\xBD"
+                                     "c"
                                      "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
     for (size_t i = 0; i <= n; i++)
         for (size_t j = i; j <= n; j++) {
@@ -263,6 +310,8 @@ int main(void)
     test_mem();
     test_buf();
     test_arena();
+    test_owned();
+    test_order();
     test_utf8_all_code_points();
     test_utf8_bad();
     test_utf8_stream();

@@ -1,14 +1,14 @@
 /* test_cpu.c - what the CPU backend promises beyond being right (test_golden): a row is bit-equal in any
- * batch of 1 to 16 rows
- * and whatever shares its step; prefill in any chunks agrees with decoding within what int8 activations
- * round; every KV type;
- * a copied page is the page; the mask of levels; nothing is allocated while it runs.
+ * batch of 1 to 16 rows and whatever shares its step, and so is a prompt's in any chunk, on every level;
+ * a step that is paused after every task, others running between, gives the same bits;
+ * prefill in any chunks agrees with decoding within what int8 activations round; every KV type; a copied
+ * page is the page; the mask of levels; nothing is allocated while it runs.
  *
  * Sums in another order move an activation over a rounding edge now and then: one step of int8, 1/127 of a
- * block's largest
- * value. Logits of these models lie within +-25. Float weights (demo-llama-f16) show the order of sums alone. */
+ * block's largest value. Logits of these models lie within +-25. Float weights (demo-llama-f16) show the
+ * order of sums alone. */
 #include "model_run.h"
-#include "../../src/cpu/kern.h"
+#include "cpu/levels.h"
 #include <math.h>
 
 enum { N = 150, MAX = 512 };
@@ -33,7 +33,8 @@ static void test_two_sequences(run *r, const int32_t *ids, const float *alone, i
     goss_kv kv2;
     CHECK_INT(goss_kv_open(&kv2, &r->pool, MAX), 0);
     goss_kv_clear(&r->kv);
-    const goss_seq seqs[2] = { { .kv = &r->kv, .tokens = ids, .slot = 0 }, { .kv = &kv2, .tokens = ids, .slot = 1 } };
+    const goss_seq seqs[2] = { { .kv = &r->kv, .tokens = ids, .slot = 0 },
+                               { .kv = &kv2, .tokens = ids, .slot = 1 } };
     float *got = malloc((size_t)n_vocab * sizeof *got);
     for (int i = 0; i < 20; i += 5) {
         goss_row rows[10];
@@ -72,8 +73,9 @@ static void test_fork(run *r, const int32_t *ids, const float *alone, int n_voca
     free(got);
 }
 
-/* Where prefill's kernels round otherwise than decoding's and two experts are nearly equal, the router may take the
- * other one: `ties` positions (of N with random ids) may lie beyond the tolerance for that, all others not. */
+/* Where prefill's kernels round otherwise than decoding's and two experts are nearly equal, the router may
+ * take the other one: `ties` positions (of N with random ids) may lie beyond the tolerance for that, all
+ * others not. */
 static void test_batches(const char *model, int kv_type, double tolerance, int ties)
 {
     run_model m;
@@ -107,7 +109,8 @@ static void test_batches(const char *model, int kv_type, double tolerance, int t
         CHECK(beyond <= ties);
     }
     /* AVX2: few rows and many are summed in one order for the types of gpt-oss files. */
-    if (strstr(model, "gptoss") && (goss_os_cpu_features() & (GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI)) == GOSS_CPU_AVX2)
+    if (strstr(model, "gptoss") &&
+        (goss_os_cpu_features() & (GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI)) == GOSS_CPU_AVX2)
         CHECK(w == 0);
     printf("# %s, kv type %d: chunks differ from decoding by at most %.6f\n", model, kv_type, w);
     test_two_sequences(&r, ids, one, (int)n_vocab);
@@ -119,7 +122,126 @@ static void test_batches(const char *model, int kv_type, double tolerance, int t
     run_close(&m);
 }
 
-/* Against ref on the same tokens, by KV type; a model of float weights, so that the cache is all that rounds. */
+/* A prompt's rows are the same bits however it is cut, and whoever shares the step. */
+static void test_cuts(const char *model, const char *mask)
+{
+    static const int cuts[] = { 1, 7, 16, 17, 61, 100 };
+    run_model m;
+    run r;
+    int32_t ids[N];
+    run_cpu_mask = mask;
+    CHECK_INT(run_open_file(&m, model, NULL), 0);
+    CHECK_INT(run_start(&r, &m, goss_backend_open_cpu, N, MAX, GOSS_F16), 0);
+    if (unit_failed) return;
+    const size_t n_vocab = (size_t)m.model.hp.n_vocab;
+    float *whole = malloc(N * n_vocab * sizeof *whole), *got = malloc(N * n_vocab * sizeof *got);
+    make_ids(ids, N, (int)n_vocab, 7);
+    r.many = 1;
+    CHECK_INT(run_all(&r, ids, N, 0, 0, whole), 0);
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        CHECK_INT(run_all(&r, ids, N, cuts[i], 0, got), 0);
+        const int differ = memcmp(whole, got, n_vocab * sizeof *got) != 0;
+        if (differ) printf("%s without %s, cut at %d: not the same\n", model, mask, cuts[i]);
+        CHECK(!differ);
+    }
+    printf("# %s, %s: the same in any chunk\n", model, r.b->vt->level(r.b));
+    free(whole);
+    free(got);
+    run_stop(&r);
+    run_close(&m);
+    run_cpu_mask = NULL;
+}
+
+/* Rows [from, to) of a sequence, logits of the last, as one step that is paused from `until` on. */
+static int begin_step(run *r, goss_kv *kv, const int32_t *ids, int from, int to, double until,
+                      goss_step *step, goss_row *rows, goss_seq *seq)
+{
+    goss_error err = { 0 };
+    *seq = (goss_seq){ .kv = kv, .tokens = ids };
+    *step = (goss_step){ .rows = rows, .n_rows = to - from, .seqs = seq, .n_seqs = 1, .until = until };
+    for (int i = from; i < to; i++)
+        rows[i - from] = (goss_row){ ids[i], i, 0, i == to - 1 ? GOSS_ROW_LOGITS : 0 };
+    CHECK_INT(goss_kv_extend(kv, to), 0);
+    return goss_forward(r->b, step, &err);
+}
+static void end_step(run *r, goss_step *step, float *out)
+{
+    goss_error err = { 0 };
+    CHECK_INT(r->b->vt->poll(r->b, step, 0, NULL, &err), 0);
+    CHECK_INT(r->b->vt->logits(r->b, step, step->n_rows - 1, out), 0);
+    r->b->vt->release(r->b, step);
+}
+
+/* N rows paused as often as possible; whenever they are, another sequence goes on by a few rows or many, and
+ * past its end from its beginning. Both give what they give alone. */
+static void test_paused(const char *model, const char *mask, int threads)
+{
+    enum { BESIDE = 120 };
+    static const int sizes[] = { 1, 40, 3, 16, 60 };      /* together BESIDE */
+    run_model m;
+    run r;
+    goss_kv other;
+    int32_t ids[N], ids2[N];
+    run_cpu_mask = mask;
+    run_cpu_threads = threads;
+    CHECK_INT(run_open_file(&m, model, NULL), 0);
+    CHECK_INT(run_start(&r, &m, goss_backend_open_cpu, N, MAX, GOSS_F16), 0);
+    CHECK_INT(goss_kv_open(&other, &r.pool, MAX), 0);
+    if (unit_failed) return;
+    const size_t n_vocab = (size_t)m.model.hp.n_vocab;
+    float *alone = malloc(6 * n_vocab * sizeof *alone), *got = malloc(n_vocab * sizeof *got);
+    goss_row rows[N], rows2[N];
+    goss_seq seq, seq2;
+    goss_step step, step2;
+    goss_error err = { 0 };
+    make_ids(ids, N, (int)n_vocab, 7);
+    make_ids(ids2, N, (int)n_vocab, 8);
+    CHECK_INT(begin_step(&r, &r.kv, ids, 0, N, 0, &step, rows, &seq), 0);
+    end_step(&r, &step, alone + 5 * n_vocab);
+    for (int i = 0, at = 0; i < 5; at += sizes[i++]) {
+        CHECK_INT(begin_step(&r, &other, ids2, at, at + sizes[i], 0, &step2, rows2, &seq2), 0);
+        end_step(&r, &step2, alone + (size_t)i * n_vocab);
+    }
+    const uint64_t allocs = goss_mem_get_stats().n_allocs;
+    int pauses = 0, differ = 0, at = BESIDE, next = 0;
+    goss_kv_clear(&r.kv);
+    int rc = begin_step(&r, &r.kv, ids, 0, N, 1, &step, rows, &seq);
+    for (; rc == GOSS_EAGAIN; rc = goss_forward_on(r.b, &step, &err), pauses++) {
+        if (pauses % 8) continue;
+        if (at == BESIDE) { goss_kv_clear(&other); at = next = 0; }
+        CHECK_INT(begin_step(&r, &other, ids2, at, at + sizes[next], 1, &step2, rows2, &seq2), 0);
+        end_step(&r, &step2, got);
+        differ += memcmp(got, alone + (size_t)next * n_vocab, n_vocab * sizeof *got) != 0;
+        at += sizes[next++];
+    }
+    CHECK_INT(rc, 0);
+    end_step(&r, &step, got);
+    CHECK_INT(goss_mem_get_stats().n_allocs, allocs);
+    CHECK(!memcmp(got, alone + 5 * n_vocab, n_vocab * sizeof *got));
+    CHECK_INT(differ, 0);
+    if (threads == 1) CHECK(pauses > 10 * m.model.hp.n_layer); /* else the others may do all of a run */
+    printf("# %s, %s, %d threads: the same after %d pauses\n", model, r.b->vt->level(r.b), threads, pauses);
+    /* one that is paused and given up leaves the backend free */
+    goss_kv_clear(&r.kv);
+    rc = begin_step(&r, &r.kv, ids, 0, N, 1, &step, rows, &seq);
+    CHECK(rc == GOSS_EAGAIN || (rc == 0 && threads > 1)); /* the others may do all of it */
+    if (rc) r.b->vt->release(r.b, &step);
+    else end_step(&r, &step, got);
+    goss_kv_clear(&r.kv);
+    CHECK_INT(begin_step(&r, &r.kv, ids, 0, N, 0, &step, rows, &seq), 0);
+    end_step(&r, &step, got);
+    CHECK(!memcmp(got, alone + 5 * n_vocab, n_vocab * sizeof *got));
+    free(alone);
+    free(got);
+    goss_kv_close(&other);
+    run_stop(&r);
+    run_close(&m);
+    run_cpu_mask = NULL;
+    run_cpu_threads = 2;
+}
+
+/* Against ref on the same tokens, by KV type; a model of float weights, so that the cache is all that
+ * rounds. */
 static void test_kv_types(const char *model)
 {
     static const struct {
@@ -156,16 +278,18 @@ static void test_kv_types(const char *model)
 
 static void test_mask(void)
 {
-    unsigned f = GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI | GOSS_CPU_AMX;
-    CHECK_INT(goss_kern_mask(&f, NULL), 0);
-    CHECK_INT(goss_kern_mask(&f, "amx"), 0);
-    CHECK_INT(f, GOSS_CPU_AVX2 | GOSS_CPU_AVX512VNNI);
-    CHECK_INT(goss_kern_mask(&f, "amx,avx512vnni"), 0);
+    unsigned f = GOSS_CPU_AVX2 | GOSS_CPU_AVXVNNI | GOSS_CPU_AVX512VNNI | GOSS_CPU_AMX;
+    CHECK_INT(goss_level_mask(&f, NULL), 0);
+    CHECK_INT(goss_level_mask(&f, "amx"), 0);
+    CHECK_INT(f, GOSS_CPU_AVX2 | GOSS_CPU_AVXVNNI | GOSS_CPU_AVX512VNNI);
+    CHECK_INT(goss_level_mask(&f, "amx,avx512vnni"), 0);
+    CHECK_INT(f, GOSS_CPU_AVX2 | GOSS_CPU_AVXVNNI);
+    CHECK_INT(goss_level_mask(&f, "avxvnni"), 0);
     CHECK_INT(f, GOSS_CPU_AVX2);
-    CHECK_INT(goss_kern_mask(&f, "avx"), GOSS_EINVAL);
-    CHECK_INT(goss_kern_mask(&f, "all"), 0);
+    CHECK_INT(goss_level_mask(&f, "avx"), GOSS_EINVAL);
+    CHECK_INT(goss_level_mask(&f, "all"), 0);
     CHECK_INT(f, 0);
-    CHECK_STR(goss_kern_level(0), "c");
+    CHECK_STR(goss_level_name(0), "c");
 }
 
 int main(void)
@@ -174,6 +298,16 @@ int main(void)
     test_batches("models/demo-gptoss-draft.gguf", GOSS_F16, 0.5, 2);
     test_batches("models/demo-llama-Q4_K_M.gguf", GOSS_Q8_0, 0.5, 0);
     test_batches("models/demo-llama-f16.gguf", GOSS_F32, 0.05, 0);
+    static const char *const masks[] = { "", "amx", "avx512vnni", "avxvnni", "avx2" };
+    for (int i = 0; i < 5; i++) {
+        test_cuts("models/demo-gptoss-draft.gguf", masks[i]);
+        test_cuts("models/demo-llama-Q4_K_M.gguf", masks[i]);
+        test_cuts("models/demo-llama-Q3_K_M.gguf", masks[i]);
+        for (int threads = 1; threads <= 3; threads++) {
+            test_paused("models/demo-gptoss-draft.gguf", masks[i], threads);
+            test_paused("models/demo-llama-Q4_K_M.gguf", masks[i], threads);
+        }
+    }
     test_kv_types("models/demo-llama-f16.gguf");
     return unit_done("cpu");
 }

@@ -1,11 +1,14 @@
-/* test_engine.c - sessions on the reference backend: goldens one by one, sixteen at once, reuse, drafts, seeds. */
+/* test_engine.c - sessions on the reference backend: goldens one by one, sixteen at once, reuse, drafts,
+ * seeds. */
 #include "engine_util.h"
 
 static const char *const MODEL = "models/demo-gptoss.gguf", *const DRAFT = "models/demo-gptoss-draft.gguf";
 
 static goss_engine *open_engine(const char *path, int max_rows)
 {
-    const goss_engine_config c = { .model_path = path, .backend = "ref", .max_rows = max_rows, .max_kv = 2048 };
+    const goss_engine_config c = {
+        .model_path = path, .backend = "ref", .max_rows = max_rows, .max_kv = 2048
+    };
     goss_engine *e = NULL;
     goss_error err = { 0 };
     if (goss_engine_open(&e, &c, &err)) { printf("open: %s\n", err.text); exit(1); }

@@ -1,5 +1,5 @@
-/* test_engine_chat.c - turns: channels, stop texts, schemas on the final channel, prefixes that survive the dropping of
- * analysis and the sliding window. */
+/* test_engine_chat.c - turns: channels, stop texts, schemas on the final channel, prefixes that survive the
+ * dropping of analysis and the sliding window. */
 #include "engine_util.h"
 
 static const char *const MODEL = "models/demo-gptoss.gguf", *const DRAFT = "models/demo-gptoss-draft.gguf";
@@ -16,7 +16,10 @@ static goss_engine *open_engine(const char *path)
     return e;
 }
 
-typedef struct turn { char analysis[2048], final[2048]; int n_tokens, n_messages, stop, n_reused, n_prompt; } turn;
+typedef struct turn {
+    char analysis[2048], final[2048], called[128];
+    int n_tokens, n_messages, stop, n_reused, n_prompt;
+} turn;
 
 static int on_event(void *ctx, const goss_event *ev)
 {
@@ -25,6 +28,7 @@ static int on_event(void *ctx, const goss_event *ev)
     if (ev->kind != GOSS_EVENT_PREFILL && ev->n_text) {
         char *to = !strcmp(ev->channel, "analysis") ? t->analysis : t->final;
         strncat(to, ev->text, (size_t)ev->n_text);
+        if (ev->recipient[0]) snprintf(t->called, sizeof t->called, "%s", ev->recipient);
         if (ev->message + 1 > t->n_messages) t->n_messages = ev->message + 1;
     }
     if (ev->kind == GOSS_EVENT_DONE) {
@@ -81,7 +85,8 @@ static void channels_and_stops(goss_engine *e)
     CHECK_INT(t.n_tokens, 5);
 }
 
-/* The next turn shows the last without its analysis; what it shares must be there already, warmed in idle time. */
+/* The next turn shows the last without its analysis; what it shares must be there already, warmed in idle
+ * time. */
 static void turns_reuse(goss_engine *e)
 {
     static turn t;
@@ -143,25 +148,30 @@ static void schemas(goss_engine *e)
     CHECK_INT(goss_complete(e, MONTH, &p, out, sizeof out, &err), GOSS_EFORMAT);
 }
 
-/* A tool's strict arguments follow its schema. */
-static void strict_tools(goss_engine *e)
+/* A tool's strict arguments follow its schema, whatever it is called: guard, schema and events know it by the
+ * name that the model is shown. With a choice the call is begun. */
+static void strict_tools(goss_engine *e, const char *name, const char *city, const char *choice,
+                         const char *recipient)
 {
-    static const char *const tools =
-        "[{\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"strict\":true,\"parameters\":{"
-        "\"type\":\"object\",\"properties\":"
-        "{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},"
-        "\"required\":[\"city\",\"days\"],\"additionalProperties\":false}}}]";
-    char json[2048];
+    char tools[1024], json[2048];
+    snprintf(tools, sizeof tools,
+             "[{\"type\":\"function\",\"function\":{\"name\":\"%s\",\"strict\":true,"
+             "\"description\":\"Gets the current weather in a city.\",\"parameters\":{\"type\":\"object\","
+             "\"properties\":{\"city\":{\"type\":\"string\",%s},"
+             "\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},"
+             "\"required\":[\"city\",\"days\"],\"additionalProperties\":false}}}]",
+             name, city);
     snprintf(json, sizeof json,
              "{\"messages\":[{\"role\":\"user\",\"content\":\"What is the weather in "
-             "Paris?\"}],\"date\":\"2025-06-28\",\"tools\":%s}",
-             tools);
+             "Paris?\"}],\"date\":\"2025-06-28\",\"tools\":%s,\"tool_choice\":%s}",
+             tools, choice);
     goss_params p = greedy_params(200);
     p.chat = 1;
     p.tools_json = tools;
     static turn t;
     CHECK_INT(ask(e, json, &p, &t), 0);
     CHECK_INT(t.stop, GOSS_STOP_CALL);
+    CHECK_STR(t.called, recipient);
     goss_json j = { 0 };
     goss_error err = { 0 };
     CHECK_INT(goss_json_parse(&j, t.final, strlen(t.final), NULL, &err), 0);
@@ -171,7 +181,8 @@ static void strict_tools(goss_engine *e)
     goss_json_free(&j);
 }
 
-/* Rewinding far past the window: the snapshots at message boundaries make it cheap, and it changes nothing. */
+/* Rewinding far past the window: the snapshots at message boundaries make it cheap, and it changes
+ * nothing. */
 static void past_the_window(void)
 {
     goss_engine *e = open_engine(DRAFT), *fresh = open_engine(DRAFT);
@@ -260,7 +271,14 @@ int main(void)
     schemas(e);
     if (!unit_small()) {
         turns_reuse(e);
-        strict_tools(e);
+        strict_tools(e, "get_weather", "\"description\":\"The name of the city\"", "\"auto\"",
+                     "functions.get_weather");
+        static const char *const choices[] = {
+            "\"required\"", "{\"type\":\"function\",\"function\":{\"name\":\"wx/get <|call|>\"}}"
+        };
+        for (int i = 0; i < 2; i++)
+            strict_tools(e, "wx/get <|call|>", "\"enum\":[\"Paris\",\"Rome\"]", choices[i],
+                         "functions.wx_get___call__");
     }
     goss_engine_close(&e);
     if (!unit_small()) {

@@ -1,6 +1,5 @@
 /* test_engine_memory.c - decoding allocates nothing; every allocation failing once, in turn, over load and
- * generate leaves
- * a clean error and no leak. */
+ * generate leaves a clean error and no leak. */
 #include "engine_util.h"
 
 static const char *const DRAFT = "models/demo-gptoss-draft.gguf";
@@ -9,7 +8,9 @@ static const char *const CHAT = "{\"messages\":[{\"role\":\"user\",\"content\":\
 
 static void decode_allocates_nothing(const char *backend, int chat, int draft, float temperature)
 {
-    const goss_engine_config c = { .model_path = DRAFT, .backend = backend, .max_kv = 1024, .max_sessions = 4 };
+    const goss_engine_config c = {
+        .model_path = DRAFT, .backend = backend, .max_kv = 1024, .max_sessions = 4
+    };
     goss_engine *e = NULL;
     goss_session *s[4] = { 0 };
     goss_error err = { 0 };

@@ -1,8 +1,7 @@
 /* test_engine_storm.c - sessions that open, prompt, cancel and close at random on little KV, each answer
- * compared with the
- * one it gives alone; sources that answer late, in pieces or not at all; a device that is lost in the middle; a backend
- * that keeps several steps in flight. */
-#include "../../src/engine/engine.h"
+ * compared with the one it gives alone; sources that answer late, in pieces or not at all; a device that is
+ * lost in the middle; a backend that keeps several steps in flight. */
+#include "engine/engine_state.h"
 #include "flight_util.h"
 
 static const char *const DRAFT = "models/demo-gptoss-draft.gguf";
@@ -22,7 +21,7 @@ static goss_engine *open_with(const goss_engine_config *c)
     return e;
 }
 
-/* ---- random sessions --------------------------------------------------------------------------------------- */
+/* ---- random sessions ----------------------------------------------------------------------------------- */
 enum { SLOTS = 6, ROUNDS = 400 };
 typedef struct slot { goss_session *s; const golden *g; answer a; int most, cancel_after; } slot;
 
@@ -88,7 +87,7 @@ static void storm(const goldens *all, int kv_kb)
     goss_engine_close(&e);
 }
 
-/* ---- sources ----------------------------------------------------------------------------------------------- */
+/* ---- sources ------------------------------------------------------------------------------------------- */
 typedef struct late {
     const char *bytes;
     size_t n;
@@ -116,13 +115,16 @@ static void late_close(void *ctx) { ((late *)ctx)->closed++; }
 
 static int load_late(late *l, goss_engine **e, goss_error *err)
 {
-    const goss_source source = { .ctx = l, .name = "late", .size = l->n, .read = late_read, .close = late_close };
+    const goss_source source = {
+        .ctx = l, .name = "late", .size = l->n, .read = late_read, .close = late_close
+    };
     const goss_engine_config c = { .sources = &source, .n_sources = 1, .backend = "ref", .max_kv = 256 };
     int rc = goss_engine_open(e, &c, err);
     while (!rc && goss_engine_state(*e) == GOSS_ENGINE_LOADING) {
         if (l->n_queued) { /* the newest first: out of order */
             l->n_queued--;
-            memcpy(l->queue[l->n_queued].dst, l->bytes + l->queue[l->n_queued].offset, l->queue[l->n_queued].n);
+            memcpy(l->queue[l->n_queued].dst, l->bytes + l->queue[l->n_queued].offset,
+                   l->queue[l->n_queued].n);
             goss_engine_read_done(*e, l->queue[l->n_queued].tag, 0);
         }
         rc = goss_engine_poll(*e, 0, err);
@@ -163,7 +165,7 @@ static void late_sources(const goldens *all)
     free(bytes);
 }
 
-/* ---- a device that is lost, or keeps several steps in flight --------------------------------------------------- */
+/* ---- a device that is lost, or keeps several steps in flight ------------------------------------------- */
 static void run_wrapped(const goldens *all, int in_flight, int lose_at, int chat)
 {
     const goss_engine_config c = {

@@ -1,5 +1,5 @@
 /* test_fmt.c - formatting and reading numbers against the C library, which rounds correctly (glibc does). */
-#include "../../src/base/fmt.h"
+#include "base/fmt.h"
 #include "unit.h"
 #include <math.h>
 #include <stdint.h>
@@ -15,7 +15,8 @@ static double of_bits(uint64_t u) { double d; memcpy(&d, &u, 8); return d; }
 static void test_plain(void)
 {
     SAME("%d|%5d|%-5d|%05d|%+d|% d|%d", 1, 2, 3, -4, 5, 6, INT32_MIN);
-    SAME("%u %x %X %08x %lu %llu %zu", 1u, 0xabcu, 0xABCu, 0xbeefu, 123ul, 18446744073709551615ull, (size_t)9);
+    SAME("%u %x %X %08x %lu %llu %zu", 1u, 0xabcu, 0xABCu, 0xbeefu, 123ul, 18446744073709551615ull,
+         (size_t)9);
     SAME("%ld %lld %c%c %%", -5l, (long long)INT64_MIN, 'a', 'b');
     SAME("%s|%10s|%-10s|%.2s|%.*s|%*d", "abc", "abc", "abc", "abc", 1, "xyz", 6, 42);
     SAME("%-*d|%.3d|%8.3d|%hhu", 6, 42, 7, 7, (unsigned char)200);

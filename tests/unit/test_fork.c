@@ -1,9 +1,12 @@
-/* test_fork.c - branches share what they have in common: goss_session_fork at any point, answers that begin together,
- * prompts that wait for one being computed. What is shared is counted in pages; what comes out is what a session that
- * shared nothing gives.
+/* test_fork.c - branches share what they have in common: goss_session_fork at any point, answers that begin
+ * together, prompts that wait for one being computed. What is shared is counted in pages; what comes out is
+ * what a session that shared nothing gives.
  *     test_fork [gpu]    (else cpu) */
-#include "../../src/engine/engine.h"
+#include "engine/engine_state.h"
+#include "engine/session.h"
+#include "engine/trace_last.h"
 #include "engine_util.h"
+#include <math.h>
 
 static const char *const DRAFT = "models/demo-gptoss-draft.gguf";
 static const char *backend = "cpu";
@@ -39,7 +42,8 @@ static int long_prompt(const goss_engine *e, int lines, const char *end, int32_t
     static char text[20000];
     text[0] = 0;
     for (int i = 0; i < lines; i++)
-        sprintf(text + strlen(text), "Crow number %d listened to the wind above the forest and counted clouds. ", i);
+        sprintf(text + strlen(text),
+                "Crow number %d listened to the wind above the forest and counted clouds. ", i);
     strcat(text, end);
     const int n = goss_tokenize(e, text, strlen(text), GOSS_TOKENIZE_BOS, ids, cap);
     CHECK(n > 0 && n < cap);
@@ -54,7 +58,7 @@ static void prompt(goss_session *s, const int32_t *ids, int n, int n_new, uint64
     p.temperature = seed ? 1 : 0;
     p.seed = seed;
     if (goss_session_prompt(s, ids, n, &p, &err)) printf("prompt: %s\n", err.text);
-    CHECK(s->active);
+    CHECK(s->seq.active);
 }
 
 static void same_answer(const answer *a, const answer *b)
@@ -63,23 +67,27 @@ static void same_answer(const answer *a, const answer *b)
     CHECK(a->n > 0 && !memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids));
 }
 
-/* What ids are answered with by an engine that has seen nothing. */
+/* What ids are answered with by an engine that knows nothing: one engine for all of them, which forgets. */
+static goss_engine *forgetful;
 static const answer *cold(const int32_t *ids, int n, int n_new, uint64_t seed)
 {
     static answer a;
-    goss_engine *e = open_engine(512);
     goss_session *s = NULL;
-    CHECK_INT(goss_session_open(e, &s, NULL), 0);
+    if (!forgetful) forgetful = open_engine(512);
+    CHECK_INT(goss_session_open(forgetful, &s, NULL), 0);
     prompt(s, ids, n, n_new, seed);
-    run_to_end(e, s, &a);
+    run_to_end(forgetful, s, &a);
     CHECK_INT(a.n_reused, 0);
     goss_session_close(&s);
-    goss_engine_close(&e);
+    idle(forgetful);
+    goss_cache_clear(&forgetful->prefixes.cache);
+    CHECK_INT(pages_used(forgetful), 0);
     return &a;
 }
 
-/* ---- forks --------------------------------------------------------------------------------------------------- */
-/* A branch at the tip, one a few tokens back, and one far behind the window, whose windowed pages are gone. */
+/* ---- forks --------------------------------------------------------------------------------------------- */
+/* A branch at the tip, one a few tokens back, and one far behind the window, whose windowed pages are
+ * gone. */
 static void forks(void)
 {
     static int32_t ids[1024], other[1024];
@@ -104,10 +112,10 @@ static void forks(void)
         CHECK_INT(goss_session_fork(s, k ? at : -1, &f, &err), at);
         CHECK_INT(goss_session_tokens(f, NULL, 0), at);
         CHECK_INT(pages_used(e), before);              /* nothing is copied, nothing is taken */
-        for (int i = 0; i * GOSS_KV_PAGE < at; i++) CHECK_INT(f->kv.page[0][i], s->kv.page[0][i]);
+        for (int i = 0; i * GOSS_KV_PAGE < at; i++) CHECK_INT(f->seq.kv.page[0][i], s->seq.kv.page[0][i]);
         const int m = long_prompt(e, 0, " Then another crow said", other + at, 1024 - at) + at;
         prompt(f, other, m, 12, 0);
-        CHECK_INT(f->n_reused, at);
+        CHECK_INT(f->turn.n_reused, at);
         run_to_end(e, f, &b);
         CHECK(pages_used(e) <= before + 4);            /* its own end: a page or two of each class */
         same_answer(&b, cold(other, m, 12, 0));
@@ -156,7 +164,7 @@ static void forks_running(void)
     goss_engine_close(&e);
 }
 
-/* ---- prompts that come together ------------------------------------------------------------------------------ */
+/* ---- prompts that come together ------------------------------------------------------------------------ */
 /* n answers to one prompt, asked for at once: it is computed once, each answer is what it would be alone. */
 static void together(void)
 {
@@ -192,7 +200,8 @@ static void left_alone(int how)
     goss_engine *e = open_engine(16);
     goss_session *s = NULL, *f = NULL, *g = NULL;
     goss_error err = { 0 };
-    const int n = long_prompt(e, 12, "The crow", ids, 1024), m = long_prompt(e, 12, "A raven said", other, 1024);
+    const int n = long_prompt(e, 12, "The crow", ids, 1024),
+              m = long_prompt(e, 12, "A raven said", other, 1024);
     CHECK_INT(goss_session_open(e, &s, &err), 0);
     CHECK_INT(goss_session_open(e, &f, &err), 0);
     CHECK_INT(goss_session_open(e, &g, &err), 0);
@@ -200,20 +209,107 @@ static void left_alone(int how)
     for (int i = 0; i < 4; i++) CHECK(goss_engine_poll(e, 100, &err) >= 0);
     prompt(f, other, m, 8, 0);
     prompt(g, other, m, 8, 0);
-    CHECK(f->follows == s && g->follows);
+    CHECK(f->join->waits && f->join->wanted_slot == s->slot && g->join->waits);
     CHECK(goss_engine_poll(e, 0, &err) > 0);
     if (how == 0) goss_session_cancel(s);
     if (how == 1) goss_session_close(&s);
-    if (how == 2) s->n_events = GOSS_EVENTS - 1;           /* as if nobody had read them */
+    if (how == 2) s->events.n = GOSS_EVENTS - 1;           /* as if nobody had read them */
     if (how == 3) goss_session_close(&f);                  /* one in the middle of a chain */
     if (f) run_to_end(e, f, &a);
     run_to_end(e, g, &b);
     if (f) same_answer(&a, &b);
     if (f) CHECK(a.n_reused > 0);
     same_answer(&b, cold(other, m, 8, 0));
-    if (how == 2) s->n_events = 0;
+    if (how == 2) s->events.n = 0;
     goss_session_close(&f);
     goss_session_close(&g);
+    goss_session_close(&s);
+    goss_engine_close(&e);
+}
+
+/* ---- answers that go on -------------------------------------------------------------------------------- */
+static void go_on(goss_engine *e, const int32_t *ids, int n, int echo, answer *a)
+{
+    goss_session *s = NULL;
+    goss_params p = greedy_params(80);
+    p.chat = 1;
+    p.echo = echo;
+    CHECK_INT(goss_session_open(e, &s, NULL), 0);
+    CHECK_INT(goss_session_prompt(s, ids, n, &p, NULL), 0);
+    run_to_end(e, s, a);
+    goss_session_close(&s);
+}
+
+/* Cut behind any of its tokens an answer goes on, and tells what it has said: the same text, message by
+ * message, and the same end. */
+static void resumed(void)
+{
+    static const char chat[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after "
+                               "June?\"}],\"date\":\"2025-06-28\"}";
+    static int32_t ids[1024];
+    static answer whole, part;
+    goss_engine *e = open_engine(64);
+    const int n = goss_chat_render(e, chat, sizeof chat - 1, ids, 512, NULL);
+    CHECK(n > 0 && n < 512);
+    go_on(e, ids, n, 0, &whole);
+    CHECK(whole.n > 8 && whole.n < 80 && whole.stop == GOSS_STOP_EOS);
+    memcpy(ids + n, whole.ids, (size_t)whole.n * sizeof *ids);
+    for (int cut = 1; cut <= whole.n; cut++) {
+        go_on(e, ids, n + cut, n, &part);
+        CHECK(part.n_text == whole.n_text && !memcmp(part.text, whole.text, (size_t)whole.n_text));
+        CHECK_INT(part.n, whole.n - cut);
+        CHECK_INT(part.stop, GOSS_STOP_EOS);
+    }
+    go_on(e, ids, n + 4, 0, &part);
+    CHECK(part.n_text <= whole.n_text && part.n == whole.n - 4);
+    goss_engine_close(&e);
+}
+
+/* ---- what is looked at --------------------------------------------------------------------------------- */
+static void count_rows(void *ctx, const char *stage, int layer, const float *values, int n_rows, int width)
+{
+    (void)layer, (void)values, (void)width;
+    if (!strcmp(stage, "embed")) *(int *)ctx += n_rows;
+}
+
+/* The lens and the attention of all heads; what a session holds is not computed again for a look at it. */
+static void looks(void)
+{
+    enum { LAYERS = 64 };
+    static int32_t ids[1024];
+    static goss_lens_row cold_rows[LAYERS], rows[LAYERS];
+    static float each[64 * 1024], mean[1024];
+    static answer a;
+    goss_engine *e = open_engine(64);
+    goss_session *s = NULL;
+    const int n = long_prompt(e, 3, "Then", ids, 1024);
+    int seen = 0;
+    CHECK_INT(goss_trace_last(e, ids, n - 1, count_rows, &seen, NULL), 0);
+    CHECK_INT(seen, n - 1);
+    seen = 0;
+    CHECK_INT(goss_trace_last(e, ids, n, count_rows, &seen, NULL), 0);
+    CHECK_INT(seen, 1);
+    const int n_rows = goss_lens(e, ids, n, rows, LAYERS, NULL);
+    goss_engine *other = open_engine(64);
+    CHECK_INT(goss_lens(other, ids, n, cold_rows, LAYERS, NULL), n_rows);
+    goss_engine_close(&other);
+    for (int i = 0; i < n_rows; i++) {
+        CHECK_INT(rows[i].top[0].token, cold_rows[i].top[0].token);
+        CHECK(fabsf(rows[i].kl - cold_rows[i].kl) < 0.02f);
+    }
+    CHECK_INT(goss_session_open(e, &s, NULL), 0);
+    prompt(s, ids, n, 4, 0);
+    run_to_end(e, s, &a);
+    CHECK_INT(a.ids[0], rows[n_rows - 1].top[0].token);
+    goss_model_info info;
+    goss_engine_info(e, &info);
+    CHECK_INT(goss_attention(e, ids, n, 1, GOSS_HEADS_EACH, each, NULL), 0);
+    CHECK_INT(goss_attention(e, ids, n, 1, GOSS_HEADS_MEAN, mean, NULL), 0);
+    for (int i = 0; i < n; i++) {
+        float sum = 0;
+        for (int h = 0; h < info.n_head; h++) sum += each[h * n + i];
+        CHECK(fabsf(sum / (float)info.n_head - mean[i]) < 1e-5f);
+    }
     goss_session_close(&s);
     goss_engine_close(&e);
 }
@@ -225,5 +321,8 @@ int main(int argc, char **argv)
     forks_running();
     together();
     for (int how = 0; how < 4 && argc < 2; how++) left_alone(how);
+    if (argc < 2) resumed();
+    if (argc < 2) looks();
+    goss_engine_close(&forgetful);
     return unit_done("fork");
 }

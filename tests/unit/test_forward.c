@@ -1,6 +1,6 @@
-/* test_forward.c - what must not depend on how a sequence is cut into steps, on ref and cpu: prefill in one step,
- * in chunks of any size and token by token, across the 128-position window and past 4,096 positions; and a row's
- * bits in any batch of 1 to 16. */
+/* test_forward.c - what must not depend on how a sequence is cut into steps, on ref and cpu: prefill in one
+ * step, in chunks of any size and token by token, across the 128-position window and past 4,096 positions;
+ * and a row's bits in any batch of 1 to 16. */
 #include "model_run.h"
 #include <math.h>
 
@@ -52,10 +52,11 @@ static int compare_doubles(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* exact: bit by bit. Else (activations rounded to 8 bits, where another order of sums can turn a value over): the
- * same best token where the best two are clearly apart, and half of the rows nowhere further apart than ROUNDING.
- * For comparison: RoPE frequencies that are 1 % off move half of the rows by 0.38 to 0.6, a window that is one key
- * short half of those behind it by 0.18. What is cut wrongly is found on ref, which must be exact. */
+/* exact: bit by bit. Else (activations rounded to 8 bits, where another order of sums can turn a value over):
+ * the same best token where the best two are clearly apart, and half of the rows nowhere further apart than
+ * ROUNDING. For comparison: RoPE frequencies that are 1 % off move half of the rows by 0.38 to 0.6, a window
+ * that is one key short half of those behind it by 0.18. What is cut wrongly is found on ref, which must be
+ * exact. */
 #define ROUNDING 0.15
 static void compare(const char *what, const float *a, const float *b, int n_rows, int n_vocab, int exact)
 {
@@ -74,8 +75,8 @@ static void compare(const char *what, const float *a, const float *b, int n_rows
     const int same = memcmp(a, b, (size_t)n_rows * (size_t)n_vocab * sizeof *a) == 0;
     const int ok = exact ? same : forks == 0 && worst[n_rows / 2] <= ROUNDING;
     if (!ok)
-        printf("%s: differences of %g (half), %g (all), %d forks\n", what, worst[n_rows / 2], worst[n_rows - 1],
-               forks);
+        printf("%s: differences of %g (half), %g (all), %d forks\n", what, worst[n_rows / 2],
+               worst[n_rows - 1], forks);
     CHECK(ok);
 }
 
@@ -83,7 +84,8 @@ static void test_chunks(const char *name, run_opener open, const run_model *m, i
 {
     enum { N = 270 };
     static const int chunks[] = { 129, 1, 7, 64, 200 };
-    const int n_chunks = unit_small() ? 1 : exact ? 2 : (int)(sizeof chunks / sizeof *chunks); /* ref is slow */
+    /* ref is slow */
+    const int n_chunks = unit_small() ? 1 : exact ? 2 : (int)(sizeof chunks / sizeof *chunks);
     const int n_vocab = m->model.hp.n_vocab;
     const size_t n = (size_t)N * (size_t)n_vocab;
     int32_t ids[N];
@@ -179,7 +181,8 @@ static void test_batches(const char *name, run_opener open, const run_model *m)
         const int first = n % 3 == 0 ? SEQS - n : 0;
         memset(together, 0xFF, SEQS * row * sizeof *together);
         CHECK_INT(batch_step(&t, first, n, together), 0);
-        const int same = memcmp(together, alone + (size_t)first * row, (size_t)n * row * sizeof *together) == 0;
+        const int same =
+            memcmp(together, alone + (size_t)first * row, (size_t)n * row * sizeof *together) == 0;
         if (!same) printf("%s: a batch of %d differs\n", name, n);
         CHECK(same);
     }

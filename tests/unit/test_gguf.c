@@ -1,7 +1,8 @@
 /* test_gguf.c - sound files: the demo models, everything the writer writes, pieces, split sets, look-ups. */
-#include "../../src/base/mem.h"
-#include "../../src/base/os.h"
-#include "../../src/format/gguf_write.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "format/gguf_split.h"
+#include "format/gguf_write.h"
 #include "unit.h"
 #include <stdlib.h>
 
@@ -20,7 +21,8 @@ static void test_model(const char *path, uint64_t n_tensors, const char *arch, c
     CHECK_INT(goss_gguf_str(&g, "general.architecture", &s, &e), 1);
     CHECK(s.n == strlen(arch) && !memcmp(s.s, arch, s.n));
     const goss_tensor *t = goss_gguf_tensor(&g, tensor);
-    CHECK(t && t->type == type && t->data == (const uint8_t *)m.data + t->offset && t->offset + t->n_bytes <= m.size);
+    CHECK(t && t->type == type && t->data == (const uint8_t *)m.data + t->offset &&
+          t->offset + t->n_bytes <= m.size);
     const goss_kvpair *tokens = goss_gguf_find(&g, "tokenizer.ggml.tokens");
     uint64_t cursor = 0, n = 0;
     while (tokens && goss_gguf_next_str(tokens, &cursor, &s))
@@ -151,7 +153,8 @@ static void test_split(void)
     }
     CHECK_INT(goss_gguf_complete(&first, &e), 0);
     CHECK_INT(first.n_tensors, 6);
-    CHECK(goss_gguf_tensor(&first, "b.2")->shard == 2 && goss_gguf_tensor(&first, "b.2")->data > file[2].data);
+    CHECK(goss_gguf_tensor(&first, "b.2")->shard == 2 &&
+          goss_gguf_tensor(&first, "b.2")->data > file[2].data);
     goss_gguf_free(&first);
     for (int i = 0; i < 3; i++)
         goss_buf_free(&file[i]);

@@ -2,10 +2,10 @@
  * overlapping or misaligned, names and keys twice, and one sound file cut at every byte. Each must end in one
  * clean sentence with a position, without a crash, a read outside the bytes (they lie in a block of exact
  * size, which sanitizers guard) or memory beyond the file's size, and the same however the bytes arrive. */
-#include "../../src/base/buf.h"
-#include "../../src/base/mem.h"
-#include "../../src/base/utf8.h"
-#include "../../src/format/gguf.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "format/gguf.h"
 #include "unit.h"
 #include <stdlib.h>
 
@@ -133,7 +133,8 @@ static void check_bad(const char *label, const uint8_t *bytes, size_t n, uint64_
         if (have > 0)
             memcpy(piece, bytes, have);
         const int rc2 = goss_gguf_parse(&g, piece, have, file_size, &want, &e2);
-        CHECK(rc2 == GOSS_EAGAIN ? want > have && want <= file_size : rc2 == code && e2.position == e.position);
+        CHECK(rc2 == GOSS_EAGAIN ? want > have && want <= file_size
+                                 : rc2 == code && e2.position == e.position);
         goss_gguf_free(&g);
         free(piece);
         if (rc2 != GOSS_EAGAIN)
@@ -215,7 +216,8 @@ static void test_values(void)
         put(f, GOSS_KV_U8, 4); put(f, 1, 8); put(f, 1, 1); data(f));
     BAD("array of type 13", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", 13, 1); data(f));
     BAD("array of type -1", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", UINT32_MAX, 1); data(f));
-    BAD("array of bytes, count huge", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_U8, UINT64_MAX); data(f));
+    BAD("array of bytes, count huge", GOSS_EFORMAT, start(f, 0, 1); kv_array(f, "k", GOSS_KV_U8, UINT64_MAX);
+        data(f));
     BAD("array of 8-byte numbers, size wraps to 8", GOSS_EFORMAT, start(f, 0, 1);
         kv_array(f, "k", GOSS_KV_U64, (1ull << 61) + 1); data(f));
     BAD("array of floats, count 2^62", GOSS_EFORMAT, start(f, 0, 1);

@@ -1,15 +1,16 @@
 /* test_golden.c - the models against tests/golden (Hugging Face transformers in float32 on the dequantised
  * weights): ref's tokens identical and its logits within 2e-3; cpu against ref on the same file, in every
  * quantisation: the same best token wherever ref's best two are more than 0.25 apart, and a mean NLL over the
- * greedy tokens within 0.01 nats. usage: test_golden [gpu MODEL...]: the gpu backend instead of cpu, by the same rule,
- * as prefill, and in steps of 16 rows */
+ * greedy tokens within 0.01 nats. usage: test_golden [gpu MODEL...]: the gpu backend instead of cpu, by the
+ * same rule, as prefill, and in steps of 16 rows */
 #include "gpu_open.h"
 #include "model_run.h"
 #include <math.h>
 
 enum { MAX_IDS = 512 };
 static run_opener other = goss_backend_open_cpu;        /* what is compared with ref */
-static int chunk;                                       /* its rows a step; 0: all */
+static const int *chunks = (const int[]){ 0 };          /* its rows a step, 0: all: n_chunks ways in turn */
+static int n_chunks = 1;
 
 typedef struct golden { int32_t ids[MAX_IDS]; int n_prompt, n; goss_json json; int node; } golden;
 
@@ -32,7 +33,8 @@ static void check_ref_logits(const golden *g, const float *logits, int n_vocab)
         n++;
     }
     CHECK_INT(n, 10);
-    CHECK_INT((int)goss_json_number(j, goss_json_at(j, goss_json_first(j, top), 0), -1), run_argmax(logits, n_vocab));
+    CHECK_INT((int)goss_json_number(j, goss_json_at(j, goss_json_first(j, top), 0), -1),
+              run_argmax(logits, n_vocab));
     for (int t = goss_json_first(j, sample), id = 0; t >= 0; t = goss_json_next(j, t), id += 64, n++)
         worst = fmax(worst, fabs((double)logits[id] - goss_json_number(j, t, 1e9)));
     CHECK_INT(n, 10 + (n_vocab + 63) / 64);
@@ -49,10 +51,12 @@ static void check_ref_tokens(const golden *g, const float *logits, int n_vocab)
         wrong += run_argmax(logits + (size_t)i * (size_t)n_vocab, n_vocab) != g->ids[i + 1];
     CHECK_INT(wrong, 0);
     i = wrong = 0;
-    for (int t = goss_json_first(j, goss_json_get(j, g->node, "argmax_every")); t >= 0; t = goss_json_next(j, t), i++)
-        wrong += i < g->n
-                 && run_argmax(logits + (size_t)i * (size_t)n_vocab, n_vocab) != (int)goss_json_number(j, t, -1)
-                 && run_gap(logits + (size_t)i * (size_t)n_vocab, n_vocab) > 2e-3;
+    for (int t = goss_json_first(j, goss_json_get(j, g->node, "argmax_every")); t >= 0;
+         t = goss_json_next(j, t), i++)
+        wrong +=
+            i < g->n &&
+            run_argmax(logits + (size_t)i * (size_t)n_vocab, n_vocab) != (int)goss_json_number(j, t, -1) &&
+            run_gap(logits + (size_t)i * (size_t)n_vocab, n_vocab) > 2e-3;
     CHECK_INT(i, g->n);
     CHECK_INT(wrong, 0);
 }
@@ -92,6 +96,16 @@ static void compare(const golden *g, const float *ref, const float *cpu, int n_v
     }
 }
 
+static void check_tally(const tally *t, const char *model, int n_prompts, const char *backend)
+{
+    CHECK(t->n_far > (unit_small() ? 20 : 100));
+    CHECK_INT(t->n_forks, 0);
+    CHECK(fabs(t->nll_ref - t->nll_cpu) / t->n_tokens < 0.01);
+    printf("# %s: %d prompts, nll %.4f ref %.4f %s, %d positions with a gap, largest difference of a logit "
+           "%.4f\n",
+           model, n_prompts, t->nll_ref / t->n_tokens, t->nll_cpu / t->n_tokens, backend, t->n_far, t->worst);
+}
+
 static void test_model(const char *model, const char *golden_file, int exact)
 {
     char path[200];
@@ -99,7 +113,7 @@ static void test_model(const char *model, const char *golden_file, int exact)
     run_model m;
     run ref, cpu;
     static golden g;
-    tally t = { 0 };
+    tally tallies[2] = { 0 };
     snprintf(path, sizeof path, "tests/golden/%s.golden.json", golden_file);
     char *text = run_read_text(path, &n_text);
     CHECK(text != NULL);
@@ -114,28 +128,26 @@ static void test_model(const char *model, const char *golden_file, int exact)
     float *a = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *a),
           *b = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *b);
     int n_prompts = 0;
-    for (g.node = goss_json_first(&g.json, 0); g.node >= 0; g.node = goss_json_next(&g.json, g.node), n_prompts++) {
+    for (g.node = goss_json_first(&g.json, 0); g.node >= 0;
+         g.node = goss_json_next(&g.json, g.node), n_prompts++) {
         g.n_prompt = read_ids(&g.json, goss_json_get(&g.json, g.node, "ids"), g.ids, 0);
         g.n = read_ids(&g.json, goss_json_get(&g.json, g.node, "greedy"), g.ids, g.n_prompt);
         CHECK(g.n_prompt > 0 && g.n > g.n_prompt);
         CHECK_INT(run_all(&ref, g.ids, g.n, 0, 1, a), 0);
-        if (has_cpu) CHECK_INT(run_all(&cpu, g.ids, g.n, chunk, 1, b), 0);
         if (exact) {
             check_ref_logits(&g, a + (size_t)(g.n_prompt - 1) * (size_t)n_vocab, n_vocab);
             check_ref_tokens(&g, a, n_vocab);
             check_ref_nll(&g, a, n_vocab);
         }
-        compare(&g, a, has_cpu ? b : a, n_vocab, &t);
+        for (int c = 0; c < n_chunks; c++) {
+            if (has_cpu) CHECK_INT(run_all(&cpu, g.ids, g.n, chunks[c], 1, b), 0);
+            compare(&g, a, has_cpu ? b : a, n_vocab, &tallies[c]);
+        }
         if (unit_small() && n_prompts == 1) { n_prompts++; break; }
     }
     CHECK(n_prompts > 1);
-    CHECK(t.n_far > (unit_small() ? 20 : 100));
-    CHECK_INT(t.n_forks, 0);
-    CHECK(fabs(t.nll_ref - t.nll_cpu) / t.n_tokens < 0.01);
-    printf("# %s: %d prompts, nll %.4f ref %.4f %s, %d positions with a gap, largest difference of a logit "
-           "%.4f\n",
-           model, n_prompts, t.nll_ref / t.n_tokens, t.nll_cpu / t.n_tokens,
-           has_cpu ? cpu.b->vt->name : "(ref)", t.n_far, t.worst);
+    for (int c = 0; c < n_chunks; c++)
+        check_tally(&tallies[c], model, n_prompts, has_cpu ? cpu.b->vt->name : "(ref)");
     free(a);
     free(b);
     run_stop(&ref);
@@ -148,19 +160,19 @@ static void test_model(const char *model, const char *golden_file, int exact)
 static int gpu_main(int argc, char **argv)
 {
     run_model m;
-    run r;
+    goss_error err = { 0 };
     other = open_gpu;
+    chunks = (const int[]){ 0, 16 };
+    n_chunks = 2;
     if (run_open_file(&m, "models/demo-gptoss-draft.gguf", NULL) < 0) return 1;
-    if (run_start(&r, &m, open_gpu, 1, 64, GOSS_F16)) {
-        printf("SKIP goldens on the GPU: there is none\ngolden gpu: 0 passed, 0 failed, 1 skipped\n");
+    const int there = gpu_there(&m.model, &err);
+    run_close(&m);
+    if (!there) {
+        printf("SKIP goldens on the GPU: %s\ngolden gpu: 0 passed, 0 failed, 1 skipped\n", err.text);
         return 0;
     }
-    run_stop(&r);
-    run_close(&m);
-    for (int i = 2; i < argc; i++) {
-        const int llama = strstr(argv[i], "llama") != NULL;
-        for (chunk = 0; chunk < 17; chunk += 16) test_model(argv[i], llama ? "demo-llama-f16.chat" : argv[i], 0);
-    }
+    for (int i = 2; i < argc; i++)
+        test_model(argv[i], strstr(argv[i], "llama") ? "demo-llama-f16.chat" : argv[i], 0);
     return unit_done("golden gpu");
 }
 

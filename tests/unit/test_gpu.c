@@ -1,7 +1,7 @@
-/* test_gpu.c - gpu.h on the null device (every refusal) and, where a WebGPU library and an adapter are
- * found, on the real
- * one: compile, run, read back, errors as values, device loss. */
-#include "../../src/gpu/gpu.h"
+/* test_gpu.c - gpu.h on the null device (every refusal) and, where a WebGPU library and an adapter are found,
+ * on the real one: compile, run, read back, errors as values, device loss. */
+#include "gpu/device/gpu.h"
+#include "gpu/device/gpu_faults.h"
 #include "unit.h"
 #include <stdlib.h>
 
@@ -29,9 +29,9 @@ static void refusals(goss_gpu *g)
     CHECK_INT(goss_gpu_read(g, b, 0, 4), GOSS_EINVAL);
     const char *code = "@group(0) @binding(0) var<storage, read_write> x: array<u32>; @compute "
                        "@workgroup_size(1) fn main() { x[0] = 1u; }";
-    const int p = goss_gpu_pipeline(g, "one", code, strlen(code), "w", NULL, 0);
+    const int p = goss_gpu_pipeline(g, "one", code, strlen(code), "w");
     CHECK(p > 0);
-    CHECK_INT(goss_gpu_pipeline(g, "many", code, strlen(code), "wrrrrrrrrrr", NULL, 0), GOSS_ELIMIT);
+    CHECK_INT(goss_gpu_pipeline(g, "many", code, strlen(code), "wrrrrrrrrrr"), GOSS_ELIMIT);
     const goss_gpu_binding odd = { b, 4, 16 }, good = { b, 0, 0 }, out = { b, 0, 128 };
     CHECK_INT(goss_gpu_group(g, p, &odd, 1), GOSS_EINVAL);
     CHECK_INT(goss_gpu_group(g, p, &out, 1), GOSS_ELIMIT);
@@ -68,7 +68,7 @@ static void runs(goss_gpu *g)
 {
     const char *code = "struct P { n: u32, add: u32 } @group(0) @binding(0) var<uniform> p: P; @group(0) "
                        "@binding(1) var<storage, read> a: array<u32>;"
-                       "@group(0) @binding(2) var<storage, read_write> x: array<u32>; override k = 1u;"
+                       "@group(0) @binding(2) var<storage, read_write> x: array<u32>; const k = 3u;"
                        "@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) i: vec3u) { if "
                        "(i.x < p.n) { x[i.x] = a[i.x] * k + p.add; } }";
     goss_error e = { 0 };
@@ -81,8 +81,7 @@ static void runs(goss_gpu *g)
     for (uint32_t i = 0; i < 1000; i++) v[i] = i;
     CHECK_INT(goss_gpu_write(g, a, 0, v, sizeof v), 0);
     CHECK_INT(goss_gpu_write(g, u, 0, params, sizeof params), 0);
-    const goss_gpu_constant k = { "k", 3 };
-    const int p = goss_gpu_pipeline(g, "affine", code, strlen(code), "urw", &k, 1);
+    const int p = goss_gpu_pipeline(g, "affine", code, strlen(code), "urw");
     int r;
     while ((r = goss_gpu_pipeline_ready(g, p, &e)) == GOSS_EAGAIN) { }
     CHECK_INT(r, 0);
@@ -120,7 +119,7 @@ static void runs(goss_gpu *g)
     CHECK_INT(wrong, 0);
     CHECK_INT(goss_gpu_error(g, &e), 0);
     const char *bad = "fn main( { }";
-    const int q = goss_gpu_pipeline(g, "broken", bad, strlen(bad), "w", NULL, 0);
+    const int q = goss_gpu_pipeline(g, "broken", bad, strlen(bad), "w");
     while ((r = goss_gpu_pipeline_ready(g, q, &e)) == GOSS_EAGAIN) { }
     CHECK_INT(r, GOSS_EGPU);
     CHECK(strstr(e.text, "broken") != NULL);

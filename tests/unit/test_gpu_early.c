@@ -1,13 +1,15 @@
-/* test_gpu_early.c - tokens before the experts are there: whatever order they come in, from a source that is read and
- * from a map that is still being filled, the tokens are those of the whole file; what a step asks for comes first; a
- * source that fails, a device that is lost and a session that is closed meanwhile do no harm. Skipped where there is no
- * adapter (SwiftShader will do). */
-#include "../../src/engine/engine.h"
-#include "../../src/gpu/gpu_state.h"
+/* test_gpu_early.c - tokens before the experts are there: whatever order they come in, from a source that is
+ * read and from a map that is still being filled, the tokens are those of the whole file; what a step asks
+ * for comes first; a source that fails, a device that is lost and a session that is closed meanwhile do no
+ * harm. Skipped where there is no adapter (SwiftShader will do). */
+#include "engine/engine_state.h"
+#include "gpu/device/gpu_faults.h"
+#include "gpu/step/paging.h"
 #include "engine_util.h"
+#include "late_source.h"
 
 static const char *const MODEL = "models/demo-gptoss.gguf";
-enum { NEW = 8, SESSIONS = 3, BLOCK = 4096, N_ASKED = 16 };
+enum { NEW = 8, SESSIONS = 3, BLOCK = 4096 };
 static const int32_t prompt[12] = { 1201, 77, 3002, 415, 9, 2750, 1033, 640, 2211, 3580, 58, 1999 };
 static const char *bytes;                              /* the whole file */
 static size_t size;
@@ -34,48 +36,24 @@ static int said(const char *stage, const char *status)
     return count(what);
 }
 
-static goss_gpu_state *state_of(goss_engine *e) { return (goss_gpu_state *)(void *)e->backend; }
+static goss_gpu_state *state_of(goss_engine *e) { return (goss_gpu_state *)(void *)e->loaded.backend; }
 
 static goss_engine_config config(const goss_source *source)
 {
     goss_buf_clear(&lines);
-    return (goss_engine_config){ .model_path = source ? NULL : MODEL, .sources = source, .n_sources = source != NULL,
-                                 .backend = "gpu", .max_kv = 256, .max_sessions = 6, .max_rows = 16,
-                                 .webgpu_path = getenv("GOSSAMER_WEBGPU"), .on_telemetry = on_line,
+    return (goss_engine_config){ .model_path = source ? NULL : MODEL,
+                                 .sources = source,
+                                 .n_sources = source != NULL,
+                                 .backend = "gpu",
+                                 .max_kv = 256,
+                                 .max_sessions = 6,
+                                 .max_rows = 16,
+                                 .webgpu_path = getenv("GOSSAMER_WEBGPU"),
+                                 .on_telemetry = on_line,
                                  .telemetry_mask = GOSS_TELEMETRY_LOAD | GOSS_TELEMETRY_STAGES };
 }
 
-/* ---- a source that is read: it answers later, one read at a time, the newest first ------------------------------ */
-typedef struct late {
-    goss_engine *e;
-    int n, dead;
-    uint64_t n_read;
-    struct { uint64_t at, tag; void *to; size_t n; } asked[N_ASKED];
-} late;
-
-static int late_read(void *ctx, uint64_t offset, void *dst, size_t n, uint64_t tag)
-{
-    late *l = ctx;
-    CHECK(dst != NULL && l->n < N_ASKED);
-    l->asked[l->n].at = offset;
-    l->asked[l->n].tag = tag;
-    l->asked[l->n].to = dst;
-    l->asked[l->n++].n = n;
-    return 0;
-}
-
-static void answer_one(late *l)
-{
-    if (!l->n) return;
-    l->n--;
-    if (!l->dead) {
-        l->n_read += l->asked[l->n].n;
-        memcpy(l->asked[l->n].to, bytes + l->asked[l->n].at, l->asked[l->n].n);
-    }
-    goss_engine_read_done(l->e, l->asked[l->n].tag, l->dead ? GOSS_EIO : 0);
-}
-
-/* ---- a map that is still being filled --------------------------------------------------------------------------- */
+/* ---- a map that is still being filled ------------------------------------------------------------------ */
 typedef struct partial { uint8_t *map, *there; uint64_t n_there, n_needed, next; int calls, step; } partial;
 
 static void bring(partial *p, uint64_t block)
@@ -111,16 +89,17 @@ static int partial_have(void *ctx, const goss_range *r, int n)
 static void trickle(partial *p, int n_blocks)
 {
     const uint64_t all = (size + BLOCK - 1) / BLOCK;
-    for (int i = 0; i < n_blocks; i++, p->next++) bring(p, p->next * 769 % all); /* 769 is prime: all blocks in turn */
+    /* 769 is prime: all blocks in turn */
+    for (int i = 0; i < n_blocks; i++, p->next++) bring(p, p->next * 769 % all);
 }
 
-/* ---- running ---------------------------------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------------------------- */
 typedef struct run { late *l; partial *p; uint64_t at_first; int lose_at; } run;
 
 static void work_of(run *r, goss_engine *e, int turn, int n_tokens)
 {
     /* the link is slow beside the device: what nobody waits for does not come between two layers */
-    if (r->l && (turn % 64 == 0 || goss_gpu_pages_stopped(state_of(e)))) answer_one(r->l);
+    if (r->l && (turn % 64 == 0 || goss_paging_stopped(state_of(e)))) answer_one(r->l);
     if (r->p && r->p->step) trickle(r->p, r->p->step);
     if (r->lose_at && n_tokens >= r->lose_at && goss_engine_state(e) == GOSS_ENGINE_READY) {
         goss_gpu_lose(state_of(e)->gpu);
@@ -181,7 +160,8 @@ static void fill(goss_engine *e, run *r)
     }
     CHECK_INT(said("load_complete", "completed"), 1);
     CHECK_INT(said("weights_fetch", "completed"), 1);
-    CHECK_INT(count("_exps.weight\",\"bytes\""), 18);     /* tensor_resident of three matrices in six layers */
+    /* tensor_resident of three matrices in six layers */
+    CHECK_INT(count("_exps.weight\",\"bytes\""), 18);
 }
 
 typedef struct expected { int32_t one[1][NEW], many[SESSIONS][NEW]; } expected;
@@ -201,10 +181,10 @@ static uint64_t misses(const goss_engine *e)
     return st.expert_misses;
 }
 
-/* ---- the tests -------------------------------------------------------------------------------------------------- */
+/* ---- the tests ----------------------------------------------------------------------------------------- */
 static void from_reads(const expected *x)
 {
-    late l = { 0 };
+    late l = { .bytes = bytes };
     run r = { .l = &l };
     const goss_source src = { .name = "late", .size = size, .read = late_read, .ctx = &l };
     goss_engine_config c = config(&src);
@@ -218,18 +198,20 @@ static void from_reads(const expected *x)
     const uint64_t ready = l.n_read;
     CHECK(ready < size * 6 / 10);                      /* all but the experts */
     CHECK_INT(said("first_token_ready", "completed"), 1);
-    l.dead = 1;                                        /* what comes unasked fails: it is said, and the engine lives */
+    /* what comes unasked fails: it is said, and the engine lives */
+    l.dead = 1;
     for (int i = 0; i < 400 && !said("weights_fetch", "failed"); i++) {
         CHECK(goss_engine_poll(l.e, 1, &err) >= 0);
         answer_one(&l);
     }
     CHECK(said("weights_fetch", "failed") == 1 && !said("load_complete", "completed"));
     l.dead = 0;
-    CHECK_INT(goss_session_open(l.e, &s, &err), 0);    /* a session that is closed while it waits for experts */
+    /* a session that is closed while it waits for experts */
+    CHECK_INT(goss_session_open(l.e, &s, &err), 0);
     goss_params p = goss_params_default();
     CHECK_INT(goss_session_prompt(s, prompt + 1, 1, &p, &err), 0);
-    for (int i = 0; i < 5000 && !goss_gpu_pages_stopped(state_of(l.e)); i++) goss_engine_poll(l.e, 1, &err);
-    CHECK(goss_gpu_pages_stopped(state_of(l.e)));
+    for (int i = 0; i < 5000 && !goss_paging_stopped(state_of(l.e)); i++) goss_engine_poll(l.e, 1, &err);
+    CHECK(goss_paging_stopped(state_of(l.e)));
     goss_session_close(&s);
     tokens_of(l.e, 1, &r, one);
     CHECK(!memcmp(one, x->one, sizeof one));
@@ -250,8 +232,9 @@ static void from_a_map(const expected *x)
 {
     partial p = { .map = calloc(1, size), .there = calloc(1, size / BLOCK + 1), .step = 0 };
     run r = { .p = &p };
-    const goss_source src = { .name = "partial", .size = size, .map = p.map, .need = partial_need, .have = partial_have,
-                              .ctx = &p };
+    const goss_source src = {
+        .name = "partial", .size = size, .map = p.map, .need = partial_need, .have = partial_have, .ctx = &p
+    };
     goss_engine *e = NULL;
     goss_error err = { 0 };
     const goss_range head = { 0, 140000 };
@@ -262,7 +245,8 @@ static void from_a_map(const expected *x)
     CHECK_INT(load(e, &r, &err), 0);
     const uint64_t ready = p.n_there;
     CHECK(ready < size * 6 / 10);
-    for (int i = 0; i < 20; i++) CHECK_INT(goss_engine_poll(e, 1, &err), 0); /* idle: nothing comes by itself */
+    /* idle: nothing comes by itself */
+    for (int i = 0; i < 20; i++) CHECK_INT(goss_engine_poll(e, 1, &err), 0);
     CHECK(p.n_there == ready && !said("load_complete", "completed"));
     int32_t one[1][NEW];
     tokens_of(e, 1, &r, one);

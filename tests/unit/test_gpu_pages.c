@@ -1,8 +1,9 @@
-/* test_gpu_pages.c - experts that don't fit: whatever the cap, down to as many slots as a token wants, logits are the
- * same to the bit and so are the tokens, in prefill in any chunking, in decoding with two steps in flight, with several
- * sessions, under taps; and with some layers' experts on the CPU the best tokens are. Needs an adapter (SwiftShader
- * will do). */
+/* test_gpu_pages.c - experts that don't fit: whatever the cap, down to as many slots as a token wants, logits
+ * are the same to the bit and so are the tokens, in prefill in any chunking, in decoding with two steps in
+ * flight, with several sessions, under taps; and with some layers' experts on the CPU the best tokens are.
+ * Needs an adapter (SwiftShader will do). */
 #include "engine_util.h"
+#include "late_source.h"
 
 static const char *const model = "models/demo-gptoss.gguf";
 enum { N = 20, VOCAB = 4096, NEW = 8, CHUNKS = 3, SESSIONS = 3 };
@@ -14,34 +15,9 @@ static int open_engine(goss_engine **e, uint64_t cache, int n_cpu_moe, goss_erro
                                    .webgpu_path = getenv("GOSSAMER_WEBGPU"), .expert_cache = cache,
                                    .n_cpu_moe = n_cpu_moe };
     int r = goss_engine_open(e, &c, err);
-    while (!r && goss_engine_state(*e) == GOSS_ENGINE_LOADING) r = goss_engine_poll(*e, 10, err) < 0 ? err->code : 0;
+    while (!r && goss_engine_state(*e) == GOSS_ENGINE_LOADING)
+        r = goss_engine_poll(*e, 10, err) < 0 ? err->code : 0;
     return r;
-}
-
-/* A source that answers later, one read at a time, newest first. */
-typedef struct late {
-    const char *bytes;
-    goss_engine *e;
-    int n;
-    struct { uint64_t at, tag; void *to; size_t n; } asked[16];
-} late;
-static int late_read(void *ctx, uint64_t offset, void *dst, size_t n, uint64_t tag)
-{
-    late *l = ctx;
-    CHECK(dst != NULL && l->n < 16);
-    l->asked[l->n].at = offset;
-    l->asked[l->n].tag = tag;
-    l->asked[l->n].to = dst;
-    l->asked[l->n++].n = n;
-    return 0;
-}
-
-static void answer_one(late *l)
-{
-    if (!l->n) return;
-    l->n--;
-    memcpy(l->asked[l->n].to, l->bytes + l->asked[l->n].at, l->asked[l->n].n);
-    goss_engine_read_done(l->e, l->asked[l->n].tag, 0);
 }
 
 static float *logits_of(goss_engine *e, int chunk)
@@ -127,7 +103,8 @@ static void compare(const expected *a, const expected *b, const char *what)
                 wrong++;
             }
         if (wrong)
-            printf("%s, chunks of %d: %ld logits differ, first in row %ld\n", what, chunks[i], wrong, first / VOCAB);
+            printf("%s, chunks of %d: %ld logits differ, first in row %ld\n", what, chunks[i], wrong,
+                   first / VOCAB);
         CHECK(a->logits[i] && b->logits[i] && !wrong);
     }
     CHECK(!memcmp(a->one, b->one, sizeof a->one));
@@ -183,8 +160,13 @@ static void from_source(const expected *all, uint64_t cache)
     size_t size;
     late l = { .bytes = read_all(model, &size) };
     const goss_source src = { .name = "late", .size = size, .read = late_read, .ctx = &l };
-    const goss_engine_config c = { .sources = &src, .n_sources = 1, .backend = "gpu", .max_kv = 512, .max_sessions = 6,
-                                   .webgpu_path = getenv("GOSSAMER_WEBGPU"), .expert_cache = cache };
+    const goss_engine_config c = { .sources = &src,
+                                   .n_sources = 1,
+                                   .backend = "gpu",
+                                   .max_kv = 512,
+                                   .max_sessions = 6,
+                                   .webgpu_path = getenv("GOSSAMER_WEBGPU"),
+                                   .expert_cache = cache };
     goss_error err = { 0 };
     goss_session *s = NULL;
     goss_params p = goss_params_default();
@@ -224,7 +206,10 @@ int main(void)
     goss_error err = { 0 };
     uint32_t r = 7;
     for (int i = 0; i < N; i++) { r = r * 1664525u + 1013904223u; ids[i] = (int32_t)((r >> 8) % 4000); }
-    if (open_engine(&e, 0, 0, &err)) { printf("SKIP no GPU: %s\n", err.text); return unit_done("test_gpu_pages"); }
+    if (open_engine(&e, 0, 0, &err)) {
+        printf("SKIP no GPU: %s\n", err.text);
+        return unit_done("test_gpu_pages");
+    }
     run_all(e, &all);
     goss_stats st;
     goss_engine_stats(e, &st);

@@ -1,7 +1,7 @@
-/* test_gpu_panel.c - what the page draws from (gpu_panel.c), against sums made here from the reference's stages:
- * attention of the watched layer and head, the router's choice, keys held; and that watching another head tells.
- * Skipped where there is no adapter. */
-#include "../../src/gpu/gpu_state.h"
+/* test_gpu_panel.c - what the page draws from (gpu_panel.c), against sums made here from the reference's
+ * stages: attention of the watched layer and head, the router's choice, keys held; and that watching another
+ * head tells. Skipped where there is no adapter. */
+#include "gpu/step/state.h"
 #include "model_run.h"
 #include <math.h>
 
@@ -14,7 +14,9 @@ static float *qkv[LAYERS], *logits[LAYERS];
 static void keep(void *ctx, goss_stage stage, int layer, const float *v, int n_rows, int width)
 {
     (void)ctx;
-    float **to = stage == GOSS_STAGE_ATTN_IN ? &qkv[layer] : stage == GOSS_STAGE_ROUTE ? &logits[layer] : NULL;
+    float **to = stage == GOSS_STAGE_ATTN_IN ? &qkv[layer]
+                 : stage == GOSS_STAGE_ROUTE ? &logits[layer]
+                                             : NULL;
     if (!to) return;
     free(*to);
     *to = malloc((size_t)n_rows * (size_t)width * sizeof *v);
@@ -45,7 +47,8 @@ static int read_panel(goss_backend *b, float *to, uint64_t n)
 static double attention(const goss_model *m, int layer, int head, double *w)
 {
     const goss_hparams *h = &m->hp;
-    const int hd = h->head_dim, width = (h->n_head + 2 * h->n_head_kv) * hd, kv = head / (h->n_head / h->n_head_kv);
+    const int hd = h->head_dim, width = (h->n_head + 2 * h->n_head_kv) * hd,
+              kv = head / (h->n_head / h->n_head_kv);
     const goss_layer *l = &m->layers[layer];
     const int from = l->windowed && N > h->window ? N - h->window : 0;
     const float *sinks = (const float *)(const void *)l->sinks.data;
@@ -63,8 +66,8 @@ static double attention(const goss_model *m, int layer, int head, double *w)
     return most;
 }
 
-/* The largest difference over what stages may differ by (test_gpu_parity: 4e-3 of their values, so of scores), as
- * weights at most 1/2 from their ends feel it. */
+/* The largest difference over what stages may differ by (test_gpu_parity: 4e-3 of their values, so of
+ * scores), as weights at most 1/2 from their ends feel it. */
 static double attention_differs(const goss_model *m, const float *p, int layer, int head)
 {
     const float *row = p + HEAD + m->hp.n_layer * RECORD + (N - 1) % 128 * COLUMNS;
@@ -120,7 +123,7 @@ int main(void)
     engine.webgpu_path = getenv("GOSSAMER_WEBGPU");
     if (run_open_file(&m, "models/demo-gptoss.gguf", NULL) < 0) return 1;
     if (run_start(&b, &m, open_gpu, 160, 256, GOSS_F16) < 0) { printf("SKIP no GPU adapter\n"); return 0; }
-    const int halves = ((goss_gpu_state *)(void *)b.b)->kv_half;
+    const int halves = ((goss_gpu_state *)(void *)b.b)->facts.kv_half;
     CHECK_INT(run_start(&a, &m, goss_backend_open_ref, 160, 256, halves ? GOSS_F16 : GOSS_F32), 0);
     int32_t ids[N];
     for (int i = 0; i < N; i++) ids[i] = (int32_t)((i * 7919 + 13) % 1000);

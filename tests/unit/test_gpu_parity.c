@@ -4,11 +4,14 @@
 #include "model_run.h"
 #include <math.h>
 
-/* STEP: tokens for which the demo's routers are nowhere nearer to another choice than 2.8e-4 of their largest logit. */
-enum { N_TOKENS = 150, STEP = 7823, MOST_TURNED = 3 };
+/* STEP: tokens for which the demo's routers are nowhere nearer to another choice than 6.5e-4 of their largest
+ * logit. */
+enum { N_TOKENS = 150, STEP = 173, MOST_TURNED = 3 };
 #define BOUND 4e-3 /* of a stage, relative to the largest value of its row */
+#define BOUND_HALVES 2e-2 /* of many rows by fragments: operands are halves, which adds up over the layers */
 #define NEAR 1e-3  /* two experts' logits so near, relative to the largest, may be chosen one for the other */
-typedef struct trace { float *values[GOSS_N_STAGES][64]; int rows[GOSS_N_STAGES][64], width[GOSS_N_STAGES][64]; } trace;
+typedef struct trace { float *values[GOSS_N_STAGES][64]; int rows[GOSS_N_STAGES][64],
+                       width[GOSS_N_STAGES][64]; } trace;
 
 static void keep(void *ctx, goss_stage stage, int layer, const float *v, int n_rows, int width)
 {
@@ -28,7 +31,8 @@ static void is_clean(goss_backend *b)
     goss_gpu_state *s = (goss_gpu_state *)(void *)b;
     while (goss_gpu_error(s->gpu, &e)) { printf("%s\n", e.text); CHECK(0); }
     if (!getenv("GOSSAMER_GPU_SPLIT")) return;
-    CHECK(s->tok.n_pieces > 1 && s->layers[0].up.n_pieces > 1 && s->layers[0].down.n_pieces > 1);
+    CHECK(s->weights.tok.n_pieces > 1 && s->weights.layers[0].up.n_pieces > 1
+          && s->weights.layers[0].down.n_pieces > 1);
 }
 
 /* Is expert e among the k chosen of a row? */
@@ -39,8 +43,9 @@ static int chosen(const float *v, int n, int k, int e)
     return before < k;
 }
 
-/* from[row]: the layer from whose experts on a row goes another way, because its router had two experts nearly alike at
- * the edge of its choice; 64: nowhere. A router that chose otherwise without that excuse fails. Returns such rows. */
+/* from[row]: the layer from whose experts on a row goes another way, because its router had two experts
+ * nearly alike at the edge of its choice; 64: nowhere. A router that chose otherwise without that excuse
+ * fails. Returns such rows. */
 static int turns(const trace *a, const trace *b, int k, int *from)
 {
     const int n = a->rows[GOSS_STAGE_ROUTE][0], w = a->width[GOSS_STAGE_ROUTE][0];
@@ -48,7 +53,8 @@ static int turns(const trace *a, const trace *b, int k, int *from)
     for (int r = 0; r < N_TOKENS; r++) from[r] = 64;
     for (int l = 0; l < 64 && a->values[GOSS_STAGE_ROUTE][l]; l++)
         for (int r = 0; r < n; r++) {
-            const float *x = a->values[GOSS_STAGE_ROUTE][l] + r * w, *y = b->values[GOSS_STAGE_ROUTE][l] + r * w;
+            const float *x = a->values[GOSS_STAGE_ROUTE][l] + r * w,
+                *y = b->values[GOSS_STAGE_ROUTE][l] + r * w;
             double in = 1e9, out = -1e9, top = 0;
             int other = 0;
             for (int e = 0; e < w; e++) {
@@ -77,7 +83,8 @@ static double compare(const trace *a, const trace *b, const int *from, int stage
         double top = 1e-6, diff = 0;
         if (l > from[r] || (l == from[r] && stage == GOSS_STAGE_EXPERTS)) continue;
         for (int i = 0; i < w; i++) {
-            const double x = (double)a->values[stage][l][r * w + i], y = (double)b->values[stage][l][r * w + i];
+            const double x = (double)a->values[stage][l][r * w + i],
+                y = (double)b->values[stage][l][r * w + i];
             if (fabs(x) > top) top = fabs(x);
             if (!(fabs(x - y) <= diff)) diff = fabs(x - y);
         }
@@ -100,11 +107,14 @@ static void one_model(const char *path)
     if (run_open_file(&m, path, NULL) < 0) { CHECK(0); return; }
     const int n_vocab = m.model.hp.n_vocab;
     int32_t ids[N_TOKENS];
-    for (int i = 0; i < N_TOKENS; i++) ids[i] = (int32_t)((i * STEP + 13) % (n_vocab < 1000 ? n_vocab : 1000));
-    float *la = malloc((size_t)N_TOKENS * (size_t)n_vocab * 4), *lb = malloc((size_t)N_TOKENS * (size_t)n_vocab * 4);
+    for (int i = 0; i < N_TOKENS; i++) ids[i] = (int32_t)((i * STEP + 13) % (n_vocab < 1000 ? n_vocab
+                                                                      : 1000));
+    float *la = malloc((size_t)N_TOKENS * (size_t)n_vocab * 4),
+        *lb = malloc((size_t)N_TOKENS * (size_t)n_vocab * 4);
     const int started = run_start(&b, &m, open_gpu, 160, 256, GOSS_F16);
     CHECK_INT(started, 0);
-    const int halves = !started && ((goss_gpu_state *)(void *)b.b)->kv_half;
+    if (!started) printf("%s\n", b.b->vt->level(b.b));
+    const int halves = !started && ((goss_gpu_state *)(void *)b.b)->facts.kv_half;
     CHECK_INT(run_start(&a, &m, goss_backend_open_ref, 160, 256, halves ? GOSS_F16 : GOSS_F32), 0);
     const int chunks[] = { 150, 4, 1 };
     for (size_t c = 0; c < sizeof chunks / sizeof chunks[0] && !started; c++) {
@@ -115,16 +125,21 @@ static void one_model(const char *path)
         CHECK_INT(run_all(&b, ids, n, chunks[c], 1, lb), 0);
         double worst[GOSS_N_STAGES] = { 0 };
         int from[N_TOKENS];
+        const goss_layer_calls *l0 = ((goss_gpu_state *)(void *)b.b)->layers;
+        const int fragments =
+            chunks[c] > GOSS_DECODE_ROWS && (((goss_gpu_state *)(void *)b.b)->facts.fragments ||
+                                             l0->prefill.qkv[0].operands == GOSS_TILE_HALVES);
+        const double bound = fragments ? BOUND_HALVES : BOUND;
         CHECK(turns(&ta, &tb, m.model.hp.n_expert_used, from) <= MOST_TURNED);
         for (int s = 0; s < GOSS_N_STAGES; s++)
             for (int l = 0; l < 64; l++)
                 if (ta.values[s][l] && s != GOSS_STAGE_HEAD) {
                     const double d = compare(&ta, &tb, from, s, l);
                     if (d > worst[s]) worst[s] = d;
-                    if (!(d <= BOUND))
+                    if (!(d <= bound))
                         printf("%s: %s of layer %d is off by %g\n", path, goss_stage_name((goss_stage)s), l,
                                d);
-                    CHECK(d <= BOUND);
+                    CHECK(d <= bound);
                 }
         int agree = 0;
         double diff = 0;
@@ -135,7 +150,7 @@ static void one_model(const char *path)
             agree += run_argmax(x, n_vocab) == run_argmax(y, n_vocab) || run_gap(x, n_vocab) < 0.25;
         }
         CHECK_INT(agree, n);
-        CHECK(diff < 0.05);
+        CHECK(diff < (fragments ? 0.25 : 0.05));
         printf("%s chunk %d:", strrchr(path, '/') + 1, chunks[c]);
         for (int s = 0; s < GOSS_N_STAGES; s++)
             if (worst[s] > 0) printf(" %s %.1e", goss_stage_name((goss_stage)s), worst[s]);
@@ -157,21 +172,11 @@ static int have_adapter(void)
 {
     run_model m;
     goss_error err = { 0 };
-    goss_backend *b = NULL;
     if (run_open_file(&m, "models/demo-gptoss.gguf", NULL) < 0) return 0;
-    const goss_backend_config c = { .model = &m.model,
-                                    .max_rows = 1,
-                                    .max_slots = 1,
-                                    .max_kv = 64,
-                                    .n_pages = { 2, 2 },
-                                    .kv_type = GOSS_F16 };
-    int r = open_gpu(&b, &c, &err);
-    while (!r && (r = b->vt->load(b, &err)) == GOSS_EAGAIN) r = 0;
-    if (r) printf("test_gpu_parity: skipped: %s\n", err.text);
-    else printf("%s\n", b->vt->level(b));
-    if (b) b->vt->close(b);
+    const int there = gpu_there(&m.model, &err);
+    if (!there) printf("test_gpu_parity: skipped: %s\n", err.text);
     run_close(&m);
-    return !r || !strstr(err.text, "adapter");
+    return there || !strstr(err.text, "adapter");
 }
 
 int main(int argc, char **argv)

@@ -1,41 +1,16 @@
-/* test_gpu_robust.c - what goes wrong with a GPU, end to end through the engine: a device lost in the middle of a
- * stream and while it loads, too little memory, kernels that don't compile or launch, what telemetry says about memory.
- * Skipped where there is no adapter. usage: test_gpu_robust [quick]: one loss only, since each device that is opened
- * costs a software adapter seconds of compiling */
-#include "../../src/engine/engine.h"
-#include "../../src/gpu/gpu_state.h"
-#include "engine_util.h"
+/* test_gpu_robust.c - what goes wrong with a GPU, end to end through the engine: a device lost in the middle
+ * of a stream and while it loads, too little memory, kernels that don't compile or launch, what telemetry
+ * says about memory. Skipped where there is no adapter. usage: test_gpu_robust [quick]: one loss only, since
+ * each device that is opened costs a software adapter seconds of compiling */
+#include "gpu/device/gpu_faults.h"
+#include "engine/telemetry/turn.h"
+#include "gpu_engine.h"
 
-static const char *const DRAFT = "models/demo-gptoss-draft.gguf";
-static const char *const CHAT = "{\"messages\":[{\"role\":\"user\",\"content\":\"Which month comes after "
-                                "June?\"}],\"date\":\"2025-06-28\"}";
 enum { TOKENS = 24 };
-static goss_buf lines;
 
-static void on_line(void *ctx, const char *json, size_t n)
-{
-    (void)ctx;
-    goss_buf_append(&lines, json, n);
-    goss_buf_append(&lines, "\n", 1);
-}
-
-static int said(const char *what) { return strstr(goss_buf_cstr(&lines), what) != NULL; }
-static goss_gpu_state *state_of(goss_engine *e) { return (goss_gpu_state *)(void *)e->backend; }
-
-/* 16 rows: the kernels of prefill are not built, which would be most of the time here. */
 static goss_engine_config config(void)
 {
-    goss_buf_clear(&lines);
-    return (goss_engine_config){ .model_path = DRAFT,
-                                 .backend = "gpu",
-                                 .max_kv = 256,
-                                 .max_sessions = 2,
-                                 .max_rows = 16,
-                                 .webgpu_path = getenv("GOSSAMER_WEBGPU"),
-                                 .gpu_mask = getenv("GOSSAMER_GPU_MASK"),
-                                 .on_telemetry = on_line,
-                                 .telemetry_mask =
-                                     GOSS_TELEMETRY_LOAD | GOSS_TELEMETRY_STAGES | GOSS_TELEMETRY_TOKENS };
+    return gpu_config(GOSS_TELEMETRY_LOAD | GOSS_TELEMETRY_STAGES | GOSS_TELEMETRY_TOKENS);
 }
 
 static int load(goss_engine *e, goss_error *err)
@@ -95,8 +70,11 @@ static void accounts(goss_engine *e)
     goss_engine_stats(e, &stats);
     CHECK(sum > 0 && stats.gpu_bytes == sum && goss_gpu_allocated(s->gpu) == sum &&
           goss_gpu_buffers(s->gpu) == n);
+    const goss_turn none = { 0 };
+    goss_backend_stats parts = { 0 };
     goss_buf_clear(&lines);
-    goss_telemetry_memory(e);
+    e->loaded.backend->vt->stats(e->loaded.backend, &parts);
+    goss_telemetry_totals(&e->telemetry, &none, &stats, &parts);
     snprintf(want, sizeof want, "\"gpu_allocated\":%llu,", (unsigned long long)sum);
     CHECK(said(want));
 }
@@ -110,36 +88,34 @@ static void clean(goss_engine *e)
     }
 }
 
-/* Cut where nothing is known or a layer takes longer than it may, whole where all fits; the tokens are the same. */
+/* Cut where nothing is known or a layer takes longer than it may, whole where all fits; the tokens are the
+ * same. */
 static void cut(goss_engine *e, const answer *whole)
 {
     static const int never[] = { 0 };
     static answer a;
     goss_gpu_state *s = state_of(e);
     const int layers = s->base.model->hp.n_layer;
-    CHECK_INT(s->cuts, 0);
-    s->cut_ms = 0.001;
+    CHECK_INT(s->rec.cuts, 0);
+    s->rec.cut_ms = 0.001;
     stream(e, never, &a);
     same(&a, whole);
-    CHECK(s->cuts >= TOKENS * layers);
-    s->cut_ms = 1e6;
-    s->cuts = 0;
+    CHECK(s->rec.cuts >= TOKENS * layers);
+    s->rec.cut_ms = 1e6;
+    s->rec.cuts = 0;
     stream(e, never, &a);
     same(&a, whole);
-    CHECK_INT(s->cuts, 0);
-    s->cut_ms = 0.001;                                 /* the device is lost like this */
+    CHECK_INT(s->rec.cuts, 0);
+    s->rec.cut_ms = 0.001;                                 /* the device is lost like this */
 }
 
-static void lost(answer *whole, int quick)
+/* e is loaded, and closed here. */
+static void lost(goss_engine *e, answer *whole, int quick)
 {
     static const int never[] = { 0 }, twice[] = { 1, 10, 0 };
     const int *sometimes = quick ? twice + 1 : twice;
-    goss_engine *e = NULL;
     goss_error err = { 0 };
     static answer a;
-    goss_engine_config c = config();
-    CHECK_INT(goss_engine_open(&e, &c, &err), 0);
-    CHECK_INT(load(e, &err), 0);
     CHECK(said("gpu_limits") && said("max_binding="));
     stream(e, never, whole);
     cut(e, whole);
@@ -151,7 +127,7 @@ static void lost(answer *whole, int quick)
     accounts(e);
     goss_engine_close(&e);
     if (quick) return;
-    c = config(); /* while it loads, and for good */
+    const goss_engine_config c = config();             /* while it loads, and for good */
     CHECK_INT(goss_engine_open(&e, &c, &err), 0);
     while (goss_engine_state(e) == GOSS_ENGINE_LOADING && state_of(e)->phase < GOSS_GPU_COMPILING)
         goss_engine_poll(e, 20, &err);
@@ -162,7 +138,8 @@ static void lost(answer *whole, int quick)
     goss_engine_close(&e);
 }
 
-/* Room for the weights and a little more: the KV shrinks; without that room, one sentence that names what to do. */
+/* Room for the weights and a little more: the KV shrinks; without that room, one sentence that names what to
+ * do. */
 static void memory(const answer *whole, uint64_t weights)
 {
     static const int never[] = { 0 };
@@ -183,9 +160,10 @@ static void memory(const answer *whole, uint64_t weights)
     }
     const uint64_t used = goss_gpu_allocated(state_of(e)->gpu);
     CHECK(used <= limit);
-    CHECK(used <= state_of(e)->weight_bytes + e->plan.kv_bytes + e->plan.scratch_bytes); /* as the plan said */
-    CHECK(state_of(e)->kv_bytes <= e->plan.kv_bytes);
-    CHECK(e->max_kv >= 64);
+    const goss_plan_info *plan = &e->loaded.plan;
+    CHECK(used <= state_of(e)->weights.bytes + plan->kv_bytes + plan->scratch_bytes); /* as the plan said */
+    CHECK(state_of(e)->weights.kv_bytes <= plan->kv_bytes);
+    CHECK(e->loaded.max_kv >= 64);
     CHECK(said("kv=") && said("->"));
     stream(e, never, &a);
     same(&a, whole);
@@ -212,9 +190,11 @@ static void broken(const answer *whole, const char *name, int launch, int opens,
     goss_engine_config c = config();
     CHECK_INT(goss_engine_open(&e, &c, &err), 0);
     goss_gpu_state *s = state_of(e);
-    snprintf(s->broken.name, sizeof s->broken.name, "%s", name);
-    s->broken.launch = launch;
-    s->broken.opens = launch ? 0 : opens - 1;
+    static goss_gpu_tests tests;
+    snprintf(tests.broken.name, sizeof tests.broken.name, "%s", name);
+    tests.broken.launch = launch;
+    tests.broken.opens = launch ? 0 : opens - 1;
+    s->tests = &tests;
     goss_gpu_break(s->gpu, name, launch);
     const int r = load(e, &err);
     if (!works) {
@@ -247,13 +227,13 @@ int main(int argc, char **argv)
     goss_engine_config c = config();
     int r = goss_engine_open(&e, &c, &err);
     if (!r) r = load(e, &err);
-    const uint64_t weights = r ? 0 : state_of(e)->weight_bytes;
-    goss_engine_close(&e);
+    const uint64_t weights = r ? 0 : state_of(e)->weights.bytes;
     if (r) {
+        goss_engine_close(&e);
         printf("SKIP test_gpu_robust: %s\ntest_gpu_robust: 0 passed, 0 failed, 1 skipped\n", err.text);
         return strstr(err.text, "adapter") || strstr(err.text, "WebGPU library") ? 0 : 1;
     }
-    lost(&whole, quick);
+    lost(e, &whole, quick);
     if (!quick) memory(&whole, weights);
     if (!quick) {
         broken(&whole, "merge.wgsl", 0, 1, 1);

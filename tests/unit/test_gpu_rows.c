@@ -1,6 +1,6 @@
-/* test_gpu_rows.c - rows on the GPU: the same bits in any batch of 1 to 16; and far into a sequence, 1,000 decoded
- * steps past the window and past 4,096 positions, against the reference. Skipped where there is no adapter.
- * usage: test_gpu_rows MODEL [long] */
+/* test_gpu_rows.c - rows on the GPU: the same bits in any batch of 1 to 16; and far into a sequence, 1,000
+ * decoded steps past the window and past 4,096 positions, against the reference. Skipped where there is no
+ * adapter. usage: test_gpu_rows MODEL [long] */
 #include "gpu_open.h"
 #include "model_run.h"
 #include <math.h>
@@ -22,33 +22,29 @@ static void is_clean(goss_backend *b)
     }
 }
 
-static int any_batch(const run_model *m)
+static void any_batch(run *r)
 {
-    run r;
-    const size_t n_vocab = (size_t)m->model.hp.n_vocab;
-    if (run_start(&r, m, open_gpu, ROWS, 128, GOSS_F16)) return -1;
+    const size_t n_vocab = (size_t)r->b->model->hp.n_vocab;
     float *alone = malloc(n_vocab * 4 * ROWS), *batch = malloc(n_vocab * 4 * ROWS);
     int32_t ids[ROWS];
     fill(ids, ROWS, (int)n_vocab);
-    CHECK_INT(run_all(&r, ids, ROWS, 1, 1, alone), 0);
+    CHECK_INT(run_all(r, ids, ROWS, 1, 1, alone), 0);
     for (int n = 2; n <= ROWS; n++) {
         memset(batch, 0, n_vocab * 4 * ROWS);
-        CHECK_INT(run_all(&r, ids, ROWS, n, 1, batch), 0);
+        CHECK_INT(run_all(r, ids, ROWS, n, 1, batch), 0);
         int differ = 0;
         for (int i = 0; i < ROWS; i++)
             differ += memcmp(alone + (size_t)i * n_vocab, batch + (size_t)i * n_vocab, n_vocab * 4) != 0;
         if (differ) printf("batches of %d: %d rows differ\n", n, differ);
         CHECK_INT(differ, 0);
     }
-    is_clean(r.b);
-    run_stop(&r);
+    is_clean(r->b);
     free(alone);
     free(batch);
-    return 0;
 }
 
-/* How far apart, of its router's largest logit, a row's last chosen expert and the first other one were, in the layer
- * where they were nearest. */
+/* How far apart, of its router's largest logit, a row's last chosen expert and the first other one were, in
+ * the layer where they were nearest. */
 typedef struct edges { int first, n, k; double near[ALL]; } edges;
 
 static void note_edges(void *ctx, goss_stage stage, int layer, const float *v, int n_rows, int width)
@@ -70,28 +66,28 @@ static void note_edges(void *ctx, goss_stage stage, int layer, const float *v, i
     }
 }
 
-/* GPU: single steps from 100 to DECODED and from LONG on, else 16 rows at a time: the kernels of steps with few
- * rows. */
-static void far(const run_model *m)
+/* GPU: single steps from 100 to DECODED and from LONG on, else 16 rows at a time: the kernels of steps with
+ * few rows. */
+static void far(const run_model *m, run *b)
 {
-    run a, b;
+    run a;
     const size_t n_vocab = (size_t)m->model.hp.n_vocab;
     int32_t *ids = malloc(ALL * sizeof *ids);
     float *want = malloc(n_vocab * 4 * ALL), *got = malloc(n_vocab * 4 * ALL);
     fill(ids, ALL, (int)n_vocab);
-    CHECK_INT(run_start(&b, m, open_gpu, ROWS, ALL + 64, GOSS_F16), 0);
-    const int halves = ((goss_gpu_state *)(void *)b.b)->kv_half;
+    const int halves = ((goss_gpu_state *)(void *)b->b)->facts.kv_half;
     CHECK_INT(run_start(&a, m, goss_backend_open_ref, 512, ALL + 64, halves ? GOSS_F16 : GOSS_F32), 0);
     static edges e;
     e = (edges){ .k = m->model.hp.n_expert_used };
     a.b->vt->tap(a.b, note_edges, &e);
     CHECK_INT(run_all(&a, ids, ALL, 512, 1, want), 0);
     CHECK_INT(e.first + e.n, ALL);
+    goss_kv_clear(&b->kv);
     for (int i = 0, n; i < ALL; i += n) {
         n = (i >= 96 && i < DECODED) || i >= LONG ? 1 : LONG - i < ROWS ? LONG - i : ROWS;
-        CHECK_INT(run_step(&b, ids, i, i + n, 1, got + (size_t)i * n_vocab), 0);
+        CHECK_INT(run_step(b, ids, i, i + n, 1, got + (size_t)i * n_vocab), 0);
     }
-    const int packed = ((goss_gpu_state *)(void *)b.b)->packed;
+    const int packed = ((goss_gpu_state *)(void *)b->b)->facts.packed;
     double worst = 0;
     int wrong = 0, gaps = 0, off = 0, alike = 0;
     for (int i = 0; i < ALL; i++) {
@@ -106,16 +102,16 @@ static void far(const run_model *m)
         wrong +=
             run_gap(x, (int)n_vocab) > 0.25 && run_argmax(x, (int)n_vocab) != run_argmax(y, (int)n_vocab);
     }
-    printf("# %d positions, %d steps of one row, %d with two experts alike, largest difference of a logit %.4f, "
-           "%d over 0.05, %d positions with a gap\n",
-           ALL, DECODED - 96 + ALL - LONG, alike, worst, off, gaps);
+    printf(
+        "# %d positions, %d steps of one row, %d with two experts alike, largest difference of a logit %.4f, "
+        "%d over 0.05, %d positions with a gap\n",
+        ALL, DECODED - 96 + ALL - LONG, alike, worst, off, gaps);
     CHECK_INT(wrong, 0);
     CHECK(gaps > 1000);
     CHECK(alike < ALL / 20);
     CHECK(off <= (packed ? ALL / 200 : 0));            /* packed: what looked at a row that turned */
-    is_clean(b.b);
+    is_clean(b->b);
     run_stop(&a);
-    run_stop(&b);
     free(ids);
     free(want);
     free(got);
@@ -124,12 +120,15 @@ static void far(const run_model *m)
 int main(int argc, char **argv)
 {
     run_model m;
+    run gpu;
     if (run_open_file(&m, argc > 1 ? argv[1] : "models/demo-gptoss-draft.gguf", NULL) < 0) return 1;
-    if (any_batch(&m)) {
+    if (run_start(&gpu, &m, open_gpu, ROWS, argc > 2 ? ALL + 64 : 128, GOSS_F16)) {
         printf("SKIP test_gpu_rows: no GPU\ntest_gpu_rows: 0 passed, 0 failed, 1 skipped\n");
         return 0;
     }
-    if (argc > 2) far(&m);
+    any_batch(&gpu);
+    if (argc > 2) far(&m, &gpu);
+    run_stop(&gpu);
     run_close(&m);
     return unit_done("test_gpu_rows");
 }

@@ -1,6 +1,6 @@
 /* test_gpu_sample.c - the GPU's sampler draws what goss_sample() draws from the same logits, whatever the
- * parameters; and a row's
- * logits are the same bits alone and among others. Skipped where there is no adapter. */
+ * parameters; and a row's logits are the same bits alone and among others. Skipped where there is no
+ * adapter. */
 #include "model_run.h"
 #include <math.h>
 
@@ -28,7 +28,12 @@ static goss_params variant(int i)
     case 4: p.top_p = 0.5f; p.temperature = 2; break;
     case 5: p.min_p = 0.2f; p.temperature = 2; break;
     case 6: p.top_k = 40; p.top_p = 0.9f; p.min_p = 0.02f; p.temperature = 1.5f; break;
-    case 7: p.repeat_penalty = 1.3f; p.presence_penalty = 0.5f; p.frequency_penalty = 0.2f; p.temperature = 2; break;
+    case 7:
+        p.repeat_penalty = 1.3f;
+        p.presence_penalty = 0.5f;
+        p.frequency_penalty = 0.2f;
+        p.temperature = 2;
+        break;
     case 8: p.bias = bias; p.n_bias = 3; p.temperature = 2; break;
     case 9: p.temperature = 0; p.repeat_penalty = 2; p.repeat_last_n = 4; break;
     default: p.top_k = 1; break;
@@ -56,7 +61,8 @@ int main(void)
     void *scratch = malloc((size_t)n_vocab * 8);
     uint32_t *mask = calloc((size_t)(n_vocab + 31) / 32, 4);
     for (int i = 0; i < n_vocab; i += 3) mask[i / 32] |= 1u << (i % 32);
-    for (int i = 0; i < ROWS; i++) CHECK_INT(run_step(&r, ids, i, i + 1, 0, alone + (size_t)i * (size_t)n_vocab), 0);
+    for (int i = 0; i < ROWS; i++)
+        CHECK_INT(run_step(&r, ids, i, i + 1, 0, alone + (size_t)i * (size_t)n_vocab), 0);
     for (int v = 0; v < 22; v++) {                    /* 11 sets of parameters, then the same with a mask */
         goss_sampler s;
         const goss_params p = variant(v % 11);
@@ -66,7 +72,8 @@ int main(void)
         CHECK_INT(goss_sampler_init(&s, &p, &err), 0);
         goss_kv_clear(&r.kv);
         CHECK_INT(goss_kv_extend(&r.kv, ROWS), 0);
-        for (int i = 0; i < ROWS; i++) r.rows[i] = (goss_row){ ids[i], i, 0, GOSS_ROW_SAMPLE | GOSS_ROW_LOGITS };
+        for (int i = 0; i < ROWS; i++)
+            r.rows[i] = (goss_row){ ids[i], i, 0, GOSS_ROW_SAMPLE | GOSS_ROW_LOGITS };
         CHECK_INT(goss_forward(r.b, &step, &err), 0);
         int rc;
         while ((rc = r.b->vt->poll(r.b, &step, 1000, picks, &err)) == GOSS_EAGAIN) { }

@@ -1,12 +1,13 @@
-/* test_guard.c - turns at temperature 1.5 whose header logits are shaken: with the guard no header is malformed,
- * whatever
- * the model wants; without it most are, and the parser still gives out every byte.
+/* test_guard.c - turns at temperature 1.5 whose header logits are shaken: with the guard no header is
+ * malformed, whatever the model wants; without it most are, and the parser still gives out every byte.
  *     test_guard [TURNS [FIRST]]    (60 turns with seeds from 0 on; 10,000 is the bar)
- * The logits are changed where the backend shows them (its tap on the head), for sessions whose parser stands in a
- * header
- * or between messages. What a well-formed header is, is written here a second time, over its text. */
-#include "../../src/engine/engine.h"
-#include "../../src/text/harmony.h"
+ * The logits are changed where the backend shows them (its tap on the head), for sessions whose parser stands
+ * in a header or between messages. What a well-formed header is, is written here a second time, over its
+ * text. */
+#include "engine/engine_state.h"
+#include "engine/session.h"
+#include "text/chat.h"
+#include "text/harmony.h"
 #include "flight_util.h"
 
 static const char *const MODEL = "models/demo-gptoss.gguf";
@@ -20,18 +21,19 @@ static uint32_t next_random(void)
     return (uint32_t)(random_state >> 33);
 }
 
-/* Shakes the rows of sessions that stand in a header. The step being run is the one behind those in flight; of a
- * backend that has two under way it is the older. */
+/* Shakes the rows of sessions that stand in a header. The step being run is the one behind those in flight;
+ * of a backend that has two under way it is the older. */
 static void shake(void *ctx, goss_stage stage, int layer, const float *values, int n_rows, int width)
 {
     goss_engine *e = ctx;
-    const goss_flight *f = &e->flight[(e->first_flight + (e->backend == &w.base ? 0 : e->n_flights)) % GOSS_FLIGHTS];
+    const int behind = e->loaded.backend == &w.base ? 0 : e->flights.n;
+    const goss_flight *f = &e->flights.ring[(e->flights.first + behind) % GOSS_FLIGHTS];
     float *logits = (float *)(uintptr_t)values;     /* the backend's own, before it samples */
     (void)layer;
     if (stage != GOSS_STAGE_HEAD) return;
     for (int i = 0, row = 0; i < f->step.n_seqs && row < n_rows; i++) {
         const goss_part *p = &f->parts[i];
-        const int in_header = p->session && !goss_chat_parser_state(p->session->parser, NULL, NULL);
+        const int in_header = p->session && !goss_chat_parser_state(p->session->output.parser, NULL, NULL);
         for (int k = 0; k < p->n_picks; k++, row++)
             for (int v = 0; v < width && in_header; v++)
                 logits[(size_t)row * (size_t)width + (size_t)v] +=
@@ -39,7 +41,7 @@ static void shake(void *ctx, goss_stage stage, int layer, const float *values, i
     }
 }
 
-/* ---- what a header should look like ---------------------------------------------------------------------------- */
+/* ---- what a header should look like -------------------------------------------------------------------- */
 static int eat(const char **s, const char *word)
 {
     const size_t n = strlen(word);
@@ -56,7 +58,8 @@ static int eat_name(const char **s)
     return 1;
 }
 
-/* `s`: the text of a header up to and with <|message|>, behind "<|start|>assistant" or from "<|start|>" on. */
+/* `s`: the text of a header up to and with <|message|>, behind "<|start|>assistant" or from "<|start|>"
+ * on. */
 static int well_formed(const char *s)
 {
     int named = 0, final;
@@ -82,20 +85,20 @@ static int malformed(const goss_engine *e, const int32_t *ids, int n_ids, int *n
 {
     char text[4096] = "";
     int in_header = 1, bad = 0;
+    const goss_harmony_ids *h = &e->loaded.ids;
     for (int i = 0; i < n_ids; i++) {
         const int32_t id = ids[i];
-        const goss_str t = goss_vocab_bytes(e->vocab, id, 1);
-        if (!in_header && id != e->tok_start && id != e->tok_channel && id != e->tok_end && id != e->tok_call &&
-            id != e->tok_return)
+        const goss_str t = goss_vocab_bytes(e->loaded.vocab, id, 1);
+        if (!in_header && id != h->start && id != h->channel && id != h->end && id != h->call && id != h->ret)
             continue;                                /* content: free */
         if (!in_header) { in_header = 1; text[0] = 0; }
-        if (id == e->tok_end || id == e->tok_call || id == e->tok_return) {
+        if (id == h->end || id == h->call || id == h->ret) {
             bad += text[0] != 0;                     /* a header that was cut short */
             text[0] = 0;
             continue;
         }
         if (strlen(text) + (size_t)t.n < sizeof text) strncat(text, t.s, (size_t)t.n);
-        if (id != e->tok_message) continue;
+        if (id != h->message) continue;
         (*n)++;
         bad += !well_formed(text);
         in_header = 0;
@@ -117,8 +120,9 @@ static void begin(goss_engine *e, one *t, int no_guard, int turn)
     int32_t ids[512];
     goss_error err = { 0 };
     goss_params p = goss_params_default();
-    snprintf(json, sizeof json, "{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}],\"date\":\"2025-06-28\"}",
-        asks[turn % 5]);
+    snprintf(json, sizeof json,
+             "{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}],\"date\":\"2025-06-28\"}",
+             asks[turn % 5]);
     const int n = goss_chat_render(e, json, strlen(json), ids, 512, &err);
     p.temperature = 1.5f;
     p.seed = (uint64_t)(first_turn + turn) + 1;
@@ -131,13 +135,13 @@ static void begin(goss_engine *e, one *t, int no_guard, int turn)
     if (goss_session_prompt(t->s, ids, n, &p, &err)) CHECK_STR(err.text, "");
 }
 
-/* The turn's bytes: of normal tokens what was generated, of the parser what it counted, of the events what was
- * given. */
+/* The turn's bytes: of normal tokens what was generated, of the parser what it counted, of the events what
+ * was given. */
 static void count_bytes(const goss_engine *e, const one *t, counts *c)
 {
     uint64_t made = 0, header = 0;
-    for (int i = 0; i < t->n; i++) made += goss_vocab_bytes(e->vocab, t->ids[i], 0).n;
-    const uint64_t content = goss_chat_parser_counted(t->s->parser, &header);
+    for (int i = 0; i < t->n; i++) made += goss_vocab_bytes(e->loaded.vocab, t->ids[i], 0).n;
+    const uint64_t content = goss_chat_parser_counted(t->s->output.parser, &header);
     c->dropped += made != content + header;
     c->lost_text += !t->repaired && t->n_text != content;
 }
@@ -172,18 +176,18 @@ static counts run(int turns, int no_guard, int in_flight)
     memset(all, 0, sizeof all);
     CHECK_INT(goss_engine_open(&e, &config, &err), 0);
     if (in_flight > 1) wrap(e, in_flight, 0);
-    e->backend->vt->tap(e->backend, shake, e);
+    e->loaded.backend->vt->tap(e->loaded.backend, shake, e);
     int begun = 0;
     for (; begun < SESSIONS && begun < turns; begun++) begin(e, &all[begun], no_guard, begun);
     while (c.turns < turns) {
         if (goss_engine_poll(e, 100, &err) < 0) { CHECK_STR(err.text, ""); break; }
         for (int i = 0; i < SESSIONS; i++)
-            if (all[i].s && all[i].s->n_events && take(e, &all[i], &c)) {
+            if (all[i].s && all[i].s->events.n && take(e, &all[i], &c)) {
                 if (begun < turns) begin(e, &all[i], no_guard, begun++);
                 else goss_session_close(&all[i].s);
             }
     }
-    e->backend->vt->tap(e->backend, NULL, NULL);
+    e->loaded.backend->vt->tap(e->loaded.backend, NULL, NULL);
     if (in_flight > 1) unwrap(e);
     goss_engine_close(&e);
     printf("%d in flight, %s: %d turns, %d headers, %d turns with a malformed one, %d with a byte dropped\n",
@@ -211,8 +215,9 @@ int main(int argc, char **argv)
     first_turn = argc > 2 ? atoi(argv[2]) : 0;
     random_state += (uint64_t)first_turn;
     forms();
-    for (int in_flight = 1; in_flight <= GOSS_FLIGHTS; in_flight *= 2) {
-        const counts with = run(turns, 0, in_flight);
+    static const int in_flight[] = { 1, 2, GOSS_FLIGHTS };
+    for (int i = 0; i < 3; i++) {
+        const counts with = run(turns, 0, in_flight[i]);
         CHECK(with.turns == turns && with.headers >= turns);
         CHECK_INT(with.bad_turns, 0);
         CHECK_INT(with.dropped, 0);

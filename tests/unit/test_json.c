@@ -1,6 +1,7 @@
-/* test_json.c - the JSON parser: what it takes, what it refuses and where, the tree, and what it writes back. */
-#include "../../src/base/mem.h"
-#include "../../src/format/json.h"
+/* test_json.c - the JSON parser: what it takes, what it refuses and where, the tree, and what it writes
+ * back. */
+#include "base/mem.h"
+#include "format/json.h"
 #include "unit.h"
 #include <stdlib.h>
 
@@ -163,7 +164,8 @@ static void test_tree(void)
     CHECK_INT(goss_json_string(&j, bc, &out), 0);
     CHECK_STR(goss_buf_cstr(&out), "v\tw");
     CHECK_INT(goss_json_string(&j, a, &out), GOSS_EINVAL);
-    CHECK(goss_json_get(&j, 0, "zzz") == -1 && goss_json_get(&j, a, "a") == -1 && goss_json_get(&j, -1, "a") == -1);
+    CHECK(goss_json_get(&j, 0, "zzz") == -1 && goss_json_get(&j, a, "a") == -1 &&
+          goss_json_get(&j, -1, "a") == -1);
     CHECK(goss_json_bool(&j, goss_json_get(&j, 0, "t"), 0) == 1 &&
           goss_json_bool(&j, goss_json_get(&j, 0, "f"), 1) == 0);
     CHECK(goss_json_bool(&j, goss_json_get(&j, 0, "n"), 7) == 7 &&
@@ -197,7 +199,8 @@ static void test_limits(void)
     goss_json_free(&j);
     CHECK_INT(goss_json_parse(&j, "[1,2,3,4]", 9, &(goss_json_limits){ .max_nodes = 4 }, &e), GOSS_ELIMIT);
     CHECK_INT(e.position, 7);
-    goss_buf big = GOSS_BUF(1 << 27); /* 200,000 keys in one object: duplicates are found without comparing all pairs */
+    /* 200,000 keys in one object: duplicates are found without comparing all pairs */
+    goss_buf big = GOSS_BUF(1 << 27);
     goss_buf_str(&big, "{");
     for (int i = 0; i < 200000; i++)
         goss_buf_printf(&big, "\"key%d\":%d,", i * 7919 % 200000, i);
@@ -220,6 +223,31 @@ static void test_limits(void)
     }
 }
 
+/* Without escapes a string is where it stands; with them it is a copy. */
+static void test_slices(void)
+{
+    static const char text[] =
+        "{\"a\":\"plain\",\"b\":\"q\\\"\\u00e9\\ud83d\\ude42\\ud800\",\"c\":1,\"d\":\"\",\"e\": {\"x\" : 1 }}";
+    goss_json j;
+    goss_owned *owned = NULL;
+    goss_str s = { 0 };
+    CHECK_INT(goss_json_parse(&j, text, sizeof text - 1, NULL, NULL), 0);
+    CHECK_INT(goss_json_str(&j, goss_json_get(&j, 0, "a"), &owned, &s), 0);
+    CHECK(s.s == strstr(text, "plain") && s.n == 5 && !owned);
+    CHECK_INT(goss_json_str(&j, goss_json_get(&j, 0, "d"), &owned, &s), 0);
+    CHECK(s.s && s.n == 0);
+    CHECK_INT(goss_json_str(&j, goss_json_get(&j, 0, "b"), &owned, &s), 0);
+    CHECK(s.n == 11 && !memcmp(s.s, "q\"\xC3\xA9\xF0\x9F\x99\x82\xEF\xBF\xBD", 11));
+    CHECK_INT(goss_json_str(&j, goss_json_get(&j, 0, "c"), &owned, &s), GOSS_EINVAL);
+    CHECK_INT(goss_json_str(&j, -1, &owned, &s), GOSS_EINVAL);
+    s = goss_json_source(&j, goss_json_get(&j, 0, "e"));
+    CHECK(s.n == 10 && !memcmp(s.s, "{\"x\" : 1 }", 10));
+    CHECK(!goss_json_source(&j, -1).s);
+    CHECK(goss_json_compare(&j, goss_json_get(&j, 0, "a"), goss_json_get(&j, 0, "b")) < 0);
+    goss_owned_free(&owned);
+    goss_json_free(&j);
+}
+
 int main(void)
 {
     test_good();
@@ -227,5 +255,6 @@ int main(void)
     test_cuts();
     test_tree();
     test_limits();
+    test_slices();
     return unit_done("json");
 }

@@ -1,7 +1,7 @@
-/* test_kv.c - KV pages: random operations on many sequences, against a model that remembers which position of which
- * history every page holds, and kv.c's invariants after every operation. */
-#include "../../src/base/mem.h"
-#include "../../src/model/kv.h"
+/* test_kv.c - KV pages: random operations on many sequences, against a model that remembers which position of
+ * which history every page holds, and kv.c's invariants after every operation. */
+#include "base/mem.h"
+#include "model/kv.h"
 #include "unit.h"
 #include <stdlib.h>
 
@@ -65,7 +65,8 @@ static void check_invariants(void)
             if (kv->base[c] % GOSS_KV_PAGE || (c == GOSS_KV_FULL && kv->base[c])) fail_at("base", s);
             for (int i = 0; i < (CAP + GOSS_KV_PAGE - 1) / GOSS_KV_PAGE; i++) {
                 const int there = i >= kv->base[c] / GOSS_KV_PAGE && i * GOSS_KV_PAGE < kv->n;
-                if (there != (kv->page[c][i] >= 0)) fail_at("a page is there that should not be, or the reverse", s);
+                if (there != (kv->page[c][i] >= 0))
+                    fail_at("a page is there that should not be, or the reverse", s);
                 if (kv->page[c][i] >= 0) refs[c][kv->page[c][i]]++;
                 for (int j = 0; there && j < GOSS_KV_PAGE && i * GOSS_KV_PAGE + j < kv->n; j++)
                     if (bytes[c][kv->page[c][i]][j] != history[s][i * GOSS_KV_PAGE + j]) {
@@ -95,7 +96,8 @@ static void random_step(int *n_full_up, int *n_state)
     case 0: { /* rewind */
         const int n = before ? before - (int)(rng() % (uint32_t)(rng() % 2 ? ROLLBACK : before + 1)) : 0;
         const int can = n >= 0 && goss_kv_can_truncate(kv, n), rc = goss_kv_truncate(kv, n);
-        if (n >= 0 && high[s] - n <= ROLLBACK && !can) fail_at("rewinding within the rollback was refused", s);
+        if (n >= 0 && high[s] - n <= ROLLBACK && !can)
+            fail_at("rewinding within the rollback was refused", s);
         if (rc != (can ? 0 : GOSS_ESTATE)) fail_at("truncate", s);
         if (!can) (*n_state)++;
         if (kv->n != (can ? n : before)) fail_at("n after truncate", s);
@@ -150,7 +152,8 @@ static void test_window_room(void)
     for (int chunk = 1; chunk <= 512; chunk = chunk * 3 - 1 + (chunk == 1)) {
         goss_kv kv;
         int refused = 0;
-        CHECK_INT(goss_kv_pool_open(&pool, 64, goss_kv_window_pages(WINDOW, ROLLBACK, chunk), WINDOW, ROLLBACK), 0);
+        CHECK_INT(
+            goss_kv_pool_open(&pool, 64, goss_kv_window_pages(WINDOW, ROLLBACK, chunk), WINDOW, ROLLBACK), 0);
         CHECK_INT(goss_kv_open(&kv, &pool, 4096), 0);
         for (int n = 0; n < 4096; n += chunk) refused += goss_kv_extend(&kv,
             n + chunk < 4096 ? n + chunk : 4096) != 0;

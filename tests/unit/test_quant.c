@@ -1,6 +1,6 @@
 /* test_quant.c - to_float against goldens of an independent implementation, bit for bit; from_float by what
  * it gives back. */
-#include "../../src/format/quant.h"
+#include "format/quant.h"
 #include "unit.h"
 #include <gossamer.h>
 #include <math.h>
@@ -45,7 +45,8 @@ static void test_halves(void)
 {
     int wrong = 0;
     for (uint32_t h = 0; h < 0x7C00; h++) {
-        const float a = goss_f16_to_f32((uint16_t)h), b = h == 0x7BFF ? 65536.0f : goss_f16_to_f32((uint16_t)(h + 1));
+        const float a = goss_f16_to_f32((uint16_t)h),
+                    b = h == 0x7BFF ? 65536.0f : goss_f16_to_f32((uint16_t)(h + 1));
         const float mid = (float)(((double)a + b) / 2);
         const uint16_t even = (uint16_t)(h % 2 ? h + 1 : h);
         wrong += goss_f32_to_f16(a) != h || goss_f32_to_f16(-a) != (h | 0x8000);
@@ -96,7 +97,8 @@ static void test_round_trip(void)
                 for (int j = k; j < k + 32; j++)
                     worst = fabsf(x[j] - y[j]) / most > worst ? fabsf(x[j] - y[j]) / most : worst;
             }
-            uint8_t again[1024]; /* what a type can represent it keeps, or nearly: quantised twice is quantised once */
+            /* what a type can represent it keeps, or nearly: quantised twice is quantised once */
+            uint8_t again[1024];
             if (cases[c].type == GOSS_MXFP4 || cases[c].type <= GOSS_F16 || cases[c].type == GOSS_BF16) {
                 goss_from_float(cases[c].type, y, again, 256);
                 goss_to_float(cases[c].type, again, x, 256);
@@ -120,7 +122,8 @@ static void test_round_trip(void)
 static void test_mxfp4_example(void) /* REFERENCE 7.1 */
 {
     const uint8_t b[17] = { 0x7E, 0x10, 0x32, 0x54, 0x76, 0x98, 0xBA, 0xDC, 0xFE };
-    const float low[8] = { 0, .5f, 1, 2, 0, -.5f, -1, -2 }, high[8] = { .25f, .75f, 1.5f, 3, -.25f, -.75f, -1.5f, -3 };
+    const float low[8] = { 0, .5f, 1, 2, 0, -.5f, -1, -2 },
+                high[8] = { .25f, .75f, 1.5f, 3, -.25f, -.75f, -1.5f, -3 };
     float y[32];
     goss_to_float(GOSS_MXFP4, b, y, 32);
     for (int j = 0; j < 8; j++)

@@ -1,8 +1,8 @@
-/* test_real.c - a real model, named by GPT_OSS_GGUF_PATH: shapes and counts (REFERENCE.md 6.3), Harmony's golden
- * tokens (9.8), a greedy answer that begins with the analysis channel, and readable text. Any llama file is checked
- * for readable text. SKIP without one. */
-#include "../../src/base/os.h"
-#include "../../src/format/gguf.h"
+/* test_real.c - a real model, named by GPT_OSS_GGUF_PATH: shapes and counts (docs/reference.md 6.3),
+ * Harmony's golden tokens (9.8), a greedy answer that begins with the analysis channel, and readable text.
+ * Any llama file is checked for readable text. SKIP without one. */
+#include "base/os.h"
+#include "format/gguf.h"
 #include "unit.h"
 #include <gossamer.h>
 #include <stdlib.h>
@@ -16,9 +16,9 @@ static void check_counts(const char *path)
     if (goss_os_map(&m, path, NULL) < 0) return;
     const int rc = goss_gguf_parse(&g, m.data, m.size, m.size, &want, NULL);
     CHECK_INT(rc, 0);
-    if (rc == 0 && goss_gguf_u64(&g, "gpt-oss.block_count", &layers, NULL) == 1
-        && goss_gguf_u64(&g, "gpt-oss.expert_count", &experts, NULL) == 1 && !goss_gguf_find(&g, "split.count")
-        && (layers == 24 || layers == 36)) {
+    if (rc == 0 && goss_gguf_u64(&g, "gpt-oss.block_count", &layers, NULL) == 1 &&
+        goss_gguf_u64(&g, "gpt-oss.expert_count", &experts, NULL) == 1 &&
+        !goss_gguf_find(&g, "split.count") && (layers == 24 || layers == 36)) {
         for (uint64_t i = 0; i < g.n_tensors; i++) {
             f32 += g.tensors[i].type == GOSS_F32;
             q8_0 += g.tensors[i].type == GOSS_Q8_0;
@@ -33,19 +33,21 @@ static void check_counts(const char *path)
         CHECK(t && t->ne[0] == 2880 && t->ne[1] == 2880 && t->ne[2] == (int64_t)experts);
         CHECK(t && t->n_bytes == 4406400 * experts);
         CHECK(embd && embd->ne[0] == 2880 && embd->ne[1] == 201088);
-        printf("# %d F32, %d Q8_0, %d MXFP4 of %llu tensors\n", f32, q8_0, mxfp4, (unsigned long long)g.n_tensors);
+        printf("# %d F32, %d Q8_0, %d MXFP4 of %llu tensors\n", f32, q8_0, mxfp4,
+               (unsigned long long)g.n_tensors);
     }
     goss_gguf_free(&g);
     goss_os_unmap(&m);
 }
 
-static const int32_t golden[] = { 200006, 17360, 200008, 3575, 553,   17554,  162016, 11,     261,    4410, 6439,
-                                  2359,   22203, 656,    7788, 17527, 558,    87447,  100594, 25,     220,  1323,
-                                  19,     12,    3218,   198,  6576,  3521,   25,     220,    1323,   20,   12,
-                                  3218,   12,    2029,   279,  30377, 289,    25,     14093,  279,    2,    13888,
-                                  18403,  25,    8450,   11,   49159, 11,     1721,   13,     21030,  2804, 413,
-                                  7360,   395,   1753,   3176, 13,    200007, 200006, 1428,   200008, 4827, 382,
-                                  220,    17,    659,    220,  17,    30,     200007, 200006, 173781 };
+static const int32_t golden[] = { 200006, 17360,  200008, 3575,   553,   17554, 162016, 11,    261,    4410,
+                                  6439,   2359,   22203,  656,    7788,  17527, 558,    87447, 100594, 25,
+                                  220,    1323,   19,     12,     3218,  198,   6576,   3521,  25,     220,
+                                  1323,   20,     12,     3218,   12,    2029,  279,    30377, 289,    25,
+                                  14093,  279,    2,      13888,  18403, 25,    8450,   11,    49159,  11,
+                                  1721,   13,     21030,  2804,   413,   7360,  395,    1753,  3176,   13,
+                                  200007, 200006, 1428,   200008, 4827,  382,   220,    17,    659,    220,
+                                  17,     30,     200007, 200006, 173781 };
 enum { N_GOLDEN = sizeof golden / sizeof *golden };
 static const char question[] =
     "{\"messages\":[{\"role\":\"user\",\"content\":\"What is 2 + 2?\"}],\"date\":\"2025-06-28\"}";

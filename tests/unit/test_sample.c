@@ -1,7 +1,8 @@
 /* test_sample.c - the sampler: its integers against an independent slow version of the same definition, its
- * distribution against softmax in double, every filter's edges, and golden draws that any backend must reproduce.
+ * distribution against softmax in double, every filter's edges, and golden draws that any backend must
+ * reproduce.
  */
-#include "../../src/model/sample.h"
+#include "model/sample.h"
 #include "unit.h"
 #include <math.h>
 #include <stdlib.h>
@@ -35,15 +36,19 @@ static goss_pick pick(const goss_params *p, int n, const uint32_t *mask, const i
     return out;
 }
 
-/* ---- the definition of sample.h once more, with sorting and long double where the text allows no doubt ---- */
+/* ---- the definition of sample.h once more, with sorting and long double where the text allows no doubt - */
 static int compare_u32(const void *a, const void *b)
 {
     const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return x < y ? -1 : x > y;
 }
-static uint32_t slow_weight(uint32_t d) { return d >> 12 >= 32 ? 0 : goss_sample_exp2()[d & 4095] >> (d >> 12); }
+static uint32_t slow_weight(uint32_t d)
+{
+    return d >> 12 >= 32 ? 0 : goss_sample_exp2()[d & 4095] >> (d >> 12);
+}
 
-static int32_t slow_sample(const goss_sampler *s, int n, const uint32_t *mask, const int32_t *tokens, int n_tokens)
+static int32_t slow_sample(const goss_sampler *s, int n, const uint32_t *mask, const int32_t *tokens,
+                           int n_tokens)
 {
     static int64_t x[N];
     static uint32_t d[N], sorted[N];
@@ -89,8 +94,8 @@ static int32_t slow_sample(const goss_sampler *s, int n, const uint32_t *mask, c
 }
 
 /* As threads might: the parts of a phase in another order. */
-static void sample_backwards(const goss_sampler *s, int n, const uint32_t *mask, const int32_t *tokens, int n_tokens,
-                             goss_pick *out)
+static void sample_backwards(const goss_sampler *s, int n, const uint32_t *mask, const int32_t *tokens,
+                             int n_tokens, goss_pick *out)
 {
     static goss_sampling g;
     goss_sampling_begin(&g, s, logits, n, mask, tokens, n_tokens, scratch);
@@ -137,7 +142,8 @@ static void test_against_slow(void)
         if (round & 1) sample_backwards(&s, n, m, tokens, n_tokens, &out);
         else goss_sample(&s, logits, n, m, tokens, n_tokens, scratch, &out);
         const int32_t want = slow_sample(&s, n, m, tokens, n_tokens);
-        if (out.token != want && wrong++ < 3) printf("round %d: token %d, should be %d\n", round, out.token, want);
+        if (out.token != want && wrong++ < 3)
+            printf("round %d: token %d, should be %d\n", round, out.token, want);
     }
     CHECK_INT(wrong, 0);
 }
@@ -160,7 +166,8 @@ static void test_distribution(void)
         CHECK_INT(goss_sampler_init(&s, &params, NULL), 0);
         for (int i = 0; i < draws; i++) {
             goss_pick out;
-            goss_sample(&s, logits, n, NULL, NULL, i, scratch, &out); /* no penalties: only the position counts */
+            /* no penalties: only the position counts */
+            goss_sample(&s, logits, n, NULL, NULL, i, scratch, &out);
             seen[out.token]++;
         }
         for (int i = 0; i < n; i++) {
@@ -196,7 +203,8 @@ static void test_filters(void)
     }
     CHECK(seen3 > 50 && seen7 > 50);
     CHECK_INT(other, 0);
-    /* top-p: 0.5 of (0.4, 0.3, 0.3): the best alone has too little, and the equals of the second come with it */
+    /* top-p: 0.5 of (0.4, 0.3, 0.3): the best alone has too little, and the equals of the second come with
+     * it */
     logits[0] = logf(0.4f); logits[1] = logf(0.3f); logits[2] = logf(0.3f);
     p = defaults();
     p.top_p = 0.5f;
@@ -320,7 +328,8 @@ static void test_description(void)
 /* Draws over logits that are a formula of the id: other backends and other machines must give the same. */
 static void test_golden_draws(void)
 {
-    static const int32_t want[16] = { 719, 20, 20, 165, 99, 653, 132, 508, 198, 442, 297, 963, 330, 554, 165, 653 };
+    static const int32_t want[16] = { 719, 20,  20,  165, 99,  653, 132, 508,
+                                      198, 442, 297, 963, 330, 554, 165, 653 };
     goss_params p = defaults();
     int same = 1;
     p.temperature = 0.8f;

@@ -1,7 +1,6 @@
 /* test_speculate.c - drafts: what a caller predicts comes out the same whether right, wrong or shifted; the
- * distribution of
- * drafted rows is the model's; how many guesses are made follows what they cost and bring. */
-#include "../../src/engine/engine.h"
+ * distribution of drafted rows is the model's; how many guesses are made follows what they cost and bring. */
+#include "engine/pace.h"
 #include "engine_util.h"
 #include <math.h>
 
@@ -27,7 +26,7 @@ static void answer_to(goss_engine *e, const golden *g, const goss_params *p, ans
     goss_session_close(&s);
 }
 
-/* ---- predictions --------------------------------------------------------------------------------------------- */
+/* ---- predictions --------------------------------------------------------------------------------------- */
 static void predictions(const char *backend, const golden *g)
 {
     static answer plain, a;
@@ -66,7 +65,7 @@ static void predictions(const char *backend, const golden *g)
     }
 }
 
-/* ---- the distribution ---------------------------------------------------------------------------------------- */
+/* ---- the distribution ---------------------------------------------------------------------------------- */
 enum { SEEDS = 700, BINS = 4096 };
 
 static void softmax(const float *logits, int n, double temperature, double *p)
@@ -92,9 +91,8 @@ static double distance(const int *counts, int n, const double *p, int n_bins)
     return free > 0 ? (chi - free) / sqrt(2.0 * free) : 0;
 }
 
-/* Tokens behind a prompt at temperature 4, many seeds: the second of them, which was verified as a draft's row,
- * where the
- * first is the one that was guessed. */
+/* Tokens behind a prompt at temperature 4, many seeds: the second of them, which was verified as a draft's
+ * row, where the first is the one that was guessed. */
 static void distribution(const golden *g)
 {
     static int counts[2][BINS];
@@ -138,9 +136,8 @@ static void distribution(const golden *g)
         const double right = distance(counts[k], n, p, BINS);
         softmax(logits, BINS, 3, p);
         const double wrong = distance(counts[k], n, p, BINS);
-        printf("token %d: %d samples, %.2f deviations from the model's distribution, %.0f from that at 3\n", k, n,
-            right,
-               wrong);
+        printf("token %d: %d samples, %.2f deviations from the model's distribution, %.0f from that at 3\n",
+               k, n, right, wrong);
         CHECK(n > 60);
         CHECK(fabs(right) < 5);
         CHECK(wrong > 10);
@@ -148,30 +145,31 @@ static void distribution(const golden *g)
     goss_engine_close(&e);
 }
 
-/* ---- pace ----------------------------------------------------------------------------------------------------- */
-/* A session of 2,000 tokens whose guesses are right with probability `right`, where r rows take `times[r]` ms.
- * Returns the
- * time a token took against one row's, *guesses counts. */
+/* ---- pace ---------------------------------------------------------------------------------------------- */
+/* A session of 2,000 tokens whose guesses are right with probability `right`, where r rows take `times[r]`
+ * ms. Returns the time a token took against one row's, *guesses counts. */
 static double paced(const double *times, double right, int *guesses)
 {
-    static const goss_backend_vt vt = { .name = "cpu" };
-    goss_backend backend = { .vt = &vt };
-    goss_engine e = { .backend = &backend, .n_deciding = 1 };
-    goss_session s = { .engine = &e, .n_limit = 1 << 20 };
+    enum { ROOM = 1 << 20 };
+    static const goss_model model;
+    goss_pace p;
+    goss_drafts d = { 0 };
     uint64_t random = 12345;
     double ms = 0;
     int n = 0;
-    goss_pace_reset(&s);
+    goss_pace_open(&p, &model, 512, 512, 1);
+    p.n_deciding = 1;
+    goss_pace_reset(&p, &d);
     for (*guesses = 0; n < 2000;) {
-        const int drafted = goss_pace_length(&s, 0);
+        const int drafted = goss_pace_length(&p, &d, ROOM - n, 0);
         int accepted = 0;
         CHECK(drafted >= 0 && drafted <= GOSS_DRAFT_MAX);
         for (; accepted < drafted; accepted++) {
             random = random * 6364136223846793005u + 1442695040888963407u;
             if ((double)(random >> 40) / (1 << 24) >= right) break;
         }
-        goss_pace_time(&e, drafted + 1, times[drafted + 1]);
-        if (drafted) goss_pace_result(&s, drafted, accepted);
+        goss_pace_time(&p, drafted + 1, times[drafted + 1]);
+        if (drafted) goss_pace_result(&d, drafted, accepted);
         ms += times[drafted + 1];
         n += accepted + 1;
         *guesses += drafted;

@@ -1,8 +1,8 @@
 /* test_thread.c - the pool: every task runs once, in an order that starts in sequence; runs are full
  * barriers; an idle pool sleeps. */
-#include "../../src/base/mem.h"
-#include "../../src/base/os.h"
-#include "../../src/base/thread.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "base/thread.h"
 #include "unit.h"
 #include <stdint.h>
 #include <time.h>
@@ -57,6 +57,31 @@ static void test_counts(int n_threads, int n_runs)
     goss_pool_close(&pool);
 }
 
+/* Stopped by the clock and gone on with: every task once, in order, at least one a call. */
+static void test_until(int n_threads, double ahead_ms)
+{
+    goss_pool *pool;
+    static struct job j;
+    int wrong = 0, calls = 0;
+    CHECK_INT(goss_pool_open(&pool, n_threads), 0);
+    for (int round = 0; round < 50; round++) {
+        j = (struct job){ .n_threads = n_threads };
+        for (int at = 0; at < MAX_TASKS; calls++) {
+            const int next =
+                goss_pool_run_until(pool, count, &j, at, MAX_TASKS, goss_os_now_ms() + ahead_ms);
+            CHECK(next > at && next <= MAX_TASKS);
+            for (int i = 0; i < MAX_TASKS; i++) wrong += j.hits[i] != (i < next);
+            at = next;
+        }
+    }
+    CHECK_INT(wrong, 0);
+    CHECK_INT(j.bad_thread, 0);
+    printf("# %d threads, %.3f ms: stopped %d times in 50 runs\n", n_threads, ahead_ms, calls - 50);
+    if (ahead_ms <= 0) CHECK(calls > 50);
+    CHECK_INT(goss_pool_run_until(pool, count, &j, MAX_TASKS, MAX_TASKS, 0), MAX_TASKS);
+    goss_pool_close(&pool);
+}
+
 static void test_idle(void)
 {
     goss_pool *pool;
@@ -89,6 +114,10 @@ int main(void)
     test_counts(2, 5000);
     test_counts(3, 5000);
     test_counts(8, 2000);
+    for (int n = 1; n <= 4; n++) {
+        test_until(n, -1);
+        test_until(n, 0.02);
+    }
     test_idle();
     test_no_memory();
     return unit_done("thread");

@@ -1,6 +1,7 @@
-/* test_variants.c - the demo model rewritten as others publish such files must give the same logits, bit by bit:
- * Ollama's names and keys, fused attn_qkv, biases in BF16 and F16, and files split into three. */
-#include "../../src/format/gguf_write.h"
+/* test_variants.c - the demo model rewritten as others publish such files must give the same logits, bit by
+ * bit: Ollama's names and keys, fused attn_qkv, biases in BF16 and F16, and files split into three. */
+#include "format/gguf_split.h"
+#include "format/gguf_write.h"
 #include "model_run.h"
 
 enum { N = 40, SHARDS = 3 };
@@ -21,7 +22,8 @@ static void put_key(rewrite *r, const goss_kvpair *kv, const char *prefix)
     char key[128];
     const char *dot = memchr(kv->key.s, '.', kv->key.n);
     const int own = kv->key.n > 8 && !memcmp(kv->key.s, "gpt-oss.", 8);
-    if (own && prefix) snprintf(key, sizeof key, "%s%.*s", prefix, (int)(kv->key.n - (uint64_t)(dot - kv->key.s)), dot);
+    if (own && prefix)
+        snprintf(key, sizeof key, "%s%.*s", prefix, (int)(kv->key.n - (uint64_t)(dot - kv->key.s)), dot);
     else snprintf(key, sizeof key, "%.*s", (int)kv->key.n, kv->key.s);
     if (prefix && strstr(key, "expert_feed_forward_length")) return; /* Ollama has none */
     if (prefix && !strcmp(key, "general.architecture")) {
@@ -79,8 +81,8 @@ static void finish(rewrite *r, file *f)
 }
 
 /* ---- Ollama's form ---- */
-/* Rounds a vector to a shorter type. The original gets the rounded values too, so that both files hold the same
- * numbers. */
+/* Rounds a vector to a shorter type. The original gets the rounded values too, so that both files hold the
+ * same numbers. */
 static void shorten(rewrite *r, const goss_tensor *t, const char *name, int type)
 {
     const int64_t n = t->ne[0] * t->ne[1];
@@ -106,12 +108,14 @@ static void put_fused(rewrite *r, const goss_gguf *g, int layer, const char *wha
     if (dim) ne[0] = part[0]->ne[0];
     snprintf(name, sizeof name, "blk.%d.attn_qkv.%s", layer, what);
     tensor *t = put_tensor(r, name, part[0]->type, dim + 1, ne, NULL, n_bytes);
-    for (int i = 0, at = 0; i < 3; at += (int)part[i++]->n_bytes) memcpy(t->data + at, part[i]->data, part[i]->n_bytes);
+    for (int i = 0, at = 0; i < 3; at += (int)part[i++]->n_bytes)
+        memcpy(t->data + at, part[i]->data, part[i]->n_bytes);
 }
 
 static void rename_tensor(const char *from, char to[64])
 {
-    static const char *const pairs[][2] = { { "attn_output.", "attn_out." }, { "attn_sinks.weight", "attn_sinks" },
+    static const char *const pairs[][2] = { { "attn_output.", "attn_out." },
+                                            { "attn_sinks.weight", "attn_sinks" },
                                             { "post_attention_norm.", "ffn_norm." } };
     snprintf(to, 64, "%s", from);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
@@ -152,7 +156,8 @@ static void make_shard(const goss_gguf *g, int shard, file *f)
     goss_gguf_put_u32(&r.w, "split.count", SHARDS);
     goss_gguf_put_u32(&r.w, "split.tensors.count", (uint32_t)g->n_tensors);
     for (uint64_t i = 0; shard == 0 && i < g->n_kv; i++) put_key(&r, &g->kv[i], NULL);
-    const uint64_t from = g->n_tensors * (uint64_t)shard / SHARDS, to = g->n_tensors * (uint64_t)(shard + 1) / SHARDS;
+    const uint64_t from = g->n_tensors * (uint64_t)shard / SHARDS,
+                   to = g->n_tensors * (uint64_t)(shard + 1) / SHARDS;
     for (uint64_t i = from; i < to; i++) {
         const goss_tensor *t = &g->tensors[i];
         put_tensor(&r, t->name, t->type, t->n_dims, t->ne, t->data, t->n_bytes);
@@ -168,8 +173,8 @@ static int open_split(run_model *m, file *shards)
     memset(m, 0, sizeof *m);
     for (int s = 0; s < SHARDS && rc == 0; s++) {
         goss_gguf part = { 0 };
-        rc = goss_gguf_parse(s ? &part : &m->gguf, shards[s].bytes.data, shards[s].bytes.len, shards[s].bytes.len,
-                             &want, &err);
+        rc = goss_gguf_parse(s ? &part : &m->gguf, shards[s].bytes.data, shards[s].bytes.len,
+                             shards[s].bytes.len, &want, &err);
         if (rc == 0 && s) rc = goss_gguf_join(&m->gguf, &part, s, &err);
         if (s) goss_gguf_free(&part);
     }

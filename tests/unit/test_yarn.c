@@ -1,23 +1,26 @@
-/* test_yarn.c - --yarn llama.cpp against llama.cpp itself (bench/peers): its greedy tokens on the demo model, each
- * under the rule of 0.25. GOSS_PEER is the command that gives them (bench/peers/llama.sh); SKIP without it.
+/* test_yarn.c - --yarn llama.cpp against llama.cpp itself (bench/peers): its greedy tokens on the demo model,
+ * each under the rule of 0.25. GOSS_PEER is the command that gives them (bench/peers/llama.sh); SKIP without
+ * it.
  *
- * Both sides see llama.cpp's tokens, so that a fork does not end the comparison. Where ref's two best logits are more
- * than 0.25 apart, the best must be the token that llama.cpp took; cpu is held to the same. That the variant matters is
- * seen from ref's gaps, which must be nearer to llama.cpp's with it than with OpenAI's. */
+ * Both sides see llama.cpp's tokens, so that a fork does not end the comparison. Where ref's two best logits
+ * are more than 0.25 apart, the best must be the token that llama.cpp took; cpu is held to the same. That the
+ * variant matters is seen from ref's gaps, which must be nearer to llama.cpp's with it than with OpenAI's. */
 #define _GNU_SOURCE
 #include "engine_util.h"
 #include <math.h>
 
 static const char *const MODEL = "models/demo-gptoss.gguf";
 enum { N_DECODE = 48, ROOM = 1200 };
-typedef struct peer { int32_t ids[ROOM]; int n_prompt, n; float gap[ROOM]; } peer; /* gap[i]: of the token at i */
+/* gap[i]: of the token at i */
+typedef struct peer { int32_t ids[ROOM]; int n_prompt, n; float gap[ROOM]; } peer;
 
 /* Asks the peer for N_DECODE tokens behind the prompt. */
 static int ask(const char *command, peer *p)
 {
     char line[ROOM * 8];
     int at = snprintf(line, sizeof line, "%s %s greedy 1 %d", command, MODEL, N_DECODE);
-    for (int i = 0; i < p->n_prompt; i++) at += snprintf(line + at, sizeof line - (size_t)at, " %d", p->ids[i]);
+    for (int i = 0; i < p->n_prompt; i++)
+        at += snprintf(line + at, sizeof line - (size_t)at, " %d", p->ids[i]);
     FILE *f = popen(line, "r");
     if (!f) return 0;
     p->n = p->n_prompt;
@@ -27,7 +30,9 @@ static int ask(const char *command, peer *p)
 
 static goss_engine *open_on(const char *backend, int llamacpp)
 {
-    const goss_engine_config c = { .model_path = MODEL, .backend = backend, .max_kv = 2048, .yarn_llamacpp = llamacpp };
+    const goss_engine_config c = {
+        .model_path = MODEL, .backend = backend, .max_kv = 2048, .yarn_llamacpp = llamacpp
+    };
     goss_engine *e = NULL;
     goss_error err = { 0 };
     if (goss_engine_open(&e, &c, &err) < 0) { printf("open: %s\n", err.text); exit(1); }
@@ -62,7 +67,7 @@ static tally compare(goss_engine *e, const peer *p, int n_vocab, unsigned char *
         if (is_ref) ref_clear[i] = gap > 0.25f;
         t.clear += ref_clear[i];
         t.forks += ref_clear[i] && b != p->ids[i];
-        t.gap_error += fabs((double)gap - (double)p->gap[i]) / N_DECODE;
+        t.gap_error += fabs((double)gap - (double)p->gap[i]) / (double)N_DECODE;
     }
     free(logits);
     return t;
@@ -92,14 +97,16 @@ int main(void)
         }
         CHECK(ask(command, &p));
         if (p.n != p.n_prompt + N_DECODE) break;
-        const tally r = compare(ref, &p, info.n_vocab, ref_clear, 1), c = compare(cpu, &p, info.n_vocab, ref_clear, 0);
+        const tally r = compare(ref, &p, info.n_vocab, ref_clear, 1),
+                    c = compare(cpu, &p, info.n_vocab, ref_clear, 0);
         CHECK_INT(r.forks, 0);
         CHECK_INT(c.forks, 0);
         clear += r.clear;
         with += r.gap_error;
         const tally o = compare(openai, &p, info.n_vocab, ref_clear, 0);
         without += o.gap_error;
-        printf("# %d ids, %d clear positions: forks %d on ref, %d on cpu; gaps differ by %.4f, OpenAI's YaRN %.4f\n",
+        printf("# %d ids, %d clear positions: forks %d on ref, %d on cpu; gaps differ by %.4f, OpenAI's YaRN "
+               "%.4f\n",
                p.n_prompt, r.clear, r.forks, c.forks, r.gap_error, o.gap_error);
     }
     CHECK(clear > 100);

@@ -7,25 +7,35 @@ import { start } from "../../web/dev-server.mjs";
 
 const { chromium } = createRequire(import.meta.url)("playwright-core");
 export const ROOT = new URL("../../", import.meta.url);
-const BASE = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const BASE = ["--no-sandbox", "--disable-background-networking", "--disable-component-update",
+  "--disable-sync"];
 /** CHROMIUM_GPU=real: the machine's own GPU, through Vulkan, instead of SwiftShader. */
 export const REAL = process.env.CHROMIUM_GPU === "real";
-const WEBGPU = ["--enable-unsafe-webgpu", "--ignore-gpu-blocklist", "--use-gl=angle", "--enable-features=Vulkan",
-  ...(REAL ? ["--use-angle=vulkan", "--disable-vulkan-surface"] : ["--use-webgpu-adapter=swiftshader", "--use-angle=swiftshader", "--use-vulkan=swiftshader"])];
+const WEBGPU = ["--enable-unsafe-webgpu", "--ignore-gpu-blocklist", "--use-gl=angle",
+  "--enable-features=Vulkan",
+  ...(REAL ? ["--use-angle=vulkan", "--disable-vulkan-surface"]
+    : ["--use-webgpu-adapter=swiftshader", "--use-angle=swiftshader", "--use-vulkan=swiftshader"])];
 /** What Chromium is started with. */
-export const executable = process.env.CHROMIUM || "/usr/bin/chromium", flags = gpu => [...BASE, ...(gpu ? WEBGPU : ["--disable-gpu", "--disable-features=WebGPU"])];
-export const QUESTION = "Which month comes after June?", ANSWER = "July comes after June.", DATE = "2025-06-28";
+export const executable = process.env.CHROMIUM || "/usr/bin/chromium";
+export const flags = gpu => [...BASE, ...(gpu ? WEBGPU : ["--disable-gpu", "--disable-features=WebGPU"])];
+export const QUESTION = "Which month comes after June?", ANSWER = "July comes after June.",
+  DATE = "2025-06-28";
+
+/** How long is waited for what must come: long, since a busy machine is no failure. */
+export const PATIENCE = 180000;
 
 let passed = 0, failed = 0, skipped = 0;
 const only = process.argv[2];
 
 /** Runs one test with a time limit; prints its name and how long it took. */
-export async function test(name, fn, limit = 60000) {
+export async function test(name, fn, limit = PATIENCE + 60000) {
   if (only && !name.includes(only)) return;
   const t0 = performance.now();
   let timer;
   try {
-    await Promise.race([fn(), new Promise((_, no) => { timer = setTimeout(() => no(new Error(`not done after ${limit} ms`)), limit); })]);
+    await Promise.race([fn(), new Promise((_, no) => {
+      timer = setTimeout(() => no(new Error(`not done after ${limit} ms`)), limit);
+    })]);
     passed++;
     console.log(`ok   ${name} (${Math.round(performance.now() - t0)} ms)`);
   } catch (e) {
@@ -40,17 +50,25 @@ export function finish() {
 }
 
 export function equal(got, want, what) {
-  if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(`${what ?? "value"}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
+  if (JSON.stringify(got) !== JSON.stringify(want)) {
+    throw new Error(`${what ?? "value"}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
+  }
 }
 export function ok(value, what) { if (!value) throw new Error(what); }
-export function matches(text, pattern,
-  what) { if (!pattern.test(text ?? "")) throw new Error(`${what ?? "text"}: ${JSON.stringify(text)} does not match ${pattern}`); }
+export function matches(text, pattern, what = "text") {
+  if (pattern.test(text ?? "")) return;
+  throw new Error(`${what}: ${JSON.stringify(text)} does not match ${pattern}`);
+}
 
-/** A browser of its own with a fresh profile. {gpu: false} leaves WebGPU out. */
-export async function browser({ gpu = true, args = [] } = {}) {
+/** A browser of its own with a fresh profile. {gpu: false} leaves WebGPU out; {workers: "block"} service
+ * workers, which keep the page's files where a test measures what is kept; {touch: true} is a phone. */
+export async function browser({ gpu = true, args = [], workers = "allow", touch = false } = {}) {
   const profile = mkdtempSync(join(tmpdir(), "gossamer-web-"));
-  const context = await chromium.launchPersistentContext(profile, { executablePath: executable, headless: true, viewport: { width: 1280, height: 800 },
+  const context = await chromium.launchPersistentContext(profile,
+    { executablePath: executable, headless: true, serviceWorkers: workers,
+    viewport: { width: 1280, height: 800 }, ...(touch && { hasTouch: true, isMobile: true }),
     args: [...flags(gpu), ...args] });
+  context.setDefaultTimeout(PATIENCE);
   const close = async () => { await context.close(); rmSync(profile, { recursive: true, force: true }); };
   return { context, close };
 }
@@ -58,44 +76,59 @@ export async function browser({ gpu = true, args = [] } = {}) {
 /** A page that remembers everything the console said. `expected`: what it may say. */
 export async function open(context, url) {
   const page = await context.newPage(), said = [];
-  page.on("console", m => { if (m.type() === "error" || m.type() === "warning") said.push(`${m.type()}: ${m.text()}`); });
+  page.on("console", m => {
+    if (m.type() === "error" || m.type() === "warning") said.push(`${m.type()}: ${m.text()}`);
+  });
   page.on("pageerror", e => said.push(`exception: ${e.message}`));
   await page.goto(url);
-  return Object.assign(page, { said, quiet: (allowed = /^$/) => equal(said.filter(s => !allowed.test(s)), [], "console") });
+  return Object.assign(page, { said, quiet: (allowed = /^$/) =>
+    equal(said.filter(s => !allowed.test(s)), [], "console") });
 }
 
-/** Runs in a page before its own scripts: its module workers run `code` before their own, for what they are to find changed or missing. */
+/** Runs in a page before its own scripts: its module workers run `code` before their own, for what they are
+ * to find changed or missing. */
 export function patchWorkers(code) {
   const Own = globalThis.Worker;
   globalThis.Worker = function (at, options) {
-    const both = `import "data:text/javascript;base64,${btoa(code)}";\nimport "${new URL(at, location.href)}";`;
+    const first = `data:text/javascript;base64,${btoa(code)}`, then = new URL(at, location.href);
+    const both = `import "${first}";\nimport "${then}";`;
     return new Own(URL.createObjectURL(new Blob([both], { type: "text/javascript" })), options);
   };
 }
 export async function openPatched(context, url, code) {
   const page = await context.newPage();
+  await (await context.newCDPSession(page)).send("Page.setBypassCSP", { enabled: true });
   await page.addInitScript(patchWorkers, code);
   await page.goto(url);
   return page;
 }
 
 export const ready = page => page.waitForSelector("body[data-ready='1']");
-export async function loaded(page, timeout = 40000) {
-  await page.waitForFunction(() => /READY|FAILED/.test(document.getElementById("progress-text").textContent), null, { timeout });
+export async function loaded(page, timeout = PATIENCE) {
+  await page.waitForFunction(() => /READY|FAILED/.test(document.getElementById("progress-text").textContent),
+    null, { timeout });
   const error = await page.locator("#errors").innerText();
-  if (!/READY/.test(await page.locator("#progress-text").innerText())) throw new Error(`loading failed: ${error}`);
+  if (!/READY/.test(await page.locator("#progress-text").innerText())) {
+    throw new Error(`loading failed: ${error}`);
+  }
 }
-export const errorText = async page => { await page.waitForSelector("#errors p", { timeout: 40000 }); return page.locator("#errors").innerText(); };
+export const errorText = async page => {
+  await page.waitForSelector("#errors p", { timeout: PATIENCE });
+  return page.locator("#errors").innerText();
+};
 
 /** Types a question and returns the final text of the finished answer. */
-export async function ask(page, question, chat = 0, timeout = 60000) {
+export async function ask(page, question, chat = 0, timeout = PATIENCE) {
   const box = await put(page, question, chat);
   return answerOf(page, box, timeout);
 }
-/** Frames a second, and tokens, while one answer is made in the chat as a user's, on past its stop token up to n tokens. */
-export const framesWhile = (page, n) => page.evaluate(async n => {
-  const app = globalThis.gossamer, own = globalThis.ownSession ??= app.model.createSession.bind(app.model), at = [];
-  let first = 0, last = 0, count = 0, on = true;
+/** Frames that the page drew a second, and tokens, while one answer is made in the chat as a user's, on
+ * past its stop token up to n tokens. The page draws what is new; where tokens are slow, all: the browser's
+ * frames are counted, asked for without end. */
+export const framesWhile = (page, n, { all = false } = {}) => page.evaluate(async ({ n, all }) => {
+  const app = globalThis.gossamer, own = globalThis.ownSession ??= app.model.createSession.bind(app.model);
+  const at = [];
+  let first = 0, last = 0, count = 0;
   app.model.createSession = (...args) => {
     const s = own(...args), generate = s.generate.bind(s);
     s.generate = async function* (o, c) {
@@ -111,29 +144,37 @@ export const framesWhile = (page, n) => page.evaluate(async n => {
   };
   app.chats[0].model = null;                 // so that it takes a new session
   const before = (await app.llm.stats()).frames;
-  requestAnimationFrame(function tick(t) { if (first) at.push(t); if (on) requestAnimationFrame(tick); });
+  const note = t => { if (first) at.push(t); };
+  app.drawn = all ? null : note;
+  let over = false;
+  const tick = t => { note(t); if (!over) requestAnimationFrame(tick); };
+  if (all) requestAnimationFrame(tick);
   await app.chats[0].ask("Tell me a short story.");
-  on = false;
+  app.drawn = null;
+  over = true;
   const gaps = at.slice(1).map((t, i) => t - at[i]).sort((a, b) => a - b), ms = last - first;
-  return { tokens: count, tok_s: (count - 1) / ms * 1000, frames_s: gaps.length / (at.at(-1) - at[0]) * 1000, gap_median: gaps[gaps.length >> 1],
-    gap_95: gaps[Math.floor(gaps.length * 0.95)], gap_most: gaps.at(-1), maps_s: ((await app.llm.stats()).frames - before) / ms * 1000 };
-}, n);
+  return { tokens: count, tok_s: (count - 1) / ms * 1000, frames_s: gaps.length / (at.at(-1) - at[0]) * 1000,
+    gap_median: gaps[gaps.length >> 1], gap_95: gaps[Math.floor(gaps.length * 0.95)], gap_most: gaps.at(-1),
+    maps_s: ((await app.llm.stats()).frames - before) / ms * 1000 };
+}, { n, all });
 /** framesWhile until `enough`, three times at most: other programs may have had the machine meanwhile. */
-export async function framesEnough(page, n, enough) {
+export async function framesEnough(page, n, enough, how) {
   for (let i = 0; ; i++) {
-    const r = await framesWhile(page, n);
-    console.log(`     ${r.frames_s.toFixed(1)} frames/s, maps ${r.maps_s.toFixed(1)}/s at ${r.tok_s.toFixed(1)} tok/s`);
+    const r = await framesWhile(page, n, how);
+    const [frames, maps, tokens] = [r.frames_s, r.maps_s, r.tok_s].map(n => n.toFixed(1));
+    console.log(`     ${frames} frames/s, maps ${maps}/s at ${tokens} tok/s`);
     if (enough(r) || i === 2) return r;
   }
 }
-/** The two halves of ask, for several chats at once: typing happens one after the other, as one person's would. */
+/** The two halves of ask, for several chats at once: typing happens one after the other, as one person's
+ * would. */
 export async function put(page, question, chat) {
   const box = page.locator(".chat").nth(chat);
   await box.locator("textarea").fill(question);
   await box.locator(".composer button").click();
   return box;
 }
-export async function answerOf(page, box, timeout = 60000) {
+export async function answerOf(page, box, timeout = PATIENCE) {
   const turn = box.locator(".turn.assistant").last();
   await turn.and(page.locator("[aria-busy=false]")).waitFor({ timeout });
   return (await turn.locator(".part.final").allInnerTexts()).join("\n").trim();

@@ -1,4 +1,4 @@
-/* immintrin.h - stands in for the compiler's: the AVX-512 and AMX operations that src/cpu uses, in plain loops over the
+/* immintrin.h - stands in for the compiler's: the AVX-VNNI, AVX-512 and AMX operations that src/cpu uses, in plain loops over the
  * machine's own vectors, so that those levels' arithmetic is tested on machines without them (run_emulated.sh). Each follows the
  * pseudo-code of the instruction's manual page. That the real instructions agree is for gossamer-check on a machine that has them. */
 #include_next <immintrin.h>
@@ -8,6 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 #pragma GCC diagnostic ignored "-Wpsabi"
+
+/* ---- AVX-VNNI ---- */
+static inline __m256i e_dpbusd256(__m256i c, __m256i a, __m256i b)
+{
+    union { __m256i v; uint8_t u[32]; int8_t s[32]; int32_t i[8]; } x = { a }, y = { b }, r = { c };
+    for (int k = 0; k < 32; k++) r.i[k / 4] += (int)x.u[k] * y.s[k];
+    return r.v;
+}
+static inline __m256i e_dpwssd256(__m256i c, __m256i a, __m256i b)
+{
+    union { __m256i v; int16_t s[16]; int32_t i[8]; } x = { a }, y = { b }, r = { c };
+    for (int k = 0; k < 16; k++) r.i[k / 2] += (int)x.s[k] * y.s[k];
+    return r.v;
+}
+#undef _mm256_dpbusd_avx_epi32
+#undef _mm256_dpwssd_avx_epi32
+#define _mm256_dpbusd_avx_epi32 e_dpbusd256
+#define _mm256_dpwssd_avx_epi32 e_dpwssd256
 
 #define KEEP512(v) ((void)0)
 typedef struct e512 { union { int8_t b[64]; uint8_t u[64]; int32_t i[16]; float f[16]; __m256i y[2]; }; } e512;

@@ -1,83 +1,123 @@
-// port.js - workers, their messages and requests to them, the same in browsers and in Node.
-export const NODE = typeof process !== "undefined" && !!process.versions?.node && process.type !== "renderer";
+// port.js - workers, their messages and requests to them. It promises: whatever is asked of a worker is
+// answered or fails; it fails at once when the worker could not be started, has died or was stopped.
+import { host } from "./host.js";
 
-/** Starts a module worker; resolves when it has said {ready: true}. The result: {post(message, transfer), on(fn), stop()}. */
-export async function startWorker(url, name, onFailure) {
-  let worker, listen;
-  if (NODE) {
-    const { Worker } = await import("node:worker_threads");
-    worker = new Worker(url, { name });
-    worker.unref();
-    listen = fn => worker.on("message", fn);
-    worker.on("error", e => onFailure?.(e));
-  } else {
-    worker = new Worker(url, { type: "module", name });
-    listen = fn => worker.addEventListener("message", e => fn(e.data));
-    worker.addEventListener("error", e => { e.preventDefault?.(); onFailure?.(new Error(e.message || `the worker ${name} could not be started`)); });
-  }
-  const handlers = new Set();
-  const ready = new Promise(resolve => listen(m => { if (m?.ready) resolve(); else for (const fn of handlers) fn(m); }));
-  const out = { post: (m, transfer) => worker.postMessage(m, transfer ?? []), on: fn => handlers.add(fn), stop: () => worker.terminate(), keep: on => NODE
-    && (on ? worker.ref() : worker.unref()) };
-  await ready;
-  return out;
+/** Starts a worker; resolves when it has said {ready: true}, fails when it can't be started. onFailure: it
+ * failed later. The result: {post(message, transfer), on(fn), hold(on), stop()}. Node's process lives as
+ * long as a worker is held. what: {name, make, at} as host.worker takes it. */
+export async function startWorker(what, onFailure = () => {}) {
+  const worker = host.worker(what), handlers = new Set();
+  let failed = onFailure;
+  await new Promise((resolve, reject) => {
+    failed = reject;
+    worker.listen(message => {
+      if (message?.ready) resolve();
+      else if (message?.failed) failed(new Error(message.failed));
+      else for (const fn of handlers) fn(message);
+    }, e => failed(e));
+  }).catch(e => {
+    worker.stop();
+    throw e;
+  });
+  failed = onFailure;
+  return {
+    post: (message, transfer = []) => worker.post(message, transfer),
+    on: fn => handlers.add(fn),
+    hold: worker.hold,
+    stop: worker.stop,
+  };
 }
 
-/** In a worker: calls onMessage for every message and says {ready: true}. Returns post(message, transfer). */
+/** In a worker: calls onMessage for every message and says {ready: true}; what it throws is told as a failure
+ * of the worker. Returns post(message, transfer). */
 export async function serveWorker(onMessage) {
-  let post;
-  if (NODE) {
-    const { parentPort } = await import("node:worker_threads");
-    parentPort.on("message", onMessage);
-    post = (m, transfer) => parentPort.postMessage(m, transfer ?? []);
-  } else {
-    self.addEventListener("message", e => onMessage(e.data));
-    post = (m, transfer) => self.postMessage(m, transfer ?? []);
-  }
-  post({ ready: true });
-  return post;
+  const { listen, post } = host.parent();
+  listen(async message => {
+    try { await onMessage(message); } catch (e) { post({ failed: e.message }, []); }
+  });
+  post({ ready: true }, []);
+  return (message, transfer = []) => post(message, transfer);
+}
+
+export const aborted = why => new DOMException(why, "AbortError");
+
+/** An answer's error as it was thrown in the worker. */
+function thrown({ name, message, code }) {
+  if (name === "AbortError") return aborted(message);
+  const e = new (name === "TypeError" ? TypeError : name === "RangeError" ? RangeError : Error)(message);
+  return code ? Object.assign(e, { code }) : e;
 }
 
 /** One worker that `serve`s, and requests to it by number. */
 export class Remote {
-  #next = 1; #waiting = new Map(); #worker; #held = 0; #dead = false;
-  /** onMessage: what it posts besides answers; onFailure: it could not be started, or died. */
-  static async start(url, name, { onMessage, onFailure }) {
-    const r = new Remote();
-    r.#worker = await startWorker(url, name, e => { r.#dead = true; r.#fail(e); onFailure?.(e); });
-    r.#worker.on(m => {
-      if (m.id === undefined) return onMessage(m);
-      const w = r.#waiting.get(m.id);
-      r.#waiting.delete(m.id);
-      r.keep(false);
-      if (m.error) w?.reject(Object.assign(m.error.name === "AbortError" ? new DOMException(m.error.message, "AbortError") : new Error(m.error.message),
-        m.error.code ? { code: m.error.code } : {}));
-      else w?.resolve(m.result);
+  #next = 1;
+  #waiting = new Map();
+  #worker;
+  #held = 0;
+  #over = null;                      // why it answers no more
+
+  /** onMessage: what it posts besides answers; onFailure: it failed after it had been started. */
+  static async start(what, { onMessage, onFailure }) {
+    const remote = new Remote();
+    remote.#worker = await startWorker(what, e => {
+      if (e.ended) remote.#over = e;
+      remote.#fail(e);
+      onFailure?.(e);
     });
-    return r;
+    remote.#worker.on(message => message.id === undefined ? onMessage(message) : remote.#answered(message));
+    return remote;
   }
-  #fail(e) { for (const w of this.#waiting.values()) w.reject(e); this.#waiting.clear(); }
+
+  #answered({ id, result, error }) {
+    const asked = this.#waiting.get(id);
+    if (!asked) return;
+    this.#waiting.delete(id);
+    this.hold(false);
+    if (error) asked.reject(thrown(error));
+    else asked.resolve(result);
+  }
+
+  #fail(e) {
+    for (const asked of this.#waiting.values()) {
+      this.hold(false);
+      asked.reject(e);
+    }
+    this.#waiting.clear();
+  }
+
   ask(op, args, transfer) {
+    if (this.#over) return Promise.reject(this.#over);
     return new Promise((resolve, reject) => {
       const id = this.#next++;
-      this.#waiting.set(id, { resolve, reject });
-      this.keep(true);
       this.#worker.post({ id, op, args }, transfer);
+      this.#waiting.set(id, { resolve, reject });
+      this.hold(true);
     });
   }
+
   /** Node: the process lives as long as something is awaited. */
-  keep(on) { this.#held += on ? 1 : -1; this.#worker.keep(this.#held > 0); }
-  /** What is awaited fails; the worker's own `end` is the last that it does. */
-  stop() {
-    this.#fail(new DOMException("closed", "AbortError"));
-    return (this.#dead ? Promise.resolve() : this.ask("end")).catch(() => {}).then(() => this.#worker.stop());
+  hold(on) {
+    this.#held += on ? 1 : -1;
+    this.#worker.hold(this.#held > 0);
+  }
+
+  /** What is awaited fails with `why`, and so does what is asked from now on; the worker's own `end` is the
+   * last that it does. */
+  async stop(why = aborted("closed")) {
+    if (this.#over) return;
+    this.#fail(why);
+    const end = this.ask("end").catch(() => {});
+    this.#over = why;
+    await end;
+    this.#worker.stop();
   }
 }
 
 /** An answer that takes buffers along. */
 export class Moved { constructor(result, transfer) { Object.assign(this, { result, transfer }); } }
 
-/** In a worker: answers requests with `ops`. before(op) throws where one is refused; after() comes before every answer. Returns post. */
+/** In a worker: answers requests with `ops`. before(op) throws where one is refused; after() comes before
+ * every answer. Returns post. */
 export async function serve(ops, { before, after } = {}) {
   const post = await serveWorker(async ({ id, op, args }) => {
     let message, transfer;

@@ -1,6 +1,7 @@
-// thread.js - one CPU thread: instantiates the module on the shared memory, with a stack of its own, and parks inside C.
+// thread.js - one CPU thread: instantiates the module on the shared memory, with a stack of its own, and
+// parks inside C.
 import { serveWorker } from "./port.js";
-import { systemImports } from "./wasm.js";
+import { systemImports } from "./system.js";
 
 serveWorker(async ({ module, memory, maximum, cores, stack }) => {
   const imports = systemImports(memory, maximum, cores);

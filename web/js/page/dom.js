@@ -10,7 +10,7 @@ export function el(spec, props, ...children) {
   for (const [k, v] of Object.entries(props ?? {})) {
     if (v == null || v === false) continue;
     if (k.startsWith("on")) node.addEventListener(k.slice(2), v);
-    else if (k === "style") for (const [name, value] of Object.entries(v)) node.style.setProperty(name, value);
+    else if (k === "style") Object.entries(v).forEach(([name, value]) => node.style.setProperty(name, value));
     else node.setAttribute(k, v === true ? "" : v);
   }
   node.append(...children.filter(c => c != null));
@@ -24,28 +24,38 @@ export function setText(node, text) {
 
 export function bytes(n) {
   if (!Number.isFinite(n)) return "—";
-  for (const unit of ["B", "KB", "MB", "GB"]) {
-    if (n < 1000 || unit === "GB") return `${n >= 100 || unit === "B" ? Math.round(n) : n.toFixed(n >= 10 ? 1 : 2)} ${unit}`;
+  const units = ["B", "KB", "MB", "GB"];
+  while (n >= 1000 && units.length > 1) {
     n /= 1000;
+    units.shift();
   }
-  return "";
+  const digits = n >= 100 || units[0] === "B" ? 0 : n >= 10 ? 1 : 2;
+  return `${digits ? n.toFixed(digits) : Math.round(n)} ${units[0]}`;
 }
 
 export function seconds(s) {
   if (!Number.isFinite(s)) return "—";
   if (s < 60) return `${Math.ceil(s)} s`;
-  return s < 3600 ? `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}` : `${(s / 3600).toFixed(1)} h`;
+  if (s >= 3600) return `${(s / 3600).toFixed(1)} h`;
+  return `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
 }
 
 export const percent = p => `${(100 * p).toFixed(p < 0.0995 ? 1 : 0)}%`;
 
 /** White space of a token, made visible. */
-export const visible = text => text.replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/^ | $/g, "·") || "∅";
+export const visible = text =>
+  text.replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/^ | $/g, "·") || "∅";
 
 /** Sizes that are told, not asked for: asking makes the browser lay the page out at once. */
-const sizes = new WeakMap(), sized = new ResizeObserver(list => { for (const e of list) sizes.set(e.target, [e.contentRect.width, e.contentRect.height]); });
+const sizes = new WeakMap();
+const observer = new ResizeObserver(list => {
+  for (const { target, contentRect: { width, height } } of list) sizes.set(target, [width, height]);
+});
 function sizeOf(node) {
-  if (!sizes.has(node)) { sizes.set(node, [node.clientWidth, node.clientHeight]); sized.observe(node); }
+  if (!sizes.has(node)) {
+    sizes.set(node, [node.clientWidth, node.clientHeight]);
+    observer.observe(node);
+  }
   return sizes.get(node);
 }
 
@@ -63,7 +73,7 @@ export function context(canvas) {
   return { c, w, h };
 }
 
-export const COLOURS = { cy: "#5ce1ff", gr: "#6dffb0", vi: "#b9a2ff", or: "#ffa24a", dim: "#83a0b1", faint: "#4a6373" };
+export const COLOURS = { cy: "#5ce1ff", gr: "#6dffb0", vi: "#b9a2ff", or: "#ffa24a", faint: "#4a6373" };
 
 /** Dark blue to cyan to white, for heat maps; x in 0..1. */
 export function heat(x) {
@@ -72,14 +82,28 @@ export function heat(x) {
   return `rgb(${r | 0}, ${20 + 225 * t | 0}, ${34 + 221 * Math.sqrt(t) | 0})`;
 }
 
+/** Where the clipboard is not allowed, nothing happens. */
+export function copyText(text) { navigator.clipboard?.writeText(text).catch(() => {}); }
+
 export function announce(text) { setText($("say"), text); }
 
-// What is drawn at the page's next turn, once each however often it is asked for.
+/** A word beside a panel's name. */
+export function tag(panel, text) {
+  const head = $(panel).querySelector("h2");
+  if (!head.querySelector(".tag")) head.append(el("span.tag"));
+  setText(head.querySelector(".tag"), text);
+}
+
+// What is drawn in the page's next frame, once each however often it is asked for.
 const waiting = new Set();
-export function nextTurn(draw) { waiting.add(draw); }
+let wake = () => {};
+export function onTurn(fn) { wake = fn; }
+export function nextTurn(draw) {
+  waiting.add(draw);
+  wake();
+}
 export function takeTurn() {
   const all = [...waiting];
   waiting.clear();
   for (const draw of all) draw();
-  return all.length;
 }

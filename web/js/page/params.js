@@ -1,19 +1,26 @@
-// params.js - URL parameters and the controls: which there are, what they accept, and what they mean for the engine.
+// params.js - URL parameters and the controls: which there are, what they accept, and what they mean for the
+// engine.
 import { $ } from "./dom.js";
 
+/** The model that ships in models/. */
+export const DEMO = "/models/demo-gptoss.gguf";
 const FLAG = /^(1|true|yes|on)$/i;
+/** So many alternatives of a token are shown. */
+const TOP = 8;
 
-/** What the address asks for; absent parameters are undefined. */
+const NAMES = ["gguf", "prompt", "effort", "layers", "max_kv", "max_new", "sample", "temp", "top_k", "top_p",
+  "seed", "attn", "moe", "model", "data", "date", "backend", "threads", "limits", "speed", "gpu_memory",
+  "expert_cache", "prefix_cache", "early", "chunk", "hub", "greet", "at"];
+const WORDS = { backend: ["auto", "gpu", "cpu", "ref"], moe: ["fallback", "active"],
+  limits: ["default", "adapter"], attn: ["dense", "full", "window"] };
+
+const fits = (name, value) => !WORDS[name] || WORDS[name].includes(value);
+
+/** What the address asks for; what is absent, or not understood, is undefined. */
 export function urlParams(search) {
-  const q = new URLSearchParams(search), get = k => q.get(k) ?? undefined;
-  return {
-    gguf: get("gguf"), prompt: get("prompt"), effort: get("effort"), layers: get("layers"), max_kv: get("max_kv"), max_new: get("max_new"),
-    sample: get("sample"), temp: get("temp"), top_k: get("top_k"), top_p: get("top_p"), seed: get("seed"), attn: get("attn"), moe: get("moe"),
-    model: get("model"), data: get("data"), autostart: FLAG.test(q.get("autostart") ?? ""), date: get("date"), backend: get("backend"),
-    threads: get("threads"), limits: get("limits"), speed: get("speed"), gpu_memory: get("gpu_memory"), expert_cache: get("expert_cache"),
-    prefix_cache: get("prefix_cache"),
-    early: get("early"), chunk: get("chunk"),
-  };
+  const q = new URLSearchParams(search), params = { autostart: FLAG.test(q.get("autostart") ?? "") };
+  for (const name of NAMES) params[name] = fits(name, q.get(name)) ? q.get(name) ?? undefined : undefined;
+  return params;
 }
 
 /** Where a `gguf` value points: {kind: "url" | "file" | "server" | "none", url?}. */
@@ -21,11 +28,24 @@ export function resolveSource(text, base) {
   const t = (text ?? "").trim();
   if (!t) return { kind: "none" };
   if (t === "file") return { kind: "file" };
-  if (t === "demo") return { kind: "url", url: new URL("/models/demo-gptoss.gguf", base).href };
+  if (t === "demo") return { kind: "url", url: new URL(DEMO, base).href };
   if (t === "server") return { kind: "server", url: new URL("/", base).href };
   const remote = /^(?:server|pylon):\/\/(.+)$/.exec(t);
   if (remote) return { kind: "server", url: `http://${remote[1].replace(/\/*$/, "")}/` };
   try { return { kind: "url", url: new URL(t, base).href }; } catch { return { kind: "bad" }; }
+}
+
+/** What the address says that this page doesn't know, in sentences. */
+export function unknownParams(search) {
+  const bad = [];
+  for (const [name, value] of new URLSearchParams(search)) {
+    const known = name === "autostart" || NAMES.includes(name) || name.startsWith("utm_");
+    if (!known) bad.push(`"${name}" is no parameter of this page. It knows ${NAMES.join(", ")}, autostart.`);
+    else if (!fits(name, value)) {
+      bad.push(`${name}=${value} is not understood: ${WORDS[name].join(", ")} are`);
+    }
+  }
+  return bad;
 }
 
 /** Puts the address's wishes into the controls; unknown values are said, not guessed. */
@@ -49,13 +69,15 @@ export function fillControls(p) {
   return notes;
 }
 
-const number = (id, low, high, absent) => {
-  const node = $(id), text = node.value.trim(), value = text === "" || text === "auto" || text === "all" ? absent : Number(text);
+/** A control's number; where it is empty, "auto" or "all", `absent`. */
+function number(id, low, high, absent) {
+  const node = $(id), text = node.value.trim(), value = /^(auto|all|)$/.test(text) ? absent : Number(text);
   const bad = !(Number.isFinite(value) && value >= low && value <= high);
   node.setAttribute("aria-invalid", String(bad));
-  if (bad) throw new RangeError(`${node.closest("label")?.firstChild?.textContent ?? id}: a number from ${low} to ${high}`);
-  return value;
-};
+  if (!bad) return value;
+  const name = node.closest("label")?.firstChild?.textContent ?? id;
+  throw new RangeError(`${name}: a number from ${low} to ${high}`);
+}
 
 /** "1.5G" in bytes; 0 where nothing is asked for. */
 function size(name, text) {
@@ -64,25 +86,45 @@ function size(name, text) {
   return Math.floor(+m[1] * 1024 ** ["", "k", "m", "g"].indexOf(m[2].toLowerCase()));
 }
 
-/** What loading needs: LAYERS 0 means no layer at all (embedding and head only), which the engine calls -1. */
+/** What loading needs: LAYERS 0 means no layer at all (embedding and head only), which the engine calls
+ * -1. */
 export function engineOptions(p) {
   const all = /^all$/i.test($("layers").value.trim());
   const layers = all ? 0 : number("layers", 0, 1000, 0) || -1;
   return {
-    layers, max_kv: number("max-kv", 0, 1 << 24, 0), attn_dense: /^(dense|full)$/.test(p.attn ?? ""), moe_fallback: p.moe === "fallback",
-    backend: p.backend, threads: p.threads ? +p.threads : undefined, gpu_limits_default: p.limits === "default",
-    gpu_memory: size("gpu_memory", p.gpu_memory), expert_cache: size("expert_cache", p.expert_cache),
-    prefix_cache: size("prefix_cache", p.prefix_cache),
+    layers, max_kv: number("max-kv", 0, 1 << 24, 0),
+    attn_dense: /^(dense|full)$/.test(p.attn ?? ""), moe_fallback: p.moe === "fallback",
+    backend: p.backend, threads: p.threads ? +p.threads : undefined,
+    gpu_limits_default: p.limits === "default", gpu_memory: size("gpu_memory", p.gpu_memory),
+    expert_cache: size("expert_cache", p.expert_cache), prefix_cache: size("prefix_cache", p.prefix_cache),
     early: p.early === undefined ? undefined : FLAG.test(p.early), chunk: size("chunk", p.chunk) || undefined,
   };
 }
 
-/** What a generation needs. Without SAMPLE the best token is taken. */
+/** The functions that the model may call; the user answers for them. */
+export function tools() {
+  const node = $("tools"), text = node.value.trim();
+  if (!text) return {};
+  let list;
+  try { list = [].concat(JSON.parse(text)); } catch { list = null; }
+  const bad = !list?.length || !list.every(t => typeof t?.function?.name === "string");
+  node.setAttribute("aria-invalid", String(bad));
+  if (bad) throw new RangeError("TOOLS: a JSON list of {type: \"function\", function: {name, parameters}}");
+  return { tools: list };
+}
+
+/** What a generation needs. Without SAMPLE the best token is taken; an empty SEED is another one each
+ * time. */
 export function samplingOptions(p) {
-  const sample = $("sample").checked;
+  const sampled = { temperature: number("temp", 0, 2, 1), top_k: number("top-k", 0, 1 << 20, 0),
+    top_p: number("top-p", 0, 1, 1), min_p: number("min-p", 0, 1, 0) };
+  const greedy = { temperature: 0, top_k: 0, top_p: 1, min_p: 0 }, any = Math.floor(Math.random() * 2 ** 32);
+  const stop = $("stop").value.split("|").map(s => s.trim()).filter(Boolean);
   return {
-    reasoning_effort: $("effort").value, max_tokens: number("max-new", 0, 1 << 24, 0), temperature: sample ? number("temp", 0, 10, 1) : 0,
-    top_k: sample ? number("top-k", 0, 1 << 20, 0) : 0, top_p: sample ? number("top-p", 0, 1, 1) : 1, seed: number("seed", 0, 2 ** 53, 0),
-    top_logprobs: 8, ...(p.date ? { date: p.date } : {}), ...(p.model ? { model: p.model } : {}),
+    reasoning_effort: $("effort").value, max_tokens: number("max-new", 0, 1 << 24, 0),
+    ...($("sample").checked ? sampled : greedy), seed: number("seed", 0, 2 ** 53, any), top_logprobs: TOP,
+    repetition_penalty: number("repeat", 0.1, 10, 1), presence_penalty: number("presence", -2, 2, 0),
+    frequency_penalty: number("frequency", -2, 2, 0), ...(stop.length && { stop }),
+    ...(p.date && { date: p.date }), ...(p.model && { model: p.model }),
   };
 }

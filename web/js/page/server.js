@@ -1,7 +1,11 @@
-// server.js - USE SERVER: the same interface as a model in this page, answered by a Gossamer server (POST /v1/chat/completions,
-// streamed; its extra.telemetry lines feed the same panels).
+// server.js - the client of USE SERVER: the same interface as a model in this page, answered by a Gossamer
+// server (POST /v1/chat/completions, streamed; its extra.telemetry lines feed the same panels).
 
-async function* serverEvents(response) {
+const STOPS = { length: "length", tool_calls: "call" };
+const listOf = x => x === undefined || x === null ? [] : [].concat(x);
+
+/** The data of server-sent events. */
+async function* dataOf(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
@@ -9,7 +13,8 @@ async function* serverEvents(response) {
     if (done) return;
     text += value;
     for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
-      const data = text.slice(0, end).split("\n").filter(l => l.startsWith("data:")).map(l => l.slice(5).trim()).join("\n");
+      const lines = text.slice(0, end).split("\n").filter(l => l.startsWith("data:"));
+      const data = lines.map(l => l.slice(5).trim()).join("\n");
       if (data === "[DONE]") return;
       if (data) yield JSON.parse(data);
     }
@@ -17,42 +22,69 @@ async function* serverEvents(response) {
 }
 
 class ServerSession {
-  constructor(server) { this.server = server; }
+  #server;
+  #names = {};                       // of the functions that are called, by index
+  constructor(server) { this.#server = server; }
   close() {}
+
   async *generate(request, { signal } = {}) {
-    const t0 = performance.now();
-    const { top_logprobs: topK = 8, date, ...rest } = request; // alternatives come with the telemetry; the server knows the date
-    const body = { model: this.server.info.name, ...rest, stream: true, telemetry: true, telemetry_top_k: topK };
+    const asked = performance.now(), done = { stop: "eos", nGenerated: 0, decodeMs: 0 };
+    const response = await this.#post(request, signal);
+    if (!response) return { stop: "canceled" };
+    try {
+      for await (const chunk of dataOf(response)) {
+        if (chunk.error) throw new Error(chunk.error.message);
+        for (const line of listOf(chunk.extra?.telemetry)) this.#hear(line, done);
+        if (chunk.choices?.length) done.firstMs ??= performance.now() - asked;
+        const { delta = {}, finish_reason } = chunk.choices?.[0] ?? {};
+        done.nGenerated = chunk.usage?.completion_tokens ?? done.nGenerated;
+        yield* this.#tokens(delta);
+        if (finish_reason) done.stop = STOPS[finish_reason] ?? "eos";
+      }
+    } catch (e) {
+      if (!signal?.aborted) throw e;
+      done.stop = "canceled";
+    }
+    return done;
+  }
+
+  /** A line of telemetry: the server's own figures are those that are shown. */
+  #hear(line, done) {
+    this.#server.telemetry(line);
+    if (line.stage !== "decode") return;
+    done.nGenerated = line.step ?? done.nGenerated;
+    done.decodeMs = +(/\bms=([\d.]+)/.exec(line.detail)?.[1] ?? done.decodeMs);
+  }
+
+  /** The answer to a request; null: it was canceled before it came. */
+  async #post(request, signal) {
+    const { url, headers, info } = this.#server;
+    // Alternatives come with the telemetry; the server knows the date.
+    const { top_logprobs: topK = 8, date: _, ...rest } = request;
+    const asked = { model: info.name, ...rest, stream: true,
+      stream_options: { include_usage: true }, telemetry: true, telemetry_top_k: topK };
     let response;
     try {
-      response = await fetch(new URL("v1/chat/completions", this.server.url), { method: "POST", signal,
-        headers: { "content-type": "application/json", ...this.server.headers }, body: JSON.stringify(body) });
+      response = await fetch(new URL("v1/chat/completions", url), { method: "POST", signal,
+        headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(asked) });
     } catch (e) {
-      if (signal?.aborted) return { stop: "canceled" };
+      if (signal?.aborted) return null;
       throw new Error(`The server can't be reached: ${e.message}`);
     }
-    if (!response.ok) throw new Error((await response.json().catch(() => null))?.error?.message ?? `The server answered ${response.status}`);
-    const done = { stop: "eos", nGenerated: 0, decodeMs: 0 };
-    try {
-      for await (const chunk of serverEvents(response)) {
-        if (chunk.error) throw new Error(chunk.error.message);
-        const lines = chunk.extra?.telemetry;
-        for (const line of Array.isArray(lines) ? lines : lines ? [lines] : []) this.server.telemetry(line);
-        const choice = chunk.choices?.[0], d = choice?.delta ?? {};
-        done.firstMs ??= performance.now() - t0;
-        if (d.content || d.reasoning_content || d.tool_calls) done.nGenerated++;
-        if (d.reasoning_content) yield { text: d.reasoning_content, channel: "analysis", recipient: "", message: 0 };
-        if (d.content) yield { text: d.content, channel: "final", recipient: "", message: 1 };
-        for (const call of d.tool_calls ?? []) {
-          if (call.function?.name) this.names = { ...this.names, [call.index ?? 0]: call.function.name };
-          yield { text: call.function?.arguments ?? "", channel: "commentary", recipient: `functions.${this.names[call.index ?? 0]}`,
-            message: 2 + (call.index ?? 0) };
-        }
-        if (choice?.finish_reason) done.stop = { length: "length", tool_calls: "call" }[choice.finish_reason] ?? "eos";
-      }
-    } catch (e) { if (!signal?.aborted) throw e; done.stop = "canceled"; }
-    done.decodeMs = performance.now() - t0 - (done.firstMs ?? 0);
-    return done;
+    if (response.ok) return response;
+    const why = await response.json().catch(() => null);
+    throw new Error(why?.error?.message ?? `The server answered ${response.status}`);
+  }
+
+  /** What a delta says, as tokens of a session. */
+  *#tokens({ content, reasoning_content, tool_calls = [] }) {
+    if (reasoning_content) yield { text: reasoning_content, channel: "analysis", recipient: "", message: 0 };
+    if (content) yield { text: content, channel: "final", recipient: "", message: 1 };
+    for (const { index = 0, function: part } of tool_calls) {
+      if (part?.name) this.#names[index] = part.name;
+      const recipient = `functions.${this.#names[index]}`;
+      yield { text: part?.arguments ?? "", channel: "commentary", recipient, message: 2 + index };
+    }
   }
 }
 
@@ -60,11 +92,17 @@ class ServerSession {
 export async function connect(url, telemetry, wanted, key) {
   const headers = key ? { authorization: `Bearer ${key}` } : {};
   let response;
-  try { response = await fetch(new URL("v1/models", url), { headers }); } catch { throw new Error("no answer"); }
-  if (response.status === 401) throw Object.assign(new Error(key ? "this is not its API key" : "it wants its API key"), { needsKey: true });
+  try {
+    response = await fetch(new URL("v1/models", url), { headers });
+  } catch { throw new Error("no answer"); }
+  if (response.status === 401) {
+    const e = new Error(key ? "this is not its API key" : "it wants its API key");
+    throw Object.assign(e, { needsKey: true });
+  }
   if (!response.ok) throw new Error(`it answered ${response.status}`);
   const models = (await response.json()).data ?? [], model = models.find(m => m.id === wanted) ?? models[0];
   if (!model) throw new Error("it has no model");
-  const server = { url, telemetry, headers, info: { name: model.id, backend: "server" }, createSession: () => new ServerSession(server), close() {} };
-  return server;
+  const server = { url, telemetry, headers, models: models.map(m => m.id),
+    info: { name: model.id, backend: "server" } };
+  return { ...server, createSession: () => new ServerSession(server), close() {} };
 }

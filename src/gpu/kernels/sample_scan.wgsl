@@ -1,0 +1,123 @@
+// sample_scan - the sampler's first half, 1024 tokens a workgroup: fixed-point x of every token after
+// penalties, bias and mask; and per chunk its best x, the float sums for entropy, and the best n_probs
+// logits.
+// Grid: (chunks, rows that want a token). xs[i][token]; chunk[i][c] (48 words) =
+//   best x, its token, max logit m, sum exp(l - m), sum exp(l - m) * l, 3 spare, then 20 x (key, token)
+#block sample
+@group(0) @binding(0) var<uniform> p: P;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> logits: array<f32>;
+@group(0) @binding(3) var<storage, read> history: array<u32>;
+@group(0) @binding(4) var<storage, read> mask: array<u32>;
+@group(0) @binding(5) var<storage, read_write> xs: array<i32>;
+@group(0) @binding(6) var<storage, read_write> chunk: array<u32>;
+#include step.inc.wgsl
+#include sample.inc.wgsl
+
+var<workgroup> counts: array<atomic<u32>, 1024>;    // then the keys: one array, since WebGPU promises 16 KiB in all
+var<workgroup> biases: array<atomic<i32>, 1024>;
+var<workgroup> best_x: array<i32, 256>;
+var<workgroup> best_i: array<u32, 256>;
+var<workgroup> sum_m: array<f32, 256>;
+var<workgroup> sum_e: array<f32, 256>;
+var<workgroup> sum_l: array<f32, 256>;
+
+fn fixed_point(l: f32, scale: f32) -> i32 {
+    let f = l * scale;
+    if ((bitcast<u32>(f) & 0x7fffffffu) > 0x7f800000u) { return -1073741824; }
+    return i32(round(clamp(f, -1073741824.0, 1073741824.0)));
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let row = step[step[STEP_LIST] + p.first + group.y];
+    let first = group.x * 1024u;
+    let n = min(1024u, p.n_vocab - first);
+    for (var i = t; i < 1024u; i += 256u) { atomicStore(&counts[i], 0u); atomicStore(&biases[i], 0); }
+    workgroupBarrier();
+    let last_n = sampler(row, SAMPLER_LAST_N);
+    let pos = row_pos(row);
+    if (last_n != 0u) {
+        for (var i = select(0u, pos + 1u - last_n, pos + 1u > last_n) + t; i <= pos; i += 256u) {
+            let at = history[row_slot(row) * p.history_stride + i] - first;
+            if (at < n) { atomicAdd(&counts[at], 1u); }
+        }
+    }
+    for (var i = t; i < sampler(row, SAMPLER_N_BIAS); i += 256u) {
+        let at = sampler(row, SAMPLER_BIAS + 2u * i) - first;
+        if (at < n) { atomicAdd(&biases[at], bitcast<i32>(sampler(row, SAMPLER_BIAS + 1u + 2u * i))); }
+    }
+    workgroupBarrier();
+    let masked = row_word(row, ROW_MASK);
+    var bx = FORBIDDEN;
+    var bi = 0u;
+    var m = -3.0e38;
+    for (var i = t; i < n; i += 256u) {
+        let l = logits[group.y * p.n_vocab + first + i];
+        let c = atomicLoad(&counts[i]);
+        var scale = bitcast<f32>(sampler(row, SAMPLER_SCALE));
+        if (c != 0u) { scale = bitcast<f32>(sampler(row, select(SAMPLER_SCALE_NEG, SAMPLER_SCALE_POS, l > 0.0))); }
+        var x = fixed_point(l, scale);
+        if (c != 0u) { x -= bitcast<i32>(sampler(row, SAMPLER_PRESENCE)) + i32(c) * bitcast<i32>(sampler(row, SAMPLER_FREQUENCY)); }
+        x = clamp(x + atomicLoad(&biases[i]), -1073741824, 1073741824);
+        if (masked != 0xffffffffu && (mask[masked + ((first + i) >> 5u)] & (1u << ((first + i) & 31u))) == 0u) { x = FORBIDDEN; }
+        xs[group.y * p.n_vocab + first + i] = x;
+        if (x > bx) { bx = x; bi = first + i; }
+        m = max(m, l);
+        let bits = bitcast<u32>(l);
+        atomicStore(&counts[i], max(select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u), 1u));
+    }
+    best_x[t] = bx; best_i[t] = bi; sum_m[t] = m;
+    workgroupBarrier();
+    for (var w = 128u; w > 0u; w >>= 1u) {
+        if (t < w) {
+            if (best_x[t + w] > best_x[t] || (best_x[t + w] == best_x[t] && best_i[t + w] < best_i[t])) { best_x[t] = best_x[t + w]; best_i[t] = best_i[t + w]; }
+            sum_m[t] = max(sum_m[t], sum_m[t + w]);
+        }
+        workgroupBarrier();
+    }
+    let top = sum_m[0];
+    var e = 0.0;
+    var el = 0.0;
+    for (var i = t; i < n; i += 256u) {
+        let l = logits[group.y * p.n_vocab + first + i];
+        let v = exp(l - top);
+        e += v;
+        el += v * l;
+    }
+    sum_e[t] = e; sum_l[t] = el;
+    workgroupBarrier();
+    for (var w = 128u; w > 0u; w >>= 1u) {
+        if (t < w) { sum_e[t] += sum_e[t + w]; sum_l[t] += sum_l[t + w]; }
+        workgroupBarrier();
+    }
+    let out = (group.y * p.chunks + group.x) * CHUNK_WORDS;
+    if (t == 0u) {
+        chunk[out + CHUNK_BEST] = bitcast<u32>(best_x[0]);
+        chunk[out + CHUNK_TOKEN] = best_i[0];
+        chunk[out + CHUNK_TOP] = bitcast<u32>(top);
+        chunk[out + CHUNK_SUM_E] = bitcast<u32>(sum_e[0]);
+        chunk[out + CHUNK_SUM_L] = bitcast<u32>(sum_l[0]);
+    }
+    for (var k = 0u; k < sampler(row, SAMPLER_N_PROBS); k++) {    // the best left, the lowest token among equals, then it leaves
+        var key = 0u;
+        var at = 0u;
+        for (var i = t; i < n; i += 256u) {
+            let own = atomicLoad(&counts[i]);
+            if (own > key) { key = own; at = i; }
+        }
+        workgroupBarrier();
+        best_x[t] = bitcast<i32>(key ^ 0x80000000u); best_i[t] = at;
+        workgroupBarrier();
+        for (var w = 128u; w > 0u; w >>= 1u) {
+            if (t < w && (best_x[t + w] > best_x[t] || (best_x[t + w] == best_x[t] && best_i[t + w] < best_i[t]))) { best_x[t] = best_x[t + w]; best_i[t] = best_i[t + w]; }
+            workgroupBarrier();
+        }
+        if (t == 0u) {
+            chunk[out + CHUNK_FOUND + 2u * k] = bitcast<u32>(best_x[0]) ^ 0x80000000u;
+            chunk[out + CHUNK_FOUND + 1u + 2u * k] = first + best_i[0];
+            atomicStore(&counts[best_i[0]], 0u);
+        }
+        workgroupBarrier();
+    }
+}

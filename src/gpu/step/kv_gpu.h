@@ -1,0 +1,10 @@
+/* kv_gpu.h - the backend's calls for KV pages (stage.h). */
+#ifndef GOSS_GPU_KV_H
+#define GOSS_GPU_KV_H
+#include "state.h"
+
+void goss_kv_record_copy(goss_gpu_state *s, int cls, int from, int to); /* only records */
+size_t goss_kv_page_bytes(const goss_backend *b, int cls);
+int goss_kv_read_page(goss_backend *b, int cls, int page, void *dst, int timeout_ms);
+int goss_kv_write_page(goss_backend *b, int cls, int page, const void *src);
+#endif

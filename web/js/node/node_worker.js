@@ -1,0 +1,3 @@
+// node_worker.js - core/worker.js in Node.
+import "./node_host.js";
+import "../core/worker.js";
