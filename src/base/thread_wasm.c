@@ -1,8 +1,8 @@
 /* thread_wasm.c - thread.h on web workers that share one memory.
  *
- * JavaScript starts the workers before the engine is opened, because a worker can't start while its parent
- * runs C. Each calls goss_wasm_thread() and parks here for good. A pool claims parked workers and gives them
- * back when it closes:
+ * JavaScript starts the workers before the engine is opened: they are given what they need by messages of a
+ * worker that runs no C then. Each calls goss_wasm_thread() and parks here for good. A pool claims parked
+ * workers and gives them back when it closes:
  *   parked --claim--> in a pool --closing--> parked
  * Without shared memory between workers none are parked, and every pool has one thread: the caller. A run is
  * one generation: the caller publishes the job, bumps `gen`, works too, and waits until `running` is 0.

@@ -36,8 +36,10 @@ await test('responses: an agent asks, with tools that nobody here can run', asyn
     assert.equal(r.parallel_tool_calls, true);
     const thought = r.output.find((i) => i.type === 'reasoning');
     assert.deepEqual(thought.summary, [{ type: 'summary_text', text: thought.content[0].text }]);
-    for (const kind of ['web_search', 'image_generation', 'local_shell'])
+    for (const kind of ['web_search', 'image_generation', 'local_shell']) {
+        await s.said(new RegExp(`"${kind}" is nothing`));
         assert.equal(s.log().split('\n').filter((l) => l.includes(`"${kind}" is nothing`)).length, 1, kind);
+    }
 });
 await test('responses: the stream of a summary', async () => {
     const all = await stream({ input: 'Which month comes after June?' });

@@ -417,6 +417,7 @@ await test('unknown fields are ignored and logged once', async () => {
             ['odd"\u001b[31m']: 1 });
         assert.equal(r.choices[0].finish_reason, 'length');
     }
+    await s.said(/is unknown/);
     const lines = s.log().split('\n').filter((l) => l.includes('is unknown'));
     assert.equal(lines.filter((l) => l.includes('odd')).length, 1);
     assert.ok(!s.log().includes('\u001b'));

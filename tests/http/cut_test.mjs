@@ -6,7 +6,7 @@ import { endless } from './endless.mjs';
 
 await test('four processes on two hosts; cut off, the answer ends with an error in 5 s', async () => {
     const s = await serve(['--threads', '1', '--pipeline'], { env: { RANKS: '4' } });
-    assert.match(s.log(), /rank 1 \(near.*\n.*rank 2 \(far.*\n.*rank 3 \(far/);
+    await s.said(/rank 1 \(near.*\n.*rank 2 \(far.*\n.*rank 3 \(far/);
     const r = await post(s.url + '/v1/chat/completions', { messages: june, temperature: 0, max_tokens: 60 });
     assert.equal(r.json?.choices[0].message.content, july, r.text);
     const stream = await endless(s);
@@ -18,7 +18,7 @@ await test('four processes on two hosts; cut off, the answer ends with an error 
     assert.ok(ms < 5000, `the error came after ${ms} ms`);
     const { code } = await s.exited;
     assert.notEqual(code, 0);
-    assert.match(s.log(), /a rank of the pipeline is lost: the server ends, start it anew/);
+    await s.said(/a rank of the pipeline is lost: the server ends, start it anew/);
     // Those that were cut off end, too.
     const left = () => execFileSync('ip', ['netns', 'pids', process.env.FAR]).toString().trim();
     for (let i = 0; i < 600 && left(); i++) await sleep(100);

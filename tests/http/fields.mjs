@@ -163,6 +163,7 @@ await test('unknown fields are ignored, and each is logged once', async () => {
             assert.equal(r.status, 200, path);
         }
     }
+    await s.said(/"never_heard_of" is unknown/);
     const lines = s.log().split('\n').filter((l) => l.includes('"never_heard_of" is unknown'));
     assert.equal(lines.length, new Set(lines).size);
     assert.ok(lines.length >= 6);

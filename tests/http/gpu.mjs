@@ -41,7 +41,7 @@ await test('/health while it loads: 503 with progress that grows, then 200', asy
     assert.deepEqual(loading.at(-1), [200, { status: 'ok', model: 'demo-gptoss', loaded: true }]);
 });
 await test('it runs on the GPU', async () => {
-    assert.match(s.log(), /on gpu/, s.log());
+    await s.said(/on gpu/);
     const r = await post(s.url + '/v1/chat/completions', { ...ask, max_tokens: 64 });
     assert.equal(r.status, 200, r.text);
     assert.equal(r.json.choices[0].message.content, july);

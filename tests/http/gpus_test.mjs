@@ -37,7 +37,7 @@ await test('a server has it, in its sandbox', async () => {
     const s = await serve(['--backend', 'gpu', '--gpu', String(swift), '--max-kv', '512'], { env });
     const r = await post(s.url + '/v1/completions', { prompt: 'June', temperature: 0, max_tokens: 2 });
     assert.equal(r.json?.usage.completion_tokens, 2, r.text);
-    assert.match(s.log(), /this process has GPU \d of 2, SwiftShader.*[^]* on gpu \(/);
+    await s.said(/this process has GPU \d of 2, SwiftShader.*[^]* on gpu \(/);
     assert.deepEqual(await s.stop(), { code: 0, signal: null });
 }, 600);
 await test('a number that is not there, and devices that can not be hidden', async () => {

@@ -26,19 +26,31 @@ const run = (args, { limit, input } = {}) => new Promise((done) => {
         done({ status: error ? error.code ?? error.signal : 0, out, err }));
     child.stdin.end(input ?? '');
 });
-// Runs until it ends or `ms` have passed. 1: it was killed.
+// Runs until it ends or `ms` have passed. {hit: it was killed, took: ms}.
 const kill = (args, ms, input) => new Promise((done) => {
-    const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'ignore'] });
+    const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'ignore'] }), t0 = performance.now();
     child.stdin.on('error', () => {});
     child.stdin.end(input ?? '');
     const timer = setTimeout(() => child.kill('SIGKILL'), ms);
-    child.on('exit', (code, signal) => { clearTimeout(timer); done(signal === 'SIGKILL' ? 1 : 0); });
+    child.on('exit', (code, signal) => {
+        clearTimeout(timer);
+        done({ hit: signal === 'SIGKILL', took: performance.now() - t0 });
+    });
 });
 // How long it takes when nobody kills it.
 async function time(args, input) {
     const t0 = performance.now();
     await run(args, { input });
     return performance.now() - t0;
+}
+// Kills it at a random moment of the `ms` that it takes; one that ended before says how long that is now.
+async function killed(args, ms, input) {
+    for (let tries = 0; tries < 50; tries++) {
+        const { hit, took } = await kill(args, random() * ms, input);
+        if (hit) return;
+        ms = took;
+    }
+    check(false, 'a kill that hits', `${ms} ms`);
 }
 
 // ---- the prefix store -------------------------------------------------------------------------------------
@@ -47,15 +59,13 @@ const prompt = (i) => ['run', source, '--backend', 'cpu', '--threads', '1', '--p
     '-p', `Once upon a time there were ${i} crows. `.repeat(20), '-n', '8', '--temp', '0'];
 {
     const long = await time(prompt(0));
-    let hit = 0;
     for (let i = 1; i <= kills; i++) {
-        hit += await kill(prompt(i), random() * long * 1.2);
+        await killed(prompt(i), long);
         if (i % 4) continue;
         const r = await run(prompt(i));
         check(r.status === 0 && r.err === '', 'the prefix store after a kill', r.err);
         check(!fs.readdirSync(store).some((f) => f.startsWith('.')), 'nothing is left of what was cut');
     }
-    check(hit > kills / 4, 'kills that hit', `${hit} of ${kills}`);
     // Three processes on one folder, two of them with the same prompt, all killed; and three that live.
     for (let i = 1; i <= kills / 2; i++)
         await Promise.all([i + 100, i + 100, i + 200].map((n) => kill(prompt(n), random() * 3 * long)));
@@ -113,10 +123,10 @@ function cacheIsRight() {
     const long = await time(stream), whole = await time(download);
     for (let i = 0; i < kills; i++) {
         if (i % 6 === 0) fs.rmSync(cache, { recursive: true, force: true });
-        await kill(stream, random() * long * 1.2);
+        await killed(stream, long);
         check(cacheIsRight() === '', 'the model cache after a kill', cacheIsRight());
         if (i % 6 === 0) fs.rmSync(target, { force: true });
-        await kill(download, random() * whole * 1.2);
+        await killed(download, whole);
         check(!fs.existsSync(target) || fs.readFileSync(target).equals(bytes), 'a download after a kill');
     }
     const local = await run(['run', source, ...stream.slice(4)]), there = await run(stream);
@@ -132,7 +142,7 @@ function cacheIsRight() {
     const save = `/system ${'word '.repeat(20000)}\n` + `/save ${file}\n`.repeat(200) + '/quit\n';
     const long = await time(talk, save);
     for (let i = 0; i < kills; i++) {
-        await kill(talk, random() * long * 1.2, save);
+        await killed(talk, long, save);
         let ok = true;
         if (fs.existsSync(file))
             try { ok = JSON.parse(fs.readFileSync(file)).messages.length === 1; } catch { ok = false; }

@@ -45,21 +45,33 @@ export function finish() {
 const running = new Set();
 process.on('exit', () => { for (const s of running) s.kill('SIGKILL'); });
 
-// Starts `gossamer serve` on a free port. {url, port, log(), stop(), kill(signal), exited}. ready: waits
-// until /health says ok.
+// What a program said may come after its end, or after its answer: pipes are read when their turn comes.
+const MOST_LATE_MS = 60000;
+const drained = (child) => new Promise((done) => {
+    child.on('close', done);
+    child.on('exit', () => setTimeout(done, 2000).unref()); // a process that it left holds the pipe
+});
+// Starts `gossamer serve` on a free port. {url, port, log(), said(pattern), stop(), kill(signal), exited}.
+// said: waits until the log has that. ready: waits until /health says ok.
 export async function serve(args = [], { ready = true, env = {}, date = '2025-06-28' } = {}) {
     const child = spawn(program, ['serve', '--port', '0', '--backend', backend, '--date', date, ...args],
         { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } });
     running.add(child);
     let log = '';
     child.stderr.on('data', (d) => { log += d; });
-    const exited = new Promise((done) => child.on('exit', (code, signal) => {
+    const ended = drained(child);
+    const exited = new Promise((done) => child.on('exit', async (code, signal) => {
         running.delete(child);
+        await ended;
         const found = log.search(/.*(Sanitizer|runtime error)/);
         if (found >= 0) console.log(log.slice(found, found + 4000));
         done({ code, signal });
     }));
     const s = { child, exited, log: () => log, pid: child.pid, kill: (signal) => child.kill(signal) };
+    s.said = async (pattern) => {
+        for (const end = Date.now() + MOST_LATE_MS; !pattern.test(log) && Date.now() < end;) await sleep(20);
+        assert.match(log, pattern);
+    };
     s.stop = async () => { child.kill('SIGTERM'); return exited; };
     for (let i = 0; i < 400 && !s.port; i++) {
         const m = log.match(/listening on http:\/\/[^ ]*:(\d+)\//);
@@ -94,9 +106,9 @@ export async function run(args, { env = {}, timeout = 120000, uid } = {}) {
     child.stderr.on('data', (d) => { err += d; });
     child.stdout.on('data', (d) => { out += d; });
     const timer = setTimeout(() => child.kill('SIGKILL'), timeout);
-    const code = await new Promise((done) => child.on('exit', (c) => done(c)));
+    await drained(child);
     clearTimeout(timer);
-    return { code, err, out };
+    return { code: child.exitCode, err, out };
 }
 
 // ---- requests ---------------------------------------------------------------------------------------------

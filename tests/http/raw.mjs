@@ -317,7 +317,7 @@ await test('what is not there is not there, whatever the method', async () => {
     assert.deepEqual([d.status, d.json.error.param], [400, 'tokens']);
     assert.equal((await post(s.url + '/v1/completions', { prompt: [999999999] })).status, 400);
     await sleep(100);
-    assert.match(s.log(), /"POST \/v1\/completions" 400 .* invalid_value/);
+    await s.said(/"POST \/v1\/completions" 400 .* invalid_value/);
 });
 await test('metrics count what happened', async () => {
     await post(s.url + '/v1/chat/completions', { messages: june, temperature: 0, max_tokens: 60,

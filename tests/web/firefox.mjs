@@ -82,6 +82,15 @@ await test("Firefox: LOAD during an answer, cancelled, a bad file; the model goe
   equal(await page.eval(`${last}.querySelector(".part.final").innerText.trim()`), ANSWER);
   await page.close();
 }, SLOW);
+await test("Firefox: twenty loads, one after the other", async () => {
+  const page = await open(without, "");
+  await click_to_tokens(page, 180000);
+  for (let i = 0; i < 20; i++) {
+    await page.eval("(document.getElementById('load').click(), window.was = gossamer.model, 0)");
+    await page.until("gossamer.status === 'ready' && gossamer.model !== window.was", `load ${i}`, 60000);
+  }
+  await page.close();
+}, SLOW);
 await without.close();
 
 let gpu = await firefox({ gpu: true });

@@ -88,6 +88,22 @@ await test("a load is cancelled by its button and by Esc; then one works", () =>
   await page.close();
 }));
 
+await test("asked while a load is under way that is then cancelled: the model that is there answers", () =>
+  hosted(mute, async s => {
+    const page = await withDemo("");
+    await page.fill("#source", `${s.url}/models/never.gguf`);
+    await page.click("#load");
+    await says(page, "#load", /^CANCEL$/);
+    await page.locator("#prompt").fill(QUESTION);
+    await page.keyboard.press("Enter");
+    await page.locator(".turn.user").waitFor();
+    equal(await page.locator(".turn.assistant").count(), 0, "answers while it loads");
+    await page.click("#load");
+    equal((await page.locator(".turn.assistant[aria-busy=false] .part.final").innerText()).trim(), ANSWER);
+    page.quiet();
+    await page.close();
+  }));
+
 await test("another file or address chosen meanwhile wins", () => hosted(mute, async s => {
   const page = await open(cpu.context, at(gguf(`${s.url}/models/never.gguf`)));
   await load(page);

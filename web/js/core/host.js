@@ -2,7 +2,7 @@
 // js/node/node_host.js puts Node's in its place before anything else runs, so that no bundler for browsers
 // ever sees a module of Node's.
 import { openDrive } from "./bytes/drives.js";
-import { browserWorker } from "./spawn.js";
+import { browserParent, browserWorker } from "./spawn.js";
 
 /** Calls fn at the next turn, which lets messages in between; a message of its own, for browsers hold timers
  * back.
@@ -22,10 +22,7 @@ export const host = {
   /** What `new Worker` in `make` says, as {listen(message, failure), post, hold, stop}. */
   worker: browserWorker,
   /** The worker's own side of it: {listen(fn), post(message, transfer)}. */
-  parent: () => ({
-    listen: fn => globalThis.self.addEventListener("message", e => fn(e.data)),
-    post: (message, transfer) => globalThis.self.postMessage(message, transfer),
-  }),
+  parent: browserParent,
   /** A module's bytes, as a Response. */
   fetchModule: url => fetch(url),
   /** navigator.gpu, or null. */

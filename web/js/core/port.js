@@ -31,7 +31,7 @@ export async function startWorker(what, onFailure = () => {}) {
 /** In a worker: calls onMessage for every message and says {ready: true}; what it throws is told as a failure
  * of the worker. Returns post(message, transfer). */
 export async function serveWorker(onMessage) {
-  const { listen, post } = host.parent();
+  const { listen, post } = await host.parent();
   listen(async message => {
     try { await onMessage(message); } catch (e) { post({ failed: e.message }, []); }
   });

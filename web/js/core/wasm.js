@@ -106,7 +106,7 @@ export class Wasm {
     };
   }
 
-  /** Threads start now: a worker can't start while its parent is inside C. */
+  /** Threads start now, before C is entered: they are given what they need by messages. */
   async #park(count) {
     const { module, memory, maximum, n } = this;
     let failure = null;

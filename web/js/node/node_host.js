@@ -78,7 +78,7 @@ Object.assign(host, {
   cores: availableParallelism,
   turns: fn => () => setImmediate(fn),
   worker: nodeWorker,
-  parent: () => ({
+  parent: async () => ({
     listen: fn => parentPort.on("message", fn),
     post: (message, transfer) => parentPort.postMessage(message, transfer),
   }),

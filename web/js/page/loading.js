@@ -57,6 +57,7 @@ export class Loading {
     this.#load = null;
     shared.status = shared.model || shared.server ? "ready" : "idle";
     if (shared.model && !load.abort.signal.aborted) this.#loaded();
+    else if (shared.model && shared.pending) this.#page.chats.askPending();  // the model before answers
     this.#page.refresh();
   }
 
