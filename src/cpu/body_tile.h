@@ -33,7 +33,8 @@ ALWAYS void pack_rows(goss_tile *t, const uint8_t *w, int64_t row_bytes, int n_r
             b32_transpose(r);
             for (int g = 0; g < 8; g++) b32_store(t->q + (size_t)b * 512 + g * 64 + half * 32, r[g]);
         }
-    t->n = n; t->n_rows = n_rows; t->groups = groups; t->has_min = min != 0; t->small = small >= 0;
+    t->n = n; t->n_rows = n_rows; t->groups = groups; t->has_min = min != 0;
+    t->small = small >= 0 || t->form == GOSS_TILE_UNSIGNED;
 }
 /* Unsigned types have minima and need no shift; see goss_tile.form for the others. */
 ALWAYS int tile_bias(int form, int min, int small)

@@ -122,11 +122,11 @@ ALWAYS void sixteen(float *y, int64_t y_stride, const uint8_t *w, int64_t row_by
     const int64_t nb = x->n / GOSS_BLOCK, stride = n_rows < GOSS_TILE_ROWS ? GOSS_TILE_ROWS : y_stride;
     float *to = n_rows < GOSS_TILE_ROWS ? part : y;
     for (int64_t b = 0; b < nb; b += SLAB) {
-        const slab t = { q, s, mxfp4 ? 12 : 0, b, b + SLAB < nb ? b + SLAB : nb };
+        const slab t = { q, s, mxfp4 ? 12 : Q8_0_BIAS, b, b + SLAB < nb ? b + SLAB : nb };
         const int64_t bytes = mxfp4 ? 17 : 34;
         const int64_t next = t.to < nb ? SLAB * bytes : more ? 16 * row_bytes - b * bytes : 0;
         if (mxfp4) pack_mxfp4_blocks(q, s, w, row_bytes, n_rows, 12, t.from, t.to, next);
-        else pack_q8_0_blocks(q, s, w, row_bytes, n_rows, 0, t.from, t.to, next);
+        else pack_q8_0_blocks(q, s, w, row_bytes, n_rows, Q8_0_BIAS, t.from, t.to, next);
         gemm_slab(to, stride, &t, x, first, m, mxfp4);
     }
     for (int j = 0; to == part && j < m; j++)

@@ -39,7 +39,7 @@ typedef struct goss_wide { int n; int16_t *q; float *d; } goss_wide;
 typedef struct goss_tile {
     int n, n_rows;
     int groups;          /* scales a block: 1, or 2 (one for 16 elements) */
-    /* small: (q - bias) fits 0..31 once bias is added, so that four u8 * s8 pairs add up in int16 */
+    /* small: q is unsigned: 0..31, so that four u8 * s8 pairs add up in int16; any byte where form says so */
     int has_min, small;
     int form, bias;      /* form: in, a GOSS_TILE_*; bias: out, what pack added to q */
     uint8_t *q; float *s, *m;   /* GOSS_TILE_BYTES */

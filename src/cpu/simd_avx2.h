@@ -14,7 +14,11 @@
 
 typedef __m256 f8;
 typedef __m256i w8, b32, m16;
+#ifdef SIMD_VNNI
+enum { SIMD_TILE_FORM = 2 /* GOSS_TILE_UNSIGNED: four products add up in 32 bits */ };
+#else
 enum { SIMD_TILE_FORM = 1 /* GOSS_TILE_SMALL */ };
+#endif
 #ifndef SIMD_ATTN_OWN
 enum { SIMD_ATTN_Q = 2 };   /* queries that attention takes at once: 1 or 2 */
 #endif

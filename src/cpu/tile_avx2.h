@@ -3,7 +3,8 @@
  *
  *   pack    16 rows of MXFP4 are transposed while they are still nibbles, a quarter of the bytes
  *   gemm    16 weight rows by two activation rows: a broadcast serves two registers of weights, and all sums stay in
- *           registers (the body's 8 by 4 does not fit 16 of them: 52 against 103 G products/s on a Zen 3) */
+ *           registers (the body's 8 by 4 does not fit 16 of them: 52 against 103 G products/s on a Zen 3). AVX-VNNI
+ *           takes three, and all types as unsigned: a block's sum begins at what the bias of its weights takes back */
 #ifndef GOSS_CPU_TILE_AVX2_H
 #define GOSS_CPU_TILE_AVX2_H
 #include "body.h"
@@ -132,7 +133,8 @@ ALWAYS void pack_q8_0_blocks(uint8_t *q, float *s, const uint8_t *w, int64_t row
 }
 static void pack_q8_0_close GOSS_PACK_ARGS
 {
-    t->n = n; t->n_rows = n_rows; t->groups = 1; t->has_min = 0; t->small = 0; t->bias = tile_bias(t->form, 0, -1);
+    t->n = n; t->n_rows = n_rows; t->groups = 1; t->has_min = 0; t->small = t->form == GOSS_TILE_UNSIGNED;
+    t->bias = tile_bias(t->form, 0, -1);
     pack_q8_0_blocks(t->q, t->s, w, row_bytes, n_rows, t->bias, 0, n / GOSS_BLOCK, 0);
 }
 
@@ -140,15 +142,17 @@ enum { SLAB = 30 /* blocks of a tile that stay in the first cache, 15 KB, while 
 /* Blocks [from, to) of a tile of 16 rows. */
 typedef struct slab { const uint8_t *q; const float *s; int bias; int64_t from, to; } slab;
 /* ---- gemm of 16 weight rows by NM activation rows ------------------------------------------------------ */
-/* The most that keeps all sums in 16 registers: without sums in int16 there is room for a third row. */
+/* TILE_ACTS: the most that keeps all sums in 16 registers: without sums in int16 there is room for a third row.
+ * Q8_0_BIAS: of Q8_0's weights in a slab. */
 #ifdef SIMD_VNNI
-enum { TILE_ACTS = 3 };
+enum { TILE_ACTS = 3, Q8_0_BIAS = 128 };
 #else
-enum { TILE_ACTS = 2 };
+enum { TILE_ACTS = 2, Q8_0_BIAS = 0 };
 #endif
 /* Weights are read once, not again for each use, and sums grow in order: gcc would load again, or turn the
  * sum into a tree that needs more than 16 registers. Loads are what bounds these loops. */
 #define KEEP(v) __asm__("" : "+x"(v))
+#ifndef SIMD_VNNI
 /* Half a block (16 of its 32 elements) of 16 rows; small types: w is unsigned. */
 ALWAYS void half_small(m16 a[TILE_ACTS][2], const uint8_t *w, const int8_t *q, int64_t stride, const int NM)
 {
@@ -204,12 +208,20 @@ ALWAYS void gemm_small(float *y, int64_t y_stride, const slab *t, const goss_act
     for (int j = 0; j < NM; j++) { f8_store(y + j * y_stride, acc[j][0]); f8_store(y + j * y_stride + 8, acc[j][1]); }
 }
 
-/* Types that need all eight bits: |w| times x with w's sign, widened at once. */
-ALWAYS void gemm_signed(float *y, int64_t y_stride, const slab *t, const goss_acts *x, int64_t row, const int NM)
+ALWAYS w8 block_start(const slab *t, const int16_t *s) { (void)t; (void)s; return w8_zero(); }
+ALWAYS w8 block_dot(w8 c, b32 w, b32 x) { return w8_dot(c, w, x); }
+#else
+ALWAYS w8 block_start(const slab *t, const int16_t *s) { return w8_set1(-t->bias * (s[0] + s[1])); }
+ALWAYS w8 block_dot(w8 c, b32 w, b32 x) { return m16_dot(c, w, x); }
+#endif
+
+/* Types that need all eight bits: |w| times x with w's sign, widened at once. AVX-VNNI: all types, unsigned. */
+ALWAYS void gemm_bytes(float *y, int64_t y_stride, const slab *t, const goss_acts *x, int64_t row, const int NM)
 {
     const int64_t nb = x->n / GOSS_BLOCK, stride = x->n, from = t->from, to = t->to;
     const int8_t *q = x->q + row * stride;
     const float *d = x->d + row * nb;
+    const int16_t *s = x->s + row * nb * 2;
     f8 acc[TILE_ACTS][2];
     UNROLL
     for (int j = 0; j < NM; j++)
@@ -218,18 +230,17 @@ ALWAYS void gemm_signed(float *y, int64_t y_stride, const slab *t, const goss_ac
         const uint8_t *w = t->q + (b - from) * 512;
         w8 p[TILE_ACTS][2];
         UNROLL
-        for (int j = 0; j < NM; j++) p[j][0] = p[j][1] = w8_zero();
+        for (int j = 0; j < NM; j++) p[j][0] = p[j][1] = block_start(t, s + 2 * (j * nb + b));
         UNROLL8
         for (int k = 0; k < 8; k++) {
             __m256i w0 = b32_load(w + k * 64), w1 = b32_load(w + k * 64 + 32);
             KEEP(w0);
             KEEP(w1);
-            const __m256i a0 = _mm256_abs_epi8(w0), a1 = _mm256_abs_epi8(w1);
             UNROLL
             for (int j = 0; j < NM; j++) {
                 const __m256i v = b32_bcast4(q + j * stride + b * GOSS_BLOCK + k * 4);
-                p[j][0] = w8_dot_abs(p[j][0], a0, w0, v);
-                p[j][1] = w8_dot_abs(p[j][1], a1, w1, v);
+                p[j][0] = block_dot(p[j][0], w0, v);
+                p[j][1] = block_dot(p[j][1], w1, v);
                 KEEP(p[j][0]);
                 KEEP(p[j][1]);
             }
@@ -250,8 +261,14 @@ ALWAYS void gemm_signed(float *y, int64_t y_stride, const slab *t, const goss_ac
 ALWAYS void gemm_acts(float *y, int64_t y_stride, const slab *t, const goss_acts *x, int64_t row, const int small,
                       const int NM)
 {
-    if (small) gemm_small(y, y_stride, t, x, row, NM);
-    else gemm_signed(y, y_stride, t, x, row, NM);
+#ifndef SIMD_VNNI
+    if (small) {
+        gemm_small(y, y_stride, t, x, row, NM);
+        return;
+    }
+#endif
+    (void)small;
+    gemm_bytes(y, y_stride, t, x, row, NM);
 }
 /* All m rows. */
 ALWAYS void gemm_slab(float *y, int64_t y_stride, const slab *t, const goss_acts *x, int64_t first, int m,

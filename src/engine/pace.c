@@ -45,12 +45,9 @@ void goss_pace_begin(goss_pace *p, int first_rows)
 /* The bytes that r rows read, in units of what one row reads. */
 static double bytes_of(const goss_pace *p, int r)
 {
-    const goss_hparams *h = &p->model->hp;
-    const double all = (double)goss_model_step_bytes(p->model),
-        experts = (double)goss_model_step_expert_bytes(p->model);
-    if (!h->n_expert || all <= 0) return 1 + 0.1 * (r - 1);
-    const double share = (double)h->n_expert_used / h->n_expert;
-    return 1 + experts / all * ((1 - pow(1 - share, r)) / share - 1);
+    const double one = goss_model_rows_bytes(p->model, 1);
+    if (!p->model->hp.n_expert || one <= 0) return 1 + 0.1 * (r - 1);
+    return goss_model_rows_bytes(p->model, r) / one;
 }
 
 /* c(r): measured, between two measured ones, or scaled from the nearest. */

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/fmt.h"
 #include "base/mem.h"
+#include <math.h>
 #include <string.h>
 
 enum { OPTIONAL = 1, VECTOR = 2 };
@@ -364,4 +365,12 @@ uint64_t goss_model_step_bytes(const goss_model *m)
         n += ffn_bytes(hp, l);
     }
     return n;
+}
+
+double goss_model_rows_bytes(const goss_model *m, int rows)
+{
+    const double all = (double)goss_model_step_bytes(m), experts = (double)goss_model_step_expert_bytes(m);
+    if (!m->hp.n_expert) return all;
+    const double share = (double)m->hp.n_expert_used / m->hp.n_expert;
+    return all + experts * ((1 - pow(1 - share, rows)) / share - 1);
 }

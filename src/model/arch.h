@@ -37,5 +37,7 @@ typedef struct goss_model {
 int goss_model_bind(goss_model *m, goss_gguf *g, const goss_model_options *opt, goss_error *err);
 void goss_model_free(goss_model *m);
 uint64_t goss_model_step_bytes(const goss_model *m);   /* weights that one decoded token reads */
+/* Those that a step of so many tokens reads: on average, for each token chooses its experts. */
+double goss_model_rows_bytes(const goss_model *m, int rows);
 uint64_t goss_model_step_expert_bytes(const goss_model *m);   /* of them those of its experts; 0: none */
 #endif

@@ -1,8 +1,9 @@
 /* split.c - shares out layers.
  *
- * A rank's time is taken as the bytes that one token reads of its layers (the last one's head too), over the
- * rank's measured bandwidth: right where reading bounds, and where computing does, near enough, for that goes
- * with the same bytes. A share that does not fit the rank's memory counts as a thousand times as slow. The
+ * A rank's time is taken as the bytes that a step of some sessions reads of its layers (the last one's head
+ * too), over the rank's measured bandwidth: right where reading bounds, and where computing does, near enough,
+ * for that goes with the same bytes. Some sessions and not one, because one alone passes all ranks in turn and
+ * its time is the same however they share. A share that does not fit the rank's memory counts as a thousand times as slow. The
  * best split is found exactly, from the last rank to the first: best[r][l] is the time of the slowest of
  * ranks r to n - 1 when they have layers [l, all). Among equals the earlier ranks take fewer: rank 0 has the
  * engine too. */
@@ -57,11 +58,13 @@ goss_model goss_split_part(const goss_model *m, int from, int to)
     return part;
 }
 
-/* Bytes that a token reads of layers [from, to), of the head too where they are the last. */
+enum { CROWD = 8 }; /* sessions of a step */
+
+/* Bytes that a step reads of layers [from, to), of the head too where they are the last. */
 static double reads(const goss_model *m, int from, int to)
 {
     const goss_model part = goss_split_part(m, from, to);
-    return (double)goss_model_step_bytes(&part);
+    return goss_model_rows_bytes(&part, CROWD);
 }
 
 /* Ranks of one machine share its memory, but a device's own. */

@@ -195,7 +195,7 @@ await test('a supervisor starts the server anew when a process was lost; SIGTERM
     const child = spawn('bash', [path.join(root, 'examples/pipeline/gossamer.sbatch'), model],
         { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, GOSSAMER: process.env.PROGRAM,
             LAUNCH: 'mpirun --bind-to none -n 2', ...mpi,
-            OPTIONS: `--port ${port} --backend cpu --threads 1 --date 2025-06-28` } });
+            OPTIONS: `--port ${port} --backend cpu --threads 1 ${EQUAL.join(' ')} --date 2025-06-28` } });
     process.on('exit', () => child.kill('SIGKILL'));
     let log = '';
     for (const s of [child.stdout, child.stderr]) s.on('data', (d) => { log += d; });

@@ -241,9 +241,29 @@ static void shares(void)
     CHECK_INT(first[4], 24);
 }
 
+/* The head of 20b is as many bytes as seven layers of one token, and as two of eight sessions. */
+static void shares_of_experts(void)
+{
+    static goss_layer layers[24];
+    const goss_tensor dense = { .type = GOSS_Q8_0, .n_bytes = 28000000, .ne = { 1, 1, 1, 1 } };
+    const goss_tensor experts = { .type = GOSS_MXFP4, .n_bytes = 133000000, .ne = { 1, 1, 1, 1 } };
+    goss_model m = { .layers = layers, .hp = { .n_layer = 24, .n_embd = 2880, .n_expert = 32, .n_expert_used = 4 },
+                     .output = { .type = GOSS_Q8_0, .n_bytes = 615000000, .ne = { 1, 1, 1, 1 } } };
+    goss_pipe_fact facts[2] = { { .bytes_ms = 1, .memory = 1ull << 40, .host = "a" },
+                                { .bytes_ms = 1, .memory = 1ull << 40, .host = "b" } };
+    int32_t first[3];
+    for (int l = 0; l < 24; l++) {
+        layers[l].wq = dense;
+        layers[l].gate = layers[l].up = layers[l].down = experts;
+    }
+    CHECK_INT(goss_split_layers(first, &m, facts, 2, NULL, NULL), 0);
+    CHECK_INT(first[1], 13);
+}
+
 int main(void)
 {
     shares();
+    shares_of_experts();
     refusals();
     failures();
     same_tokens();

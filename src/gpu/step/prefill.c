@@ -13,16 +13,17 @@
 enum { TILE = 64 /* rows of dense ones, without fragments */, GRID_X = 4096 };
 
 /* Sizes of tiles by fragments, in rising order: rows and outputs, a subgroup's, values a step; `most` rows
- * (of an expert: on average) that a size serves. Measured on an H100 (docs/gpu-performance.md). */
+ * (of an expert: on average) that a size serves. Measured on an H100 and an H200 (docs/gpu-performance.md):
+ * there the experts' second size was never the fastest; on other devices a choice (choice.h) may take it. */
 typedef struct tile_size {
     uint32_t rows, outs, sub_rows, sub_outs, depth, most;
 } tile_size;
-static const tile_size dense_sizes[GOSS_VARIANTS] = { { 32, 64, 16, 32, 64, 32 },
-                                                      { 64, 64, 32, 32, 64, 128 },
+static const tile_size dense_sizes[GOSS_VARIANTS] = { { 32, 64, 16, 32, 64, 128 },
+                                                      { 64, 64, 32, 32, 64, 256 },
                                                       { 128, 128, 64, 32, 64, 512 },
                                                       { 128, 128, 64, 32, 64, ~0u } };
-static const tile_size expert_sizes[GOSS_VARIANTS] = { { 16, 64, 16, 16, 64, 14 },
-                                                       { 32, 64, 16, 32, 64, 24 },
+static const tile_size expert_sizes[GOSS_VARIANTS] = { { 16, 64, 16, 16, 64, 17 },
+                                                       { 32, 64, 16, 32, 64, 17 },
                                                        { 64, 128, 32, 32, 32, 80 },
                                                        { 128, 256, 64, 32, 32, ~0u } };
 
