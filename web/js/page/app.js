@@ -4,7 +4,7 @@
 // What they share is in shared.js; what the panels show comes from telemetry lines only.
 import { Backend } from "./backend.js";
 import { Chats } from "./chats.js";
-import { $, el } from "./dom.js";
+import { $, el, nextTask } from "./dom.js";
 import { wireDrawers } from "./drawers.js";
 import { Frames } from "./frames.js";
 import { Keeper } from "./keeper.js";
@@ -57,6 +57,7 @@ const close = () => drawers.close(), cancel = () => loading.cancel();
 /** What stands around the chat. */
 async function instrument() {
   const { Instrument } = await import("./instrument.js");
+  await nextTask();
   return shown ??= new Instrument(shared, { messages, backend, chats, cancel, close });
 }
 let shown = null;                    // it, once it is there
@@ -98,14 +99,16 @@ async function start() {
   wireReport(shared, messages);
   chats.add();
   fill(params);
+  frames.ask();
+  await nextTask();
   chats.restore();
   wireMoment(shared);
-  frames.ask();
   if (!isSecureContext) {
     messages.banner("Opened over plain HTTP from another machine: browsers give such pages no WebGPU, "
       + "OPFS or crypto. Use https or localhost.", "bad");
   }
   offline.keep();
+  await nextTask();
   if (params.data) return play(params.data, { at: params.at });
   await Promise.all([backend.start(), instrument()]);
   document.body.dataset.ready = "1";
