@@ -1,5 +1,5 @@
-// instrument.js - what stands around the chat: the panels, recordings, the tour. The page can be read, typed in
-// and loaded without it, so app.js fetches it behind all that.
+// instrument.js - what stands around the chat: the panels, recordings, the tour. The page can be read, typed
+// in and loaded without it, so app.js fetches it behind all that.
 import { PanelDrawer } from "./panels.js";
 import { Playbar } from "./playbar.js";
 import { Recordings } from "./recordings.js";
