@@ -26,7 +26,7 @@ const STEP = 4;
  * so many others in the next. */
 const FAST = 4, CALM = 2;
 /** What is drawn for the first time takes longest: once a frame has had so many milliseconds of it, the next
- * one goes on. */
+ * one goes on; but where there are tokens to show, nothing waits. */
 const FIRST_MS = 4;
 
 /** What is drawn in which panel. */
@@ -136,7 +136,8 @@ export class PanelDrawer {
 
   /** now: when the frame began. Returns whether it was drawn. */
   #drawOne(name, s, now) {
-    if (!(name in this.#last) && performance.now() - now > FIRST_MS) return false;
+    const first = !(name in this.#last) && !s.history.count;
+    if (first && performance.now() - now > FIRST_MS) return false;
     s.dirty.delete(name);
     this.#last[name] = now;
     this.#draw[name]?.(s);
