@@ -51,7 +51,7 @@ function held(start) {
   return { fault, release };
 }
 
-await test("the chat is there before any script, moves nowhere, and keeps what is typed meanwhile", async () => {
+await test("the chat is there before any script; it stays where it is and keeps what is typed", async () => {
   const { fault, release } = held("/js/");
   await with_fault(fault, async (s, context) => {
     const page = await context.newPage(), box = () => page.locator(".hello h3").boundingBox();
@@ -67,12 +67,12 @@ await test("the chat is there before any script, moves nowhere, and keeps what i
     equal(await box(), before, "the greeting's place");
     ok(await page.locator(".hello button", { hasText: "Watch a recording" }).count(), "nothing is offered");
     await page.click("#split");
-    equal(await page.locator(".chat").nth(1).locator("textarea").inputValue(), "", "the second chat's prompt");
+    equal(await page.locator(".chat").nth(1).locator("textarea").inputValue(), "", "the other prompt");
     await page.close();
   });
 });
 
-await test("a model is loaded and answers before the instrument is there, which then shows all of it", async () => {
+await test("a model answers before the instrument is there, which then shows all of it", async () => {
   const { fault, release } = held("/js/page/instrument.js");
   await with_fault(fault, async (s, context) => {
     const page = await open(context, at("", s.url));
