@@ -90,23 +90,33 @@ function fill({ gguf = servedByUs() ? DEMO : "", prompt }) {
   refresh();
 }
 
-async function start() {
-  const { params } = shared;
-  const parts = [messages, loading, server, chats, views, library, models, tabTools];
-  for (const part of parts) part.wire();
+/** What can be read, typed in and pressed first. */
+function begin() {
+  for (const part of [messages, loading, server, chats, views]) part.wire();
+  chats.add();
+  fill(shared.params);
+  frames.ask();
+}
+
+/** What the drawers hold, the keys, and what was shown before. */
+function goOn() {
+  for (const part of [library, models, tabTools]) part.wire();
   wirePresets();
   wireSchema(() => shared.model);
   wireReport(shared, messages);
-  chats.add();
-  fill(params);
-  frames.ask();
-  await nextTask();
-  chats.restore();
   wireMoment(shared);
-  if (!isSecureContext) {
-    messages.banner("Opened over plain HTTP from another machine: browsers give such pages no WebGPU, "
-      + "OPFS or crypto. Use https or localhost.", "bad");
-  }
+  chats.restore();
+  if (isSecureContext) return;
+  messages.banner("Opened over plain HTTP from another machine: browsers give such pages no WebGPU, "
+    + "OPFS or crypto. Use https or localhost.", "bad");
+}
+
+async function start() {
+  const { params } = shared;
+  begin();
+  await nextTask();
+  goOn();
+  await nextTask();
   offline.keep();
   await nextTask();
   if (params.data) return play(params.data, { at: params.at });
