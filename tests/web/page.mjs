@@ -43,6 +43,54 @@ await test("click to tokens, on the CPU, threads", async () => {
   await page.close();
 });
 
+/** Requests for what begins so are answered once `release` is called. */
+function held(start) {
+  let release;
+  const free = new Promise(resolve => { release = resolve; });
+  const fault = async (request, response, { path }) => { if (path.startsWith(start)) await free; };
+  return { fault, release };
+}
+
+await test("the chat is there before any script; it stays where it is and keeps what is typed", async () => {
+  const { fault, release } = held("/js/");
+  await with_fault(fault, async (s, context) => {
+    const page = await context.newPage(), box = () => page.locator(".hello h3").boundingBox();
+    await page.goto(at("", s.url), { waitUntil: "commit" });
+    matches(await page.locator(".hello").innerText(), /LOAD MODEL streams the weights in/, "greeting");
+    await page.fill("#prompt", "asked early");
+    const before = await box();
+    ok(before.height > 10 && before.y > 0, "the greeting is not painted");
+    equal(await page.locator(".hello button").count(), 0, "buttons without a script");
+    release();
+    await ready(page);
+    equal(await page.inputValue("#prompt"), "asked early", "prompt");
+    equal(await box(), before, "the greeting's place");
+    ok(await page.locator(".hello button", { hasText: "Watch a recording" }).count(), "nothing is offered");
+    await page.click("#split");
+    equal(await page.locator(".chat").nth(1).locator("textarea").inputValue(), "", "the other prompt");
+    await page.close();
+  });
+});
+
+await test("a model answers before the instrument is there, which then shows all of it", async () => {
+  const { fault, release } = held("/js/page/instrument.js");
+  await with_fault(fault, async (s, context) => {
+    const page = await open(context, at("", s.url));
+    await page.waitForFunction(() => globalThis.gossamer?.llm);
+    await page.click("#load");
+    await loaded(page);
+    equal(await ask(page, QUESTION), ANSWER);
+    equal(await page.locator("#load-rows li, #tokens span").count(), 0, "panels without their scripts");
+    equal(await page.getAttribute("body", "data-ready"), null, "ready");
+    release();
+    await ready(page);
+    await page.locator("#load-rows [data-stage=load_complete]", { hasText: "OK" }).waitFor();
+    await page.waitForFunction(() => document.getElementById("tokens").textContent.includes("July"));
+    page.quiet();
+    await page.close();
+  });
+});
+
 await test("a second load comes from OPFS without network", async () => {
   const before = site.stats.bytes, page = await open(cpu.context, at(""));
   await load(page);

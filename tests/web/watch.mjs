@@ -108,7 +108,8 @@ await test("each opens from RECORDINGS without a model; its chat is there", asyn
       return new RegExp(source, "i").test(innerText) && document.querySelector("[aria-busy=false].turn");
     }, says.source);
     ok(await shown.locator(".turn.user").count() > 0, "no question");
-    ok(await page.locator("#topk li.hit").count() === 1, "no alternatives");
+    await page.locator("#topk li.hit").first().waitFor();              // its frame may be still to come
+    equal(await page.locator("#topk li.hit").count(), 1, "alternatives that were chosen");
     await page.click("#replay-close");
     await page.locator("#p-player").waitFor({ state: "hidden" });
     equal((await shows(page)).count, 0, "tokens, when it is closed");

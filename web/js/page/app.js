@@ -1,10 +1,10 @@
 // app.js - the page: makes its parts, wires them, and does what the address asks. Each part is a file:
-// messages.js, backend.js, chats.js, loading.js, use_server.js, views.js, frames.js, recordings.js, tour.js,
-// report.js.
+// messages.js, backend.js, chats.js, loading.js, use_server.js, views.js, frames.js, report.js; and, fetched
+// last, instrument.js.
 // What they share is in shared.js; what the panels show comes from telemetry lines only.
 import { Backend } from "./backend.js";
 import { Chats } from "./chats.js";
-import { $, el } from "./dom.js";
+import { $, el, nextTask } from "./dom.js";
 import { wireDrawers } from "./drawers.js";
 import { Frames } from "./frames.js";
 import { Keeper } from "./keeper.js";
@@ -14,10 +14,6 @@ import { Messages } from "./messages.js";
 import { Models } from "./models.js";
 import * as offline from "./offline.js";
 import { wireMoment } from "./moment.js";
-import { PanelDrawer } from "./panels.js";
-import { Playbar } from "./playbar.js";
-import { Recordings } from "./recordings.js";
-import { Tour } from "./tour.js";
 import { DEMO, fillControls, resolveSource, unknownParams, urlParams } from "./params.js";
 import { wirePresets } from "./presets.js";
 import { wireSchema } from "./schema.js";
@@ -41,10 +37,10 @@ function refresh() {
 function drawPanels() {
   views.sliders();
   loading.progress();
-  panels.draw();
+  shown?.panels.draw();
 }
 
-const frames = new Frames(shared, drawPanels), panels = new PanelDrawer(shared);
+const frames = new Frames(shared, drawPanels);
 const drawAll = () => frames.drawAll(), load = () => loading.load(), useServer = url => server.use(url);
 const measure = () => backend.measure();
 const keeper = new Keeper();
@@ -53,19 +49,25 @@ const toolSources = new ToolSources(serverTools, tabTools);
 const chats = new Chats(shared,
   { messages, keeper, toolSources, refresh, load, drawAll, measure, offers });
 const server = new UseServer(shared, { messages, backend, chats, serverTools, refresh });
-const play = file => recordings.open(file);
+const play = async (source, how) => (await instrument()).recordings.open(source, how);
 const loading = new Loading(shared, { messages, backend, chats, refresh, useServer, play });
 
-const close = () => drawers.close(), cancel = () => loading.cancel(), bar = new Playbar(shared);
-const recordings = new Recordings(shared, { messages, backend, chats, bar, cancel, close,
-  tour: () => tour.begin() });
-const tour = new Tour(shared, { openFirst: () => recordings.openFirst(), close });
+const close = () => drawers.close(), cancel = () => loading.cancel();
+
+/** What stands around the chat. */
+async function instrument() {
+  const { Instrument } = await import("./instrument.js");
+  await nextTask();
+  return shown ??= new Instrument(shared, { messages, backend, chats, cancel, close });
+}
+let shown = null;                    // it, once it is there
 
 /** What can be looked at without a model: where a chat is empty. */
 function offers() {
   const button = (name, onclick) => el("button.quiet", { type: "button", onclick }, name);
-  return [el("div.watch", null, button("Watch a recording", () => recordings.openFirst()),
-    button("A tour in two minutes", () => tour.begin()))];
+  return [el("div.watch", null,
+    button("Watch a recording", async () => (await instrument()).recordings.openFirst()),
+    button("A tour in two minutes", async () => (await instrument()).tour.begin()))];
 }
 
 const library = new Library(keeper, { messages, chats, close });
@@ -88,25 +90,37 @@ function fill({ gguf = servedByUs() ? DEMO : "", prompt }) {
   refresh();
 }
 
-async function start() {
-  const { params } = shared;
-  const parts = [messages, loading, server, chats, views, library, models, recordings, tour, tabTools];
-  for (const part of parts) part.wire();
+/** What can be read, typed in and pressed first. */
+function begin() {
+  for (const part of [messages, loading, server, chats, views]) part.wire();
+  chats.add();
+  fill(shared.params);
+  frames.ask();
+}
+
+/** What the drawers hold, the keys, and what was shown before. */
+function goOn() {
+  for (const part of [library, models, tabTools]) part.wire();
   wirePresets();
   wireSchema(() => shared.model);
   wireReport(shared, messages);
-  chats.add();
-  fill(params);
-  chats.restore();
   wireMoment(shared);
-  frames.ask();
-  if (!isSecureContext) {
-    messages.banner("Opened over plain HTTP from another machine: browsers give such pages no WebGPU, "
-      + "OPFS or crypto. Use https or localhost.", "bad");
-  }
+  chats.restore();
+  if (isSecureContext) return;
+  messages.banner("Opened over plain HTTP from another machine: browsers give such pages no WebGPU, "
+    + "OPFS or crypto. Use https or localhost.", "bad");
+}
+
+async function start() {
+  const { params } = shared;
+  begin();
+  await nextTask();
+  goOn();
+  await nextTask();
   offline.keep();
-  if (params.data) return recordings.open(params.data, { at: params.at });
-  await backend.start();
+  await nextTask();
+  if (params.data) return play(params.data, { at: params.at });
+  await Promise.all([backend.start(), instrument()]);
   document.body.dataset.ready = "1";
   performance.mark("ready");
   const { kind } = resolveSource($("source").value, location.href);

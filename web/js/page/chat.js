@@ -12,8 +12,6 @@ const TRIES = { demo: ["What is 17 + 25?", "Which month comes after June?",
   "Tell me a story about a fox and a golden key.", "Tell me a joke.", "What is today's date?"],
   other: ["Explain how a mixture of experts works.", "Write a haiku about spiders.",
     "Plan a weekend in the mountains.", "Write a function that reverses a list in C."] };
-const HELLO = "LOAD MODEL streams the weights in; everything the model does is shown around this chat, "
-  + "as it happens. Nothing you type leaves this device.";
 const GREETING = { demo: "Tell me a joke.", other: "Say hello in one sentence, and what you are." };
 const GO_ON = "Go on exactly where you stopped. Don't repeat anything.";
 /** Pixels from the end within which the end is followed, and what is beyond every end. */
@@ -26,33 +24,28 @@ const kindOf = ({ token, text, topK = [], probability, channel }) =>
 
 export class Chat {
   /** host: {ready(), demo(), greets(), model(), request(talk), steered(), forked(session, from), wants(chat),
-   * busy(on), error(text), keep(talk), offers(): nodes below what may be asked}; the first chat's input and
-   * button have names that labels and scripts know. */
-  constructor(host, { name, first }) {
+   * busy(on), error(text), keep(talk), offers(): nodes below what may be asked}; root: the chat's nodes, as
+   * index.html has them. */
+  constructor(host, { name, root }) {
     this.host = host;
     this.name = name;
+    this.root = root;
     this.talk = new Conversation();
     this.files = [];                 // that go with the next question: {name, text}
     this.running = null;             // ends the answer that is under way
     this.greeting = false;           // what is shown is the model's greeting
     this.editing = null;             // the user's turn that the next question is a version of
-    this.#build();
-    if (first) {
-      this.send.id = "send";
-      this.input.id = "prompt";
-    }
+    this.#wire();
     this.draw();
   }
 
-  #build() {
-    const label = `${this.name}: messages`;
-    this.turns = el("div.turns", { tabindex: "0", role: "log", "aria-live": "off", "aria-label": label });
-    this.input = el("textarea",
-      { rows: "1", placeholder: "Ask something…", "aria-label": "Prompt", spellcheck: "true" });
-    this.send = el("button.primary", { type: "button" }, "SEND");
-    this.beside = el("div.beside", { hidden: true });
-    this.root = el("section.panel.chat", { "aria-label": this.name }, el("h2", null, this.name), this.turns,
-      this.beside, el("div.composer", null, this.input, this.send));
+  #wire() {
+    const find = selector => this.root.querySelector(selector);
+    this.turns = find(".turns");
+    this.hello = find(".hello");
+    this.beside = find(".beside");
+    this.input = find(".composer textarea");
+    this.send = find(".composer button");
     this.turns.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.input.addEventListener("keydown", e => {
       if (e.key !== "Enter" || e.shiftKey || e.isComposing) return;
@@ -110,9 +103,9 @@ export class Chat {
   #greet() {
     const one = text => el("button.quiet", { type: "button", onclick: () => this.#try(text) }, text);
     const demo = this.host.demo(), tries = demo ? TRIES.demo : TRIES.other;
-    this.turns.replaceChildren(el("div.hello", null, el("h3", null, "Watch a language model think."), HELLO,
-      el("br"), demo ? "The demo model knows little. Try:" : "Try:",
-      el("div.tries", null, ...tries.map(one)), ...this.host.offers()));
+    this.hello.lastElementChild.replaceChildren(demo ? "The demo model knows little. Try:" : "Try:",
+      el("div.tries", null, ...tries.map(one)), ...this.host.offers());
+    if (!this.hello.isConnected) this.turns.replaceChildren(this.hello);
   }
 
   /** Another model has come: what it may be asked. */

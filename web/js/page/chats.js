@@ -77,12 +77,25 @@ export class Chats {
 
   // ---- the page -------------------------------------------------------------------------------------------
   add() {
-    const { chats } = this.#shared, index = chats.length;
-    const chat = new Chat(this, { name: index ? `CHAT ${index + 1}` : "CHAT", first: !index });
+    const { chats } = this.#shared, n = chats.length + 1;
+    const chat = n > 1 ? this.#another(`CHAT ${n}`)
+      : new Chat(this, { name: "CHAT", root: $("chats").firstElementChild });
     chats.push(chat);
-    $("chats").append(chat.root);
     chat.update();
   }
+
+  /** A chat beside the first. The first one's input and button have names that labels and scripts know. */
+  #another(name) {
+    const root = this.#frame.cloneNode(true);
+    for (const node of root.querySelectorAll("[id]")) node.removeAttribute("id");
+    root.setAttribute("aria-label", name);
+    root.querySelector("h2").textContent = name;
+    root.querySelector("textarea").value = "";         // that was typed meanwhile
+    root.querySelector(".turns").setAttribute("aria-label", `${name}: messages`);
+    $("chats").append(root);
+    return new Chat(this, { name, root });
+  }
+  #frame = $("chats").firstElementChild.cloneNode(true);     // before anything is in it
 
   /** The chat that this node is in; else the first. */
   under(node) {

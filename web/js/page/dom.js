@@ -85,6 +85,9 @@ export function heat(x) {
 /** Where the clipboard is not allowed, nothing happens. */
 export function copyText(text) { navigator.clipboard?.writeText(text).catch(() => {}); }
 
+/** The browser may paint, and hear what is typed, before what is behind this. */
+export const nextTask = () => new Promise(resolve => setTimeout(resolve));
+
 export function announce(text) { setText($("say"), text); }
 
 /** A word beside a panel's name. */

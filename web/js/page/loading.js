@@ -3,8 +3,10 @@
 import { $, bytes, seconds, setText } from "./dom.js";
 import * as offline from "./offline.js";
 import { engineOptions, resolveSource } from "./params.js";
-import { isPlayed } from "./replay.js";
 import { freshState } from "./telemetry.js";
+
+/** Is this a file that is played, and not one that is loaded or asked about? */
+const isPlayed = file => /\.(grec|jsonl)$/i.test(file.name);
 
 /** What the file is and needs, before it is fetched. */
 function saidOf({ name, file_bytes, kept, text }) {

@@ -25,6 +25,9 @@ const STEP = 4;
  * the other panels, those first that waited longest. Where the CPU draws it is TOKEN STREAM in one frame, and
  * so many others in the next. */
 const FAST = 4, CALM = 2;
+/** What is drawn for the first time takes longest: once a frame has had so many milliseconds of it, the next
+ * one goes on; but where there are tokens to show, nothing waits. */
+const FIRST_MS = 4;
 
 /** What is drawn in which panel. */
 const PANELS = { load: "p-load", infer: "p-infer", io: "p-io", tokens: "p-stream", moment: "p-stream",
@@ -127,12 +130,18 @@ export class PanelDrawer {
     const s = this.#shared.state, all = s.moment !== null || !/^(prefill|decode)$/.test(s.stage);
     document.body.classList.toggle("making", !all);
     const now = performance.now(), names = all ? [...s.dirty] : this.#due(s);
-    for (const name of names) {
-      s.dirty.delete(name);
-      this.#last[name] = now;
-      this.#draw[name]?.(s);
-    }
-    if (!all && this.#waits(s)) this.#shared.news();
+    const drawn = names.filter(name => this.#drawOne(name, s, now));
+    if (all ? drawn.length < names.length : this.#waits(s)) this.#shared.news();
+  }
+
+  /** now: when the frame began. Returns whether it was drawn. */
+  #drawOne(name, s, now) {
+    const first = !(name in this.#last) && !s.history.count;
+    if (first && performance.now() - now > FIRST_MS) return false;
+    s.dirty.delete(name);
+    this.#last[name] = now;
+    this.#draw[name]?.(s);
+    return true;
   }
   #last = {};                        // when each was drawn
   #turn = false;                     // whose turn it is: TOKEN STREAM's, or that of the others

@@ -24,9 +24,6 @@ async function bytesOf(source) {
   return new Uint8Array(await response.arrayBuffer());
 }
 
-/** Is this a file that is played, and not one that is loaded or asked about? */
-export const isPlayed = file => /\.(grec|jsonl)$/i.test(file.name);
-
 /** An item that is a token of an answer. */
 export const isToken = item => item.token || item.event?.type === "token_generated";
 
