@@ -4,10 +4,11 @@
  *   GET, POST {items} /v1/conversations/ID/items   GET, DELETE /v1/conversations/ID/items/ITEM */
 #include "conversations.h"
 #include "base/os.h"
+#include "input_items.h"
+#include "page.h"
 #include "parse.h"
 #include "reply.h"
 #include "store.h"
-#include <stdlib.h>
 #include <string.h>
 
 enum { ID = 64, PAIRS = 16, KEY = 64, VALUE = 512 }; /* of metadata: as OpenAI has it */
@@ -71,20 +72,6 @@ static enum MHD_Result give(goss_srv_conn *k, int failed, goss_buf *b)
     if (!failed) return goss_srv_reply_buf(k, 200, "application/json", b);
     goss_buf_free(b);
     return goss_srv_reply_fail(k);
-}
-
-static const char *argument(goss_srv_conn *k, const char *name)
-{
-    return MHD_lookup_connection_value(k->conn, MHD_GET_ARGUMENT_KIND, name);
-}
-
-int goss_srv_conversations_page(goss_srv_conn *k, goss_srv_page *page)
-{
-    const char *limit = argument(k, "limit"), *order = argument(k, "order");
-    *page = (goss_srv_page){ argument(k, "after"), limit ? atoi(limit) : 20, order && !strcmp(order, "asc") };
-    if (page->limit >= 1 && page->limit <= 100) return 0;
-    return goss_srv_refuse(&k->fail, 400, "invalid_value", "limit", -1,
-                           "limit must be a number from 1 to 100");
 }
 
 /* ---- metadata -------------------------------------------------------------------------------- */
@@ -151,7 +138,7 @@ static enum MHD_Result list_items(goss_srv_conn *k, const char *id)
 {
     goss_buf text = GOSS_BUF(SIZE_MAX / 2), out = GOSS_BUF(SIZE_MAX / 2);
     goss_srv_page page;
-    const int failed = goss_srv_conversations_page(k, &page) || told(k, goss_srv_store_items(id, &text)) ||
+    const int failed = goss_srv_page_read(k, &page) || told(k, goss_srv_store_items(id, &text)) ||
                        write_list(k, &text, &page, &out);
     goss_buf_free(&text);
     return give(k, failed, &out);
