@@ -59,6 +59,7 @@ static int told(goss_srv_conn *k, int rc)
 {
     if (rc > 0) return 0;
     if (!rc) return unknown(k);
+    if (rc == GOSS_EAGAIN) return goss_srv_refuse_locked(&k->fail, -1);
     if (rc == GOSS_ELIMIT)
         return goss_srv_refuse(&k->fail, 400, "conversation_full", "items", -1,
                                "items: a conversation has at most %d of them, of %llu bytes together "
@@ -109,7 +110,7 @@ static int add_items(goss_srv_conn *k, body *b, const char *id, goss_buf *text)
     if (goss_srv_read_items(&b->p, node, "items")) return -1;
     const int rc = goss_srv_input_items_keep(&b->j, node, text, kept);
     return told(k, rc ? rc
-                      : goss_srv_store_extend(id, (const char *)text->data,
+                      : goss_srv_store_extend(id, NULL, (const char *)text->data,
                                               (const goss_srv_kept *)(const void *)kept->data,
                                               (int)(kept->len / sizeof(goss_srv_kept)), &room));
 }
@@ -147,12 +148,13 @@ static enum MHD_Result list_items(goss_srv_conn *k, const char *id)
 static enum MHD_Result one_item(goss_srv_conn *k, const char *id, const char *item)
 {
     goss_buf out = GOSS_BUF(SIZE_MAX / 2);
-    const int deletes = !strcmp(k->method, "DELETE");
+    const int deletes = !strcmp(k->method, "DELETE"),
+              rc = deletes ? goss_srv_store_drop_kept(id, item) : goss_srv_store_kept(id, item, &out);
     int failed = 0;
-    if (!(deletes ? goss_srv_store_drop_kept(id, item) : goss_srv_store_kept(id, item, &out)))
+    if (!rc)
         failed = goss_srv_refuse(&k->fail, 404, "item_not_found", "", -1,
                                  "the conversation has no such item");
-    else if (deletes) failed = told(k, goss_srv_store_about(id, &out));
+    else if (deletes) failed = told(k, rc) || told(k, goss_srv_store_about(id, &out));
     return give(k, failed, &out);
 }
 
