@@ -1,5 +1,6 @@
 /* record_file.c - see record_file.h. */
 #include "record_file.h"
+#include "record_member.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/fmt.h"
@@ -9,8 +10,7 @@
 #include <string.h>
 #include <zlib.h>
 
-/* gzip's header of 10 bytes, with FEXTRA set; then the size of the extra field, "GR" and its size. */
-enum { LEVEL = 1, LINES_MOST = 1 << 24, MEMBER_HEAD = 28 };
+enum { LEVEL = 1, LINES_MOST = 1 << 24 };
 
 struct goss_record_file {
     FILE *file;
@@ -49,22 +49,21 @@ static void put32(uint8_t *to, uint32_t v)
 /* One block as a gzip member into f->packed. */
 static int pack(goss_record_file *f, const void *bytes, size_t n, uint32_t first, uint32_t n_tokens)
 {
-    static const uint8_t begin[16] = { 0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 16, 0, 'G', 'R', 12, 0 };
-    const size_t most = deflateBound(&f->z, n) + MEMBER_HEAD + 8;
+    const size_t most = deflateBound(&f->z, n) + GOSS_MEMBER_HEAD + GOSS_MEMBER_END;
     goss_buf_clear(&f->packed);
     if (goss_buf_reserve(&f->packed, most)) return ENOMEM;
     uint8_t *p = f->packed.data;
     deflateReset(&f->z);
     f->z.next_in = (Bytef *)(uintptr_t)bytes;
     f->z.avail_in = (uInt)n;
-    f->z.next_out = p + MEMBER_HEAD;
-    f->z.avail_out = (uInt)(most - MEMBER_HEAD - 8);
+    f->z.next_out = p + GOSS_MEMBER_HEAD;
+    f->z.avail_out = (uInt)(most - GOSS_MEMBER_HEAD - GOSS_MEMBER_END);
     if (deflate(&f->z, Z_FINISH) != Z_STREAM_END) return EIO;
-    const size_t size = MEMBER_HEAD + f->z.total_out + 8;
-    memcpy(p, begin, sizeof begin);
-    put32(p + 16, (uint32_t)size);
-    put32(p + 20, first);
-    put32(p + 24, n_tokens);
+    const size_t size = GOSS_MEMBER_HEAD + f->z.total_out + GOSS_MEMBER_END;
+    memcpy(p, goss_member_begin, sizeof goss_member_begin);
+    put32(p + GOSS_MEMBER_SIZE, (uint32_t)size);
+    put32(p + GOSS_MEMBER_FIRST, first);
+    put32(p + GOSS_MEMBER_TOKENS, n_tokens);
     put32(p + size - 8, (uint32_t)crc32(0, bytes, (uInt)n));
     put32(p + size - 4, (uint32_t)n);
     f->packed.len = size;

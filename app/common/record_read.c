@@ -1,11 +1,12 @@
 /* record_read.c - see record_read.h. */
 #include "record_read.h"
+#include "record_member.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include <string.h>
 #include <zlib.h>
 
-enum { MEMBER_HEAD = 28, BLOCK_HEAD = 16, PART_MOST = 1 << 26, VERSION = 1 };
+enum { BLOCK_HEAD = 16, PART_MOST = 1 << 26, VERSION = 1 };
 
 void goss_record_reader_open(goss_record_reader *r, const uint8_t *bytes, size_t n)
 {
@@ -152,22 +153,21 @@ static int next_plain(goss_record_reader *r, goss_error *err)
     return rc ? rc : 1;
 }
 
-/* Where the packed bytes of a member begin: behind a header that has "GR" in its extra field. 0: it is
- * none. */
+/* A member's bytes, 0: it is none. Its time, level and system are whatever who packed it wrote. */
 static size_t member_size(const uint8_t *p)
 {
-    static const uint8_t extra[6] = { 16, 0, 'G', 'R', 12, 0 };
-    return p[0] == 0x1f && p[1] == 0x8b && p[2] == 8 && p[3] == 4 && !memcmp(p + 10, extra, sizeof extra)
-               ? get32(p + 16)
-               : 0;
+    const int is_member = !memcmp(p, goss_member_begin, 4) &&
+                          !memcmp(p + GOSS_MEMBER_EXTRA, goss_member_begin + GOSS_MEMBER_EXTRA,
+                                  GOSS_MEMBER_SIZE - GOSS_MEMBER_EXTRA);
+    return is_member ? get32(p + GOSS_MEMBER_SIZE) : 0;
 }
 
 static int inflate_member(goss_record_reader *r, z_stream *z, const uint8_t *p, size_t size, goss_error *err)
 {
     uint8_t first[BLOCK_HEAD];
     uint32_t head;
-    z->next_in = (Bytef *)(uintptr_t)(p + MEMBER_HEAD);
-    z->avail_in = (uInt)(size - MEMBER_HEAD - 8);
+    z->next_in = (Bytef *)(uintptr_t)(p + GOSS_MEMBER_HEAD);
+    z->avail_in = (uInt)(size - GOSS_MEMBER_HEAD - GOSS_MEMBER_END);
     z->next_out = first;
     z->avail_out = sizeof first;
     int rc = inflate(z, Z_SYNC_FLUSH);
@@ -189,12 +189,12 @@ static int next_packed(goss_record_reader *r, goss_error *err)
 {
     const uint8_t *p = r->bytes + r->at;
     const size_t rest = r->n - r->at;
-    if (rest < MEMBER_HEAD) {
+    if (rest < GOSS_MEMBER_HEAD) {
         r->cut = 1;
         return 0;
     }
     const size_t size = member_size(p);
-    if (size < MEMBER_HEAD + 8) return bad(r, err, "does not begin as a block does");
+    if (size < GOSS_MEMBER_HEAD + GOSS_MEMBER_END) return bad(r, err, "does not begin as a block does");
     if (size > rest) {
         r->cut = 1;
         return 0;

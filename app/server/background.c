@@ -196,6 +196,7 @@ int goss_srv_background_cancel(const char *id)
     goss_srv_store_put(id, NULL, 0, NULL, 0, (goss_str){ (const char *)e->pending.data, e->pending.len },
                        e->job->req.input);
     e->over = e->cancelled = 1;
+    goss_srv_request_let_go(&e->job->req);
     tell(e, "", 0, 1);
     goss_srv_out_cancel(&e->job->out);
     return leave(1);

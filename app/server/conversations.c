@@ -4,10 +4,11 @@
  *   GET, POST {items} /v1/conversations/ID/items   GET, DELETE /v1/conversations/ID/items/ITEM */
 #include "conversations.h"
 #include "base/os.h"
+#include "input_items.h"
+#include "page.h"
 #include "parse.h"
 #include "reply.h"
 #include "store.h"
-#include <stdlib.h>
 #include <string.h>
 
 enum { ID = 64, PAIRS = 16, KEY = 64, VALUE = 512 }; /* of metadata: as OpenAI has it */
@@ -58,6 +59,7 @@ static int told(goss_srv_conn *k, int rc)
 {
     if (rc > 0) return 0;
     if (!rc) return unknown(k);
+    if (rc == GOSS_EAGAIN) return goss_srv_refuse_locked(&k->fail, -1);
     if (rc == GOSS_ELIMIT)
         return goss_srv_refuse(&k->fail, 400, "conversation_full", "items", -1,
                                "items: a conversation has at most %d of them, of %llu bytes together "
@@ -71,20 +73,6 @@ static enum MHD_Result give(goss_srv_conn *k, int failed, goss_buf *b)
     if (!failed) return goss_srv_reply_buf(k, 200, "application/json", b);
     goss_buf_free(b);
     return goss_srv_reply_fail(k);
-}
-
-static const char *argument(goss_srv_conn *k, const char *name)
-{
-    return MHD_lookup_connection_value(k->conn, MHD_GET_ARGUMENT_KIND, name);
-}
-
-int goss_srv_conversations_page(goss_srv_conn *k, goss_srv_page *page)
-{
-    const char *limit = argument(k, "limit"), *order = argument(k, "order");
-    *page = (goss_srv_page){ argument(k, "after"), limit ? atoi(limit) : 20, order && !strcmp(order, "asc") };
-    if (page->limit >= 1 && page->limit <= 100) return 0;
-    return goss_srv_refuse(&k->fail, 400, "invalid_value", "limit", -1,
-                           "limit must be a number from 1 to 100");
 }
 
 /* ---- metadata -------------------------------------------------------------------------------- */
@@ -122,7 +110,7 @@ static int add_items(goss_srv_conn *k, body *b, const char *id, goss_buf *text)
     if (goss_srv_read_items(&b->p, node, "items")) return -1;
     const int rc = goss_srv_input_items_keep(&b->j, node, text, kept);
     return told(k, rc ? rc
-                      : goss_srv_store_extend(id, (const char *)text->data,
+                      : goss_srv_store_extend(id, NULL, (const char *)text->data,
                                               (const goss_srv_kept *)(const void *)kept->data,
                                               (int)(kept->len / sizeof(goss_srv_kept)), &room));
 }
@@ -151,7 +139,7 @@ static enum MHD_Result list_items(goss_srv_conn *k, const char *id)
 {
     goss_buf text = GOSS_BUF(SIZE_MAX / 2), out = GOSS_BUF(SIZE_MAX / 2);
     goss_srv_page page;
-    const int failed = goss_srv_conversations_page(k, &page) || told(k, goss_srv_store_items(id, &text)) ||
+    const int failed = goss_srv_page_read(k, &page) || told(k, goss_srv_store_items(id, &text)) ||
                        write_list(k, &text, &page, &out);
     goss_buf_free(&text);
     return give(k, failed, &out);
@@ -160,12 +148,13 @@ static enum MHD_Result list_items(goss_srv_conn *k, const char *id)
 static enum MHD_Result one_item(goss_srv_conn *k, const char *id, const char *item)
 {
     goss_buf out = GOSS_BUF(SIZE_MAX / 2);
-    const int deletes = !strcmp(k->method, "DELETE");
+    const int deletes = !strcmp(k->method, "DELETE"),
+              rc = deletes ? goss_srv_store_drop_kept(id, item) : goss_srv_store_kept(id, item, &out);
     int failed = 0;
-    if (!(deletes ? goss_srv_store_drop_kept(id, item) : goss_srv_store_kept(id, item, &out)))
+    if (!rc)
         failed = goss_srv_refuse(&k->fail, 404, "item_not_found", "", -1,
                                  "the conversation has no such item");
-    else if (deletes) failed = told(k, goss_srv_store_about(id, &out));
+    else if (deletes) failed = told(k, rc) || told(k, goss_srv_store_about(id, &out));
     return give(k, failed, &out);
 }
 

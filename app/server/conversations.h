@@ -3,8 +3,5 @@
 #ifndef GOSS_SERVER_CONVERSATIONS_H
 #define GOSS_SERVER_CONVERSATIONS_H
 #include "conn.h"
-#include "input_items.h"
 enum MHD_Result goss_srv_conversations_answer(goss_srv_conn *k);
-/* What part of a list the request wants (limit, order, after): 0, or -1 with k->fail filled. */
-int goss_srv_conversations_page(goss_srv_conn *k, goss_srv_page *page);
 #endif

@@ -4,12 +4,7 @@
 #define GOSS_SERVER_INPUT_ITEMS_H
 #include "base/buf.h"
 #include "format/json.h"
-
-typedef struct goss_srv_page {   /* which of them */
-    const char *after;           /* those behind the item of this id; NULL: from the beginning */
-    int limit;
-    int oldest_first;
-} goss_srv_page;
+#include "page.h"
 
 /* The list of `input` (JSON: a text, or an array of items, as it was sent). Items without an id get one, made
  * from the response's: the same each time. 0, or GOSS_ENOMEM. */

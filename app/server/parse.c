@@ -32,6 +32,12 @@ int goss_srv_refuse(goss_srv_fail *f, int status, const char *code, const char *
     return -1;
 }
 
+int goss_srv_refuse_locked(goss_srv_fail *f, int64_t position)
+{
+    return goss_srv_refuse(f, 400, "conversation_locked", "conversation", position,
+                           "another request is being answered in this conversation: try again when it is over");
+}
+
 void *goss_srv_keep(goss_srv_request *r, size_t n) { return goss_owned_take(&r->owned, n); }
 
 const char *goss_srv_keep_text(goss_srv_request *r, const void *bytes, size_t n)
@@ -349,8 +355,14 @@ int goss_srv_content(goss_srv_parse *p, int node, const char *param, goss_str *o
     return goss_srv_joined_end(p, &text, out) || failed ? -1 : 0;
 }
 
+void goss_srv_request_let_go(const goss_srv_request *r)
+{
+    if (r->conversation) goss_srv_store_let_go(r->conversation, r);
+}
+
 void goss_srv_request_free(goss_srv_request *r)
 {
+    goss_srv_request_let_go(r);
     goss_owned_free(&r->owned);
     goss_buf_free(&r->messages);
     goss_buf_free(&r->kept);

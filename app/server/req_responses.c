@@ -264,13 +264,16 @@ static int read_input(input *in)
     return p->r->conversation ? keep_input(p, node) : 0;
 }
 
-/* The items that a conversation has: JSON of its own, which the request owns. */
+/* The items that a conversation has: JSON of its own, which the request owns. Who is answered in it holds it;
+ * who only counts does not. */
 static int read_kept(input *in, int node)
 {
     goss_srv_parse *p = in->p;
     const goss_json *body = p->j;
     goss_json j = { 0 };
     goss_buf text = GOSS_BUF(SIZE_MAX / 2);
+    if (p->r->api == GOSS_SRV_RESPONSES && goss_srv_store_hold(p->r->conversation, p->r) == GOSS_EAGAIN)
+        return goss_srv_refuse_locked(p->fail, body->nodes[node].start);
     const int found = goss_srv_store_items(p->r->conversation, &text);
     const char *own = found > 0 ? goss_srv_keep_text(p->r, text.data, text.len) : NULL;
     const size_t n = text.len;

@@ -40,6 +40,9 @@ typedef struct goss_srv_fail {  /* why a request is refused */
 int goss_srv_refuse(goss_srv_fail *f, int status, const char *code, const char *param, int64_t position,
                     const char *format, ...) __attribute__((format(printf, 6, 7)));
 
+/* The same: a conversation is another request's at present. */
+int goss_srv_refuse_locked(goss_srv_fail *f, int64_t position);
+
 /* text, or ids when text is NULL */
 typedef struct goss_srv_prompt {
     const char *text;
@@ -127,4 +130,6 @@ typedef struct goss_srv_request {
     goss_owned *owned;             /* all other memory above */
 } goss_srv_request;
 void goss_srv_request_free(goss_srv_request *r);
+/* Its conversation is free for the next request: before its client hears of the end. Freeing does it too. */
+void goss_srv_request_let_go(const goss_srv_request *r);
 #endif

@@ -3,6 +3,8 @@
 #include "base/os.h"
 #include "background.h"
 #include "conversations.h"
+#include "input_items.h"
+#include "page.h"
 #include "offers.h"
 #include "catalog.h"
 #include "metrics.h"
@@ -114,7 +116,7 @@ static enum MHD_Result input_items(goss_srv_conn *k, const char *id)
 {
     goss_srv_page page;
     goss_buf b = GOSS_BUF((size_t)1 << 30), input = GOSS_BUF((size_t)1 << 30);
-    if (goss_srv_conversations_page(k, &page)) return goss_srv_reply_fail(k);
+    if (goss_srv_page_read(k, &page)) return goss_srv_reply_fail(k);
     const int found = goss_srv_store_input(id, &input);
     const goss_str json = { (const char *)input.data, input.len };
     if (found && goss_srv_input_items_write(&b, id, json, &page)) b.failed = 1;

@@ -62,6 +62,7 @@ int goss_srv_runner_submit(goss_srv_runner *r, goss_srv_job *job)
         pthread_cond_signal(&r->cond);
     }
     pthread_mutex_unlock(&r->lock);
+    if (rc) goss_srv_request_let_go(&job->req);
     return rc;
 }
 
@@ -206,6 +207,7 @@ static void take_out(goss_srv_runner *r, goss_srv_job *job)
     *at = job->next;
     close_lanes(job);
     give_back(job);
+    goss_srv_request_let_go(&job->req);
     if (job->seat) {
         job->seat->n_jobs--;
         job->seat->used_ms = goss_os_now_ms();

@@ -37,6 +37,7 @@ struct entry {
     kept *first, **last;     /* a conversation's items, and where the next one goes */
     int n_kept;
     size_t kept_bytes;
+    const void *holder;      /* the request that is answered in it; NULL: none */
     int64_t created;
     size_t counted;          /* of `bytes` */
     goss_owned *owned;
@@ -395,13 +396,32 @@ static kept *copy_kept(const char *text, const goss_srv_kept *items, int n)
     return NULL;
 }
 
-int goss_srv_store_extend(const char *id, const char *text, const goss_srv_kept *items, int n,
-                          const goss_srv_room *room)
+static int is_held(const entry *e, const void *holder) { return e->holder && e->holder != holder; }
+
+int goss_srv_store_hold(const char *id, const void *holder)
+{
+    entry *e = use(id);
+    if (!e || is_held(e, holder)) return done(e ? GOSS_EAGAIN : 0);
+    e->holder = holder;
+    return done(1);
+}
+
+void goss_srv_store_let_go(const char *id, const void *holder)
+{
+    pthread_mutex_lock(&lock);
+    const name *found = find(CONVERSATION, id);
+    if (found && !is_held(found->of, holder)) found->of->holder = NULL;
+    pthread_mutex_unlock(&lock);
+}
+
+int goss_srv_store_extend(const char *id, const void *holder, const char *text, const goss_srv_kept *items,
+                          int n, const goss_srv_room *room)
 {
     size_t more = 0;
     for (int i = 0; i < n; i++) more += items[i].n;
     entry *e = use(id);
     if (!e || !n) return done(e != NULL);
+    if (is_held(e, holder)) return done(GOSS_EAGAIN);
     if (n > room->items - e->n_kept || e->kept_bytes > room->bytes || more > room->bytes - e->kept_bytes)
         return done(GOSS_ELIMIT);
     kept *k = copy_kept(text, items, n);
@@ -476,7 +496,7 @@ int goss_srv_store_drop_kept(const char *id, const char *item)
 {
     entry *e = use(id);
     kept **at = e ? find_kept(e, item) : NULL, *k = at ? *at : NULL;
-    if (!k) return done(0);
+    if (!k || is_held(e, NULL)) return done(k ? GOSS_EAGAIN : 0);
     *at = k->next;
     if (!k->next) e->last = at;
     e->n_kept--;

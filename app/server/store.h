@@ -38,9 +38,11 @@ typedef struct goss_srv_kept { char id[48]; size_t at, n; } goss_srv_kept;
 typedef struct goss_srv_room { int items; size_t bytes; } goss_srv_room; /* what a conversation may have */
 int goss_srv_store_begin(const char *id, int64_t created, goss_str metadata);   /* 0 or GOSS_ENOMEM */
 /* Each: 1: done or appended, 0: unknown; GOSS_ENOMEM; GOSS_ELIMIT: there is no room for all, and none is
- * taken. */
-int goss_srv_store_extend(const char *id, const char *text, const goss_srv_kept *items, int n,
-                          const goss_srv_room *room);
+ * taken; GOSS_EAGAIN: another request holds the conversation. */
+int goss_srv_store_hold(const char *id, const void *holder);   /* its items are the holder's to change */
+void goss_srv_store_let_go(const char *id, const void *holder); /* nothing, where it is not the holder */
+int goss_srv_store_extend(const char *id, const void *holder, const char *text, const goss_srv_kept *items,
+                          int n, const goss_srv_room *room);
 int goss_srv_store_describe(const char *id, goss_str metadata);
 int goss_srv_store_about(const char *id, goss_buf *out);        /* the conversation object */
 int goss_srv_store_items(const char *id, goss_buf *out);        /* all items, as an array */

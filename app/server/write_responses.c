@@ -393,7 +393,7 @@ static void extend(const goss_srv_job *job)
         goss_buf_append(&kept, &one, sizeof one);
     }
     if (!text.failed && !kept.failed)
-        goss_srv_store_extend(job->req.conversation, (const char *)text.data,
+        goss_srv_store_extend(job->req.conversation, &job->req, (const char *)text.data,
                               (const goss_srv_kept *)(const void *)kept.data,
                               (int)(kept.len / sizeof(goss_srv_kept)), &all);
     goss_buf_free(&text);
@@ -442,6 +442,7 @@ static void remember(goss_srv_job *job, const char *response, size_t n)
     if (job->bytes.failed || !goss_srv_background_hold(job)) return;
     if (job->req.store) store(job, response, n);
     if (job->req.conversation) extend(job);
+    goss_srv_request_let_go(&job->req);
     goss_srv_background_release(job);
 }
 

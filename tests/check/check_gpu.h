@@ -64,6 +64,7 @@ struct gc {
     const goss_gpu_limits *limits;
     uint64_t seed, rng;
     int full;              /* 1: the cases with the real layers' shapes too */
+    int rest;              /* 1: of those, the cases that a quick run leaves out */
     int most;              /* at most this many cases a test; 0: all */
     int no_mutants;        /* 1: the checker itself is not checked */
     const char *only;      /* one test's name, or NULL */
@@ -91,8 +92,8 @@ struct gc {
 /* supplied by the front end: a line of text without its newline */
 void gc_say(gc *g, const char *line);
 
-/* seed, full, most, no_mutants and only are the caller's to set in between. 0, or why there is no device
- * (poll: GOSS_EAGAIN). */
+/* seed, full, rest, most, no_mutants and only are the caller's to set in between. 0, or why there is no
+ * device (poll: GOSS_EAGAIN). */
 int gc_open(gc *g, const goss_gpu_options *o, const char *level, goss_error *err);
 int gc_ready(gc *g, goss_error *err);
 int gc_advance(gc *g); /* 1: call again, 0: done */

@@ -1,8 +1,9 @@
 /* check_main.c - gossamer-check, natively: arguments, crash recovery, guard pages, printing.
  *
- * usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list] [--gpu [--full]
- * [--gpu-mask LIST]] With no arguments: every level that the machine has, then the mutants. Exit 0: all
- * passed; 1: something failed; 2: usage. */
+ * usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list]
+ *        [--gpu [--full | --rest] [--gpu-mask LIST]]
+ * With no arguments: every level that the machine has, then the mutants. Exit 0: all passed; 1: something
+ * failed; 2: usage. */
 #include "check.h"
 #include "native_gpu.h"
 #include "base/os.h"
@@ -135,7 +136,11 @@ static int run_mutants(check *c, const goss_kern *ref)
     return missed;
 }
 
-typedef struct options { const char *level, *test, *gpu_mask; int bench, gpu, full; uint64_t seed; } options;
+typedef struct options {
+    const char *level, *test, *gpu_mask;
+    int bench, gpu, full, rest;
+    uint64_t seed;
+} options;
 
 static int parse(options *o, int argc, char **argv)
 {
@@ -144,6 +149,7 @@ static int parse(options *o, int argc, char **argv)
         if (!strcmp(argv[i], "--bench")) o->bench = 1;
         else if (!strcmp(argv[i], "--gpu")) o->gpu = 1;
         else if (!strcmp(argv[i], "--full")) o->full = 1;
+        else if (!strcmp(argv[i], "--rest")) o->rest = 1;
         else if (v && !strcmp(argv[i], "--gpu-mask")) o->gpu_mask = argv[++i];
         else if (!strcmp(argv[i], "--list")) {
             for (const check_test *t = check_tests; t->name; t++) printf("%s\n", t->name);
@@ -154,8 +160,8 @@ static int parse(options *o, int argc, char **argv)
         else {
             fprintf(stderr,
                     "usage: gossamer-check [--level NAME] [--test NAME] [--seed N] [--bench] [--list]\n"
-                    "       gossamer-check --gpu [--full] [--level default|adapter] [--test NAME] [--seed N] "
-                    "[--gpu-mask LIST]\n");
+                    "       gossamer-check --gpu [--full | --rest] [--level default|adapter] [--test NAME] "
+                    "[--seed N] [--gpu-mask LIST]\n");
             return 2;
         }
     }
@@ -202,7 +208,7 @@ int main(int argc, char **argv)
     printf("gossamer-check --seed %llu\n", (unsigned long long)o.seed);
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (o.gpu) {
-        const check_gpu_options g = { o.level, o.test, o.gpu_mask, o.full, o.seed };
+        const check_gpu_options g = { o.level, o.test, o.gpu_mask, o.full, o.rest, o.seed };
         return check_gpu_main(&g);
     }
     return run_all(&o, &c, &ref);

@@ -158,6 +158,14 @@ static double half_at(const uint8_t *p, size_t i)
     return (double)goss_f16_to_f32(h);
 }
 
+/* 2^(e - 127): ldexp took a third of the references' time. */
+static double power_of_two(uint8_t e)
+{
+    static double powers[256];
+    for (int i = 0; i < 256 && powers[255] <= 0; i++) powers[i] = ldexp(1, i - 127);
+    return powers[e];
+}
+
 /* layout.h's drawing in numbers: value times scale, and the minimum apart. */
 static double parts_of(const gc_matrix *m, uint32_t row, uint32_t i, double *minimum)
 {
@@ -170,7 +178,7 @@ static double parts_of(const gc_matrix *m, uint32_t row, uint32_t i, double *min
     case GOSS_LAYOUT_MX4: {
         const uint32_t e = i % 8, place = e < 4 ? 2 * e : 2 * e - 7,
                        nibble = word_at(m->q, unit) >> 4 * place & 15;
-        return ldexp(fp4[nibble], (int)m->s[s * 4 + i / 32] - 127);
+        return fp4[nibble] * power_of_two(m->s[s * 4 + i / 32]);
     }
     case GOSS_LAYOUT_Q8: return half_at(m->s, s * 2 + i / 32) * (double)(int8_t)m->q[at];
     case GOSS_LAYOUT_I8:

@@ -1,5 +1,6 @@
 /* native_gpu.c - the GPU half of gossamer-check, natively:
- *     gossamer-check --gpu [--full] [--level L] [--test T] [--seed N]
+ *     gossamer-check --gpu [--full | --rest] [--level L] [--test T] [--seed N]
+ * --full: the real layers' shapes and all variants too; --rest: of those, what a run without has not done.
  * Two levels: "default" asks for WebGPU's default limits and no feature, with halves decoded by integers;
  * "adapter" for everything that the adapter has. Together they are every variant that a build can make on
  * this machine. */
@@ -43,7 +44,8 @@ static int run_level(const char *level, const check_gpu_options *o)
         return 0;
     }
     g.seed = o->seed;
-    g.full = o->full;
+    g.full = o->full || o->rest;
+    g.rest = g.no_mutants = o->rest;
     g.only = o->test;
     while (gc_advance(&g)) {}
     printf("%s: binding %llu MiB, %u invocations, %u bytes of workgroup memory, features %u, subgroups of "

@@ -4,7 +4,7 @@
 #include <stdint.h>
 typedef struct check_gpu_options {
     const char *level, *test, *mask;
-    int full;
+    int full, rest;
     uint64_t seed;
 } check_gpu_options;
 int check_gpu_main(const check_gpu_options *o); /* exit status */

@@ -299,12 +299,13 @@ static void begin_random(gc *g)
     for (int i = 0; i < 8; i++) gc_rand(g);
 }
 
-/* Moves to the next case that is wanted: 0 when there is none. */
+/* Moves to the next case that is wanted: 0 when there is none. The probe is always. */
 static int seek(gc *g)
 {
     for (; !g->in_mutants && gc_tests[g->test].name; g->test++, g->i = 0) {
         const gc_test *t = &gc_tests[g->test];
-        const int n = g->full ? t->n : t->n_quick;
+        const int n = g->full ? t->n : t->n_quick, first = g->rest && g->test ? t->n_quick : 0;
+        if (g->i < first) g->i = first;
         if (g->i < (g->most && g->most < n ? g->most : n) &&
             (!g->only || !strcmp(g->only, t->name) || !strcmp(t->name, "probe")))
             return 1;

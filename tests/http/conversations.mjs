@@ -130,6 +130,45 @@ await test('a response goes on from its conversation and adds to it; its prompt 
         input: [...list.data, said('user', 'And after that?')] });
     assert.equal(two.usage.input_tokens, sent.input_tokens);
 });
+await test('a conversation is one request\'s at a time, until its answer ends in whatever way', async () => {
+    const { id } = await good('/conversations', { items: [said('user', 'Hi.')] });
+    const { data: [item] } = await good(`/conversations/${id}/items`);
+    const long = { ...ask, ...await unending(s), conversation: id, input: 'Tell me a story.' };
+    const locked = (...args) => bad(400, 'conversation_locked', ...args);
+    const next = { ...ask, conversation: id, input: 'And?', max_output_tokens: 2 };
+    // in the background, until it is cancelled
+    const r = await good('/responses', { ...long, background: true });
+    const refused = await locked('/responses', next);
+    assert.deepEqual([refused.json.error.type, refused.json.error.param],
+        ['invalid_request_error', 'conversation']);
+    await locked('/responses', { ...next, stream: true });
+    await locked(`/conversations/${id}/items`, { items: [said('user', 'x')] });
+    await locked(`/conversations/${id}/items/${item.id}`, undefined, 'DELETE');
+    const count = await good('/responses/input_tokens', { model: 'm', conversation: id, input: 'x' });
+    assert.ok(count.input_tokens > 0);
+    assert.deepEqual(texts(await good(`/conversations/${id}/items`)), ['Hi.']);
+    await good('/responses', { ...next, conversation: null });
+    await good(`/responses/${r.id}/cancel`, {});
+    await good('/responses', next); // at once
+    await good('/responses', next);
+    // until the client is gone
+    const stop = new AbortController();
+    const stream = await fetch(s.url + '/v1/responses', { method: 'POST', signal: stop.signal,
+        body: JSON.stringify({ ...long, stream: true }) });
+    await locked('/responses', next);
+    stop.abort();
+    await stream.text().catch(() => {});
+    await until(async () => (await call('/responses', next)).status === 200);
+    // a refused request holds nothing
+    await bad(400, 'invalid_value', '/responses', { ...next, input: 7 });
+    const items = (await good(`/conversations/${id}/items?limit=100`)).data;
+    assert.equal(items.filter((i) => i.role === 'user').length, 4);
+    // of two at a time one is answered
+    const both = await Promise.all([1, 2].map(() => call('/responses', { ...next, max_output_tokens: 60 })));
+    assert.deepEqual(both.map((b) => b.status).sort(), [200, 400]);
+    assert.deepEqual(await good(`/conversations/${id}`, undefined, 'DELETE'),
+        { id, object: 'conversation.deleted', deleted: true });
+});
 await test('a call and its result go through a conversation; so does what a reference means', async () => {
     const { id } = await good('/conversations', {});
     const one = await good('/responses', { ...ask, conversation: id, tools: [weather],

@@ -115,16 +115,22 @@ static inline int run_step(run *r, const int32_t *ids, int from, int to, int all
     return rc;
 }
 
-/* All n tokens from an empty KV in chunks. */
-static inline int run_all(run *r, const int32_t *ids, int n, int chunk, int all, float *logits)
+/* Tokens [from, n) in chunks, behind the first `from` of what the KV holds. */
+static inline int run_on(run *r, const int32_t *ids, int from, int n, int chunk, int all, float *logits)
 {
-    int rc = 0;
-    goss_kv_clear(&r->kv);
+    int rc = goss_kv_truncate(&r->kv, from);
     if (chunk <= 0 || chunk > r->max_rows) chunk = r->max_rows;
-    for (int i = 0; i < n && rc == 0; i += chunk)
+    for (int i = from; i < n && rc == 0; i += chunk)
         rc = run_step(r, ids, i, i + chunk < n ? i + chunk : n, all,
                       logits + (all ? (size_t)i * (size_t)r->b->model->hp.n_vocab : 0));
     return rc;
+}
+
+/* All n tokens from an empty KV. */
+static inline int run_all(run *r, const int32_t *ids, int n, int chunk, int all, float *logits)
+{
+    goss_kv_clear(&r->kv);
+    return run_on(r, ids, 0, n, chunk, all, logits);
 }
 
 /* 1 when this build has the backend; says so when not. */

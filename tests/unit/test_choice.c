@@ -42,6 +42,10 @@ static void reads(void)
     CHECK_INT(goss_choice_mark(&c), 0); /* nobody asked yet */
     const goss_choice_line *l = goss_choice_find(&c, GOSS_CHOICE_DENSE, GOSS_LAYOUT_MX4, 2880, 4096);
     CHECK(l && l->operands == GOSS_TILE_HALVES && l->size[1] == 1 && l->size[5] == 3);
+    goss_buf product = GOSS_BUF(256);
+    goss_choice_product_text(&product, &c.line[1]);
+    CHECK_STR(goss_buf_cstr(&product), "dense q8 64x2880");
+    goss_buf_free(&product);
     CHECK(!goss_choice_find(&c, GOSS_CHOICE_DENSE, GOSS_LAYOUT_Q8, 64, 2880));
     CHECK(!goss_choice_find(&c, GOSS_CHOICE_DENSE, GOSS_LAYOUT_MX4, 4096, 2880));
     const uint32_t mark = goss_choice_mark(&c);

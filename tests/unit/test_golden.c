@@ -1,8 +1,9 @@
 /* test_golden.c - the models against tests/golden (Hugging Face transformers in float32 on the dequantised
  * weights): ref's tokens identical and its logits within 2e-3; cpu against ref on the same file, in every
  * quantisation: the same best token wherever ref's best two are more than 0.25 apart, and a mean NLL over the
- * greedy tokens within 0.01 nats. usage: test_golden [gpu MODEL...]: the gpu backend instead of cpu, by the
- * same rule, as prefill, and in steps of 16 rows */
+ * greedy tokens within 0.01 nats. Where a prompt begins as the one before it did, that beginning is not
+ * computed again. usage: test_golden [gpu MODEL...]: the gpu backend instead of cpu, by the same rule, as
+ * prefill, and in steps of 16 rows */
 #include "gpu_open.h"
 #include "model_run.h"
 #include <math.h>
@@ -12,13 +13,32 @@ static run_opener other = goss_backend_open_cpu;        /* what is compared with
 static const int *chunks = (const int[]){ 0 };          /* its rows a step, 0: all: n_chunks ways in turn */
 static int n_chunks = 1;
 
-typedef struct golden { int32_t ids[MAX_IDS]; int n_prompt, n; goss_json json; int node; } golden;
+/* n_same: so many of ids are those of the prompt before. */
+typedef struct golden { int32_t ids[MAX_IDS]; int n_prompt, n, n_same; goss_json json; int node; } golden;
 
 static int read_ids(const goss_json *j, int array, int32_t *ids, int n)
 {
     for (int node = goss_json_first(j, array); node >= 0 && n < MAX_IDS; node = goss_json_next(j, node))
         ids[n++] = (int32_t)goss_json_number(j, node, -1);
     return n;
+}
+
+static void read_prompt(golden *g)
+{
+    int32_t before[MAX_IDS];
+    const int n_before = g->n;
+    memcpy(before, g->ids, sizeof before);
+    g->n_prompt = read_ids(&g->json, goss_json_get(&g->json, g->node, "ids"), g->ids, 0);
+    g->n = read_ids(&g->json, goss_json_get(&g->json, g->node, "greedy"), g->ids, g->n_prompt);
+    g->n_same = 0;
+    while (g->n_same < n_before && g->n_same < g->n && before[g->n_same] == g->ids[g->n_same]) g->n_same++;
+    CHECK(g->n_prompt > 0 && g->n > g->n_prompt);
+}
+
+/* Logits of all positions; those of the same beginning are there. */
+static int run_prompt(run *r, const golden *g, int chunk, float *logits)
+{
+    return run_on(r, g->ids, goss_kv_can_truncate(&r->kv, g->n_same) ? g->n_same : 0, g->n, chunk, 1, logits);
 }
 
 static void check_ref_logits(const golden *g, const float *logits, int n_vocab)
@@ -106,6 +126,36 @@ static void check_tally(const tally *t, const char *model, int n_prompts, const 
            model, n_prompts, t->nll_ref / t->n_tokens, t->nll_cpu / t->n_tokens, backend, t->n_far, t->worst);
 }
 
+/* One of the sizes of steps: its KV and logits are its own, since its next prompt may go on from them. */
+typedef struct way {
+    tally tally;
+    goss_kv kv;
+    float *logits;
+} way;
+
+static void open_way(way *w, run *r, int n_vocab)
+{
+    CHECK_INT(goss_kv_open(&w->kv, &r->pool, MAX_IDS), 0);
+    w->logits = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *w->logits);
+}
+
+/* One prompt in this way, compared with ref's logits. */
+static void go_way(way *w, run *r, const golden *g, int chunk, const float *ref, int n_vocab)
+{
+    const goss_kv own = r->kv;
+    r->kv = w->kv;
+    CHECK_INT(run_prompt(r, g, chunk, w->logits), 0);
+    w->kv = r->kv;
+    r->kv = own;
+    compare(g, ref, w->logits, n_vocab, &w->tally);
+}
+
+static void close_way(way *w)
+{
+    goss_kv_close(&w->kv);
+    free(w->logits);
+}
+
 static void test_model(const char *model, const char *golden_file, int exact)
 {
     char path[200];
@@ -113,7 +163,7 @@ static void test_model(const char *model, const char *golden_file, int exact)
     run_model m;
     run ref, cpu;
     static golden g;
-    tally tallies[2] = { 0 };
+    way ways[2] = { 0 };
     snprintf(path, sizeof path, "tests/golden/%s.golden.json", golden_file);
     char *text = run_read_text(path, &n_text);
     CHECK(text != NULL);
@@ -124,32 +174,30 @@ static void test_model(const char *model, const char *golden_file, int exact)
     const int has_cpu = run_has(other, &m);
     if (has_cpu) CHECK_INT(run_start(&cpu, &m, other, MAX_IDS, MAX_IDS, GOSS_F16), 0);
     if (unit_failed) return;
+    run *judged = has_cpu ? &cpu : &ref;
     const int n_vocab = m.model.hp.n_vocab;
-    float *a = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *a),
-          *b = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *b);
+    float *a = malloc((size_t)MAX_IDS * (size_t)n_vocab * sizeof *a);
+    for (int c = 0; c < n_chunks; c++) open_way(&ways[c], judged, n_vocab);
     int n_prompts = 0;
+    g.n = 0;
     for (g.node = goss_json_first(&g.json, 0); g.node >= 0;
          g.node = goss_json_next(&g.json, g.node), n_prompts++) {
-        g.n_prompt = read_ids(&g.json, goss_json_get(&g.json, g.node, "ids"), g.ids, 0);
-        g.n = read_ids(&g.json, goss_json_get(&g.json, g.node, "greedy"), g.ids, g.n_prompt);
-        CHECK(g.n_prompt > 0 && g.n > g.n_prompt);
-        CHECK_INT(run_all(&ref, g.ids, g.n, 0, 1, a), 0);
+        read_prompt(&g);
+        CHECK_INT(run_prompt(&ref, &g, 0, a), 0);
         if (exact) {
             check_ref_logits(&g, a + (size_t)(g.n_prompt - 1) * (size_t)n_vocab, n_vocab);
             check_ref_tokens(&g, a, n_vocab);
             check_ref_nll(&g, a, n_vocab);
         }
-        for (int c = 0; c < n_chunks; c++) {
-            if (has_cpu) CHECK_INT(run_all(&cpu, g.ids, g.n, chunks[c], 1, b), 0);
-            compare(&g, a, has_cpu ? b : a, n_vocab, &tallies[c]);
-        }
+        for (int c = 0; c < n_chunks; c++) go_way(&ways[c], judged, &g, chunks[c], a, n_vocab);
         if (unit_small() && n_prompts == 1) { n_prompts++; break; }
     }
     CHECK(n_prompts > 1);
-    for (int c = 0; c < n_chunks; c++)
-        check_tally(&tallies[c], model, n_prompts, has_cpu ? cpu.b->vt->name : "(ref)");
+    for (int c = 0; c < n_chunks; c++) {
+        check_tally(&ways[c].tally, model, n_prompts, has_cpu ? cpu.b->vt->name : "(ref)");
+        close_way(&ways[c]);
+    }
     free(a);
-    free(b);
     run_stop(&ref);
     if (has_cpu) run_stop(&cpu);
     run_close(&m);

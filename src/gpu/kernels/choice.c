@@ -73,10 +73,15 @@ static int n_sizes(const goss_choice_line *l)
     return l->kind == GOSS_CHOICE_FEW ? 1 : l->operands == GOSS_TILE_HALVES ? GOSS_CHOICE_STEPS : 0;
 }
 
+void goss_choice_product_text(goss_buf *out, const goss_choice_line *l)
+{
+    goss_buf_printf(out, "%s %s %ux%u", kinds[l->kind], layouts[l->layout], l->n_in, l->n_out);
+}
+
 void goss_choice_line_text(goss_buf *out, const goss_choice_line *l)
 {
-    goss_buf_printf(out, "%s %s %ux%u %s", kinds[l->kind], layouts[l->layout], l->n_in, l->n_out,
-                    goss_choice_operands(l->operands));
+    goss_choice_product_text(out, l);
+    goss_buf_printf(out, " %s", goss_choice_operands(l->operands));
     for (int i = 0; i < n_sizes(l); i++) goss_buf_printf(out, " %u", l->size[i]);
 }
 

@@ -53,7 +53,9 @@ uint32_t goss_choice_rows(int kind, int step);
 int goss_choice_read(goss_choice *c, const char *text, goss_error *err);
 /* c's section, and behind it those of other devices in `old` (NULL, or broken: none). */
 void goss_choice_write(goss_buf *out, const goss_choice *c, const char *old);
+/* A line, and what stands in it before its operands: the product. */
 void goss_choice_line_text(goss_buf *out, const goss_choice_line *l);
+void goss_choice_product_text(goss_buf *out, const goss_choice_line *l);
 /* The line of a product, NULL: there is none, or it says "fixed". */
 const goss_choice_line *goss_choice_find(goss_choice *c, int kind, int layout, uint32_t n_in, uint32_t n_out);
 int goss_choice_same(const goss_choice_line *a, const goss_choice_line *b); /* 1: lines of one product */

@@ -302,11 +302,9 @@ static void tell_time(goss_gpu_state *s, const job *j, const goss_choice_time *t
 {
     char detail[256];
     goss_buf line = GOSS_BUF(256);
-    goss_choice_line product = j->line;
-    product.operands = GOSS_TILE_FIXED;
-    goss_choice_line_text(&line, &product);
-    goss_fmt(detail, sizeof detail, "product=%.*s of=%s tile=%d rows=%u%s us=%.1f", (int)line.len - 6,
-             goss_buf_cstr(&line), goss_choice_operands(t->operands), t->size, t->rows,
+    goss_choice_product_text(&line, &j->line);
+    goss_fmt(detail, sizeof detail, "product=%s of=%s tile=%d rows=%u%s us=%.1f", goss_buf_cstr(&line),
+             goss_choice_operands(t->operands), t->size, t->rows,
              j->line.kind != GOSS_CHOICE_FEW ? ""
              : t->many                       ? " kernels=many"
                                              : " kernels=few",
