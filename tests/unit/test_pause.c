@@ -10,10 +10,13 @@
 
 static const char *const DRAFT = "models/demo-gptoss-draft.gguf";
 
+/* The levels that are left out, of the engines that are opened. */
+static const char *without;
+
 static goss_engine *open_engine(int max_kv, uint64_t kv_cap)
 {
     const goss_engine_config c = { .model_path = DRAFT, .backend = "cpu", .max_kv = max_kv, .max_sessions = 6,
-                                   .kv_cap = kv_cap, .n_threads = 2 };
+                                   .kv_cap = kv_cap, .n_threads = 2, .cpu_mask = without };
     goss_engine *e = NULL;
     goss_error err = { 0 };
     if (goss_engine_open(&e, &c, &err)) { printf("open: %s\n", err.text); exit(1); }
@@ -288,12 +291,15 @@ static void test_fork(void)
     goss_engine_close(&e);
 }
 
-/* Logits and embeddings of other texts, longer than a step beside may be. */
+/* Logits and embeddings of other texts, longer than a step beside may be. Which kernels make logits depends on
+ * how many rows of a step want them; on these levels their bits don't. */
 static void test_eval(void)
 {
     enum { N = 3 * GOSS_BESIDE_ROWS + 7 };
-    static answer a;
+    static answer a, right;
     static int32_t text[N];
+    without = "amx,avx512vnni";
+    cold(ids, LONG, NEW, 0, &right);
     goss_engine *quiet = open_engine(2048, 0), *e = open_engine(2048, 0);
     goss_session *s = begin_long(e);
     goss_error err = { 0 };
@@ -313,12 +319,13 @@ static void test_eval(void)
     CHECK(e->flights.is_paused);
     memset(&a, 0, sizeof a);
     finish(e, s, &a);
-    same_answer(&a, &whole);
+    same_answer(&a, &right);
     free(want);
     free(got);
     goss_session_close(&s);
     goss_engine_close(&quiet);
     goss_engine_close(&e);
+    without = NULL;
 }
 
 static goss_backend_vt breaking;
