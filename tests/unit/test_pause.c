@@ -291,8 +291,8 @@ static void test_fork(void)
     goss_engine_close(&e);
 }
 
-/* Logits and embeddings of other texts, longer than a step beside may be. Which kernels make logits depends on
- * how many rows of a step want them; on these levels their bits don't. */
+/* Logits and embeddings of other texts, longer than a step beside may be. Which kernels make logits depends
+ * on how many rows of a step want them; on these levels their bits don't. */
 static void test_eval(void)
 {
     enum { N = 3 * GOSS_BESIDE_ROWS + 7 };

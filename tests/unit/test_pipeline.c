@@ -247,7 +247,8 @@ static void shares_of_experts(void)
     static goss_layer layers[24];
     const goss_tensor dense = { .type = GOSS_Q8_0, .n_bytes = 28000000, .ne = { 1, 1, 1, 1 } };
     const goss_tensor experts = { .type = GOSS_MXFP4, .n_bytes = 133000000, .ne = { 1, 1, 1, 1 } };
-    goss_model m = { .layers = layers, .hp = { .n_layer = 24, .n_embd = 2880, .n_expert = 32, .n_expert_used = 4 },
+    goss_model m = { .layers = layers,
+                     .hp = { .n_layer = 24, .n_embd = 2880, .n_expert = 32, .n_expert_used = 4 },
                      .output = { .type = GOSS_Q8_0, .n_bytes = 615000000, .ne = { 1, 1, 1, 1 } } };
     goss_pipe_fact facts[2] = { { .bytes_ms = 1, .memory = 1ull << 40, .host = "a" },
                                 { .bytes_ms = 1, .memory = 1ull << 40, .host = "b" } };
