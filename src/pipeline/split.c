@@ -1,9 +1,9 @@
 /* split.c - shares out layers.
  *
  * A rank's time is taken as the bytes that a step of some sessions reads of its layers (the last one's head
- * too), over the rank's measured bandwidth: right where reading bounds, and where computing does, near enough,
- * for that goes with the same bytes. Some sessions and not one, because one alone passes all ranks in turn,
- * and its time is the same however they share. A share that does not fit the rank's memory counts as a
+ * too), over the rank's measured bandwidth: right where reading bounds, and where computing does, near
+ * enough, for that goes with the same bytes. Some sessions and not one, because one alone passes all ranks in
+ * turn, and its time is the same however they share. A share that does not fit the rank's memory counts as a
  * thousand times as slow. The best split is found exactly, from the last rank to the first: best[r][l] is the
  * time of the slowest of ranks r to n - 1 when they have layers [l, all). Among equals the earlier ranks take
  * fewer: rank 0 has the engine too. */
