@@ -15,7 +15,8 @@ static const setting settings[] = { { 4, 2, 16, 0, 0, 1, 16, 8 },    { 4, 2, 16,
                                     { 2, 2, 64, 0, 700, 1, 16, 0 },  { 8, 1, 64, 128, 300, 2, 16, 0 },
                                     { 12, 2, 48, 16, 15, 20, 1, 8 }, { 4, 2, 32, 0, 100, 17, 1, 16 },
                                     { 64, 8, 64, 128, 4200, 1, 16, 32 }, { 64, 8, 64, 0, 4200, 1, 16, 32 },
-                                    { 64, 8, 64, 0, 130, 20, 1, 32 }, { 2, 1, 256, 0, 70, 1, 16, 64 } };
+                                    { 64, 8, 64, 0, 130, 20, 1, 32 }, { 2, 1, 256, 0, 70, 1, 16, 64 },
+                                    { 4, 1, 32, 0, 900, 2, 2, 16 },  { 8, 2, 128, 0, 600, 1, 2, 64 } };
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
 _Static_assert(GC_ATTEND_CASES == 2 * N_SETTINGS, "tests_gpu.h counts them");
 
@@ -186,13 +187,14 @@ static void defines(gc *g, gc_case *c, int half, uint32_t heads, uint32_t hd, in
     if (final) goss_buf_str(&c->defines, " FINAL PACKED=y");
 }
 
-int gc_make_attend(gc *g, gc_case *c, int i)
+static int make_attend(gc *g, gc_case *c, int i, int group)
 {
     const setting *s = &settings[i / 2];
     const int half = i & 1;
     if (half && !g->half_ok) return 1;
     const uint32_t per_kv = s->heads / s->kv, last = s->pos + s->rows - 1, n_pages = last / 64 + 1,
                    stride = (s->heads + 2 * s->kv) * s->hd;
+    if (group && !goss_attend_group_fits(g->limits, g->subgroup, per_kv, s->hd)) return 1;
     const float scale = 1 / sqrtf((float)s->hd);
     const gc_step st = gc_step_make(g, s->rows, s->pos, 8, s->chunks, n_pages);
     size_t n_pool;
@@ -204,8 +206,11 @@ int gc_make_attend(gc *g, gc_case *c, int i)
     const goss_block_attend p = { .n_head = s->heads, .n_kv = s->kv, .head_dim = s->hd, .window = s->window,
                                   .cls = s->pos & 1, .stride = stride, .scale = scale, .sinks = GOSS_GPU_NONE,
                                   .half = s->rope_half };
-    gc_begin(c, "attend.wgsl", s->kv, most, s->rows);
-    defines(g, c, half, per_kv, s->hd, i % 4 < 2, 0);
+    gc_begin(c, group ? "attend_group.wgsl" : "attend.wgsl", s->kv, most, s->rows);
+    if (group) {
+        goss_buf_str(&c->defines, gc_kv_defines(half));
+        goss_attend_group_defines(&c->defines, g->subgroup, per_kv, s->hd, 1);
+    } else defines(g, c, half, per_kv, s->hd, i % 4 < 2, 0);
     goss_fmt(c->what, sizeof c->what, "%u rows from %u, %u + %u heads of %u, window %u", s->rows, s->pos,
              s->heads, s->kv, s->hd, s->window);
     gc_params(g, c, &p, sizeof p);
@@ -221,6 +226,9 @@ int gc_make_attend(gc *g, gc_case *c, int i)
                 want_chunk(s, &st, q, pool, half, r, h, k, (double)scale, part, stat, e);
     return 0;
 }
+
+int gc_make_attend(gc *g, gc_case *c, int i) { return make_attend(g, c, i, 0); }
+int gc_make_attend_group(gc *g, gc_case *c, int i) { return make_attend(g, c, i, 1); }
 
 int gc_make_attend_end(gc *g, gc_case *c, int i)
 {

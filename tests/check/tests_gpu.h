@@ -18,7 +18,7 @@ enum {
     GC_MATVEC_CASES = 298,
     GC_MATMUL_CASES = 66,
     GC_FRAGMENT_CASES = 86,
-    GC_ATTEND_CASES = 24,
+    GC_ATTEND_CASES = 28,
     GC_TILE_CASES = 12
 };
 int gc_make_probe(gc *g, gc_case *c, int i);
@@ -44,6 +44,7 @@ int gc_make_experts_down_float(gc *g, gc_case *c, int i);
 int gc_make_group(gc *g, gc_case *c, int i);
 int gc_make_attend(gc *g, gc_case *c, int i);
 int gc_make_attend_end(gc *g, gc_case *c, int i);
+int gc_make_attend_group(gc *g, gc_case *c, int i);
 int gc_make_attend_tile(gc *g, gc_case *c, int i);
 int gc_make_attend_fragments(gc *g, gc_case *c, int i);
 int gc_make_merge(gc *g, gc_case *c, int i);

@@ -2,6 +2,7 @@
 // a time. Grid: (n_kv, chunks, rows). Chunk c of a row holds pages [c * per, (c + 1) * per) of those it can see, where per
 // depends on the row's own position only. Leaves part[row][chunk][head] = (head_dim sums of p * v), and stat = (max, sum
 // of p): merge ends it. FINAL: one chunk has all the keys, and the result with the head's sink goes to y, PACKED.
+// LONG: rows that see so many pages are left to attend_group.
 // Scores: a thread has one key and $HP heads, $KU vectors of the key at once. Sums: a thread has $AP vectors of four dims and every $KG-th part of the keys.
 #block attend
 @group(0) @binding(0) var<uniform> p: P;
@@ -49,6 +50,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let per = n_pages;
 #else
     let per = (n_pages + step[STEP_CHUNKS] - 1u) / step[STEP_CHUNKS];
+#if LONG
+    if (n_pages >= $LONGu) { return; }
+#endif
     if (group.y * per >= n_pages) { return; }
 #endif
     let begin = first_page + group.y * per;

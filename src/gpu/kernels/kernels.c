@@ -149,6 +149,22 @@ void goss_attend_fragment_defines(goss_buf *d, const goss_gpu_limits *lim, int s
         GOSS_ATTEND_SUBGROUPS * fm / heads, head_dim / fk, head_dim / fn, 64 / fn, 64 / fk);
 }
 
+/* A thread scores a key for four heads, and sums head_dim / heads keys of one page for all. */
+int goss_attend_group_fits(const goss_gpu_limits *lim, int subgroup, uint32_t heads, uint32_t head_dim)
+{
+    const uint32_t keys = GOSS_GROUP_PAGES * 64, wg = keys * heads / 4, sg = (uint32_t)subgroup;
+    return subgroup && keys % sg == 0 && (heads == 4 || heads == 8) && head_dim % (8 * heads) == 0 &&
+           64 % (head_dim / heads) == 0 && wg % (head_dim / 4) == 0 && wg <= lim->max_invocations &&
+           (heads * head_dim / 4 + 3 * wg + 2 * wg / sg) * 16 <= lim->max_workgroup_bytes;
+}
+
+void goss_attend_group_defines(goss_buf *d, int subgroup, uint32_t heads, uint32_t head_dim, int long_pages)
+{
+    goss_buf_printf(d, " HEADS=%u HD=%u WG=%u SG=%d PAGES=%d V4=%u EACH=%u KU=%d LONG=%d%s", heads, head_dim,
+                    GOSS_GROUP_PAGES * 16 * heads, subgroup, GOSS_GROUP_PAGES, heads / 4, head_dim / heads,
+                    head_dim % 64 ? 8 : 16, long_pages, head_dim / heads > 8 ? " MORE" : "");
+}
+
 /* One thread looks at a subnormal half; with subgroups, 64 threads tell their lane and their subgroup's
  * sum. */
 int goss_kernels_probe(goss_kernels *ks, goss_error *err)

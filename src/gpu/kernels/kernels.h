@@ -20,6 +20,8 @@ typedef struct goss_gpu_facts {
     uint64_t max_binding;
     /* rows of a step that go through the kernels for few, at most */
     int few_rows;
+    /* pages from which on a row is attend_group's, 0: none is */
+    int long_pages;
     /* matvec: threads (experts_up, norms), loads at once, threads a row, rows a group */
     uint32_t wg, wg_up, wg_norm, loads, lanes, nr[GOSS_BATCHES];
 } goss_gpu_facts;
@@ -63,6 +65,12 @@ enum { GOSS_ATTEND_SUBGROUPS = 8 };
 uint32_t goss_attend_fragment_bytes(const goss_gpu_limits *lim, uint32_t head_dim);
 void goss_attend_fragment_defines(goss_buf *d, const goss_gpu_limits *lim, int subgroup, uint32_t heads,
                                   uint32_t head_dim);
+/* Whether attend_group can serve so many query heads of a KV head; and its defines. It takes rows that see
+ * long_pages, GOSS_GROUP_PAGES at a time. */
+enum { GOSS_GROUP_PAGES = 2 };
+int goss_attend_group_fits(const goss_gpu_limits *lim, int subgroup, uint32_t heads, uint32_t head_dim);
+void goss_attend_group_defines(goss_buf *d, int subgroup, uint32_t heads, uint32_t head_dim,
+                               int long_pages);
 
 static inline float goss_bits_float(uint32_t u) { union { uint32_t u; float f; } v = { u }; return v.f; }
 static inline uint32_t goss_float_bits(float f) { union { float f; uint32_t u; } v = { f }; return v.u; }

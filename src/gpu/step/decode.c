@@ -124,6 +124,20 @@ static void attend_defines(const goss_gpu_state *s, goss_buf *d, uint32_t heads,
     if (final) goss_buf_printf(d, " FINAL PACKED=y");
 }
 
+/* Rows that see many pages, where attention has no window. */
+static int attend_long(goss_gpu_state *s, goss_layer_calls *l, const goss_block_attend *p, uint32_t heads,
+                       goss_error *err)
+{
+    goss_buf d = GOSS_BUF(256);
+    goss_buf_str(&d, goss_kv_defines(&s->facts));
+    goss_attend_group_defines(&d, s->facts.subgroup, heads, p->head_dim, s->facts.long_pages);
+    const int r = goss_call_make(
+        &s->weights, &l->decode.attend_long, "attend_group.wgsl", "urrrww", goss_buf_cstr(&d), p, sizeof *p,
+        (const int[]){ s->buf.step, s->buf.qkv, l->w->kv, s->buf.part, s->buf.stat }, err);
+    goss_buf_free(&d);
+    return r;
+}
+
 static int merge_call(goss_gpu_state *s, goss_call *c, const goss_layer_calls *l, int packed, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
@@ -181,6 +195,8 @@ static int attention_calls(goss_gpu_state *s, goss_layer_calls *l, goss_error *e
     const int packed = packs(s, &l->w->wo);
     goss_buf d = GOSS_BUF(512);
     attend_defines(s, &d, heads, hd, 0);
+    l->attend_parts = !window && s->facts.long_pages;
+    if (l->attend_parts) goss_buf_printf(&d, " LONG=%d", s->facts.long_pages);
     const goss_block_attend pa = { .n_head = (uint32_t)hp->n_head, .n_kv = (uint32_t)hp->n_head_kv,
                                    .head_dim = hd, .window = window, .cls = (uint32_t)l->w->cls,
                                    .stride = (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd,
@@ -189,6 +205,7 @@ static int attention_calls(goss_gpu_state *s, goss_layer_calls *l, goss_error *e
     int r = goss_call_make(&s->weights, &l->decode.attend, "attend.wgsl", "urrrww", goss_buf_cstr(&d), &pa,
                            sizeof pa,
                            (const int[]){ s->buf.step, s->buf.qkv, l->w->kv, s->buf.part, s->buf.stat }, err);
+    if (!r && l->attend_parts) r = attend_long(s, l, &pa, heads, err);
     l->attend_ends = packed && window && window <= 4 * GOSS_KV_PAGE && heads * hd % 32 == 0;
     if (!r && l->attend_ends) {
         goss_buf_clear(&d);

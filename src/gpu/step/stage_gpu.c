@@ -71,6 +71,16 @@ static int few_rows(const goss_gpu_state *s, const goss_choice_line *chosen)
     return !all ? GOSS_DECODE_ROWS : chosen ? (int)chosen->size[0] : s->facts.fragments ? 56 : 64;
 }
 
+/* Pages from which on attend_group is the faster one (docs/gpu-performance.md). */
+enum { LONG_PAGES = 256 };
+
+static int attends_in_groups(const goss_gpu_state *s)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    return goss_attend_group_fits(goss_gpu_get_limits(s->gpu), s->facts.subgroup,
+                                  (uint32_t)(hp->n_head / hp->n_head_kv), (uint32_t)hp->head_dim);
+}
+
 /* What the probe and the limits allow. */
 static int choose(goss_gpu_state *s, goss_error *err)
 {
@@ -88,6 +98,7 @@ static int choose(goss_gpu_state *s, goss_error *err)
     const goss_choice_line *few = goss_chosen_few(s);
     s->facts.packed_few = few ? few->operands == GOSS_TILE_BYTES && s->facts.can_bytes : s->facts.packed;
     s->facts.few_rows = s->base.decode_rows = few_rows(s, few);
+    if ((!l->is_cpu || packed_too) && attends_in_groups(s)) s->facts.long_pages = packed_too ? 2 : LONG_PAGES;
     s->facts.max_binding = l->max_binding < l->max_buffer ? l->max_binding : l->max_buffer;
     if (split && split < s->facts.max_binding) s->facts.max_binding = split;
     s->facts.wg = l->is_cpu ? 64 : 128;

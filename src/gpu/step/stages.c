@@ -86,6 +86,19 @@ static uint32_t chunks_of(const goss_gpu_state *s, const goss_step *step, int cl
     return (uint32_t)chunks;
 }
 
+/* Each kernel leaves the other one's rows alone, so that what a row gets does not depend on its
+ * neighbours. */
+static void attend_rows(goss_gpu_state *s, const goss_layer_calls *l, const goss_step *step)
+{
+    const uint32_t n_kv = (uint32_t)s->base.model->hp.n_head_kv, rows = (uint32_t)step->n_rows,
+                   chunks = chunks_of(s, step, l->w->cls);
+    int n_long = 0;
+    for (int i = 0; l->attend_parts && i < step->n_rows; i++)
+        n_long += step->rows[i].pos / GOSS_KV_PAGE + 1 >= s->facts.long_pages;
+    if (n_long < step->n_rows) goss_rec_dispatch(&s->rec, &l->decode.attend, 0, 0, n_kv, chunks, rows);
+    if (n_long) goss_rec_dispatch(&s->rec, &l->decode.attend_long, 0, 0, n_kv, chunks, rows);
+}
+
 int goss_stages_attend(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
@@ -98,7 +111,7 @@ int goss_stages_attend(goss_backend *b, goss_step *step, int layer)
         goss_rec_dispatch(&s->rec, &l->prefill.attend, 0, 0, n_kv,
                           goss_ceil_div(rows, l->prefill.attend.grid[0]), 1);
     else if (!ends || s->settings.tap) {                        /* whoever looks on wants floats as well */
-        goss_rec_dispatch(&s->rec, &l->decode.attend, 0, 0, n_kv, chunks_of(s, step, l->w->cls), rows);
+        attend_rows(s, l, step);
         if (many || s->settings.tap) goss_rec_dispatch(&s->rec, &l->prefill.merge, 0, 0,
                                                        l->prefill.merge.grid[0], rows, 1);
         if (!many && !ends) goss_rec_dispatch(&s->rec, &l->decode.merge, 0, 0, l->decode.merge.grid[0], rows,

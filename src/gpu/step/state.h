@@ -22,7 +22,7 @@ typedef struct goss_tile_call {
 typedef struct goss_layer_calls {
     const goss_layer_weights *w;
     struct { /* steps of few rows: decode.c */
-        goss_call norm, qkv[3], qkv_one[3], attend, attend_end, merge, wo, route, router, choose,
+        goss_call norm, qkv[3], qkv_one[3], attend, attend_long, attend_end, merge, wo, route, router, choose,
             up[GOSS_MAX_PIECES], up_choose[GOSS_MAX_PIECES], down[GOSS_MAX_PIECES],
             down_many[GOSS_MAX_PIECES], sum, ffn_norm;
     } decode;
@@ -33,8 +33,9 @@ typedef struct goss_layer_calls {
     struct { goss_call layer, attend; } panel;         /* panels.c */
     goss_call looks;                                   /* seen_gpu.c */
     /* decode: experts on packed activations; router and choice apart; one row: qkv makes the norm; attention
-     * over one window needs no merge; prefill: attention by tiles of rows */
-    int packed, spread, norm_inside, attend_ends, attend_tiled;
+     * has kernels for short and for long rows; over one window it needs no merge; prefill: attention by tiles
+     * of rows */
+    int packed, spread, norm_inside, attend_parts, attend_ends, attend_tiled;
 } goss_layer_calls;
 
 /* ---- a step in flight ---------------------------------------------------------------------------------- */
