@@ -8,7 +8,9 @@ exec 9> "$to/lock"
 flock 9                                      # two suites may want the same
 if [ ! -f "$to/complete" ]; then
     cp "$1/package.json" "$1/package-lock.json" "$to/"
-    (cd "$to" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error) > "$to/npm.log" 2>&1 || { tail -1 "$to/npm.log"; exit 1; }
+    # Optional packages of other machines may be missing in the lock, where a registry lacks them: npm refuses `ci` then.
+    npm_do() { (cd "$to" && npm "$@" --no-audit --no-fund --ignore-scripts --loglevel=error) > "$to/npm.log" 2>&1; }
+    npm_do ci || npm_do install --no-save || { tail -1 "$to/npm.log"; exit 1; }
     touch "$to/complete"
 fi
 echo "$to"
