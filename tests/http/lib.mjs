@@ -11,6 +11,8 @@ export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '
 export const program = process.env.GOSSAMER || path.join(root, 'build/cc/gossamer');
 export const backend = process.env.GOSS_TEST_BACKEND || 'cpu';
 export const model = path.join(root, 'models/demo-gptoss.gguf');
+// Levels on which a prompt's row and a decoded one have the same bits: what is reused makes no difference.
+export const EQUAL = ['--cpu-mask', 'amx,avx512vnni'];
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // ---- counting ---------------------------------------------------------------------------------------------

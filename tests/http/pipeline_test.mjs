@@ -9,7 +9,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { endless } from './endless.mjs';
-import { assert, finish, july, model, post, root, run, serve, skip, sleep, test } from './lib.mjs';
+import { assert, EQUAL, finish, july, model, post, root, run, serve, skip, sleep, test } from './lib.mjs';
 
 const tmp = fs.mkdtempSync(path.join(os.tmpdir(), 'gossamer-pipeline-'));
 process.on('exit', () => fs.rmSync(tmp, { recursive: true, force: true }));

@@ -6,7 +6,7 @@ import http from 'node:http';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { root, serve, sleep } from '../http/lib.mjs';
+import { EQUAL, root, serve, sleep } from '../http/lib.mjs';
 
 export const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'gossamer-scale-'));
 const scale = path.join(root, 'examples/scale');
@@ -48,7 +48,7 @@ async function begin(config, env, url) {
 // One replica, with the options of all, on a port that it keeps when it begins again.
 export async function replica(name, args, port) {
     const own = port ? ['--port', `${port}`] : [];
-    const s = await serve(['--replica', '--threads', '1', '--log', 'all', ...args, ...own]);
+    const s = await serve(['--replica', '--threads', '1', ...EQUAL, '--log', 'all', ...args, ...own]);
     return Object.assign(s, { name, args });
 }
 
