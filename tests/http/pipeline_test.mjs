@@ -23,9 +23,6 @@ const ranksOf = (pid) => {
     }
     return found;
 };
-// Levels on which a prompt's row and a decoded one are the same to the bit: what is reused makes no
-// difference.
-const EQUAL = ['--cpu-mask', 'amx,avx512vnni'];
 // mpirun waits for its time before SIGKILL when it is ended itself: it is rank 0 that is told to end.
 async function start(n, args = [], env = {}, level = EQUAL) {
     const s = await serve(['--threads', '1', ...level, ...(n ? ['--pipeline'] : []), ...args],

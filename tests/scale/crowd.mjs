@@ -76,7 +76,8 @@ const counters = async (s) => ({ processor: processor(s), steps: await figure(s,
 const answers = new Map(), alone = [], costs = [];
 let n = 0;
 await test('one server answers the crowd', async () => {
-    const s = await serve(['--threads', '1', ...EQUAL, '--prefix-cache', path.join(folder, 'one'), ...limits]);
+    const s = await serve(['--threads', '1', ...EQUAL, '--prefix-cache', path.join(folder, 'one'),
+        ...limits]);
     // what steps and rows cost: few sessions at first, then all
     const ends = JSON.parse((await ask(s.port, '/tokenize',
         { content: '<|return|><|end|><|call|><|endoftext|>', special: true })).text).tokens;
