@@ -2,7 +2,7 @@
 // a time. Grid: (n_kv, chunks, rows). Chunk c of a row holds pages [c * per, (c + 1) * per) of those it can see, where per
 // depends on the row's own position only. Leaves part[row][chunk][head] = (head_dim sums of p * v), and stat = (max, sum
 // of p): merge ends it. FINAL: one chunk has all the keys, and the result with the head's sink goes to y, PACKED.
-// LONG: rows that see so many pages are left to attend_group.
+// BELOW: rows that see so many pages are left to attend_group.
 // Scores: a thread has one key and $HP heads, $KU vectors of the key at once. Sums: a thread has $AP vectors of four dims and every $KG-th part of the keys.
 #block attend
 @group(0) @binding(0) var<uniform> p: P;
@@ -40,27 +40,7 @@ var<workgroup> rest: array<vec4<f32>, OUTS * ($KGu - 1u)>;
 
 @compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-    let row = group.z;
-    let kvh = group.x;
-    let pos = row_pos(row);
-    let first_key = first_seen(pos);
-    let first_page = first_key / 64u;
-    let n_pages = pos / 64u - first_page + 1u;
-#if FINAL
-    let per = n_pages;
-#else
-    let per = (n_pages + step[STEP_CHUNKS] - 1u) / step[STEP_CHUNKS];
-#if LONG
-    if (n_pages >= $LONGu) { return; }
-#endif
-    if (group.y * per >= n_pages) { return; }
-#endif
-    let begin = first_page + group.y * per;
-    let end = min(begin + per, first_page + n_pages);
-
-    for (var i = t; i < OUTS; i += $WGu) {
-        qs[i] = query(row * p.stride / 2u + (kvh * HEADS + i / D4) * 2u * D4, i % D4) * p.scale;
-    }
+#include attend_begin.inc.wgsl
 #for a AP
     let o$a = (t + $au * $WGu) % OUTS;
     let h$a = o$a / D4;

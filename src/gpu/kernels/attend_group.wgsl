@@ -1,4 +1,4 @@
-// attend_group - as attend, for rows that see at least $LONG pages, where subgroups add: a value is made floats once for all query
+// attend_group - as attend, for rows that see at least $FROM pages, where subgroups add: a value is made floats once for all query
 // heads of its KV head, a key once for four of them, and $PAGES pages go at a time. Grid and results are attend's.
 // Scores: a thread has one key and four heads. Sums: a thread has four dims of $EACH keys and all heads.
 #block attend
@@ -45,22 +45,9 @@ fn gather(head: u32, a: vec4<f32>, b: vec4<f32>, t: u32) {
 
 @compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-    let row = group.z;
-    let kvh = group.x;
-    let pos = row_pos(row);
-    let first_key = first_seen(pos);
-    let first_page = first_key / 64u;
-    let n_pages = pos / 64u - first_page + 1u;
-    let per = (n_pages + step[STEP_CHUNKS] - 1u) / step[STEP_CHUNKS];
-    if (n_pages < $LONGu || group.y * per >= n_pages) { return; }
-    let begin = first_page + group.y * per;
-    let end = min(begin + per, first_page + n_pages);
+#include attend_begin.inc.wgsl
     let seen_from = max(first_key, begin * 64u);
     let seen_end = min(pos + 1u, end * 64u);
-
-    for (var i = t; i < OUTS; i += $WGu) {
-        qs[i] = query(row * p.stride / 2u + (kvh * HEADS + i / D4) * 2u * D4, i % D4) * p.scale;
-    }
     let key = t % KEYS;                              // of the round, to score
     let four_heads = t / KEYS;
     let first = t / D4 * $EACHu;                     // of the round, to sum

@@ -160,7 +160,7 @@ int goss_attend_group_fits(const goss_gpu_limits *lim, int subgroup, uint32_t he
 
 void goss_attend_group_defines(goss_buf *d, int subgroup, uint32_t heads, uint32_t head_dim, int long_pages)
 {
-    goss_buf_printf(d, " HEADS=%u HD=%u WG=%u SG=%d PAGES=%d V4=%u EACH=%u KU=%d LONG=%d%s", heads, head_dim,
+    goss_buf_printf(d, " HEADS=%u HD=%u WG=%u SG=%d PAGES=%d V4=%u EACH=%u KU=%d FROM=%d%s", heads, head_dim,
                     GOSS_GROUP_PAGES * 16 * heads, subgroup, GOSS_GROUP_PAGES, heads / 4, head_dim / heads,
                     head_dim % 64 ? 8 : 16, long_pages, head_dim / heads > 8 ? " MORE" : "");
 }

@@ -196,7 +196,7 @@ static int attention_calls(goss_gpu_state *s, goss_layer_calls *l, goss_error *e
     goss_buf d = GOSS_BUF(512);
     attend_defines(s, &d, heads, hd, 0);
     l->attend_parts = !window && s->facts.long_pages;
-    if (l->attend_parts) goss_buf_printf(&d, " LONG=%d", s->facts.long_pages);
+    if (l->attend_parts) goss_buf_printf(&d, " BELOW=%d", s->facts.long_pages);
     const goss_block_attend pa = { .n_head = (uint32_t)hp->n_head, .n_kv = (uint32_t)hp->n_head_kv,
                                    .head_dim = hd, .window = window, .cls = (uint32_t)l->w->cls,
                                    .stride = (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd,
