@@ -168,22 +168,11 @@ static void want_end(const setting *s, const gc_step *st, const float *q, const 
     }
 }
 
-/* As decode.c's attend_defines, for a software adapter and for a GPU. */
+/* As on a software adapter, and as on a GPU. */
 static void defines(gc *g, gc_case *c, int half, uint32_t heads, uint32_t hd, int software, int final)
 {
-    const uint32_t outs = heads * hd / 4, most = software                           ? 64
-                                                 : g->limits->max_invocations < 512 ? 256
-                                                                                    : 512;
-    uint32_t wg = 64, kg = 1;
-    while (wg * 2 <= most && wg * 2 <= heads * 64) wg *= 2;
-    while (kg * 2 * outs <= wg && kg < 16) kg *= 2;
-    const int waves = !software && g->subgroup && 64 % g->subgroup == 0 && heads * 64 % wg == 0,
-              ahead = !software && 64 / kg <= 16 && outs <= wg;
-    goss_buf_printf(&c->defines, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d KU=%d VS=%u%s",
-                    gc_kv_defines(half), waves ? " WAVES" : "", heads, hd, wg,
-                    ceil_div(heads * 64, wg), ceil_div(outs, wg), kg, kg > 1, software || hd % 64 ? 4 : 16,
-                    ahead || 64 / kg < 8 ? 64 / kg : 8, ahead ? " AHEAD" : "");
-    if (waves) goss_buf_printf(&c->defines, " SG=%d", g->subgroup);
+    goss_buf_str(&c->defines, gc_kv_defines(half));
+    goss_attend_defines(&c->defines, g->limits, software, g->subgroup, heads, hd);
     if (final) goss_buf_str(&c->defines, " FINAL PACKED=y");
 }
 

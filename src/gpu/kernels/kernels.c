@@ -149,6 +149,22 @@ void goss_attend_fragment_defines(goss_buf *d, const goss_gpu_limits *lim, int s
         GOSS_ATTEND_SUBGROUPS * fm / heads, head_dim / fk, head_dim / fn, 64 / fn, 64 / fk);
 }
 
+void goss_attend_defines(goss_buf *d, const goss_gpu_limits *lim, int software, int subgroup, uint32_t heads,
+                         uint32_t head_dim)
+{
+    const uint32_t outs = heads * head_dim / 4, most = software ? 64 : lim->max_invocations < 512 ? 256 : 512;
+    uint32_t wg = 64, kg = 1;
+    while (wg * 2 <= most && wg * 2 <= heads * 64) wg *= 2;
+    while (kg * 2 * outs <= wg && kg < 16) kg *= 2;
+    const int waves = !software && subgroup && 64 % subgroup == 0 && heads * 64 % wg == 0,
+              ahead = !software && 64 / kg <= 16 && outs <= wg;
+    goss_buf_printf(d, "%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d KU=%d VS=%u%s",
+                    waves ? " WAVES" : "", heads, head_dim, wg, goss_ceil_div(heads * 64, wg),
+                    goss_ceil_div(outs, wg), kg, kg > 1, software || head_dim % 64 ? 4 : 16,
+                    ahead || 64 / kg < 8 ? 64 / kg : 8, ahead ? " AHEAD" : "");
+    if (waves) goss_buf_printf(d, " SG=%d", subgroup);
+}
+
 /* A thread scores a key for four heads, and sums head_dim / heads keys of one page for all. */
 int goss_attend_group_fits(const goss_gpu_limits *lim, int subgroup, uint32_t heads, uint32_t head_dim)
 {

@@ -65,6 +65,10 @@ enum { GOSS_ATTEND_SUBGROUPS = 8 };
 uint32_t goss_attend_fragment_bytes(const goss_gpu_limits *lim, uint32_t head_dim);
 void goss_attend_fragment_defines(goss_buf *d, const goss_gpu_limits *lim, int subgroup, uint32_t heads,
                                   uint32_t head_dim);
+/* How attend divides its work, on a software adapter or on a GPU: see the kernel's head. */
+void goss_attend_defines(goss_buf *d, const goss_gpu_limits *lim, int software, int subgroup, uint32_t heads,
+                         uint32_t head_dim);
+
 /* Whether attend_group can serve so many query heads of a KV head; and its defines. It takes rows that see
  * long_pages, GOSS_GROUP_PAGES at a time. */
 enum { GOSS_GROUP_PAGES = 2 };

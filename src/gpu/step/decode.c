@@ -104,24 +104,12 @@ static int qkv_call(goss_gpu_state *s, goss_layer_calls *l, int packed, int i, u
     return r;
 }
 
-/* How attend divides its work: see the kernel's head. */
 static void attend_defines(const goss_gpu_state *s, goss_buf *d, uint32_t heads, uint32_t hd, int final)
 {
     const goss_gpu_limits *lim = goss_gpu_get_limits(s->gpu);
-    const uint32_t outs = heads * hd / 4, most = lim->is_cpu ? 64 : lim->max_invocations < 512 ? 256 : 512;
-    uint32_t wg = 64, kg = 1;
-    while (wg * 2 <= most && wg * 2 <= heads * 64) wg *= 2;
-    while (kg * 2 * outs <= wg && kg < 16) kg *= 2;
-    const int waves = !lim->is_cpu && s->facts.subgroup && 64 % s->facts.subgroup == 0
-        && heads * 64 % wg == 0;
-    const int ahead = !lim->is_cpu && 64 / kg <= 16 && outs <= wg;
-    goss_buf_printf(d, "%s%s HEADS=%u HD=%u WG=%u HP=%u AP=%u KG=%u KG_MANY=%d KU=%d VS=%u%s",
-                    goss_kv_defines(&s->facts), waves ? " WAVES" : "", heads, hd, wg,
-                    goss_ceil_div(heads * 64, wg), goss_ceil_div(outs, wg), kg, kg > 1,
-                    lim->is_cpu || hd % 64 ? 4 : 16, ahead || 64 / kg < 8 ? 64 / kg : 8, ahead ? " AHEAD"
-                        : "");
-    if (waves) goss_buf_printf(d, " SG=%d", s->facts.subgroup);
-    if (final) goss_buf_printf(d, " FINAL PACKED=y");
+    goss_buf_str(d, goss_kv_defines(&s->facts));
+    goss_attend_defines(d, lim, lim->is_cpu, s->facts.subgroup, heads, hd);
+    if (final) goss_buf_str(d, " FINAL PACKED=y");
 }
 
 /* Rows that see many pages, where attention has no window. */
