@@ -24,7 +24,7 @@ typedef struct goss_rec {
      * rows, a row of many. */
     double cut_ms, row_ms[2], since_cut, t_done;
     int cuts;
-    /* Layers of the submit that is recorded, and how many of them are still to come; 0: it ends with the step */
+    /* Layers of the submit that is recorded, and how many of them are to come; 0: it is the whole step. */
     int ahead, ahead_left;
     /* ON: each dispatch is a pass of its own with timestamps; AWAITED: those of an earlier step are on their
      * way */

@@ -1,5 +1,5 @@
 /* stage_gpu.c - the gpu backend: opens the device, lets it be built and loaded a bit at a time, and runs
- * steps, several in flight. A step is one submit; all that comes back is a few words for each sampled row
+ * steps, several in flight. A step is one submit (record.c: or some); all that comes back is a few words for each sampled row
  * (and logits where they were asked for). */
 #include "build.h"
 #include "chosen.h"
@@ -211,8 +211,8 @@ static int logits_room(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err)
              : 0;
 }
 
-/* Has the device nothing to do but what is recorded now? A step that may be recorded again, with smaller kernels
- * or when its experts are there, goes out as a whole. */
+/* Has the device nothing to do? A step that may be recorded again, with smaller kernels or when its experts
+ * are there, is not asked about. */
 static int is_idle(const goss_gpu_state *s)
 {
     int idle = s->launched && !s->weights.slots.on;
