@@ -1,6 +1,6 @@
 /* stage_gpu.c - the gpu backend: opens the device, lets it be built and loaded a bit at a time, and runs
- * steps, several in flight. A step is one submit, or some where the device waits for it; all that comes back is
- * a few words for each sampled row (and logits where they were asked for). */
+ * steps, several in flight. A step is one submit, or some where the device waits for it; all that comes back
+ * is a few words for each sampled row (and logits where they were asked for). */
 #include "build.h"
 #include "chosen.h"
 #include "kv_gpu.h"
