@@ -322,6 +322,10 @@ GOSS_API int goss_conversation_render(const goss_engine *engine, const goss_conv
  * JSON. */
 GOSS_API int goss_chat_render(const goss_engine *engine, const char *json, size_t n, int32_t *ids, int cap,
                               goss_error *err);
+/* What a model that speaks Harmony would have generated behind a rendered conversation: its reasoning, its
+ * answer, and as the last one the token that ends a turn. Returns as goss_chat_render does. */
+GOSS_API int goss_chat_turn(const goss_engine *engine, goss_str reasoning, goss_str answer, int32_t *ids,
+                            int cap, goss_error *err);
 /* The tool's name in an event's recipient: "f" of "functions.f"; any other recipient as it is. */
 GOSS_API const char *goss_function_name(const char *recipient);
 

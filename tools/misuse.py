@@ -20,6 +20,7 @@ GOOD = {
     'goss_lens_row * rows': 'lens', 'goss_rows * rows': '&told_rows', 'float * weights': 'g->logits', 'goss_record_config * config': '&record',
     'goss_ring * ring': '&ring', 'goss_event * event': '&event', 'goss_params * params': '&g->params', 'char * prompt': '"Once"',
     'goss_conversation * conversation': '&g->talk', 'char * recipient': '"functions.a"',
+    'goss_str reasoning': '(goss_str){ "a", 1 }', 'goss_str answer': '(goss_str){ "a", 1 }',
     'char * path': 'GOSS_TEST_MODEL', 'char * folder': '"models"', 'char * json': 'chat', 'char * text': 'text',
     'char * out': 'text', 'char * stage': '"probe"', 'char * status': '"completed"', 'char * detail': '""',
     'int32_t * ids': 'ids', 'float * logits': 'g->logits', 'float * out': 'g->logits', 'int pooling': '0', 'goss_trace_fn fn': 'on_trace', 'void * ctx': 'g',

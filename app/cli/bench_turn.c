@@ -20,6 +20,11 @@ static int count(const goss_bench *b, const char *text, size_t n)
     return goss_tokenize(b->c.engine, text, n, 0, NULL, 0);
 }
 
+static goss_str text_of(const goss_buf *b)
+{
+    return (goss_str){ .s = (const char *)b->data, .n = b->len };
+}
+
 /* Sentences of at least n tokens. */
 static int fill(const goss_bench *b, goss_buf *out, int n)
 {
@@ -42,29 +47,27 @@ static int make(const goss_bench *b, conversation *c, int n)
     return rc ? rc : c->history.failed;
 }
 
-/* The tokens of a request with these messages, and of `more` behind them; the caller frees them. */
-static int tokens_of(const goss_bench *b, const goss_buf *messages, const char *more, int32_t **ids,
+/* The tokens of a request with these messages, and of the turn behind them, if there is one; the caller frees
+ * them. */
+static int tokens_of(const goss_bench *b, const goss_buf *messages, const conversation *turn, int32_t **ids,
                      goss_error *err)
 {
+    const goss_str none = { 0 };
     goss_buf json = GOSS_BUF(2 * TEXT_MOST);
     goss_buf_str(&json, "{\"date\":\"2025-06-28\",\"messages\":[");
     goss_buf_append(&json, messages->data, messages->len);
     goss_buf_str(&json, "]}");
-    const int cap = (int)(json.len + strlen(more)) + 64;
+    const goss_str reasoning = turn ? text_of(&turn->reasoning) : none,
+                   answer = turn ? text_of(&turn->answer) : none;
+    const int cap = (int)json.len + (int)(reasoning.n + answer.n) + 64;
     *ids = malloc((size_t)cap * sizeof **ids);
     int n = *ids && !json.failed
                 ? goss_chat_render(b->c.engine, (const char *)json.data, json.len, *ids, cap, err)
                 : goss_fail(err, GOSS_ENOMEM, -1, "no memory for the conversation");
-    if (n > 0 && *more)
-        n += goss_tokenize(b->c.engine, more, strlen(more), GOSS_TOKENIZE_SPECIAL, *ids + n, cap - n);
     goss_buf_free(&json);
-    return n;
-}
-
-static int32_t control(const goss_bench *b, const char *name)
-{
-    int32_t id[8];
-    return goss_tokenize(b->c.engine, name, strlen(name), GOSS_TOKENIZE_SPECIAL, id, 8) == 1 ? id[0] : -1;
+    if (n < 0 || !turn) return n;
+    const int more = goss_chat_turn(b->c.engine, reasoning, answer, *ids + n, cap - n, err);
+    return more < 0 ? more : n + more;
 }
 
 /* One token behind ids; `only`: it must be this one, -1: any. */
@@ -95,18 +98,12 @@ static int idle(goss_bench *b, goss_error *err)
 
 static int first_turn(goss_bench *b, conversation *c, goss_error *err)
 {
-    goss_buf more = GOSS_BUF(TEXT_MOST);
     int32_t *ids = NULL;
     goss_event done;
-    goss_buf_str(&more, "<|channel|>analysis<|message|>");
-    goss_buf_append(&more, c->reasoning.data, c->reasoning.len);
-    goss_buf_str(&more, "<|end|><|start|>assistant<|channel|>final<|message|>");
-    goss_buf_append(&more, c->answer.data, c->answer.len);
-    const int n = tokens_of(b, &c->history, goss_buf_cstr(&more), &ids, err);
-    int rc = n < 0 ? n : one_token(b, ids, n, control(b, "<|return|>"), &done, err);
+    const int n = tokens_of(b, &c->history, c, &ids, err);
+    int rc = n < 0 ? n : one_token(b, ids, n - 1, ids[n - 1], &done, err);
     if (!rc && done.stop != GOSS_STOP_EOS) rc = goss_fail(err, GOSS_ESTATE, -1, "the first turn did not end");
     free(ids);
-    goss_buf_free(&more);
     return rc ? rc : idle(b, err);
 }
 
@@ -126,7 +123,7 @@ static int second_turn(goss_bench *b, conversation *c, goss_error *err)
     int32_t *ids = NULL;
     goss_cli_message(&c->history, "assistant", (const char *)c->answer.data, c->answer.len);
     goss_cli_message(&c->history, "user", "What is the capital of France?", 30);
-    const int n = tokens_of(b, &c->history, "", &ids, err);
+    const int n = tokens_of(b, &c->history, NULL, &ids, err);
     int rc = n < 0 ? n : one_token(b, ids, n, -1, &warm, err);
     if (!rc && !b->no_cold) {
         const int32_t first = ids[0]; /* another first token: nothing that was kept begins so */

@@ -441,3 +441,16 @@ int goss_chat_render(const goss_engine *e, const char *json, size_t n, int32_t *
     return give(&b, goss_chat_encode_json(e->loaded.vocab, e->loaded.format, json, n, &b, NULL, err), ids,
                 cap);
 }
+
+int goss_chat_turn(const goss_engine *e, goss_str reasoning, goss_str answer, int32_t *ids, int cap,
+                   goss_error *err)
+{
+    goss_harmony_ids h;
+    if (!e || !reasoning.s || !answer.s || cap < 0 || (!ids && cap))
+        return goss_fail(err, GOSS_EINVAL, -1, "there is no engine, no turn or no room");
+    if (!e->loaded.vocab) return not_loaded(err);
+    if (!goss_harmony_find(e->loaded.vocab, &h))
+        return goss_fail(err, GOSS_EUNSUPPORTED, -1, "the model does not speak Harmony");
+    goss_buf b = GOSS_BUF((size_t)1 << 28);
+    return give(&b, goss_harmony_turn(e->loaded.vocab, &h, reasoning, answer, &b), ids, cap);
+}

@@ -51,3 +51,22 @@ int goss_harmony_next(const goss_vocab *v, const goss_harmony_ids *h, goss_buf *
     const int rc = goss_vocab_encode(v, role, sizeof role - 1, 0, ids);
     return ids->failed ? GOSS_ENOMEM : rc;
 }
+
+/* A message of the assistant behind its role, up to its end. */
+static int content(const goss_vocab *v, const goss_harmony_ids *h, const char *channel, goss_str text,
+                   goss_buf *ids)
+{
+    goss_buf_i32(ids, h->channel);
+    int rc = goss_vocab_encode(v, channel, strlen(channel), 0, ids);
+    if (!rc) rc = goss_buf_i32(ids, h->message);
+    return rc ? rc : goss_vocab_encode(v, text.s, (size_t)text.n, 0, ids);
+}
+
+int goss_harmony_turn(const goss_vocab *v, const goss_harmony_ids *h, goss_str reasoning, goss_str answer,
+                      goss_buf *ids)
+{
+    int rc = content(v, h, "analysis", reasoning, ids);
+    if (!rc) rc = goss_harmony_next(v, h, ids);
+    if (!rc) rc = content(v, h, "final", answer, ids);
+    return rc ? rc : goss_buf_i32(ids, h->ret);
+}

@@ -115,7 +115,7 @@ static uint32_t key_of(float l)
     return key ? key : 1;
 }
 
-/* scan.wgsl in plain C: a chunk's 48 words. */
+/* sample_scan.wgsl in plain C: a chunk's 48 words. */
 static void scan_chunk(sampling *a, uint32_t row, uint32_t k)
 {
     const uint32_t first = k * 1024, n = a->vocab - first < 1024 ? a->vocab - first : 1024;

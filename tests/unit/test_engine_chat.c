@@ -226,6 +226,22 @@ static void past_the_window(void)
     goss_engine_close(&fresh);
 }
 
+/* A turn that nobody generated has the tokens of one that a model writes, and nothing in it is control. */
+static void written_turns(const goss_engine *e)
+{
+    static const char written[] = "<|channel|>analysis<|message|>It rains.<|end|>"
+                                  "<|start|>assistant<|channel|>final<|message|>Yes.<|return|>";
+    const goss_str reasoning = { "It rains.", 9 }, said = { "Yes.", 4 }, bad = { "<|return|>", 10 };
+    int32_t want[64], got[64];
+    goss_error err = { 0 };
+    const int n = goss_tokenize(e, written, sizeof written - 1, GOSS_TOKENIZE_SPECIAL, want, 64);
+    CHECK_INT(goss_chat_turn(e, reasoning, said, got, 64, &err), n);
+    CHECK(n > 8 && n <= 64 && !memcmp(want, got, (size_t)n * sizeof *got));
+    const int more = goss_chat_turn(e, bad, said, got, 64, &err);
+    CHECK(more > n && more <= 64);
+    for (int i = 0; i + 1 < more; i++) CHECK(got[i] != want[n - 1]);
+}
+
 /* A draft model, n-grams, and neither say the same, at any temperature, in a chat with its guard. */
 static void drafts_agree(void)
 {
@@ -269,6 +285,7 @@ int main(void)
     goss_engine *e = open_engine(MODEL);
     channels_and_stops(e);
     schemas(e);
+    written_turns(e);
     if (!unit_small()) {
         turns_reuse(e);
         strict_tools(e, "get_weather", "\"description\":\"The name of the city\"", "\"auto\"",

@@ -1,4 +1,4 @@
-/* test_gpu_panel.c - what the page draws from (gpu_panel.c), against sums made here from the reference's
+/* test_gpu_panel.c - what the page draws from (step/panels.c), against sums made here from the reference's
  * stages: attention of the watched layer and head, the router's choice, keys held; and that watching another
  * head tells. Skipped where there is no adapter. */
 #include "gpu/step/state.h"

@@ -27,7 +27,7 @@ int goss_launch(goss_gpu_state *s, goss_gpu_ticket *t)
     goss_rec_copy(&s->rec, s->buf.pick, 0, t->back, report, t->seen_at - report);
     goss_seen_copy(s, t, t->seen_at);
     int r = goss_profile_record(s);
-    t->t_launch = goss_os_now_ms();
+    if (!s->rec.ahead) t->t_launch = goss_os_now_ms();
     if (!r) r = goss_rec_flush(&s->rec);
     if (!r) r = goss_gpu_read(s->gpu, t->back, 0, bytes);
     if (!r) r = goss_profile_submitted(s);

@@ -24,6 +24,8 @@ typedef struct goss_rec {
      * rows, a row of many. */
     double cut_ms, row_ms[2], since_cut, t_done;
     int cuts;
+    /* Layers of the submit that is recorded, and how many of them are to come; 0: it is the whole step. */
+    int ahead, ahead_left;
     /* ON: each dispatch is a pass of its own with timestamps; AWAITED: those of an earlier step are on their
      * way */
     int profiling;
@@ -39,8 +41,11 @@ void goss_rec_copy(goss_rec *r, int from, uint64_t from_offset, int to, uint64_t
 void goss_rec_clear(goss_rec *r, int buffer, uint64_t offset, uint64_t n);
 void goss_rec_put(goss_rec *r, const uint32_t *words, size_t n);
 int goss_rec_flush(goss_rec *r);                       /* submits what is recorded */
-/* Between two layers of a step of n_rows rows, and within one: ends a submit where it has become long. */
-void goss_rec_cut(goss_rec *r, int n_rows);
+/* The device has nothing to do: it shall begin with the step's first layers while the others are recorded. */
+void goss_rec_ahead(goss_rec *r);
+/* Between two layers of a step of n_rows rows, and within one: ends a submit where it has become long, or the
+ * device waits for it. */
+int goss_rec_cut(goss_rec *r, int n_rows);
 void goss_rec_cut_within(goss_rec *r, int n_rows);
 /* A step's result is there: how long are layers? */
 void goss_rec_took(goss_rec *r, int n_layer, int n_rows, double t_launch);

@@ -60,7 +60,8 @@ int goss_stages_attn_in(goss_backend *b, goss_step *step, int layer)
     const goss_layer_calls *l = &s->layers[layer];
     const goss_hparams *hp = &b->model->hp;
     const int many = goss_gpu_many(s, step), one = step->n_rows == 1 && !many && l->norm_inside;
-    if (layer) goss_rec_cut(&s->rec, step->n_rows);
+    const int r = layer ? goss_rec_cut(&s->rec, step->n_rows) : 0;
+    if (r) return r;
     if (!one) goss_rec_dispatch(&s->rec, many ? &l->prefill.norm : &l->decode.norm, 0, 0,
                                 (uint32_t)step->n_rows, 1, 1);
     if (one)
@@ -231,8 +232,8 @@ int goss_stages_head(goss_backend *b, goss_step *step)
     const goss_matrix *m = s->weights.tied ? &s->weights.tok : &s->weights.out;
     const uint64_t row_bytes = (uint64_t)b->model->hp.n_vocab * 4;
     uint64_t out = 0;
-    goss_rec_cut(&s->rec, step->n_rows);
-    for (int first = 0, g = 0; first < t->n_list; first += GOSS_DECODE_ROWS, g++) {
+    int r = goss_rec_cut(&s->rec, step->n_rows);
+    for (int first = 0, g = 0; !r && first < t->n_list; first += GOSS_DECODE_ROWS, g++) {
         const int n = t->n_list - first < GOSS_DECODE_ROWS ? t->n_list - first : GOSS_DECODE_ROWS;
         int sampled = 0;
         goss_rec_dispatch(&s->rec, &s->head.norm, 0, (uint32_t)g, (uint32_t)n, 1, 1);
@@ -248,8 +249,7 @@ int goss_stages_head(goss_backend *b, goss_step *step)
                               row_bytes);
                 out += row_bytes;
             }
-        const int r = show(s, GOSS_STAGE_HEAD, -1, s->buf.logits, n, b->model->hp.n_vocab);
-        if (r) return r;
+        r = show(s, GOSS_STAGE_HEAD, -1, s->buf.logits, n, b->model->hp.n_vocab);
     }
-    return 0;
+    return r;
 }
