@@ -110,9 +110,11 @@ export async function chromium({ args = [], width = 1280, height = 800, gpu = tr
     await page.send("Emulation.setDeviceMetricsOverride",
       { width, height, deviceScaleFactor: 1, mobile: false });
     await page.send("Page.enable");
-    if (patch)
+    if (patch) {
+      await page.send("Page.setBypassCSP", { enabled: true });
       await page.send("Page.addScriptToEvaluateOnNewDocument",
         { source: `(${patchWorkers})(${JSON.stringify(patch)})` });
+    }
     await page.go("Page.navigate", { url });
     return page;
   };
