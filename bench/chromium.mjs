@@ -50,6 +50,12 @@ class Page extends Target {
       if (Date.now() > end) throw new Error(`not within ${ms} ms: ${test}`);
   }
   click(selector) { return this.evaluate(s => document.querySelector(s).click(), selector); }
+  /** A file into an input, as if it were picked. */
+  async pick(selector, file) {
+    const { result } = await this.send("Runtime.evaluate",
+      { expression: `document.querySelector(${JSON.stringify(selector)})` });
+    await this.send("DOM.setFileInputFiles", { files: [file], objectId: result.objectId });
+  }
   text(selector) { return this.evaluate(s => document.querySelector(s).innerText, selector); }
   /** When the document is a new one, and whole. */
   async go(method, params) {
@@ -104,9 +110,11 @@ export async function chromium({ args = [], width = 1280, height = 800, gpu = tr
     await page.send("Emulation.setDeviceMetricsOverride",
       { width, height, deviceScaleFactor: 1, mobile: false });
     await page.send("Page.enable");
-    if (patch)
+    if (patch) {
+      await page.send("Page.setBypassCSP", { enabled: true });
       await page.send("Page.addScriptToEvaluateOnNewDocument",
         { source: `(${patchWorkers})(${JSON.stringify(patch)})` });
+    }
     await page.go("Page.navigate", { url });
     return page;
   };

@@ -7,9 +7,10 @@
 //             the engine; what it submits is in it)
 //   load      the whole way of a model on /gptoss: from the click to a model that answers, to its last byte,
 //             to the first token; then the page anew, from what was kept. SHOTS=DIR keeps a picture of each
-//   ratio     the page's rate over the package's without a page, in turn, ROUNDS=5 times, and the page's
-//             frames a second: on the CPU's kernels, with CHROMIUM_GPU=real on the GPU; beside the rates
-//             processor time a token of all of Chromium (ms_*), THREADS=1: by thread
+//   ratio     the page's rate over the package's without a page, and the page's frames a second: on the CPU's
+//             kernels, with CHROMIUM_GPU=real on the GPU. Three browsers load once and are measured in turn,
+//             ROUNDS=5 times: the package alone, the same telling what the page records, the page. Beside the
+//             rates processor time a token of all of a browser (ms_*), THREADS=1: by thread
 //   speed     the package alone on WebGPU: prompts of 512 and 2,048 tokens, decode of TOKENS, 8 sessions at
 //             once
 // CHROMIUM_ARGS: e.g. --disable-gpu-compositing, where the page itself is drawn as by a browser without any
@@ -67,9 +68,14 @@ const TIMED = `
 
 const file = process.env.MODEL && resolve(process.env.MODEL),
   name = file ? basename(file) : "demo-gptoss.gguf";
-const site = await start(file ? { models: dirname(file) } : {}),
-  b = await chromium({ width, height, gpu: mode !== "ratio" || REAL,
-  args: (process.env.CHROMIUM_ARGS ?? "").split(" ").filter(Boolean) });
+const site = await start(file ? { models: dirname(file) } : {});
+const browsers = [];
+async function browser() {
+  const b = await chromium({ width, height, gpu: mode !== "ratio" || REAL,
+    args: (process.env.CHROMIUM_ARGS ?? "").split(" ").filter(Boolean) });
+  browsers.push(b);
+  return b;
+}
 
 const address = more => `${site.url}/gptoss?date=2025-06-28&max_kv=4096&greet=0&gguf=/models/${name}${more}`;
 
@@ -85,7 +91,7 @@ async function says(page, pattern) {
 /** One generation in the chat, as a user's, but on past its stop token; frames are counted from the first
  * token to the last. */
 async function frames() {
-  const page = await b.open(address(mode === "gpu" ? "&backend=gpu" : ""));
+  const b = await browser(), page = await b.open(address(mode === "gpu" ? "&backend=gpu" : ""));
   await ready(page);
   await page.click("#load");
   await says(page, WHOLE);
@@ -94,7 +100,7 @@ async function frames() {
 }
 
 async function share() {
-  const page = await b.open(`${site.url}/check`, TIMED);
+  const b = await browser(), page = await b.open(`${site.url}/check`, TIMED);
   await page.evaluate(async url => {
     const { init } = await import("/js/core/gossamer.js");
     globalThis.llm = await init({ backend: "gpu", cache: "none" });
@@ -136,7 +142,7 @@ async function timed(page, shot) {
     wasm_mb: stats.memory / 1e6, gpu_gb: stats.gpu_bytes / 1e9, fetched_gb: stats.fetched / 1e9 };
 }
 async function load() {
-  const page = await b.open(address("")), out = {};
+  const b = await browser(), page = await b.open(address("")), out = {};
   for (const [k, v] of Object.entries(await timed(page, "fetched"))) out[`fetched_${k}`] = v;
   await page.reload();
   for (const [k, v] of Object.entries(await timed(page, "kept"))) out[`kept_${k}`] = v;
@@ -144,7 +150,7 @@ async function load() {
 }
 
 async function speed() {
-  const page = await b.open(`${site.url}/check`);
+  const b = await browser(), page = await b.open(`${site.url}/check`);
   return page.evaluate(async ({ url, n }) => {
     const { init } = await import("/js/core/gossamer.js"),
       llm = await init({ backend: "gpu", cache: "none" }), t0 = performance.now();
@@ -178,8 +184,9 @@ async function speed() {
   }, { url: `/models/${name}`, n: +tokens });
 }
 
-/** What fn() brings, and the processor time that it took a token, in ms: all of Chromium's, and by thread. */
-async function spending(fn) {
+/** What fn() brings, and the processor time that it took a token, in ms: all of that Chromium's, and by
+ * thread. */
+async function spending(b, fn) {
   const before = b.times(), got = await fn(), after = b.times(), by = {};
   for (const [name, ms] of Object.entries(after)) by[name] = (ms - (before[name] ?? 0)) / +tokens;
   const all = Object.values(by).reduce((sum, ms) => sum + ms, 0);
@@ -187,13 +194,12 @@ async function spending(fn) {
   return { got, all, by: Object.fromEntries(most) };
 }
 
-/** The package's rate in a page that shows nothing. */
-async function alone(backend) {
-  const page = await b.open(`${site.url}/check`);
-  await page.evaluate(async ({ url, backend }) => {
+/** The package in a page that shows nothing; telemetry: what it tells. */
+async function alone(backend, telemetry) {
+  const b = await browser(), page = await b.open(`${site.url}/check`);
+  await page.evaluate(async ({ url, backend, telemetry }) => {
     const { init } = await import("/js/core/gossamer.js"), llm = await init({ backend, cache: "none" });
-    globalThis.llm = llm;
-    const model = await llm.loadModel(url, { max_kv: 4096, early: false, telemetry: "none" });
+    const model = await llm.loadModel(url, { max_kv: 4096, early: false, telemetry });
     globalThis.run = async max_tokens => {
       const session = model.createSession(), at = [];
       const messages = [{ role: "user", content: "Tell me a short story." }];
@@ -202,31 +208,41 @@ async function alone(backend) {
         if (t.token >= 0) at.push(performance.now());
       }
       session.close();
-      return (at.length - 1) / (at.at(-1) - at[0]) * 1000;
+      return { tok_s: (at.length - 1) / (at.at(-1) - at[0]) * 1000 };
     };
     await run(16);
-  }, { url: `/models/${name}`, backend });
-  const spent = await spending(() => page.evaluate(n => run(n), +tokens));
-  await page.evaluate(() => llm.close());
-  await page.send("Page.close");
-  return spent;
+  }, { url: `/models/${name}`, backend, telemetry });
+  return { measure: () => spending(b, () => page.evaluate(n => run(n), +tokens)) };
+}
+
+/** /gptoss with everything shown; every measurement is of a new chat. MODEL is picked as a file, so that it
+ * is not written to OPFS first. */
+async function shown(backend) {
+  const b = await browser(), page = await b.open(address(`&backend=${backend}&sample=0`));
+  await ready(page);
+  await (file ? page.pick("#file", file) : page.click("#load"));
+  await says(page, WHOLE);
+  await framesWhile(page, 16);
+  return { measure: async () => {
+    await page.click("#new-chat");
+    return spending(b, () => framesWhile(page, +tokens));
+  } };
 }
 
 const rounded = what => JSON.stringify(what, (_, v) => typeof v === "number" ? +v.toFixed(2) : v);
 
 async function ratio() {
-  const backend = REAL ? "gpu" : "cpu", rounds = [];
+  const backend = REAL ? "gpu" : "cpu", rounds = [],
+    sides = [await alone(backend, "none"), await alone(backend, "rows"), await shown(backend)];
   for (let i = 0; i < +(process.env.ROUNDS ?? 5); i++) {
-    const without = await alone(backend), page = await b.open(address(`&backend=${backend}&sample=0`));
-    await ready(page);
-    await page.click("#load");
-    await says(page, WHOLE);
-    await framesWhile(page, 16);
-    const within = await spending(() => framesWhile(page, +tokens)), { tok_s, frames_s, gap_95 } = within.got;
-    await page.send("Page.close");
-    rounds.push({ without: without.got, tok_s, ratio: tok_s / without.got, frames_s, gap_95,
-      ms_without: without.all, ms_page: within.all, ms_ratio: without.all / within.all });
-    if (process.env.THREADS) console.log(rounded(without.by), "\n", rounded(within.by));
+    const got = [];
+    for (const side of sides) got.push(await side.measure());
+    const [without, recorded, within] = got, { tok_s, frames_s, gap_95, maps_s } = within.got;
+    rounds.push({ without: without.got.tok_s, recorded: recorded.got.tok_s, tok_s,
+      ratio: tok_s / without.got.tok_s, ratio_recorded: recorded.got.tok_s / without.got.tok_s,
+      frames_s, gap_95, maps_s, ms_without: without.all, ms_page: within.all,
+      ms_ratio: without.all / within.all });
+    if (process.env.THREADS) for (const { by } of got) console.log(rounded(by));
     console.log(rounded(rounds.at(-1)));
   }
   const middle = name => rounds.map(r => r[name]).sort((a, b) => a - b)[rounds.length >> 1];
@@ -236,6 +252,6 @@ async function ratio() {
 const r = await { share, load, speed, ratio }[mode]?.() ?? await frames();
 console.log(JSON.stringify({ mode, size, model: name, ...Object.fromEntries(Object.entries(r)
   .map(([k, v]) => [k, typeof v === "number" ? +v.toFixed(2) : v])) }));
-await b.close();
+for (const b of browsers) await b.close();
 await site.close();
 process.exit(0);

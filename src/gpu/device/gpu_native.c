@@ -156,18 +156,12 @@ static void limits_of(native *n, const wg_limits *l)
     if (o->max_binding > 0xfffffffcu) o->max_binding = 0xfffffffcu;
 }
 
-/* The largest fragment of halves with sums in f32; larger ones than 16 a side are not looked for. */
 static void choose_fragment(goss_gpu_limits *l, const wg_matrix_configs *all)
 {
     for (size_t i = 0; i < all->n; i++) {
         const wg_matrix_config *c = &all->list[i];
-        if (c->component != WG_COMPONENT_F16 || c->result != WG_COMPONENT_F32) continue;
-        if (c->m > 16 || c->n > 16 || c->k > 16 ||
-            c->m * c->n * c->k <= l->fragment.m * l->fragment.n * l->fragment.k)
-            continue;
-        l->fragment.m = c->m;
-        l->fragment.n = c->n;
-        l->fragment.k = c->k;
+        if (c->component == WG_COMPONENT_F16 && c->result == WG_COMPONENT_F32)
+            goss_gpu_offer_fragment(l, c->m, c->n, c->k);
     }
 }
 

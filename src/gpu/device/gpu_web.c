@@ -38,7 +38,7 @@ IMPORT("error") int js_error(void);
 IMPORT("lose") void js_lose(void);
 
 enum { TEXT_FAILURE = 0, TEXT_ADAPTER = 1, TEXT_BACKEND = 2 };
-enum { N_NUMBERS = 16 };
+enum { N_LIMITS = 15, N_NUMBERS = N_LIMITS + 3 * 16 }; /* limits, then m, n, k of fragments */
 static int the_device;
 
 static int fail_with_text(goss_error *err, int code, const char *what)
@@ -81,6 +81,8 @@ static int web_ready(void *ctx, goss_gpu_limits *out, goss_error *err)
                               .shared = 1 };
     if (out->max_binding > 0xfffffffcu)
         out->max_binding = 0xfffffffcu; /* offsets inside a binding are 32-bit in WGSL */
+    for (const double *f = v + N_LIMITS; f + 3 <= v + N_NUMBERS; f += 3)
+        goss_gpu_offer_fragment(out, (uint32_t)f[0], (uint32_t)f[1], (uint32_t)f[2]);
     js_text(TEXT_ADAPTER, out->adapter, sizeof out->adapter - 1);
     js_text(TEXT_BACKEND, out->backend, sizeof out->backend - 1);
     return 0;

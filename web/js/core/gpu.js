@@ -37,6 +37,10 @@ const SOFTWARE = /swiftshader|llvmpipe|lavapipe|software/i;
 const software = info => !!info && (info.isFallbackAdapter
   || SOFTWARE.test(`${info.architecture} ${info.description} ${info.device}`));
 
+/** m, n, k of each matrix product of halves with sums in f32 that subgroups of it make. */
+const fragments = ({ subgroupMatrixConfigs: all }) => [...all ?? []]
+  .filter(c => c.componentType === "f16" && c.resultComponentType === "f32").flatMap(c => [c.M, c.N, c.K]);
+
 export class Gpu {
   #device = null; #queries = null; #state = 0; #failure = ""; #lost = false; #errors = [];
   #names = ["", "", ""]; #hooks;
@@ -93,14 +97,16 @@ export class Gpu {
       this.#queries = device.createQuerySet({ type: "timestamp", count: MAX_QUERIES });
     const info = adapter.info ?? {};
     this.#numbers = [...NAMES.map(n => device.limits[n]), info.subgroupMinSize ?? 0,
-      info.subgroupMaxSize ?? 0, features, software(info) ? 1 : 0];
+      info.subgroupMaxSize ?? 0, features, software(info) ? 1 : 0,
+      ...(features & MATRIX ? fragments(info) : [])];
+    this.#soft = software(info);
     const name = info.description || info.device || called(info) || "GPU";
     this.#names = ["", name, host.node ? "dawn" : "webgpu"];
     this.#device = device;
     this.#lost = false;
     this.#state = 1;
   }
-  #numbers = [];
+  #numbers = []; #soft = false;
 
   /** An asynchronous piece of work whose end wakes the engine. */
   #pending(promise, then, otherwise) {
@@ -117,7 +123,7 @@ export class Gpu {
     this.#waited++;
     this.#since = performance.now();
     read.finally(() => { this.#waited--; this.#since = performance.now(); }).catch(() => {});
-    if (this.#nudging || host.node || this.#numbers.at(-1) || !(navigator.hardwareConcurrency >= 4)) return;
+    if (this.#nudging || host.node || this.#soft || !(navigator.hardwareConcurrency >= 4)) return;
     const channel = new MessageChannel();
     let last = performance.now();
     channel.port1.onmessage = () => {
@@ -177,7 +183,7 @@ export class Gpu {
     this.#device.pushErrorScope("out-of-memory");
     this.#buffers[id] = this.#device.createBuffer({ size, usage: flags, label });
     if (label === "panels") {
-      if (this.#numbers.at(-1)) this.#most = 1;
+      if (this.#soft) this.#most = 1;
       this.#hooks.panels?.(this.#device, this.#buffers[id]);
     }
     this.#device.popErrorScope().then(e => { if (e) this.#errors.push([ENOMEM, e.message]); }, () => {});
