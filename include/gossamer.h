@@ -151,7 +151,9 @@ enum {                              /* bits of telemetry_mask */
         * memory_usage and speculation stay lines */
        GOSS_TELEMETRY_ROWS = 128,
        /* steps, prompt, wait, kv_pages: whose rows, whose pages; of all sessions */
-       GOSS_TELEMETRY_STEPS = 256
+       GOSS_TELEMETRY_STEPS = 256,
+       /* prompt_tokens, seen: what a recording has of each row, as lines; a GPU needs RECORD at its opening */
+       GOSS_TELEMETRY_SEEN = 512
 };
 
 typedef struct goss_engine_config { /* zero means default everywhere */

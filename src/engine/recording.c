@@ -1,19 +1,27 @@
 /* recording.c - the public calls that begin, cut and end a recording; tape/ makes its blocks. */
 #include "base/error.h"
+#include "base/mem.h"
 #include "engine_state.h"
 #include "session.h"
 
-static int record_on_backend(goss_engine *e, int on)
+int goss_engine_see(goss_engine *e)
 {
     goss_backend *b = e->loaded.backend;
-    return b && b->vt->record ? b->vt->record(b, on) : 0;
+    const goss_hparams *h = &e->loaded.model.hp;
+    const size_t n = (size_t)h->n_layer * (size_t)h->n_expert_used;
+    const int on = e->tape || (e->telemetry.mask & GOSS_TELEMETRY_SEEN);
+    if (on == e->sees || !b || !b->vt->record) return 0;
+    if (n && !e->seen && !(e->seen = goss_mem_array(2 * n, sizeof *e->seen))) return GOSS_ENOMEM;
+    const int rc = b->vt->record(b, on);
+    if (!rc) e->sees = on;
+    return rc;
 }
 
 static void end_recording(goss_engine *e)
 {
     goss_tape_end(e->tape);
     goss_tape_close(&e->tape);
-    record_on_backend(e, 0);
+    goss_engine_see(e);
 }
 
 int goss_engine_record(goss_engine *e, const goss_record_config *c, goss_error *err)
@@ -25,7 +33,7 @@ int goss_engine_record(goss_engine *e, const goss_record_config *c, goss_error *
         return goss_fail(err, GOSS_EINVAL, -1, "nobody takes the blocks, or blocks have a negative size");
     if (e->state != GOSS_ENGINE_READY) return goss_fail(err, GOSS_ESTATE, -1, "the model is not loaded yet");
     int rc = goss_tape_open(&e->tape, c, &e->loaded.model, e->loaded.vocab, e->config.max_sessions);
-    if (!rc) rc = record_on_backend(e, 1);
+    if (!rc) rc = goss_engine_see(e);
     if (rc) {
         goss_tape_close(&e->tape);
         return goss_fail(err, rc, -1, "no memory to record with");

@@ -176,8 +176,10 @@ function onRows(s, { rows, from, to, maps, texts, shape }) {
     const made = rows[i * c.width + c.made] === 1;
     if (made) s.fork = null;
     else if (repeatRow(s, session, rows[i * c.width + c.position])) continue;
-    const n = history.append(rows, i), map = with_.get(i);
-    if (map) history.keepMap({ n, layer: history.get(n, c.layer), head: history.get(n, c.watched), ...map });
+    const n = history.append(rows, i), whole = with_.get(i);
+    const map = whole ? { n, layer: history.get(n, c.layer), head: history.get(n, c.watched), ...whole }
+      : history.mapOfLooks(n);
+    if (map) history.keepMap(map);
     if (history.made(n)) countExperts(s, n);
   }
   if (history.count === before) return;
