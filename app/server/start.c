@@ -109,7 +109,7 @@ static void tell_request(goss_session *session, const goss_conversation *c)
     goss_buf_free(&text);
 }
 
-/* What a lane that asked for telemetry hears first: the model. It says whose attention is told from now on. */
+/* A lane that asked for telemetry hears of the model first, and says whose attention is told from now on. */
 static int begin_telemetry(goss_srv_lane *lane)
 {
     goss_srv_job *job = lane->job;
@@ -117,7 +117,7 @@ static int begin_telemetry(goss_srv_lane *lane)
     const goss_buf *config = &job->seat->config;
     if (!r->telemetry) return 0;
     goss_buf_append(&lane->telemetry, config->data, config->len);
-    if (r->telemetry_layer < 0 && r->telemetry_head < 0) return 0;
+    if ((r->telemetry_layer < 0 && r->telemetry_head < 0) || !job->seat->info.n_layer) return 0;
     const int layer = r->telemetry_layer > 0 ? r->telemetry_layer : 0,
               head = r->telemetry_head > 0 ? r->telemetry_head : 0;
     if (!goss_engine_watch(job->seat->engine, layer, head)) return 0;

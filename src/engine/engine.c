@@ -183,6 +183,21 @@ static int open_parts(goss_engine *e, goss_error *err)
     return rc ? rc : goss_draft_model_open(&e->draft_model, m, &e->config, err);
 }
 
+int goss_engine_see(goss_engine *e)
+{
+    goss_backend *b = e->loaded.backend;
+    const goss_hparams *h = &e->loaded.model.hp;
+    const size_t n = (size_t)h->n_layer * (size_t)h->n_expert_used;
+    const int on = e->tape || (e->telemetry.mask & GOSS_TELEMETRY_SEEN);
+    if (on == e->sees || !b || !b->vt->record) return 0;
+    if (n && !e->seen && !(e->seen = goss_mem_array(2 * n, sizeof *e->seen))) return GOSS_ENOMEM;
+    const int rc = b->vt->record(b, on);
+    if (rc) return rc;
+    e->sees = on;
+    if (on) goss_engine_watch(e, e->config.telemetry_layer, e->config.telemetry_head);
+    return 0;
+}
+
 /* Loads on; when the weights are usable, the engine is ready. GOSS_EAGAIN, 0, or what went wrong. */
 static int load(goss_engine *e, goss_error *err)
 {

@@ -1,21 +1,7 @@
 /* recording.c - the public calls that begin, cut and end a recording; tape/ makes its blocks. */
 #include "base/error.h"
-#include "base/mem.h"
 #include "engine_state.h"
 #include "session.h"
-
-int goss_engine_see(goss_engine *e)
-{
-    goss_backend *b = e->loaded.backend;
-    const goss_hparams *h = &e->loaded.model.hp;
-    const size_t n = (size_t)h->n_layer * (size_t)h->n_expert_used;
-    const int on = e->tape || (e->telemetry.mask & GOSS_TELEMETRY_SEEN);
-    if (on == e->sees || !b || !b->vt->record) return 0;
-    if (n && !e->seen && !(e->seen = goss_mem_array(2 * n, sizeof *e->seen))) return GOSS_ENOMEM;
-    const int rc = b->vt->record(b, on);
-    if (!rc) e->sees = on;
-    return rc;
-}
 
 static void end_recording(goss_engine *e)
 {

@@ -20,7 +20,8 @@ void goss_told_seen(goss_engine *e, const goss_session *s, const goss_step *step
     const goss_backend *b = e->loaded.backend;
     const goss_hparams *h = &e->loaded.model.hp;
     if (!e->sees || !(e->telemetry.mask & GOSS_TELEMETRY_SEEN)) return;
-    goss_seen seen = { .expert = e->seen, .weight = e->seen ? e->seen + h->n_layer * h->n_expert_used : NULL };
+    const int n = h->n_layer * h->n_expert_used;
+    goss_seen seen = { .expert = e->seen, .weight = n ? e->seen + n : NULL };
     const int got = b->vt->seen(b, step, row, &seen);
     if (got) goss_telemetry_seen(&e->telemetry, &s->turn, &seen, got, h->n_layer, h->n_expert_used);
 }

@@ -192,7 +192,7 @@ void goss_telemetry_totals(goss_telemetry *t, const goss_turn *turn, const goss_
 }
 
 /* ---- events -------------------------------------------------------------------------------------------- */
-static double part_of_all(uint16_t share) { return (double)share / GOSS_SHARES; }
+static double part_of_all(uint16_t share) { return (double)share / (double)GOSS_SHARES; }
 
 static void looks(goss_buf *line, const goss_seen *seen)
 {
