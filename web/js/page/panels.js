@@ -49,7 +49,9 @@ function kernelRow(k) {
 function kernels(s) {
   const slowest = [...s.kernels.values()].sort((a, b) => b.gpu_us - a.gpu_us).slice(0, 16);
   const head = ["kernel", "µs", "GB/s", "roof"].map((h, i) => el(`span.h${i ? ".v" : ""}`, null, h));
-  const none = el("span.none", null, "no timings: on a GPU they need WebGPU timestamp queries");
+  const why = s.backend === "gpu" ? "no timings: on a GPU they need WebGPU timestamp queries"
+    : "no timings yet: they come with a prompt, and with one token of 64";
+  const none = el("span.none", null, why);
   const rows = slowest.length ? [...head, ...slowest.flatMap(kernelRow)] : hasSteps(s) ? [] : [none];
   $("kernels").replaceChildren(...rows);
 }
