@@ -151,7 +151,9 @@ enum {                              /* bits of telemetry_mask */
         * memory_usage and speculation stay lines */
        GOSS_TELEMETRY_ROWS = 128,
        /* steps, prompt, wait, kv_pages: whose rows, whose pages; of all sessions */
-       GOSS_TELEMETRY_STEPS = 256
+       GOSS_TELEMETRY_STEPS = 256,
+       /* prompt_tokens, seen: what a recording has of each row, as lines; a GPU opens with RECORD then */
+       GOSS_TELEMETRY_SEEN = 512
 };
 
 typedef struct goss_engine_config { /* zero means default everywhere */
@@ -459,6 +461,21 @@ typedef void (*goss_trace_fn)(void *ctx, const char *stage, int layer, const flo
                               int width);
 GOSS_API int goss_trace(goss_engine *engine, const int32_t *ids, int n, int chunk, goss_trace_fn fn,
                         void *ctx, goss_error *err);
+
+/* One stage of the engine's backend beside `ref`'s on the same weights: the root mean square of the
+ * reference's values, and how far the other's are from them. Both go on from their own residual, so what
+ * differs in a layer adds up in those behind it. */
+enum { GOSS_PARITY_TOKENS = 64 };
+typedef struct goss_parity_row {
+    const char *stage; /* as goss_trace's */
+    int layer;
+    double rms, max, mean;
+} goss_parity_row;
+typedef void (*goss_parity_fn)(void *ctx, const goss_parity_row *row);
+/* Shows every stage for these tokens, from an empty cache. Blocks; the reference takes many times as long as
+ * the backend, and needs the whole model in memory. */
+GOSS_API int goss_parity(goss_engine *engine, const int32_t *ids, int n, goss_parity_fn fn, void *ctx,
+                         goss_error *err);
 
 /* ---- looking inside (block) ---------------------------------------------------------------------------- */
 enum { GOSS_LENS_TOP = 5 };

@@ -23,7 +23,7 @@ GOOD = {
     'goss_str reasoning': '(goss_str){ "a", 1 }', 'goss_str answer': '(goss_str){ "a", 1 }',
     'char * path': 'GOSS_TEST_MODEL', 'char * folder': '"models"', 'char * json': 'chat', 'char * text': 'text',
     'char * out': 'text', 'char * stage': '"probe"', 'char * status': '"completed"', 'char * detail': '""',
-    'int32_t * ids': 'ids', 'float * logits': 'g->logits', 'float * out': 'g->logits', 'int pooling': '0', 'goss_trace_fn fn': 'on_trace', 'void * ctx': 'g',
+    'int32_t * ids': 'ids', 'float * logits': 'g->logits', 'float * out': 'g->logits', 'int pooling': '0', 'goss_trace_fn fn': 'on_trace', 'goss_parity_fn fn': 'on_parity', 'void * ctx': 'g',
     'goss_token_fn on_token': 'on_token', 'goss_telemetry_fn on_telemetry': 'on_telemetry',
     'int (*on_text)(void *ctx, const char *text, int n)': 'on_text',
     'void (*on_model)(void *ctx, const char *path, const goss_model_info *info)': 'on_model',

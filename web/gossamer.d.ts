@@ -140,6 +140,9 @@ export interface Session {
 export interface Attention { row: number; layer: number; heads: Float32Array[]; sinks: number[] }
 /** What a layer would have said (-1: the embedding). kl: of the model's own distribution from it; nats. */
 export interface LensRow { layer: number; kl: number; entropy: number; topK: Token["topK"] }
+/** How far a stage is from the reference's: rms is of the reference's values, max and mean of the
+ * differences. layer -1: the embedding, the head. */
+export interface ParityRow { stage: string; layer: number; rms: number; max: number; mean: number }
 export interface SessionOptions { system?: string; tools?: Tool[]; effort?: Effort; params?: Params }
 
 export interface SchemaReport {
@@ -160,6 +163,9 @@ export interface Model {
    * last layer says what the model does. What is cached of the tokens before is not computed again. On a GPU
    * it fails with a sentence. */
   lens(ids: Iterable<number>): Promise<LensRow[]>;
+  /** Each stage of each layer for these tokens (64 at most), beside the reference's in double on the same
+   * weights. Slow: the worker does nothing else meanwhile. On a GPU it fails with a sentence. */
+  parity(ids: Iterable<number>): Promise<ParityRow[]>;
   /** Whether an answer can be held to a JSON schema (response_format), what that costs, and texts that it
    * lets through. `reason` says why not, and where in the schema. */
   checkSchema(schema: object): Promise<SchemaReport>;

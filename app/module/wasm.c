@@ -3,7 +3,7 @@
  * JavaScript writes requests into memory from goss_wasm_alloc and calls; answers come through two imports,
  * whose bytes are valid during the call: goss.telemetry (the engine's lines, untouched) and goss.emit
  * (objects with a `kind`):
- *   {kind:"info"|"plan"|"stats"|"tokens"|"text"|"lens"|"attention", ...} the answer to the call that
+ *   {kind:"info"|"plan"|"stats"|"tokens"|"text"|"lens"|"parity"|"attention", ...} the answer to the call that
  *                                                runs
  *   {kind:"error", code, name, message, position} before a call returns a negative code
  *   {kind:"token"|"prefill"|"done", session, ...} events, from goss_wasm_poll
@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "common/figures.h"
+#include <math.h>
 #include <string.h>
 
 #define EXPORT(name) __attribute__((export_name(#name))) name
@@ -50,6 +51,8 @@ void EXPORT(goss_wasm_session_cancel)(int i);
 int EXPORT(goss_wasm_session_prompt)(int i, const char *json, int n);
 /* What each layer would have said behind the last of these tokens. */
 int EXPORT(goss_wasm_lens)(const int32_t *tokens, int n);
+/* Each stage for these tokens beside the reference. */
+int EXPORT(goss_wasm_parity)(const int32_t *tokens, int n);
 /* Where the token at position `row` of what session i holds looks, in all heads of a layer: floats (heads,
  * row + 1) at `at`, valid until the next call. */
 int EXPORT(goss_wasm_attention)(int i, int row, int layer);
@@ -518,6 +521,27 @@ int goss_wasm_lens(const int32_t *tokens, int n)
     }
     goss_mem_free(rows);
     return rc < 0 ? failed(rc, &err) : 0;
+}
+
+static void put_parity_row(void *ctx, const goss_parity_row *r)
+{
+    int *n = ctx;
+    goss_buf_printf(&out, "%s{\"stage\":\"%s\",\"layer\":%d,\"rms\":%.6g,\"max\":%.6g,\"mean\":%.6g}",
+                    (*n)++ ? "," : "", r->stage, r->layer, r->rms, isfinite(r->max) ? r->max : 1e300,
+                    isfinite(r->mean) ? r->mean : 1e300);
+}
+
+int goss_wasm_parity(const int32_t *tokens, int n)
+{
+    goss_error err = { 0 };
+    int rc = may_look(&err), count = 0;
+    if (rc) return failed(rc, &err);
+    goss_buf_str(begin("parity"), ",\"rows\":[");
+    rc = goss_parity(engine, tokens, n, put_parity_row, &count, &err);
+    if (rc) return failed(rc, &err);
+    goss_buf_str(&out, "]");
+    end();
+    return 0;
 }
 
 int goss_wasm_attention(int i, int row, int layer)

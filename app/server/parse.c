@@ -139,6 +139,8 @@ int goss_srv_get_extras(goss_srv_parse *p, int o)
     int layers = -1, node = goss_srv_field(p, o, "layers");
     if (goss_srv_get_bool(p, o, "telemetry", &r->telemetry) ||
         goss_srv_get_int(p, o, "telemetry_top_k", 0, 20, &r->telemetry_top_k) ||
+        goss_srv_get_int(p, o, "telemetry_layer", 0, 4095, &r->telemetry_layer) ||
+        goss_srv_get_int(p, o, "telemetry_head", 0, 4095, &r->telemetry_head) ||
         goss_srv_get_int(p, o, "max_kv", 1, 1 << 30, &r->max_kv) ||
         goss_srv_get_bool(p, o, "moe_fallback", &r->moe_fallback))
         return -1;

@@ -25,6 +25,8 @@ int goss_srv_request_read(goss_srv_request *r, goss_srv_api api, const goss_srv_
                              .n = 1,
                              .logprobs = -1,
                              .telemetry_top_k = 5,
+                             .telemetry_layer = -1,
+                             .telemetry_head = -1,
                              .layers = c->engine.config.n_layers,
                              .moe_fallback = c->engine.config.moe_fallback,
                              .show_reasoning = 1,

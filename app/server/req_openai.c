@@ -146,6 +146,7 @@ int goss_srv_read_chat(goss_srv_parse *p)
         "temperature top_p top_k min_p presence_penalty frequency_penalty "
         "repetition_penalty repeat_penalty repeat_last_n logit_bias logprobs "
         "top_logprobs max_tokens max_completion_tokens sample telemetry telemetry_top_k "
+        "telemetry_layer telemetry_head "
         "max_kv layers moe_fallback user store metadata "
         "reasoning_budget_tokens reasoning_budget thinking_token_budget ";
     goss_srv_request *r = p->r;
@@ -247,7 +248,7 @@ int goss_srv_read_text(goss_srv_parse *p)
         "presence_penalty frequency_penalty "
         "repetition_penalty repeat_penalty repeat_last_n logit_bias logprobs max_tokens "
         "echo best_of user harmony reasoning_effort sample telemetry "
-        "telemetry_top_k max_kv layers moe_fallback suffix "
+        "telemetry_top_k telemetry_layer telemetry_head max_kv layers moe_fallback suffix "
         "reasoning_budget_tokens reasoning_budget thinking_token_budget ";
     goss_srv_request *r = p->r;
     int harmony = p->c->harmony, best_of = 0;

@@ -400,7 +400,7 @@ int goss_srv_read_responses(goss_srv_parse *p)
         "truncation user background conversation prompt seed prompt_cache_key client_metadata "
         "safety_identifier "
         "presence_penalty frequency_penalty repetition_penalty logit_bias stop telemetry "
-        "telemetry_top_k max_kv layers moe_fallback sample "
+        "telemetry_top_k telemetry_layer telemetry_head max_kv layers moe_fallback sample "
         "reasoning_budget_tokens reasoning_budget thinking_token_budget ";
     goss_srv_request *r = p->r;
     int tools = goss_srv_field(p, 0, "tools"), reasoning = goss_srv_field(p, 0, "reasoning"),

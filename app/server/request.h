@@ -95,6 +95,7 @@ typedef struct goss_srv_request {
     int stream, include_usage, echo;
     int logprobs;                  /* -1: none; else how many alternatives beside the chosen token */
     int telemetry, telemetry_top_k;
+    int telemetry_layer, telemetry_head; /* -1: not said */
     int max_kv;                    /* 0: the model's */
     int layers, moe_fallback;      /* the model's variant; layers as goss_engine_config.n_layers */
     int show_reasoning;            /* the answer carries the analysis */

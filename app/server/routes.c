@@ -79,6 +79,7 @@ static enum MHD_Result health(goss_srv_conn *k)
         goss_buf_str(&b, ",\"model\":");
         goss_buf_json_string(&b, h.model, strlen(h.model));
         goss_buf_printf(&b, ",\"loaded\":%s", h.loaded ? "true" : "false");
+        if (h.backend[0]) goss_buf_printf(&b, ",\"backend\":\"%s\"", h.backend);
     }
     if (h.state == GOSS_SRV_LOADING) goss_buf_printf(&b, ",\"progress\":%.3f", h.progress);
     if (h.error[0]) {

@@ -131,8 +131,15 @@ static void set_health(goss_srv_runner *r, int state, double progress, const cha
     if (r->health.state != GOSS_SRV_STOPPING) r->health.state = state;
     r->health.progress = progress;
     r->health.loaded = 0;
-    for (int i = 0; i < r->seats.n; i++) r->health.loaded += r->seats.seat[i].ready;
     if (model) memcpy(r->health.model, model, strlen(model) + 1);
+    r->health.backend[0] = 0;
+    for (int i = 0; i < r->seats.n; i++) {
+        const goss_srv_seat *seat = &r->seats.seat[i];
+        if (!seat->ready) continue;
+        r->health.loaded++;
+        if (!strcmp(seat->model.id, r->health.model))
+            memcpy(r->health.backend, seat->info.backend, sizeof r->health.backend);
+    }
     size_t n = strlen(error) < sizeof r->health.error ? strlen(error) : sizeof r->health.error - 1;
     memcpy(r->health.error, error, n);
     r->health.error[n] = 0;
@@ -546,7 +553,7 @@ static void set_mask(goss_srv_runner *r)
                                        : GOSS_TELEMETRY_LOAD;
     for (goss_srv_job *job = r->jobs; job; job = job->next)
         if (job->req.telemetry)
-            mask |= GOSS_TELEMETRY_STAGES | GOSS_TELEMETRY_TOKENS | GOSS_TELEMETRY_LAYERS |
+            mask |= GOSS_TELEMETRY_STAGES | GOSS_TELEMETRY_TOKENS | GOSS_TELEMETRY_SEEN |
                     GOSS_TELEMETRY_KERNELS | GOSS_TELEMETRY_STEPS;
     for (int i = 0; i < r->seats.n && mask != r->seats.mask; i++)
         if (r->seats.seat[i].engine) goss_engine_telemetry(r->seats.seat[i].engine, mask);

@@ -15,7 +15,7 @@ enum { GOSS_SRV_LOADING, GOSS_SRV_OK, GOSS_SRV_FAILED, GOSS_SRV_STOPPING };
 typedef struct goss_srv_health {
     int state, loaded;
     double progress;
-    char model[GOSS_SRV_ID], error[256];
+    char model[GOSS_SRV_ID], backend[16], error[256]; /* backend: "" while it is loading */
 } goss_srv_health;
 
 typedef struct goss_srv_loaded {  /* a model in memory */

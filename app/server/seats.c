@@ -12,16 +12,19 @@ typedef struct listener { goss_srv_seats *seats; int index; } listener;
 static listener listeners[GOSS_SRV_SEATS_MAX]; /* outlive their engines */
 
 /* "bytes":N of a load line, as a share of "total_bytes". Lines are our own engine's. */
-static double share(const char *json, size_t n)
+static void on_load(goss_srv_seats *s, goss_srv_seat *seat, const char *json, size_t n)
 {
     goss_json j = { 0 };
-    double done = -1;
     if (goss_json_parse(&j, json, n, NULL, NULL) == 0) {
-        double total = goss_json_number(&j, goss_json_get(&j, 0, "total_bytes"), 0);
-        if (total > 0) done = goss_json_number(&j, goss_json_get(&j, 0, "bytes"), 0) / total;
+        const double total = goss_json_number(&j, goss_json_get(&j, 0, "total_bytes"), 0);
+        if (total > 0)
+            s->on_progress(s->ctx, goss_json_number(&j, goss_json_get(&j, 0, "bytes"), 0) / total);
+        if (goss_json_is(&j, goss_json_get(&j, 0, "stage"), "model_config")) {
+            goss_buf_clear(&seat->config);
+            goss_buf_append(&seat->config, json, n);
+        }
     }
     goss_json_free(&j);
-    return done;
 }
 
 static void on_telemetry(void *ctx, const char *json, size_t n)
@@ -36,10 +39,7 @@ static void on_telemetry(void *ctx, const char *json, size_t n)
             s->telemetry = NULL;
         }
     }
-    if (!seat->ready) {
-        double done = share(json, n);
-        if (done >= 0) s->on_progress(s->ctx, done);
-    }
+    if (!seat->ready) on_load(s, seat, json, n);
     s->on_line(s->ctx, seat, json, n);
 }
 
@@ -98,6 +98,7 @@ int goss_srv_seats_get(goss_srv_seats *s, const goss_srv_model *m, int layers, i
     int index = (int)(seat - s->seat);
     memset(seat, 0, sizeof *seat);
     seat->model = *m;
+    seat->config = GOSS_BUF(4096);
     seat->layers = layers;
     seat->moe_fallback = moe_fallback;
     seat->began_ms = seat->used_ms = goss_os_now_ms();
@@ -120,6 +121,7 @@ int goss_srv_seats_get(goss_srv_seats *s, const goss_srv_model *m, int layers, i
         goss_engine_close(&seat->engine);
         goss_prefix_dir_close(&seat->prefixes);
         goss_kernels_file_close(&seat->kernels);
+        goss_buf_free(&seat->config);
         return rc;
     }
     *out = seat;
@@ -176,6 +178,7 @@ void goss_srv_seats_unload(goss_srv_seats *s, goss_srv_seat *seat)
     goss_engine_close(&seat->engine);
     goss_prefix_dir_close(&seat->prefixes);
     goss_kernels_file_close(&seat->kernels);
+    goss_buf_free(&seat->config);
     goss_error err = { .position = -1 };
     if (goss_record_file_close(&seat->recording, &err)) goss_srv_log("%s", err.text);
     seat->ready = seat->stale = 0;

@@ -21,6 +21,7 @@ struct goss_srv_seat {
     goss_kernels_file kernels;
     goss_record_file *recording;
     goss_model_info info;
+    goss_buf config;                /* telemetry's line of the model, for those who ask for telemetry */
     int ready, stale, n_lanes, n_jobs;
     double used_ms, began_ms, load_ms;
     double keep_ms;                 /* unloaded when idle for so long; < 0: never */

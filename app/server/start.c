@@ -109,6 +109,23 @@ static void tell_request(goss_session *session, const goss_conversation *c)
     goss_buf_free(&text);
 }
 
+/* A lane that asked for telemetry hears of the model first, and says whose attention is told from now on. */
+static int begin_telemetry(goss_srv_lane *lane)
+{
+    goss_srv_job *job = lane->job;
+    const goss_srv_request *r = &job->req;
+    const goss_buf *config = &job->seat->config;
+    if (!r->telemetry) return 0;
+    goss_buf_append(&lane->telemetry, config->data, config->len);
+    if ((r->telemetry_layer < 0 && r->telemetry_head < 0) || !job->seat->info.n_layer) return 0;
+    const int layer = r->telemetry_layer > 0 ? r->telemetry_layer : 0,
+              head = r->telemetry_head > 0 ? r->telemetry_head : 0;
+    if (!goss_engine_watch(job->seat->engine, layer, head)) return 0;
+    return goss_srv_refuse(&job->fail, 400, "invalid_value", "telemetry_layer", -1,
+                           "layer %d, head %d can't be watched: the model has %d and %d", layer, head,
+                           job->seat->info.n_layer, job->seat->info.n_head);
+}
+
 int goss_srv_start_lane(goss_srv_lane *lane, const goss_srv_config *c)
 {
     goss_srv_job *job = lane->job;
@@ -118,6 +135,7 @@ int goss_srv_start_lane(goss_srv_lane *lane, const goss_srv_config *c)
     /* sessions that were closed while their rows were under way have their places until these are back */
     int rc = goss_session_open(job->seat->engine, &lane->session, &err);
     if (rc == GOSS_ELIMIT) return 1;
+    if (begin_telemetry(lane)) return -1;
     if (job->req.echo && job->req.logprobs >= 0 && echo_probs(lane)) return -1;
     params.seed += (uint64_t)lane->index;
     if (params.max_tokens > 0) params.max_tokens -= lane->past.generated;

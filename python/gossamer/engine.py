@@ -18,7 +18,7 @@ from typing import Any, Callable, Iterator, Mapping, Sequence, TypeVar, Union
 from ._library import CBias, CConfig, CError, CEvent, CInfo, CParams, CStats, TelemetryFn, library
 from .chat import ChatChunk, ChatCompletion, ChatRequest, complete, stream
 
-TELEMETRY = {"load": 1, "stages": 2, "tokens": 4, "layers": 8, "kernels": 16, "steps": 256}
+TELEMETRY = {"load": 1, "stages": 2, "tokens": 4, "layers": 8, "kernels": 16, "steps": 256, "seen": 512}
 STOPS = ("", "eos", "stop_text", "length", "tool_call", "canceled", "error")
 _SPECIAL, _BOS = 1, 2
 _LOADING, _FAILED = 0, 2

@@ -183,6 +183,21 @@ static int open_parts(goss_engine *e, goss_error *err)
     return rc ? rc : goss_draft_model_open(&e->draft_model, m, &e->config, err);
 }
 
+int goss_engine_see(goss_engine *e)
+{
+    goss_backend *b = e->loaded.backend;
+    const goss_hparams *h = &e->loaded.model.hp;
+    const size_t n = (size_t)h->n_layer * (size_t)h->n_expert_used;
+    const int on = e->tape || (e->telemetry.mask & GOSS_TELEMETRY_SEEN);
+    if (on == e->sees || !b || !b->vt->record) return 0;
+    if (n && !e->seen && !(e->seen = goss_mem_array(2 * n, sizeof *e->seen))) return GOSS_ENOMEM;
+    const int rc = b->vt->record(b, on);
+    if (rc) return rc;
+    e->sees = on;
+    if (on) goss_engine_watch(e, e->config.telemetry_layer, e->config.telemetry_head);
+    return 0;
+}
+
 /* Loads on; when the weights are usable, the engine is ready. GOSS_EAGAIN, 0, or what went wrong. */
 static int load(goss_engine *e, goss_error *err)
 {
@@ -192,8 +207,8 @@ static int load(goss_engine *e, goss_error *err)
     if (rc) return rc;
     goss_pace_begin(&e->pace, first_chunk(e));
     goss_observe_attach(e->observer, e->loaded.backend);
-    if (e->tape && e->loaded.backend->vt->record) rc = e->loaded.backend->vt->record(e->loaded.backend, 1);
-    if (rc) return goss_fail(err, rc, -1, "no memory to record with");
+    if ((rc = goss_engine_see(e)))
+        return goss_fail(err, rc, -1, "no memory to record with");
     goss_prefix_store_rest(e->prefixes.store, 0);
     goss_load_finish(&e->load);
     rc = goss_load_fill(&e->load, err);
@@ -232,6 +247,7 @@ void goss_engine_close(goss_engine **engine)
         if (e->sessions[i]) goss_session_free(e->sessions[i]);
     goss_tape_end(e->tape);
     goss_tape_close(&e->tape);
+    goss_mem_free(e->seen);
     goss_schema_room_close(&e->schemas);
     goss_prefix_store_close(&e->prefixes.store, e->loaded.backend && e->state == GOSS_ENGINE_READY);
     goss_draft_model_close(&e->draft_model);
@@ -338,6 +354,7 @@ void goss_engine_telemetry(goss_engine *e, unsigned mask)
     if (!e) return;
     if (b && b->vt->telemetry) b->vt->telemetry(b, mask);
     e->config.telemetry_mask = e->telemetry.mask = mask;
+    goss_engine_see(e); /* without memory for it nothing is seen */
 }
 
 const goss_session *goss_telemetry_session(const goss_engine *e)

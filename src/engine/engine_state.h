@@ -62,8 +62,14 @@ struct goss_engine {
     goss_draft_ask *asks;                   /* (max_sessions) of the draft model */
     goss_observer *observer;                /* NULL: nobody looks at layers */
     goss_tape *tape;                        /* NULL: nothing is recorded */
+    int sees;                               /* 1: the backend keeps what it sees of rows */
+    uint16_t *seen;                         /* (2, n_layer, n_expert_used) experts of a row, their weights */
     goss_stats stats;
     double model_ms;                        /* processor time in loading and steps */
     int measured;                           /* 1: nothing is left to measure, or it can't be */
 };
+
+/* The backend keeps what it sees of rows from now on, or no longer, as a recording or telemetry wants it. 0
+ * or GOSS_ENOMEM. */
+int goss_engine_see(goss_engine *e);
 #endif

@@ -147,6 +147,7 @@ int goss_load_begin(goss_loader *l, goss_error *err)
     else if (l->config->model_path) rc = open_paths(l, err);
     else rc = goss_fail(err, GOSS_EINVAL, -1, "no model: give a path or a source");
     if (rc) return rc;
+    goss_telemetry_load(l->telemetry, "load_start", "started", NULL);
     const char *name = l->files[0].source.name;
     uint64_t total = 0;
     for (int i = 0; i < l->n_files; i++) total += l->files[i].source.size;
@@ -155,6 +156,7 @@ int goss_load_begin(goss_loader *l, goss_error *err)
     goss_telemetry_load(l->telemetry, "load_start", "completed", detail);
     goss_fmt(detail, sizeof detail, "total=%llu shards=%d", (unsigned long long)total, l->n_files);
     goss_telemetry_load(l->telemetry, "range_check", "completed", detail);
+    goss_telemetry_load(l->telemetry, "gguf_parse", "started", NULL);
     return 0;
 }
 
@@ -295,6 +297,7 @@ static int load_bind(goss_loader *l, goss_error *err)
     if (l->config->moe_fallback)
         goss_telemetry_load(l->telemetry, "moe_mode", "completed", "fallback expert=0");
     if (l->share) return 0; /* a later rank sees ids only */
+    goss_telemetry_load(l->telemetry, "tokenizer_load", "started", NULL);
     rc = goss_vocab_open(&l->to->vocab, &l->to->gguf, err);
     if (rc) return rc;
     l->to->format = goss_chat_detect(l->to->vocab, &l->to->gguf);
@@ -400,14 +403,15 @@ static int open_share(goss_loader *l, goss_error *err)
                                : goss_backend_open_cpu(&l->to->backend, &c, err);
 }
 
-static int open_backend(goss_loader *l, goss_error *err)
+/* Says what the model needs and gets, before its weights come. */
+static int make_plan(goss_loader *l, goss_error *err)
 {
-    int kv_type, rc;
-    if (l->share) return open_share(l, err);
     goss_engine_config all = *l->config; /* the ranks' memory, as if it were one */
     if (in_ring(l)) all.gpu_memory *= (uint64_t)all.ring->n;
-    rc = goss_plan_make(&l->to->model, &all, l->kind == KIND_GPU, &l->to->plan, &kv_type, err);
+    goss_telemetry_load(l->telemetry, "memory_plan", "started", NULL);
+    const int rc = goss_plan_make(&l->to->model, &all, l->kind == KIND_GPU, &l->to->plan, &l->kv_type, err);
     if (rc) return rc;
+    l->planned = 1;
     l->to->max_rows = goss_plan_rows(&l->to->model, l->config, l->kind == KIND_GPU);
     l->to->max_kv = l->to->plan.max_kv;
     char detail[160];
@@ -419,7 +423,14 @@ static int open_backend(goss_loader *l, goss_error *err)
              (unsigned long long)l->to->plan.expert_cache_bytes, (unsigned long long)l->to->plan.kv_bytes,
              l->to->plan.fits ? "yes" : "no");
     goss_telemetry_load(l->telemetry, "memory_plan", "completed", detail);
-    rc = list_sources(l, err);
+    return 0;
+}
+
+static int open_backend(goss_loader *l, goss_error *err)
+{
+    if (l->share) return open_share(l, err);
+    int rc = l->planned ? 0 : make_plan(l, err);
+    if (!rc) rc = list_sources(l, err);
     if (rc) return rc;
     rc = open_host(l, err);
     if (rc) return rc;
@@ -438,7 +449,7 @@ static int open_backend(goss_loader *l, goss_error *err)
         .expert_cache =
             l->config->gpu_memory && !l->config->expert_cache ? 0 : l->to->plan.expert_cache_bytes,
         .n_pages = { l->to->plan.n_pages[0], l->to->plan.n_pages[1] },
-        .kv_type = l->kind == KIND_REF ? GOSS_F32 : kv_type,
+        .kv_type = l->kind == KIND_REF ? GOSS_F32 : l->kv_type,
         .tiles = &l->gpu_tiles,
         .report = report,
         .report_ctx = l->telemetry,
@@ -502,12 +513,14 @@ static int needs_bytes(const goss_loader *l)
 static int load_backend(goss_loader *l, goss_error *err)
 {
     goss_error failed = { 0 };
+    l->planned = 0;
     if (l->kind == KIND_GPU) {
         const int rc = open_backend(l, &failed);
         if (!rc || !fall_back(l, &failed)) {
             if (rc && err) *err = failed;
             return rc;
         }
+        l->planned = 0;
     }
     return needs_bytes(l) ? 0 : open_backend(l, err);
 }
@@ -517,7 +530,7 @@ static int start_bytes(goss_loader *l, goss_error *err)
 {
     uint64_t available = 0;
     goss_os_memory(&available);
-    l->total = l->done = l->next = 0;
+    l->total = l->done = l->next = l->n_told = 0;
     for (int i = 0; i < l->n_files; i++) l->total += l->files[i].source.size;
     if (available && l->total > available)
         return goss_fail(err, GOSS_ELIMIT, -1, "the model needs %llu MB of memory here, %llu MB are free",
@@ -531,7 +544,38 @@ static int start_bytes(goss_loader *l, goss_error *err)
                              (unsigned long long)(f->source.size >> 20));
     }
     l->at = 0;
-    return 0;
+    const int rc = make_plan(l, err);
+    goss_telemetry_load(l->telemetry, "weights_fetch", "started", NULL);
+    return rc;
+}
+
+/* Up to where all bytes of file `at` are there. */
+static uint64_t front_of(const goss_loader *l)
+{
+    uint64_t front = l->next;
+    for (int r = 0; r < GOSS_READS; r++)
+        if (l->read[r].busy && l->read[r].file == l->at && l->read[r].at < front) front = l->read[r].at;
+    return front;
+}
+
+/* Names the tensors whose bytes have come, in the file's order. */
+static void tell_resident(goss_loader *l)
+{
+    const goss_gguf *g = &l->to->gguf;
+    int first = l->at; /* the first file that is not whole */
+    for (int r = 0; r < GOSS_READS; r++)
+        if (l->read[r].busy && l->read[r].file < first) first = l->read[r].file;
+    const uint64_t front = first == l->at ? front_of(l) : 0;
+    for (; goss_telemetry_on(l->telemetry, GOSS_TELEMETRY_LOAD) && l->n_told < g->n_tensors; l->n_told++) {
+        const goss_tensor *t = &g->tensors[l->n_told];
+        if (t->shard > first || (t->shard == first && t->offset + t->n_bytes > front)) return;
+        goss_buf *b = goss_telemetry_event_begin(l->telemetry, "tensor_resident");
+        goss_buf_str(b, ",\"name\":");
+        goss_buf_json_string(b, t->name, strlen(t->name));
+        goss_buf_printf(b, ",\"bytes\":%llu,\"kind\":\"%s\"", (unsigned long long)t->n_bytes,
+                        goss_type_get(t->type)->name);
+        goss_telemetry_event_end(l->telemetry, GOSS_TELEMETRY_LOAD);
+    }
 }
 
 /* Keeps GOSS_READS reads going. GOSS_EAGAIN until everything is there. */
@@ -547,6 +591,7 @@ static int load_bytes(goss_loader *l, goss_error *err)
                 const uint64_t left = f->source.size - l->next, offset = l->next;
                 l->read[r].busy = 1;
                 l->read[r].file = l->at;
+                l->read[r].at = offset;
                 l->read[r].n = left < READ_CHUNK ? left : READ_CHUNK;
                 l->next += l->read[r].n;
                 const int rc = f->source.read(f->source.ctx, offset, f->bytes + offset,
@@ -559,6 +604,7 @@ static int load_bytes(goss_loader *l, goss_error *err)
             return goss_fail(err, GOSS_EIO, -1, "reading the model failed (%s)",
                              goss_error_name(l->failed));
     } while (!busy && l->at < l->n_files);
+    tell_resident(l);
     const double now = goss_os_now_ms();
     if (now - l->reported >= 100 || !busy) {
         char detail[96];

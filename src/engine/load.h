@@ -39,7 +39,9 @@ typedef struct goss_loader {
     goss_source *sources;                   /* (n_files) for the backend */
     char path[1500]; goss_source found;     /* what the ring's name of the model means here; "": itself */
     uint64_t next, total, done;             /* whole-file reads */
-    struct { int busy; int file; uint64_t n; } read[GOSS_READS];
+    struct { int busy; int file; uint64_t at, n; } read[GOSS_READS];
+    int planned, kv_type;                   /* 1: the plan is made, with this type of KV */
+    uint64_t n_told;                        /* tensors that were said to be there, of whole-file reads */
     int failed;                             /* status of a read that failed */
     int filling;                            /* usable, but weights are still on their way */
     int restarted;                          /* the device was lost and is opened again */

@@ -3,17 +3,11 @@
 #include "engine_state.h"
 #include "session.h"
 
-static int record_on_backend(goss_engine *e, int on)
-{
-    goss_backend *b = e->loaded.backend;
-    return b && b->vt->record ? b->vt->record(b, on) : 0;
-}
-
 static void end_recording(goss_engine *e)
 {
     goss_tape_end(e->tape);
     goss_tape_close(&e->tape);
-    record_on_backend(e, 0);
+    goss_engine_see(e);
 }
 
 int goss_engine_record(goss_engine *e, const goss_record_config *c, goss_error *err)
@@ -25,7 +19,7 @@ int goss_engine_record(goss_engine *e, const goss_record_config *c, goss_error *
         return goss_fail(err, GOSS_EINVAL, -1, "nobody takes the blocks, or blocks have a negative size");
     if (e->state != GOSS_ENGINE_READY) return goss_fail(err, GOSS_ESTATE, -1, "the model is not loaded yet");
     int rc = goss_tape_open(&e->tape, c, &e->loaded.model, e->loaded.vocab, e->config.max_sessions);
-    if (!rc) rc = record_on_backend(e, 1);
+    if (!rc) rc = goss_engine_see(e);
     if (rc) {
         goss_tape_close(&e->tape);
         return goss_fail(err, rc, -1, "no memory to record with");

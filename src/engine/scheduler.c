@@ -432,6 +432,7 @@ static void take_picks(goss_engine *e, goss_session *s, goss_part *p, const goss
     for (int i = 0; i < p->n_picks && !stop; i++) {
         const int32_t draft = i < p->n_drafts ? s->seq.tokens[s->seq.n] : -1;
         goss_tape_row(e->tape, s->slot, step->rows[row + i].pos, -1, e->loaded.backend, step, row + i);
+        goss_told_seen(e, s, step, row + i);
         stop = goss_session_token(s, &picks[i], i < p->n_drafts && picks[i].token == draft);
         if (i < p->n_drafts && picks[i].token != draft) break;
         accepted += i < p->n_drafts;

@@ -143,7 +143,7 @@ static void begin(goss_session *s, int n_reused)
     if (shown && s->sampler.n_probs < SHOWN) s->sampler.n_probs = SHOWN;
     if (e->tape && s->sampler.n_probs < GOSS_TOP_SHOWN) s->sampler.n_probs = GOSS_TOP_SHOWN;
     goss_tape_begin(e->tape, s->slot, s->seq.tokens, s->turn.n_prompt, n_reused);
-    goss_telemetry_prompt(&e->telemetry, &s->turn, &mode, s->seq.tokens);
+    goss_telemetry_prompt(&e->telemetry, &s->turn, &mode, e->loaded.vocab, s->seq.tokens);
     goss_lanes_prompt(&e->lanes, &s->turn);
 }
 

@@ -15,6 +15,17 @@ void goss_told_step(goss_engine *e, const goss_flight *f, double ms)
     goss_lanes_step_end(&e->lanes);
 }
 
+void goss_told_seen(goss_engine *e, const goss_session *s, const goss_step *step, int row)
+{
+    const goss_backend *b = e->loaded.backend;
+    const goss_hparams *h = &e->loaded.model.hp;
+    if (!e->sees || !(e->telemetry.mask & GOSS_TELEMETRY_SEEN)) return;
+    const int n = h->n_layer * h->n_expert_used;
+    goss_seen seen = { .expert = e->seen, .weight = n ? e->seen + n : NULL };
+    const int got = b->vt->seen(b, step, row, &seen);
+    if (got) goss_telemetry_seen(&e->telemetry, &s->turn, &seen, got, h->n_layer, h->n_expert_used);
+}
+
 static void tell_pages(goss_engine *e)
 {
     goss_lanes_pages(&e->lanes, &e->pool, e->loaded.plan.page_bytes);

@@ -64,7 +64,7 @@ typedef void (*goss_tap_fn)(void *ctx, goss_stage stage, int layer, const float 
 
 /* What a recording keeps of a row: the router's choice in each layer, best first, and where the watched head
  * of the watched layer looked, most first. Weights are in 65535ths. */
-enum { GOSS_LOOKS = 16, GOSS_SEEN_EXPERTS = 1, GOSS_SEEN_LOOKS = 2 };
+enum { GOSS_LOOKS = 16, GOSS_SEEN_EXPERTS = 1, GOSS_SEEN_LOOKS = 2, GOSS_SHARES = 65535 };
 typedef struct goss_seen {
     uint16_t *expert, *weight; /* (n_layer, n_expert_used); the caller's memory */
     uint16_t watch[2];         /* the layer and head that looked */
@@ -72,7 +72,7 @@ typedef struct goss_seen {
     uint32_t look[GOSS_LOOKS];
     uint16_t look_weight[GOSS_LOOKS];
 } goss_seen;
-static inline uint16_t goss_share(float weight) { return (uint16_t)(weight * 65535.0f + 0.5f); }
+static inline uint16_t goss_share(float weight) { return (uint16_t)(weight * (float)GOSS_SHARES + 0.5f); }
 
 typedef struct goss_backend goss_backend;
 typedef struct goss_backend_config {

@@ -17,7 +17,8 @@ const city = tool.function.parameters, schema = { type: 'object', properties: { 
 const flat = { type: 'function', ...tool.function, strict: false };
 const sampling = { temperature: 0, top_p: 1, top_k: 5, min_p: 0, seed: 1, sample: true, presence_penalty: 0,
     frequency_penalty: 0, repetition_penalty: 1, repeat_penalty: 1, repeat_last_n: 5, logit_bias: { 5: 1 } };
-const ours = { telemetry: false, telemetry_top_k: 2, max_kv: 900, layers: 'all', moe_fallback: false };
+const ours = { telemetry: false, telemetry_top_k: 2, telemetry_layer: 0, telemetry_head: 0, max_kv: 900,
+    layers: 'all', moe_fallback: false };
 
 const bodies = {
     '/v1/chat/completions': {

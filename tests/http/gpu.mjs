@@ -2,6 +2,7 @@
 // and no CPU use when idle; all of it inside the sandbox, where the kernel has one. A software adapter does
 // (VK_ICD_FILENAMES names SwiftShader's); without any it is left out.
 import fs from 'node:fs';
+import os from 'node:os';
 import { assert, events, finish, july, june, post, serve, skip, sleep, test } from './lib.mjs';
 
 const on = (flag) => serve(['--backend', 'gpu', '--sandbox', flag], { ready: false });
@@ -38,7 +39,8 @@ await test('/health while it loads: 503 with progress that grows, then 200', asy
     assert.ok(held.every((h, i) => h.progress <= 1 && h.progress >= (held[i - 1]?.progress ?? 0)),
         JSON.stringify(held));
     assert.ok(held.some((h) => h.progress > 0 && h.progress < 1), JSON.stringify(held));
-    assert.deepEqual(loading.at(-1), [200, { status: 'ok', model: 'demo-gptoss', loaded: true }]);
+    assert.deepEqual(loading.at(-1), [200, { status: 'ok', model: 'demo-gptoss', loaded: true,
+        backend: 'gpu' }]);
 });
 await test('it runs on the GPU', async () => {
     await s.said(/on gpu/);
@@ -96,5 +98,25 @@ await test('idle: no CPU', async () => {
 await test('it ends well', async () => {
     const { code } = await s.stop();
     assert.equal(code, 0, s.log().slice(-1000));
+});
+await test('with --record rows say what they looked at and chose; without, nothing', async () => {
+    const seen = async (...args) => {
+        const own = await serve(args);
+        const r = await post(own.url + '/v1/chat/completions', { ...ask, stream: true, telemetry: true,
+            telemetry_layer: 2, telemetry_head: 5 });
+        await own.stop();
+        const lines = events(r.text).flatMap((e) => e.data?.extra?.telemetry ?? []);
+        assert.ok(lines.some((t) => t.event?.type === 'prompt_tokens'));
+        return lines.filter((t) => t.event?.type === 'seen').map((t) => t.event);
+    };
+    const folder = fs.mkdtempSync(`${os.tmpdir()}/gossamer-gpu-`);
+    const rows = await seen('--record', folder);
+    fs.rmSync(folder, { recursive: true });
+    assert.equal(rows.length, 9); // of ten tokens the prompt's row chose the first
+    for (const { layer, head, looks, experts } of rows) {
+        assert.deepEqual([layer, head, looks.length, experts.length], [2, 5, 16, 24]);
+        assert.ok(looks.every((l, i) => l[0] < 90 && l[1] <= (looks[i - 1]?.[1] ?? 1)));
+    }
+    assert.equal((await seen()).length, 0);
 });
 finish();

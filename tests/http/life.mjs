@@ -177,7 +177,8 @@ await test('/health while the model loads: 503 with progress, then 200; requests
     assert.equal((await health())[0], 503);
     pipe.drain();
     assert.equal((await answer).json.choices[0].message.content, july);
-    assert.deepEqual(await health(), [200, { status: 'ok', model: 'demo-gptoss', loaded: true }]);
+    assert.deepEqual(await health(), [200,
+        { status: 'ok', model: 'demo-gptoss', loaded: true, backend: 'cpu' }]);
     await s.stop();
     pipe.close();
 });

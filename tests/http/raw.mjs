@@ -1,7 +1,8 @@
 // raw.mjs - requests as bytes: cut at every point, byte by byte, pipelined; bad JSON of every kind; the other
 // protocols' shapes; limits.
+import { spawnSync } from 'node:child_process';
 import {
-    assert, events, finish, july, june, parse, post, raw, serve, sleep, sunny, test, tools,
+    assert, events, finish, july, june, model, parse, post, program, raw, serve, sleep, sunny, test, tools,
 } from './lib.mjs';
 
 const s = await serve(['--queue', '256', '--max-body', '64K', '--max-depth', '32', '--max-tools', '4',
@@ -279,6 +280,51 @@ await test('telemetry on the stream, of this session only', async () => {
     assert.ok(extras.at(-1).stats.generated_tokens === 26);
     assert.ok(extras.flatMap((x) => x.telemetry ?? [])
         .some((t) => t.type === 'inference_stage' && t.stage === 'prefill'));
+});
+// What `gossamer probe attention` says of the last of these tokens: [[position, weight]].
+function probed(ids, layer, head) {
+    const { stdout } = spawnSync(program, ['probe', 'attention', model, '--backend', 'cpu', '--tokens',
+        ids.join(','), '--layer', layer, '--head', head], { encoding: 'utf8' });
+    const [, said] = /the last token looks at:(.*)/.exec(stdout);
+    return [...said.matchAll(/(\d+) (\d\.\d+)/g)].map((m) => [+m[1], +m[2]]);
+}
+await test('telemetry: the prompt, what a head looked at, the experts; what is reused counts', async () => {
+    const told = async (messages, fields) => {
+        const r = await post(s.url + '/v1/chat/completions', { messages, temperature: 0, stream: true,
+            telemetry: true, max_tokens: 20, ...fields });
+        const streamed = r.status === 200 ? events(r.text) : [];
+        return { r, lines: streamed.flatMap((e) => e.data?.extra?.telemetry ?? []) };
+    };
+    const of = (lines, type) => lines.filter((t) => t.event?.type === type).map((t) => t.event);
+    await told(june, {});
+    const { lines } = await told(june, { telemetry_layer: 2, telemetry_head: 5 });
+    assert.ok(lines.some((t) => t.stage === 'prefix_reuse'), 'nothing was reused');
+    const config = lines.find((t) => t.stage === 'model_config').detail;
+    assert.match(config, /blocks=6 .*heads=16 .*experts=16 topk=4/);
+    const [prompt] = of(lines, 'prompt_tokens'), seen = of(lines, 'seen');
+    const made = of(lines, 'token_generated').map((t) => t.token_id);
+    assert.equal(seen.length, made.length);
+    assert.equal(prompt.first, 0);
+    assert.match(prompt.tokens.map((t) => t[1]).join(''), /<\|user\|>|user<\|message\|>Which month/);
+    const ids = prompt.tokens.map((t) => t[0]);
+    for (const i of [0, 1, 9, 19]) { // the row before token i chose it
+        const { layer, head, looks, experts } = seen[i], want = probed([...ids, ...made.slice(0, i)], 2, 5);
+        assert.deepEqual([layer, head, experts.length], [2, 5, 24]);
+        assert.ok(want.length >= 3);
+        for (const [position, weight] of want) {
+            const got = looks.find((l) => l[0] === position)?.[1];
+            assert.ok(Math.abs(got - weight) < 0.01, `row ${i}: ${position} ${got}, probe says ${weight}`);
+        }
+        const layers = [0, 4, 8, 12, 16, 20].map((at) => experts.slice(at, at + 4));
+        const sums = layers.map((l) => l.reduce((n, e) => n + e[1], 0));
+        for (const sum of sums) assert.ok(Math.abs(sum - 1) < 0.001, `experts' weights: ${sum}`);
+    }
+    const { r } = await told(june, { telemetry_layer: 6 });
+    assert.equal(r.status, 400);
+    assert.match(r.text, /layer 6, head 0 can't be watched: the model has 6 and 16/);
+    const silent = await post(s.url + '/v1/chat/completions',
+        { messages: june, temperature: 0, stream: true });
+    assert.doesNotMatch(silent.text, /"seen"|prompt_tokens/);
 });
 await test('prefix reuse across requests', async () => {
     const chat = [...june,

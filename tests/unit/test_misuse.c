@@ -22,6 +22,7 @@ static void on_trace(void *ctx, const char *stage, int layer, const float *value
 {
     (void)ctx, (void)stage, (void)layer, (void)values, (void)n_rows, (void)width;
 }
+static void on_parity(void *ctx, const goss_parity_row *row) { (void)ctx, (void)row; }
 static int on_token(void *ctx, const goss_event *event) { return ctx && event->kind == GOSS_EVENT_DONE; }
 static int on_text(void *ctx, const char *text, int n) { return ctx && text && n < 0; }
 static void on_telemetry(void *ctx, const char *json, size_t n) { (void)ctx, (void)json, (void)n; }

@@ -271,6 +271,13 @@ int main(void)
         sum += atof(p);
     CHECK(sum > 0.05 && sum < 1.001);
     forget(&r);
+    /* what a recording has of rows, as lines: the prompt's tokens, and of each token what its row saw */
+    run(GOSS_TELEMETRY_SEEN, &r, 3);
+    CHECK_INT(count(&r, "\"type\":\"prompt_tokens\",\"session\":0,\"first\":0,\"tokens\":[["), 1);
+    CHECK_INT(count(&r, "\"type\":\"seen\",\"session\":0,\"layer\":1,\"head\":3,\"looks\":[["), 3);
+    CHECK_INT(count(&r, "\"experts\":[["), 3);
+    CHECK_INT(r.lines, 4);
+    forget(&r);
     run(0, &r, 2);
     CHECK_INT(r.lines, 0);
     CHECK_INT(r.rows.n, 0);

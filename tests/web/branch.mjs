@@ -319,12 +319,61 @@ await test("the lens over a range: a column a token; stopped between two of them
   await page.fill("#lens-range", "1");
 });
 
+await test("parity: its cost first; each stage by the reference; stopped between two rounds", async () => {
+  const note = page.locator("#parity-note"), go = page.locator("#parity-go");
+  const over = () => page.waitForFunction(() =>
+    document.getElementById("parity-go").textContent === "PROBE" && document.querySelector("#parity table"));
+  await page.keyboard.press("l");
+  await page.fill("#parity-range", "3");
+  await page.locator("#p-parity").scrollIntoViewIfNeeded();
+  await note.filter({ hasText: /first 1 to 3 of these 3 tokens.*: 6 rows, about \d+ ms/ }).waitFor();
+  await page.evaluate(() => {
+    const { model } = gossamer, parity = model.parity.bind(model);
+    Object.assign(globalThis, { rounds: [], wrong: null, stopAt: 0 });
+    model.parity = async ids => {
+      const rows = await parity(ids);
+      rounds.push({ ids, rows: structuredClone(rows) });
+      if (rounds.length === stopAt) document.getElementById("parity-go").click();
+      for (const r of rows) if (r.stage === wrong && r.layer === 0) r.max = 0.06 * r.rms;
+      return rows;
+    };
+  });
+  await go.click();
+  await over();
+  const cells = () => page.locator("#parity tbody tr").evaluateAll(list =>
+    list.map(tr => [...tr.children].map(c => c.textContent)));
+  const told = await page.evaluate(() => rounds), [,, { ids, rows }] = told;
+  equal(told.map(r => r.ids.length), [1, 2, 3], "rounds");
+  equal(rows.length, 2 + 6 * 5, "two ends, and five stages of six layers");
+  const table = await cells();
+  equal(table.map(r => r[0]),
+    ["embedding", "q, k, v", "attention", "attention's out", "router", "experts", "head"]);
+  for (const [name, first] of table.slice(0, -1)) matches(first, /^\d\.\d% ✓$/, name);
+  ok(rows.some(r => r.max > 0), "the two sides are one");
+  const said = probe("attention", "--tokens", ids.join(","), "--layer", "0", "--backend", "ref");
+  near(rows.find(r => r.stage === "attend" && r.layer === 0).rms, +/rms ([\d.]+)/.exec(said)[1], 1e-4,
+    "the reference's attention, as probe has it");
+  await page.evaluate(() => { rounds.length = 0; wrong = "route"; });
+  await go.click();
+  await page.locator("#parity td.bad", { hasText: "6.0% ✗" }).waitFor();
+  await over();
+  equal((await cells()).filter(r => r[1].endsWith("✗")).map(r => r[0]), ["router"], "what is judged wrong");
+  await page.evaluate(() => { rounds.length = 0; wrong = null; stopAt = 2; });
+  await page.fill("#parity-range", "16");
+  await go.click();
+  await over();
+  equal(await page.evaluate(() => rounds.length), 2, "rounds until STOP");
+  equal(await ask(page, QUESTION), ANSWER, "the engine goes on");
+});
+
 await test("a recording says that it does not hold the lens, and nothing goes on there", async () => {
   const p = await open(cpu.context, `${site.url}/gptoss?data=/data/sample.jsonl&speed=0`);
   await p.waitForSelector("body[data-replay=ended]");
   await moment(p, 30);
   await p.locator("#lens-note", { hasText: "A recording does not hold it" }).waitFor();
   equal(await p.locator("#lens-go").isDisabled(), true);
+  await p.locator("#parity-note", { hasText: "A recording does not hold the model" }).waitFor();
+  equal(await p.locator("#parity-go").isDisabled(), true);
   await p.locator("#topk .alt:enabled").first().click();
   await p.locator("#topk-note", { hasText: "no model here" }).waitFor();
   equal(await p.locator("#alts").isVisible(), false);

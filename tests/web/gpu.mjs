@@ -99,7 +99,13 @@ async function whole_way(gpu) {
       ok(await page.locator(`#${map}`).isHidden(), `${map} is shown twice`);
     }
     ok(await page.locator("#kernels .n").count() >= 8, "no kernel times");
-    ok(await page.locator("#tensors div").count() > 0, "no resident tensors");
+    matches(await page.locator("#tensors div").last().innerText(), /\n\d+\.\d\d s$/, "a tensor's time");
+    for (const stage of ["token_embd", "norms", "products", "attn_score", "moe_router", "moe_mlp",
+      "sample"]) {
+      const row = page.locator(`#infer-rows [data-stage=${stage}]`);
+      matches(await row.locator(".d").innerText(), /^dispatches=\d+ us=[1-9]\d*$/, stage);
+      ok(!await row.evaluate(r => r.classList.contains("cpu")), `${stage} is marked as the CPU's`);
+    }
     page.quiet();
   }, SLOW);
 

@@ -43,6 +43,35 @@ await test("click to tokens, on the CPU, threads", async () => {
   await page.close();
 });
 
+await test("what loads is named with its time; stages start and end; the plan before weights", async () => {
+  const page = await open(cpu.context, at(""));
+  await page.evaluate(() => {
+    const said = globalThis.said = [], push = gossamer.push.bind(gossamer);
+    gossamer.push = line => {
+      said.push([line.stage ?? line.event?.type, line.status, line.event?.name, line.ts_ms]);
+      push(line);
+    };
+  });
+  await load(page);
+  await loaded(page);
+  const said = await page.evaluate(() => said), when = (stage, status) =>
+    said.findIndex(([a, b]) => a === stage && b === status);
+  for (const stage of ["load_start", "gguf_parse", "tokenizer_load", "memory_plan", "weights_fetch"]) {
+    const [from, to] = [when(stage, "started"), when(stage, "completed")];
+    ok(from >= 0 && from < to, `${stage}: started at line ${from}, completed at ${to}`);
+  }
+  ok(when("memory_plan", "completed") < when("weights_fetch", "progress"), "weights came before the plan");
+  const named = said.filter(l => l[0] === "tensor_resident").map(l => l[2]);
+  equal(named, await page.evaluate(() => gossamer.state.whole.tensors.map(t => t.name)), "names, in order");
+  const rows = (await page.locator("#tensors div").allInnerTexts()).map(t => t.split("\n"));
+  ok(rows.length > 10, `${rows.length} names scroll`);
+  equal(rows.map(r => r[0]), named.slice(-rows.length), "the newest");
+  for (const row of rows) matches(row.at(-1), /^\d+\.\d\d s$/, row[0]);
+  equal(await page.locator("#p-io .tag").innerText(), `${named.length} tensors`);
+  page.quiet();
+  await page.close();
+});
+
 /** Requests for what begins so are answered once `release` is called. */
 function held(start) {
   let release;

@@ -84,6 +84,57 @@ await test("USE SERVER: answers and panels come from the server", async () => {
   await page.close();
 });
 
+await test("USE SERVER: its backend, attention as this page's engine has it, the same counts", async () => {
+  const page = await open(cpu.context, at()), said = page.locator("#attn-said");
+  const slide = (layer, head) => page.evaluate(given => ["attn-layer", "attn-head"].forEach((id, i) => {
+    const slider = document.getElementById(id);
+    slider.value = given[i];
+    slider.dispatchEvent(new Event("input"));
+  }), [layer, head]);
+  // What the newest rows of the answer looked at, and how many words are lit.
+  const looked = () => page.evaluate(() => {
+    const { history } = gossamer.state, n = history.count, rows = [n - 9, n - 5, n - 2];
+    return { looks: rows.map(i => history.looks(i).map(l => [history.text(l.n), l.w])),
+      experts: rows.map(i => history.experts(i, 3).map(x => x.expert)),
+      maps: history.maps.filter(m => m.layer === 3 && m.head === 5).length };
+  });
+  await ready(page);
+  await toggle(page);
+  await connected(page);
+  equal(await page.locator("#chip-backend").innerText(), "SERVER · CPU");
+  equal(await ask(page, QUESTION), ANSWER);
+  await said.filter({ hasText: /^Layer 0, head 0 looked at ".+" \d/ }).waitFor();
+  equal(await page.evaluate(() => ["attn-layer", "attn-head"].map(id => document.getElementById(id).max)),
+    ["5", "15"], "the sliders end where the model does");
+  await slide(3, 5);
+  await said.filter({ hasText: "Layer 3, head 5: from the next question on." }).waitFor();
+  await page.click("#new-chat");
+  equal(await ask(page, QUESTION), ANSWER);
+  await said.filter({ hasText: /^Layer 3, head 5 looked at [^:]*$/ }).waitFor();
+  ok(await page.locator("#attn-text .lit").count() > 3, "no words are lit");
+  const theirs = await looked(), answer = await page.locator(".turn.assistant").last().innerText();
+  const [, n] = /(\d+) tokens ·/.exec(answer);
+  equal(await page.locator("#stats").evaluate(s => /\btokens\s+(\d+)/.exec(s.innerText)[1]), n, "tokens");
+  equal(theirs.maps, +n, "rows of the map");
+  await toggle(page);
+  await page.click("#load");
+  await loaded(page);
+  await slide(3, 5);
+  await page.click("#new-chat");
+  equal(await ask(page, QUESTION), ANSWER);
+  const own = await looked();
+  equal(theirs.experts, own.experts, "experts");
+  theirs.looks.forEach((row, i) => {
+    ok(row.length > 4, `row ${i} looked at ${row.length}`);
+    for (const [text, w] of row.slice(0, 5)) {
+      const like = own.looks[i].filter(l => l[0] === text).map(l => Math.abs(l[1] - w));
+      ok(Math.min(...like) < 0.02, `row ${i}: "${text}" ${w}; own: ${JSON.stringify(own.looks[i])}`);
+    }
+  });
+  page.quiet();
+  await page.close();
+});
+
 await test("USE SERVER: two chats at once, STOP cancels on the server", async () => {
   const page = await open(cpu.context, at("&max_new=2000"));
   await ready(page);

@@ -18,8 +18,9 @@ async function use(): Promise<void> {
   const branch = await session.fork(4), called: number | null = branch.number;
   for await (const token of branch.generate({ tokens: [1, 2, 3], chat: true, echo: 2 })) void token.position;
   const looked = await branch.attention({ row: 3, layer: 0 }), first: number = looked.heads[0]![0]!;
+  const parity: number = (await model.parity([1, 2]))[0]!.max;
   const lens = await model.lens([1, 2, 3]), kl: number = lens[0]!.kl + lens[0]!.topK[0]!.probability;
-  void [called, first, looked.sinks, kl];
+  void [called, first, looked.sinks, kl, parity];
   const whole = await llm.chat.completions.create({ messages });
   void whole.choices[0]!.message.content;
   for await (const chunk of await llm.chat.completions.create({ messages, stream: true })) {

@@ -52,10 +52,35 @@ static void prompt_lines(goss_telemetry *t, const goss_turn *turn, const goss_tu
     done(t);
 }
 
+static void token_text(goss_buf *line, const goss_vocab *v, int32_t token)
+{
+    const goss_str text = goss_vocab_bytes(v, token, 1);
+    goss_buf_json_string(line, text.s, (size_t)text.n);
+}
+
+/* The newest of the prompt's tokens. */
+static void prompt_tokens(goss_telemetry *t, const goss_turn *turn, const goss_vocab *v, const int32_t *ids)
+{
+    enum { MOST = 2048 };
+    const int first = turn->n_prompt > MOST ? turn->n_prompt - MOST : 0;
+    if (!(t->mask & GOSS_TELEMETRY_SEEN) || !about(t, turn, GOSS_TELEMETRY_SEEN)) return;
+    goss_buf *line = goss_telemetry_event_begin(t, "prompt_tokens");
+    goss_buf_printf(line, ",\"first\":%d,\"tokens\":[", first);
+    for (int i = first; i < turn->n_prompt; i++) {
+        goss_buf_printf(line, "%s[%d,", i > first ? "," : "", ids[i]);
+        token_text(line, v, ids[i]);
+        goss_buf_str(line, "]");
+    }
+    goss_buf_str(line, "]");
+    goss_telemetry_event_end(t, GOSS_TELEMETRY_SEEN);
+    done(t);
+}
+
 void goss_telemetry_prompt(goss_telemetry *t, const goss_turn *turn, const goss_turn_mode *m,
-                           const int32_t *ids)
+                           const goss_vocab *v, const int32_t *ids)
 {
     prompt_lines(t, turn, m);
+    prompt_tokens(t, turn, v, ids);
     goss_sheet_prompt(goss_telemetry_sheet(t), turn->slot, ids, turn->n_prompt);
 }
 
@@ -167,10 +192,33 @@ void goss_telemetry_totals(goss_telemetry *t, const goss_turn *turn, const goss_
 }
 
 /* ---- events -------------------------------------------------------------------------------------------- */
-static void token_text(goss_buf *line, const goss_vocab *v, int32_t token)
+static double part_of_all(uint16_t share) { return (double)share / (double)GOSS_SHARES; }
+
+static void looks(goss_buf *line, const goss_seen *seen)
 {
-    const goss_str text = goss_vocab_bytes(v, token, 1);
-    goss_buf_json_string(line, text.s, (size_t)text.n);
+    goss_buf_printf(line, ",\"layer\":%d,\"head\":%d,\"looks\":[", seen->watch[0], seen->watch[1]);
+    for (int i = 0; i < seen->n_looks; i++)
+        goss_buf_printf(line, "%s[%u,%.5f]", i ? "," : "", seen->look[i], part_of_all(seen->look_weight[i]));
+    goss_buf_str(line, "]");
+}
+
+static void experts(goss_buf *line, const goss_seen *seen, int n_layer, int n_used)
+{
+    goss_buf_str(line, ",\"experts\":[");
+    for (int i = 0; i < n_layer * n_used; i++)
+        goss_buf_printf(line, "%s[%d,%.5f]", i ? "," : "", seen->expert[i], part_of_all(seen->weight[i]));
+    goss_buf_str(line, "]");
+}
+
+void goss_telemetry_seen(goss_telemetry *t, const goss_turn *turn, const goss_seen *seen, int got,
+                         int n_layer, int n_used)
+{
+    if (!about(t, turn, GOSS_TELEMETRY_SEEN)) return;
+    goss_buf *line = goss_telemetry_event_begin(t, "seen");
+    if (got & GOSS_SEEN_LOOKS) looks(line, seen);
+    if (got & GOSS_SEEN_EXPERTS) experts(line, seen, n_layer, n_used);
+    goss_telemetry_event_end(t, GOSS_TELEMETRY_SEEN);
+    done(t);
 }
 
 static void token_event(goss_telemetry *t, const goss_turn *turn, const goss_vocab *v, const goss_pick *pick)

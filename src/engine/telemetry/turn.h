@@ -28,7 +28,10 @@ typedef struct goss_turn_kv { int n, most, window_base; uint64_t bytes; } goss_t
 const char *goss_stop_name(int stop); /* of a GOSS_STOP: "eos" */
 /* ids: the prompt's tokens */
 void goss_telemetry_prompt(goss_telemetry *t, const goss_turn *turn, const goss_turn_mode *mode,
-                           const int32_t *ids);
+                           const goss_vocab *v, const int32_t *ids);
+/* What is known of the row that chose the next token; got: which parts of it are there (GOSS_SEEN). */
+void goss_telemetry_seen(goss_telemetry *t, const goss_turn *turn, const goss_seen *seen, int got,
+                         int n_layer, int n_used);
 void goss_telemetry_prefill(goss_telemetry *t, const goss_turn *turn, int n_rows);
 void goss_telemetry_token(goss_telemetry *t, const goss_turn *turn, const goss_vocab *v,
                           const goss_pick *pick, const goss_turn_kv *kv);

@@ -431,13 +431,16 @@ export class Engine {
     this.#turns.schedule();
   }
 
-  lens({ ids }) {
+  /** The rows that a call says of tokens. */
+  #look(call, ids) {
     const wasm = this.#wasm, p = wasm.alloc(4 * ids.length + 4);
     new Int32Array(wasm.memory.buffer, p, ids.length).set(ids);
-    try { return this.#told(wasm.call.goss_wasm_lens(p, ids.length)).rows; } finally {
-      wasm.call.goss_wasm_free(p);
-    }
+    try { return this.#told(call(p, ids.length)).rows; } finally { wasm.call.goss_wasm_free(p); }
   }
+
+  lens({ ids }) { return this.#look(this.#wasm.call.goss_wasm_lens, ids); }
+
+  parity({ ids }) { return this.#look(this.#wasm.call.goss_wasm_parity, ids); }
 
   attention({ session, row, layer }) {
     const { at, heads } = this.#told(this.#wasm.call.goss_wasm_attention(session, row, layer));

@@ -71,6 +71,12 @@ class Model {
     return rows.map(({ layer, kl, entropy, top }) => ({ layer, kl, entropy, topK: tops(top) }));
   }
 
+  /** How far each stage is from the reference's for these tokens. */
+  async parity(ids) {
+    want("ids", ids, "ids");
+    return this.#link.ask("parity", { ids: [...ids] });
+  }
+
   async checkSchema(schema) {
     want("schema", schema, "object");
     return this.#link.ask("schema", { schema });

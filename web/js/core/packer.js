@@ -88,6 +88,12 @@ export class Packer {
         step.channel = Math.max(0, CHANNELS.indexOf(event.channel));
         step.fresh = true;
         return false;
+      case "prompt_tokens":
+        this.#prompt(step, session, event);
+        return true;
+      case "seen":
+        this.#seen(step, event);
+        return true;
       case "router":
         for (let i = 0; inside && i < c.used; i++) {
           row[c.experts(layer) + i] = event.experts[i];
@@ -124,6 +130,35 @@ export class Packer {
     let step = this.#steps.get(session);
     if (!step) this.#steps.set(session, step = new Step(this.#columns.width));
     return step;
+  }
+
+  /** A prompt's tokens are rows of their own. */
+  #prompt(step, session, { first, tokens }) {
+    const { row } = step, c = this.#columns;
+    tokens.forEach(([id, text], i) => {
+      this.#tell(id, text);
+      row[c.session] = session;
+      row[c.id] = id;
+      row[c.position] = first + i;
+      row[c.made] = 0;
+      this.#commit(step);
+    });
+  }
+
+  /** What a recording has of a row, as a line. */
+  #seen({ row }, { layer, head, looks = [], experts = [] }) {
+    const c = this.#columns;
+    row[c.layer] = layer;
+    row[c.watched] = head;
+    looks.slice(0, LOOKS).forEach(([position, weight], i) => {
+      row[c.looks + i] = position;
+      row[c.looks + LOOKS + i] = weight;
+    });
+    experts.slice(0, c.layers * c.used).forEach(([expert, weight], i) => {
+      const at = c.experts(Math.floor(i / c.used)) + i % c.used;
+      row[at] = expert;
+      row[at + c.used] = weight;
+    });
   }
 
   #time(session, stage, layer, ms) {

@@ -8,7 +8,7 @@ import { serve } from "./port.js";
 const WITHOUT_A_MODEL = ["init", "plan", "unplan", "load", "close", "end", "cancel", "shut", "watch",
   "pace", "panels", "resize"];
 const WITH_A_MODEL = ["stats", "tokenize", "render", "detokenize", "schema", "open", "fork", "prompt",
-  "lens", "attention"];
+  "lens", "parity", "attention"];
 
 const outbox = new Outbox(), engine = new Engine(outbox);
 const names = [...WITHOUT_A_MODEL, ...WITH_A_MODEL];

@@ -54,7 +54,16 @@ export class Attention {
   #show(n) {
     const s = this.#shared.state, shown = n < 0 ? momentOf(s) : n;
     this.#words.light(s.history, shown);
-    setText($("attn-said"), said(s.history, shown) || this.#none(s));
+    setText($("attn-said"), `${said(s.history, shown) || this.#none(s)}${this.#later(s)}`);
+  }
+
+  /** A server watches what the sliders say when the next question comes. */
+  #later({ history }) {
+    const { server } = this.#shared, { columns: c } = history, n = history.count - 1;
+    if (!server || n < 0) return "";
+    const [layer, head] = server.watched, seen = [c.layer, c.watched].map(at => history.get(n, at));
+    if (Number.isNaN(seen[0]) || (seen[0] === layer && seen[1] === head)) return "";
+    return ` Layer ${layer}, head ${head}: from the next question on.`;
   }
 
   /** Why there is no attention. */
@@ -63,7 +72,12 @@ export class Attention {
       return "The map is drawn on the GPU from its own buffer; it is not read back for each token.";
     }
     if (moment !== null && !history.made(moment)) return "A prompt's token: nothing was chosen here.";
-    return history.count ? "No attention came with this token." : "";
+    if (!history.count) return "";
+    const { server } = this.#shared;
+    if (server?.info.backend === "gpu") {
+      return "No attention came with this token: on a GPU a server tells it with --record alone, of answers.";
+    }
+    return "No attention came with this token.";
   }
 
   draw(s) {

@@ -60,13 +60,14 @@ export class Backend {
     this.sizeMaps();
   }
 
-  /** A server answers, or nobody any more. */
-  server(name) {
-    const { model, llm } = this.#shared;
-    document.body.classList.toggle("on-gpu", !name && model?.info.backend === "gpu");
-    if (name) {
-      setText($("chip-backend"), "SERVER");
-      $("chip-backend").classList.remove("cpu");
+  /** A server answers, on the backend that it said, or nobody any more. */
+  server() {
+    const { model, llm, server } = this.#shared;
+    document.body.classList.toggle("on-gpu", !server && model?.info.backend === "gpu");
+    if (server) {
+      const { name, backend } = server.info;
+      setText($("chip-backend"), ["SERVER", backend.toUpperCase()].filter(Boolean).join(" · "));
+      $("chip-backend").classList.toggle("cpu", backend === "cpu");
       setText($("chip-threads"), name);
     } else if (model) this.loaded(model.info);
     else this.#chips(llm?.gpu, "CPU · wasm SIMD", llm?.isolated ? "" : "1 thread");

@@ -65,8 +65,9 @@ export function ioPanel(s) {
   gauge("KV, all sessions", memory.cache_total ?? 0, kv, "var(--vi)");
   gauge("activations", memory.activations ?? 0, 0, "var(--gr)");
   if (s.limits) setText($("gpu-limits"), limitsText(s.limits));
+  const secondsOf = ({ ms }) => Number.isFinite(ms) ? `${(ms / 1000).toFixed(2)} s` : "";
   const tensor = t => el("div", null, el("span", null, t.name), el("span.q", null, t.kind),
-    el("span", null, bytes(t.bytes)));
+    el("span", null, bytes(t.bytes)), el("span", { title: "after the load began" }, secondsOf(t)));
   $("tensors").replaceChildren(...s.tensors.map(tensor));
   tag("p-io", s.tensorCount ? `${s.tensorCount} tensors` : "");
 }

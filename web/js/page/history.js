@@ -91,6 +91,21 @@ export class History {
     return out;
   }
 
+  /** A map of row n that has what it looked at most, 0 for all else; null: that is not known. */
+  mapOfLooks(n) {
+    const { looks, position, layer, watched } = this.columns, last = this.get(n, position) - 1;
+    const at = [], heads = { layer: this.get(n, layer), head: this.get(n, watched) };
+    for (let i = 0; i < LOOKS; i++) {
+      const place = this.get(n, looks + i);
+      if (Number.isNaN(place)) break;
+      if (place > last - MOST) at.push([place, this.get(n, looks + LOOKS + i)]);
+    }
+    if (!at.length) return null;
+    const first = Math.min(...at.map(([place]) => place)), w = new Float32Array(last + 1 - first);
+    for (const [place, weight] of at) w[place - first] = weight;
+    return { n, ...heads, first, w };
+  }
+
   /** The experts that worked in a layer, with their weights: [{expert, w}]. */
   experts(n, layer) {
     const { used } = this.columns, at = this.columns.experts(layer), out = [];

@@ -7,7 +7,7 @@ export const momentOf = ({ moment, history }) => moment ?? history.count - 1;
 
 /** What is drawn of a token (panels.js). */
 export const OF_TOKENS = ["tokens", "moment", "strips", "topk", "stats", "hist", "attn", "router", "layers",
-  "experts", "map", "steps", "lens", "lanes"];
+  "experts", "map", "steps", "lens", "parity", "lanes"];
 
 /** Shows row n from now on; null: the newest again. */
 export function select(shared, n) {

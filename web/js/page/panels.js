@@ -14,6 +14,7 @@ import { Memory } from "./memory.js";
 import { momentOf, select, sentence, tagOf } from "./moment.js";
 import { ForwardMap } from "./map.js";
 import { inferPipeline, loadPipeline } from "./pipelines.js";
+import { Parity } from "./parity.js";
 import { Roofline } from "./roofline.js";
 import { hasSteps, Steps } from "./steps.js";
 import { Timeline } from "./timeline.js";
@@ -32,8 +33,9 @@ const FIRST_MS = 4;
 /** What is drawn in which panel. */
 const PANELS = { load: "p-load", infer: "p-infer", io: "p-io", tokens: "p-stream", moment: "p-stream",
   strips: "p-stream", topk: "p-topk", hist: "p-hist", attn: "p-attn", stats: "p-stats", router: "p-router",
-  layers: "p-layers", experts: "p-experts", map: "p-map", lens: "p-lens", kv: "p-kv", kernels: "p-kernels",
-  steps: "p-kernels", log: "p-log", lanes: "p-lanes", memory: "p-memory", roof: "p-roof" };
+  layers: "p-layers", experts: "p-experts", map: "p-map", lens: "p-lens", parity: "p-parity",
+  kv: "p-kv", kernels: "p-kernels", steps: "p-kernels", log: "p-log", lanes: "p-lanes",
+  memory: "p-memory", roof: "p-roof" };
 
 function kernelRow(k) {
   return [
@@ -47,7 +49,9 @@ function kernelRow(k) {
 function kernels(s) {
   const slowest = [...s.kernels.values()].sort((a, b) => b.gpu_us - a.gpu_us).slice(0, 16);
   const head = ["kernel", "µs", "GB/s", "roof"].map((h, i) => el(`span.h${i ? ".v" : ""}`, null, h));
-  const none = el("span.none", null, "no timings: on a GPU they need WebGPU timestamp queries");
+  const why = s.backend === "gpu" ? "no timings: on a GPU they need WebGPU timestamp queries"
+    : "no timings yet: they come with a prompt, and with one token of 64";
+  const none = el("span.none", null, why);
   const rows = slowest.length ? [...head, ...slowest.flatMap(kernelRow)] : hasSteps(s) ? [] : [none];
   $("kernels").replaceChildren(...rows);
 }
@@ -81,10 +85,11 @@ export class PanelDrawer {
     this.#view = new InView(PANELS, () => shared.news());
     const timeline = new Timeline(shared), attention = new Attention(shared), experts = new Experts(shared);
     const steps = new Steps(shared), log = new EventLog(), map = new ForwardMap(shared);
-    const topk = new TopK(shared), lens = new Lens(shared);
+    const topk = new TopK(shared), lens = new Lens(shared), parity = new Parity(shared);
     const lanes = new Lanes(shared), memory = new Memory(shared), roof = new Roofline(shared);
     this.#draw = { load: loadPipeline, infer: inferPipeline, io: ioPanel, kernels, stats, router,
-      kv: cache, topk: s => topk.draw(s), lens: s => lens.draw(s), tokens: s => timeline.draw(s),
+      kv: cache, topk: s => topk.draw(s), lens: s => lens.draw(s), parity: s => parity.draw(s),
+      tokens: s => timeline.draw(s),
       moment: s => timeline.moment(s), strips: s => timeline.strips(s), log: s => log.draw(s),
       attn: s => attention.draw(s), experts: s => experts.draw(s), steps: s => steps.draw(s),
       map: s => map.draw(s), lanes: s => lanes.draw(s), memory: s => memory.draw(s),

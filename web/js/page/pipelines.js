@@ -75,5 +75,22 @@ function ofStep({ history }) {
   return out;
 }
 
-export const inferPipeline = s =>
-  draw($("infer-rows"), INFER_STAGES, new Map([...s.infer, ...ofStep(s)]));
+/** What a GPU's kernels are a part of. RoPE is in those that write and read keys: qkv_rows and attend. */
+const OPERATIONS = { token_embd: /^embed/, norms: /^norm/, products: /^(mat|qkv_rows|quantize)/,
+  attn_score: /^(attend|merge)/, moe_router: /^(route|choose|group)/, moe_mlp: /^experts/,
+  sample: /^sample/ };
+
+/** The same of a GPU, whose kernels are timed in some steps: what each operation took of one. */
+function ofKernels({ kernels }) {
+  const out = new Map();
+  for (const [stage, pattern] of Object.entries(OPERATIONS)) {
+    const own = [...kernels.values()].filter(k => pattern.test(k.kernel) && !/ many$/.test(k.kernel));
+    const us = own.reduce((sum, k) => sum + k.gpu_us, 0);
+    const detail = `dispatches=${own.reduce((sum, k) => sum + k.dispatches, 0)} us=${us.toFixed(0)}`;
+    if (us > 0) out.set(stage, { status: "completed", detail, d: { backend: "gpu" } });
+  }
+  return out;
+}
+
+export const inferPipeline = s => draw($("infer-rows"), INFER_STAGES,
+  new Map([...s.infer, ...s.backend === "gpu" ? ofKernels(s) : ofStep(s)]));

@@ -98,7 +98,7 @@ class Replay {
     shared.state = { ...this.#before, log, logCount, errors, dirty, stream: streams += STREAMS };
     delete document.body.dataset.replay;
     messages.banner();
-    backend.server(shared.server?.info.name);
+    backend.server();
     this.#chat.close();
     if (back && !this.own) shared.chats[0].show(this.#talk);
     shared.news();

@@ -48,9 +48,15 @@ class ServerSession {
     return done;
   }
 
-  /** A line of telemetry: the server's own figures are those that are shown. */
+  /** A line of telemetry: the server's own figures are those that are shown. Each answer says the model
+   * once more. */
   #hear(line, done) {
-    this.#server.telemetry(line);
+    const server = this.#server;
+    if (line.stage === "model_config") {
+      if (line.detail === server.told) return;
+      server.told = line.detail;
+    }
+    server.telemetry(line);
     if (line.stage !== "decode") return;
     done.nGenerated = line.step ?? done.nGenerated;
     done.decodeMs = +(/\bms=([\d.]+)/.exec(line.detail)?.[1] ?? done.decodeMs);
@@ -58,11 +64,12 @@ class ServerSession {
 
   /** The answer to a request; null: it was canceled before it came. */
   async #post(request, signal) {
-    const { url, headers, info } = this.#server;
+    const { url, headers, info, watched: [layer, head] } = this.#server;
     // Alternatives come with the telemetry; the server knows the date.
     const { top_logprobs: topK = 8, date: _, ...rest } = request;
     const asked = { model: info.name, ...rest, stream: true,
-      stream_options: { include_usage: true }, telemetry: true, telemetry_top_k: topK };
+      stream_options: { include_usage: true }, telemetry: true, telemetry_top_k: topK,
+      telemetry_layer: layer, telemetry_head: head };
     let response;
     try {
       response = await fetch(new URL("v1/chat/completions", url), { method: "POST", signal,
@@ -88,6 +95,13 @@ class ServerSession {
   }
 }
 
+/** The backend of the model that a server has loaded; "": it has not said. */
+async function backendOf(url, headers, name) {
+  const answer = await fetch(new URL("health", url), { headers }).catch(() => null);
+  const { model, backend = "" } = answer?.ok ? await answer.json() : {};
+  return model === name ? backend : "";
+}
+
 /** An error has `needsKey` when the server wants another `key`. */
 export async function connect(url, telemetry, wanted, key) {
   const headers = key ? { authorization: `Bearer ${key}` } : {};
@@ -103,6 +117,9 @@ export async function connect(url, telemetry, wanted, key) {
   const models = (await response.json()).data ?? [], model = models.find(m => m.id === wanted) ?? models[0];
   if (!model) throw new Error("it has no model");
   const server = { url, telemetry, headers, models: models.map(m => m.id),
-    info: { name: model.id, backend: "server" } };
-  return { ...server, createSession: () => new ServerSession(server), close() {} };
+    info: { name: model.id, backend: await backendOf(url, headers, model.id) }, told: "", watched: [0, 0],
+    createSession: () => new ServerSession(server), close() {},
+    /** From the next question on. */
+    watchAttention(layer, head) { server.watched = [layer, head]; } };
+  return server;
 }

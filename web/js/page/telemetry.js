@@ -54,7 +54,8 @@ export function freshState(before) {
   const probe = before?.load.get("gpu_limits");
   return {
     // loading
-    load: new Map(probe ? [["gpu_limits", probe]] : []), loadFailed: null, config: {}, io: {}, memory: {},
+    load: new Map(probe ? [["gpu_limits", probe]] : []), loadFailed: null, loadBegan: NaN,
+    config: {}, io: {}, memory: {},
     limits: before?.limits ?? null, tensors: [], tensorCount: 0,
     // a generation
     /** Whose: the session that was asked last; undefined: the lines say none. stream counts the changes. */
@@ -85,7 +86,7 @@ function onLoad(s, e) {
   s.load.set(e.stage, { status: e.status, detail: e.detail ?? row.detail ?? "", d: { ...row.d, ...d },
     bytes: e.bytes ?? row.bytes, total: e.total_bytes ?? row.total });
   if (e.stage === "load_start" && e.status === "started") {
-    Object.assign(s, { tensors: [], tensorCount: 0, loadFailed: null });
+    Object.assign(s, { tensors: [], tensorCount: 0, loadFailed: null, loadBegan: e.ts_ms });
   }
   if (e.stage === "model_config") {
     Object.assign(s.config, d);
@@ -176,8 +177,10 @@ function onRows(s, { rows, from, to, maps, texts, shape }) {
     const made = rows[i * c.width + c.made] === 1;
     if (made) s.fork = null;
     else if (repeatRow(s, session, rows[i * c.width + c.position])) continue;
-    const n = history.append(rows, i), map = with_.get(i);
-    if (map) history.keepMap({ n, layer: history.get(n, c.layer), head: history.get(n, c.watched), ...map });
+    const n = history.append(rows, i), whole = with_.get(i);
+    const map = whole ? { n, layer: history.get(n, c.layer), head: history.get(n, c.watched), ...whole }
+      : history.mapOfLooks(n);
+    if (map) history.keepMap(map);
     if (history.made(n)) countExperts(s, n);
   }
   if (history.count === before) return;
@@ -212,7 +215,11 @@ function onPacked(s, e) {
 const EVENTS = {
   cache_status(s, v) { s.cache.set(v.layer, v); s.dirty.add("kv").add("stats"); },
   memory_usage(s, v) { s.memory = v; s.dirty.add("io").add("memory"); },
-  tensor_resident(s, v) { s.tensorCount++; append(s.tensors, v, TENSORS); s.dirty.add("io"); },
+  tensor_resident(s, v, ts) {
+    s.tensorCount++;
+    append(s.tensors, { ...v, ms: ts - s.loadBegan }, TENSORS);
+    s.dirty.add("io");
+  },
   kernel_time(s, v) {
     const old = s.kernels.get(v.kernel);
     s.kernels.set(v.kernel, old ? { ...v, gpu_us: old.gpu_us * 0.8 + v.gpu_us * 0.2 } : v);
@@ -259,7 +266,7 @@ export function apply(s, e) {
   if (e.type === "load_stage") onLoad(s, e);
   else if (shown && onPacked(s, e)) return;
   else if (shown && e.type === "inference_stage") onStage(s, e);
-  else if (shown && e.type === "inference_event") EVENTS[e.event?.type]?.(s, e.event);
+  else if (shown && e.type === "inference_event") EVENTS[e.event?.type]?.(s, e.event, e.ts_ms);
   if (logged(e)) {
     const ok = e.status === "completed" && /load_complete|generation/.test(e.stage);
     const bad = e.status === "failed" || e.bad, cpu = /fallback/.test(e.stage ?? "");

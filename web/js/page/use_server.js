@@ -29,16 +29,29 @@ export class UseServer {
 
   async #connect(url) {
     const shared = this.#shared, { params } = shared;
-    shared.server = await connect(url, line => shared.push(line), params.model, $("server-key").value);
+    shared.server = await connect(url, line => this.#hear(line), params.model, $("server-key").value);
     await this.#page.serverTools.of(shared.server);
     shared.endReplay();
     shared.status = "ready";
     const { name } = shared.server.info;
     shared.state = freshState(shared.state);
-    this.#page.backend.server(name);
+    this.#page.backend.server();
+    for (const id of ["attn-layer", "attn-head"]) {
+      $(id).value = "0";
+      $(id).dispatchEvent(new Event("input"));
+    }
     this.#page.messages.banner(`Connected to ${url} · ${name}`);
     this.#say("completed", `source=server url=${url} model=${name}`);
     if (params.autostart && params.prompt) this.#page.chats.first.ask(params.prompt);
+  }
+
+  /** Another of its models may run on another backend. */
+  #hear(line) {
+    const { server } = this.#shared;
+    this.#shared.push(line);
+    if (!server || line.stage !== "runtime_mode") return;
+    server.info.backend = /\bbackend=(\w+)/.exec(line.detail)?.[1] ?? "";
+    this.#page.backend.server();
   }
 
   #failed(e) {

@@ -30,7 +30,8 @@ export class Views {
 
   #watch(slider) {
     setText(slider.nextElementSibling, slider.value);
-    this.#shared.model?.watchAttention(+$("attn-layer").value, +$("attn-head").value);
+    const { server, model } = this.#shared;
+    (server ?? model)?.watchAttention(+$("attn-layer").value, +$("attn-head").value);
     this.#shared.state.dirty.add("attn");
     this.#shared.news();
   }
