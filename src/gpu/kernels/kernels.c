@@ -113,8 +113,8 @@ void goss_fragment_defines(goss_buf *d, const goss_gpu_limits *lim, int subgroup
                     "FRAGMENTS FM=%u FN=%u FK=%u SG=%d N_SUB=%u TILE=%u NT=%u SM=%u SN=%u TK=%u PLANES=%u ",
                     lim->fragment.m, lim->fragment.n, lim->fragment.k, subgroup, subgroups, tile[0], tile[1],
                     tile[2], tile[3], depth, planes);
-    goss_buf_printf(d, "MI=%u NJ=%u KK=%u XV=%u WV=%u WWHOLE=%s ", tile[2] / lim->fragment.m,
-                    tile[3] / lim->fragment.n, depth / lim->fragment.k, goss_ceil_div(x_parts, threads),
+    goss_buf_printf(d, "MI=%u NJ=%u XV=%u WV=%u WWHOLE=%s ", tile[2] / lim->fragment.m,
+                    tile[3] / lim->fragment.n, goss_ceil_div(x_parts, threads),
                     goss_ceil_div(w_parts, threads), w_parts % threads ? "false" : "true");
     goss_buf_printf(d, "SCALE=%s FACTOR=%s %s",
                     layout == GOSS_LAYOUT_MX4 ? "8.0"

@@ -1,7 +1,8 @@
 // matmul_fragments - y = W x for many rows, as matmul, by fragments: $FM rows of x by $FN outputs, $FK values deep, that a
 // subgroup of $SG threads multiplies at once. Operands are halves (to_halves.wgsl, and W as it is decoded here), sums f32.
 // A workgroup makes $TILE rows by $NT outputs, each of its $N_SUB subgroups $SM by $SN of them, a step of $TK values at a
-// time; what the next step needs is asked for before the products of this one. In workgroup memory 32 values of a row lie in
+// time; what the next step needs is asked for before the products of this one. Fragments go by a loop, on no condition (rows
+// that a tile lacks are multiplied too): unrolled, or under one, products take a sixth longer. In workgroup memory 32 values of a row lie in
 // the order 0 8 16 24 1 9 ...: threads that bring eight neighbours each then write side by side, without bank conflicts.
 // Sums run over them in that order, $FK at a time, whatever the tile.
 // A weight is $SCALE times its half: MX4 8, Q8 and I8 2^-6, F16W 1; exact but for Q8 and I8, which are rounded. Where a weight
@@ -152,17 +153,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #for v WV
         next_w$v = raw_unit(w_row$v, ahead + wi$v % PARTS);
 #end
-        if (sm < count) {
-#for k KK
+        for (var k = 0u; k < $TKu; k += $FKu) {
 #for j NJ
-            let w$k_$j = subgroupMatrixLoad<right>(&wt, (sn + $ju * $FNu) * PITCH + $ku * $FKu, true, PITCH);
+            let w$j = subgroupMatrixLoad<right>(&wt, (sn + $ju * $FNu) * PITCH + k, true, PITCH);
 #end
 #for z PLANES
 #for i MI
-            let x$k_$i_$z = subgroupMatrixLoad<left>(&xs, $zu * X_PLANE + (sm + $iu * $FMu) * PITCH + $ku * $FKu, false, PITCH);
+            let x$i_$z = subgroupMatrixLoad<left>(&xs, $zu * X_PLANE + (sm + $iu * $FMu) * PITCH + k, false, PITCH);
 #for j NJ
-            sum$i_$j = subgroupMatrixMultiplyAccumulate(x$k_$i_$z, w$k_$j, sum$i_$j);
-#end
+            sum$i_$j = subgroupMatrixMultiplyAccumulate(x$i_$z, w$j, sum$i_$j);
 #end
 #end
 #end
