@@ -356,8 +356,10 @@ static experts packed_experts(gc *g, int i, int down)
 static const float *logits_for(gc *g, experts *e)
 {
     float *logits = gc_floats(g, e->n_expert, 1);
-    for (uint32_t a = 0; a < e->n_expert && !g->broken; a++)
+    for (uint32_t a = 0; a < e->n_expert && !g->broken; a++) {
+        logits[a] = fminf(logits[a], 2); /* an outlier would be chosen */
         e->slots[e->n_expert + a] = (a + 1) % e->n_expert;
+    }
     for (uint32_t k = 0; k < e->top_k && !g->broken; k++)
         logits[(e->route[2 * k] + e->n_expert - 1) % e->n_expert] = (float)(8 - k);
     return logits;

@@ -68,7 +68,7 @@ static int few_rows(const goss_gpu_state *s, const goss_choice_line *chosen)
         for (size_t k = 0; k < sizeof t / sizeof t[0]; k++)
             all &= goss_layout_packs(goss_layout_of(t[k]->type));
     }
-    return !all ? GOSS_DECODE_ROWS : chosen ? (int)chosen->size[0] : s->facts.fragments ? 56 : 64;
+    return !all ? GOSS_DECODE_ROWS : chosen ? (int)chosen->size[0] : s->facts.fragments ? 48 : 64;
 }
 
 /* Pages from which on attend_group is the faster one (docs/gpu-performance.md). */
