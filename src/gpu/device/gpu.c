@@ -50,14 +50,6 @@ int goss_gpu_open(goss_gpu **out, const goss_gpu_options *options, goss_error *e
     return g->impl->open(&g->ctx, options, err);
 }
 
-void goss_gpu_offer_fragment(goss_gpu_limits *l, uint32_t m, uint32_t n, uint32_t k)
-{
-    if (m > 16 || n > 16 || k > 16 || m * n * k <= l->fragment.m * l->fragment.n * l->fragment.k) return;
-    l->fragment.m = m;
-    l->fragment.n = n;
-    l->fragment.k = k;
-}
-
 int goss_gpu_ready(goss_gpu *g, goss_error *err)
 {
     if (g->ready) return GOSS_OK;

@@ -30,7 +30,13 @@ typedef struct goss_gpu_impl {
     void (*lose)(void *ctx);
 } goss_gpu_impl;
 /* A fragment of halves that the device multiplies, sums in f32: the largest is kept, 16 a side at most. */
-void goss_gpu_offer_fragment(goss_gpu_limits *l, uint32_t m, uint32_t n, uint32_t k);
+static inline void goss_gpu_offer_fragment(goss_gpu_limits *l, uint32_t m, uint32_t n, uint32_t k)
+{
+    if (m > 16 || n > 16 || k > 16 || m * n * k <= l->fragment.m * l->fragment.n * l->fragment.k) return;
+    l->fragment.m = m;
+    l->fragment.n = n;
+    l->fragment.k = k;
+}
 extern const goss_gpu_impl goss_gpu_device;  /* gpu_native.c, or gpu_web.c in the browser's module */
 extern const goss_gpu_impl goss_gpu_null;    /* gpu_null.c */
 #endif
