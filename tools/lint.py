@@ -2,8 +2,8 @@
 """lint.py - the rules of docs/style.md that a program can check. Prints FILE:LINE: what, then "lint: N passed, N failed".
 
 Each file counts once. Rules: layers (a folder includes itself and folders to its left), a head comment, at most 800 lines but
-for tables, 110 columns, one brace style, functions of 60 lines, no tabs or trailing blanks, no left-over marks, names, no
-libc where only base may use it, and one version everywhere."""
+for tables, 110 columns (documents 120, their tables aside), one brace style, functions of 60 lines, no tabs or trailing
+blanks, no left-over marks, names, no libc where only base may use it, and one version everywhere."""
 import os, re, subprocess, sys
 sys.dont_write_bytecode = True
 import words
@@ -109,6 +109,16 @@ def check(path):
     if path.endswith(".wgsl") and not lines[0].startswith("//"): say(1, "a kernel begins with its contract")
     return bad
 
+def check_document(path):
+    bad, code = [], False
+    with open(path, encoding="utf-8") as f:
+        for n, line in enumerate(f, 1):
+            line = line.rstrip("\n")
+            if line.lstrip().startswith("```"): code = not code
+            table = code or line.lstrip().startswith("|")
+            if len(line) > 120 and not table: bad.append(f"{path}:{n}: {len(line)} columns")
+    return bad
+
 def exported():
     """External names of the library as built last: all begin with goss_."""
     lib = "build/cc/libgossamer.a"
@@ -139,6 +149,7 @@ def main():
             if path.startswith(("src/", "app/")) and path.endswith((".c", ".h")):
                 other = names.setdefault(os.path.basename(path), path)
                 if other != path: problems.append(f"{path}:1: the same file name as {other}")
+        if path.endswith(".md"): problems = check_document(path)
         if not path.endswith((".gguf", ".png", ".blocks", ".f32", ".wasm")) and path != "tools/lint.py":
             with open(path, encoding="utf-8", errors="replace") as f:
                 for n, line in enumerate(f, 1):

@@ -4,7 +4,7 @@
  *   device NAME; DRIVER; LIBRARY; FEATURES; kernels HASH        or "device *": any
  *   dense mx4 2880x4096 halves 0 1 1 2 2 3
  *   experts mx4 2880x2880 fixed
- *   few mx4 2880x2880 bytes 56
+ *   few mx4 2880x2880 bytes 48
  *   end
  *
  * A line is a product by layout, values in and out (of experts: the model's and theirs). "fixed": what the
