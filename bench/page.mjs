@@ -8,9 +8,10 @@
 //   load      the whole way of a model on /gptoss: from the click to a model that answers, to its last byte,
 //             to the first token; then the page anew, from what was kept. SHOTS=DIR keeps a picture of each
 //   ratio     the page's rate over the package's without a page, and the page's frames a second: on the CPU's
-//             kernels, with CHROMIUM_GPU=real on the GPU. Three browsers load once and are measured in turn,
-//             ROUNDS=5 times: the package alone, the same telling what the page records, the page. Beside the
-//             rates processor time a token of all of a browser (ms_*), THREADS=1: by thread
+//             kernels, with CHROMIUM_GPU=real on the GPU. Three browsers load once and are measured in turn
+//             (one behind the other on a GPU, which the idle ones draw on too), ROUNDS=5 times: the package
+//             alone, the same telling what the page records, the page. Beside the rates processor time a
+//             token of all of a browser (ms_*), THREADS=1: by thread
 //   speed     the package alone on WebGPU: prompts of 512 and 2,048 tokens, decode of TOKENS, 8 sessions at
 //             once
 // CHROMIUM_ARGS: e.g. --disable-gpu-compositing, where the page itself is drawn as by a browser without any
@@ -75,6 +76,10 @@ async function browser() {
     args: (process.env.CHROMIUM_ARGS ?? "").split(" ").filter(Boolean) });
   browsers.push(b);
   return b;
+}
+function end(b) {
+  browsers.splice(browsers.indexOf(b), 1);
+  return b.close();
 }
 
 const address = more => `${site.url}/gptoss?date=2025-06-28&max_kv=4096&greet=0&gguf=/models/${name}${more}`;
@@ -212,7 +217,7 @@ async function alone(backend, telemetry) {
     };
     await run(16);
   }, { url: `/models/${name}`, backend, telemetry });
-  return { measure: () => spending(b, () => page.evaluate(n => run(n), +tokens)) };
+  return { close: () => end(b), measure: () => spending(b, () => page.evaluate(n => run(n), +tokens)) };
 }
 
 /** /gptoss with everything shown; every measurement is of a new chat. MODEL is picked as a file, so that it
@@ -223,7 +228,7 @@ async function shown(backend) {
   await (file ? page.pick("#file", file) : page.click("#load"));
   await says(page, WHOLE);
   await framesWhile(page, 16);
-  return { measure: async () => {
+  return { close: () => end(b), measure: async () => {
     await page.click("#new-chat");
     return spending(b, () => framesWhile(page, +tokens));
   } };
@@ -231,12 +236,33 @@ async function shown(backend) {
 
 const rounded = what => JSON.stringify(what, (_, v) => typeof v === "number" ? +v.toFixed(2) : v);
 
+/** What each side measured, round by round. On the CPU all are there and take turns, since a machine's speed
+ * varies; on a GPU one is there at a time, since the idle ones would draw on it too. */
+async function* rounds_of(makers, n) {
+  if (!REAL) {
+    const sides = [];
+    for (const make of makers) sides.push(await make());
+    for (let i = 0; i < n; i++) {
+      const got = [];
+      for (const side of sides) got.push(await side.measure());
+      yield got;
+    }
+    return;
+  }
+  const columns = [];
+  for (const make of makers) {
+    const side = await make(), got = [];
+    for (let i = 0; i < n; i++) got.push(await side.measure());
+    columns.push(got);
+    await side.close();
+  }
+  for (let i = 0; i < n; i++) yield columns.map(c => c[i]);
+}
+
 async function ratio() {
   const backend = REAL ? "gpu" : "cpu", rounds = [],
-    sides = [await alone(backend, "none"), await alone(backend, "rows"), await shown(backend)];
-  for (let i = 0; i < +(process.env.ROUNDS ?? 5); i++) {
-    const got = [];
-    for (const side of sides) got.push(await side.measure());
+    makers = [() => alone(backend, "none"), () => alone(backend, "rows"), () => shown(backend)];
+  for await (const got of rounds_of(makers, +(process.env.ROUNDS ?? 5))) {
     const [without, recorded, within] = got, { tok_s, frames_s, gap_95, maps_s } = within.got;
     rounds.push({ without: without.got.tok_s, recorded: recorded.got.tok_s, tok_s,
       ratio: tok_s / without.got.tok_s, ratio_recorded: recorded.got.tok_s / without.got.tok_s,

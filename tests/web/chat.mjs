@@ -372,6 +372,37 @@ await test("wrong parameters of the address are named; LAYERS behind the load sa
   await demo.close();
 });
 
+await test("thirty answers in a row leave memory where it was", async () => {
+  const page = await withDemo(""), client = await b.context.newCDPSession(page);
+  await client.send("Performance.enable");
+  const held = async () => {
+    await page.click("#new-chat");
+    for (let i = 0; i < 3; i++) await client.send("HeapProfiler.collectGarbage");
+    const { metrics } = await client.send("Performance.getMetrics");
+    const of = name => metrics.find(m => m.name === name).value;
+    // three panels hold the last thousands of tokens and lines: they fill up, and then stay
+    const here = await page.evaluate(async () => ({
+      elements: document.querySelectorAll(":not(#tokens *, #attn-text *, #log *)").length,
+      wasm: (await gossamer.llm.stats()).memory }));
+    return { heap: of("JSHeapUsedSize"), listeners: of("JSEventListeners"), ...here };
+  };
+  const answers = async n => {
+    for (let i = 0; i < n; i++) {
+      await page.click("#new-chat");
+      equal(await ask(page, QUESTION), ANSWER);
+    }
+  };
+  await answers(5);
+  const before = await held();
+  await answers(30);
+  const after = await held();
+  const grown = Object.fromEntries(Object.keys(before).map(k => [k, after[k] - before[k]]));
+  console.log(`     ${JSON.stringify(before)} grew by ${JSON.stringify(grown)}`);
+  equal(grown.wasm, 0, "the module's memory grew");
+  ok(grown.heap < 3e6 && grown.elements < 300 && grown.listeners < 30, `kept: ${JSON.stringify(grown)}`);
+  await page.close();
+});
+
 await b.close();
 await site.close();
 finish();
