@@ -12,6 +12,11 @@
 
 enum { WIDE_SLAB = 15 /* blocks: 15 KB */, WIDE_BLOCK = 512 /* int16 of a block of 16 rows */,
        WIDE_FEW = 3 /* activation rows taken at once without a slab */ };
+#ifdef SIMD_VNNI
+enum { WIDE_ROWS = 4 }; /* with a slab: eight sums in flight, since each waits five cycles for the one before */
+#else
+enum { WIDE_ROWS = 2 };
+#endif
 
 /* Block b of eight rows (p): for each pair of elements, the pairs of the rows, 16 rows apart in `to`. */
 ALWAYS void widen_eight(int16_t *to, const uint8_t *const p[8])
@@ -44,19 +49,19 @@ ALWAYS void widen_q8_0(int16_t *q, float *s, const uint8_t *w, int64_t row_bytes
         }
 }
 
-/* Blocks [from, to) of 16 weight rows times NM (1 or 2) activation rows, added to y (from 0: set). */
+/* Blocks [from, to) of 16 weight rows times NM (up to WIDE_ROWS) activation rows, added to y (from 0: set). */
 ALWAYS void gemm_wide(float *y, int64_t y_stride, const int16_t *w, const float *ws, const goss_wide *x, int64_t row,
                       int64_t from, int64_t to, const int NM)
 {
     const int64_t nb = x->n / GOSS_BLOCK, stride = x->n;
     const int16_t *q = x->q + row * stride;
     const float *d = x->d + row * nb;
-    f8 acc[2][2];
+    f8 acc[WIDE_ROWS][2];
     UNROLL
     for (int j = 0; j < NM; j++)
         for (int h = 0; h < 2; h++) acc[j][h] = from ? f8_load(y + j * y_stride + 8 * h) : f8_set1(0.0f);
     for (int64_t b = from; b < to; b++, w += WIDE_BLOCK, ws += GOSS_TILE_ROWS) {
-        __m256i p[2][2];
+        __m256i p[WIDE_ROWS][2];
         _Pragma("GCC unroll 16")
         for (int k = 0; k < 16; k++) {
             __m256i w0 = b32_load(w + k * 32), w1 = b32_load(w + k * 32 + 16);
@@ -142,6 +147,8 @@ static void wide_sixteen(float *y, int64_t y_stride, const uint8_t *w, int64_t r
         const int64_t to = b + WIDE_SLAB < nb ? b + WIDE_SLAB : nb;
         int j = 0;
         widen_q8_0(q, s, w, row_bytes, n_rows, b, to);
+        for (; j + WIDE_ROWS <= m; j += WIDE_ROWS)
+            gemm_wide(y + j * y_stride, y_stride, q, s, x, first + j, b, to, WIDE_ROWS);
         for (; j + 2 <= m; j += 2) gemm_wide(y + j * y_stride, y_stride, q, s, x, first + j, b, to, 2);
         if (j < m) gemm_wide(y + j * y_stride, y_stride, q, s, x, first + j, b, to, 1);
     }
