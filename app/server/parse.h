@@ -40,6 +40,9 @@ void goss_srv_note_unknown(goss_srv_parse *p, int o, const char *where, const ch
 
 /* Fields that several protocols name alike: see parse.c. */
 int goss_srv_get_sampling(goss_srv_parse *p, int o);
+/* Gossamer's own fields; every list of a route's known ones has them. */
+#define GOSS_SRV_EXTRAS                                                                                      \
+    "telemetry telemetry_top_k telemetry_layer telemetry_head max_kv layers moe_fallback "
 int goss_srv_get_extras(goss_srv_parse *p, int o);
 int goss_srv_get_stops(goss_srv_parse *p, int o, const char *key);
 int goss_srv_set_schema(goss_srv_parse *p, int node, const char *param);

@@ -153,8 +153,7 @@ int goss_srv_read_messages(goss_srv_parse *p)
         " messages model system tools tool_choice thinking max_tokens stop_sequences stream temperature "
         "top_p "
         "top_k metadata "
-        "service_tier output_config thread telemetry telemetry_top_k telemetry_layer "
-        "telemetry_head max_kv layers moe_fallback seed sample "
+        "service_tier output_config thread " GOSS_SRV_EXTRAS "seed sample "
         "reasoning_budget_tokens reasoning_budget thinking_token_budget ";
     goss_srv_request *r = p->r;
     int messages = goss_srv_field(p, 0, "messages"), tools = goss_srv_field(p, 0, "tools");

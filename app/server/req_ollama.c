@@ -137,8 +137,7 @@ int goss_srv_read_ollama(goss_srv_parse *p)
 {
     static const char known[] = " model messages tools format options stream think keep_alive prompt system "
                                 "template raw suffix images context logprobs top_logprobs "
-                                "telemetry telemetry_top_k telemetry_layer telemetry_head "
-                                "max_kv layers moe_fallback ";
+                                GOSS_SRV_EXTRAS;
     goss_srv_request *r = p->r;
     int messages = goss_srv_field(p, 0, "messages");
     const char *effort = NULL;

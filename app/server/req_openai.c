@@ -145,9 +145,7 @@ int goss_srv_read_chat(goss_srv_parse *p)
         "reasoning_effort stream stream_options n seed stop "
         "temperature top_p top_k min_p presence_penalty frequency_penalty "
         "repetition_penalty repeat_penalty repeat_last_n logit_bias logprobs "
-        "top_logprobs max_tokens max_completion_tokens sample telemetry telemetry_top_k "
-        "telemetry_layer telemetry_head "
-        "max_kv layers moe_fallback user store metadata "
+        "top_logprobs max_tokens max_completion_tokens sample " GOSS_SRV_EXTRAS "user store metadata "
         "reasoning_budget_tokens reasoning_budget thinking_token_budget ";
     goss_srv_request *r = p->r;
     int messages = goss_srv_field(p, 0, "messages"), tools = goss_srv_field(p, 0, "tools"), wanted = 0,
@@ -247,8 +245,7 @@ int goss_srv_read_text(goss_srv_parse *p)
         " prompt model stream stream_options n seed stop temperature top_p top_k min_p "
         "presence_penalty frequency_penalty "
         "repetition_penalty repeat_penalty repeat_last_n logit_bias logprobs max_tokens "
-        "echo best_of user harmony reasoning_effort sample telemetry "
-        "telemetry_top_k telemetry_layer telemetry_head max_kv layers moe_fallback suffix "
+        "echo best_of user harmony reasoning_effort sample " GOSS_SRV_EXTRAS "suffix "
         "reasoning_budget_tokens reasoning_budget thinking_token_budget ";
     goss_srv_request *r = p->r;
     int harmony = p->c->harmony, best_of = 0;

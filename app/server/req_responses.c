@@ -399,8 +399,7 @@ int goss_srv_read_responses(goss_srv_parse *p)
         "max_output_tokens max_tool_calls previous_response_id store metadata include top_logprobs "
         "truncation user background conversation prompt seed prompt_cache_key client_metadata "
         "safety_identifier "
-        "presence_penalty frequency_penalty repetition_penalty logit_bias stop telemetry "
-        "telemetry_top_k telemetry_layer telemetry_head max_kv layers moe_fallback sample "
+        "presence_penalty frequency_penalty repetition_penalty logit_bias stop " GOSS_SRV_EXTRAS "sample "
         "reasoning_budget_tokens reasoning_budget thinking_token_budget ";
     goss_srv_request *r = p->r;
     int tools = goss_srv_field(p, 0, "tools"), reasoning = goss_srv_field(p, 0, "reasoning"),

@@ -149,7 +149,10 @@ static void wide_sixteen(float *y, int64_t y_stride, const uint8_t *w, int64_t r
         widen_q8_0(q, s, w, row_bytes, n_rows, b, to);
         for (; j + WIDE_ROWS <= m; j += WIDE_ROWS)
             gemm_wide(y + j * y_stride, y_stride, q, s, x, first + j, b, to, WIDE_ROWS);
-        for (; j + 2 <= m; j += 2) gemm_wide(y + j * y_stride, y_stride, q, s, x, first + j, b, to, 2);
+        if (WIDE_ROWS > 2 && m - j >= 2) {
+            gemm_wide(y + j * y_stride, y_stride, q, s, x, first + j, b, to, 2);
+            j += 2;
+        }
         if (j < m) gemm_wide(y + j * y_stride, y_stride, q, s, x, first + j, b, to, 1);
     }
 }

@@ -2,9 +2,9 @@
 // subgroup of $SG threads multiplies at once. Operands are halves (to_halves.wgsl, and W as it is decoded here), sums f32.
 // A workgroup makes $TILE rows by $NT outputs, each of its $N_SUB subgroups $SM by $SN of them, a step of $TK values at a
 // time; what the next step needs is asked for before the products of this one. Fragments go by a loop, on no condition (rows
-// that a tile lacks are multiplied too): unrolled, or under one, products take a sixth longer. In workgroup memory 32 values of a row lie in
-// the order 0 8 16 24 1 9 ...: threads that bring eight neighbours each then write side by side, without bank conflicts.
-// Sums run over them in that order, $FK at a time, whatever the tile.
+// that a tile lacks are multiplied too): unrolled, or under one, products take a sixth longer. In workgroup memory 32 values of
+// a row lie in the order 0 8 16 24 1 9 ...: threads that bring eight neighbours each then write side by side, without bank
+// conflicts. Sums run over them in that order, $FK at a time, whatever the tile.
 // A weight is $SCALE times its half: MX4 8, Q8 and I8 2^-6, F16W 1; exact but for Q8 and I8, which are rounded. Where a weight
 // of the matrix leaves the range of halves (ws[p.beyond], repack.wgsl) a thread makes its sums in f32 instead: slow, and right.
 // PLANES: 1, or 2 where a row of x is two rows of halves, the second what the first one left over: W meets both.

@@ -1,6 +1,8 @@
 // dom.js - small helpers for the DOM and for figures. No text ever reaches innerHTML.
 
 export const $ = id => document.getElementById(id);
+/** What a field of numbers says, from 1 to most; 1: it says nothing. */
+export const countOf = (id, most) => Math.max(1, Math.min(most, Math.floor(+$(id).value) || 1));
 
 /** el("div.card", {title: "x", onclick}, "text", node, ...) */
 export function el(spec, props, ...children) {

@@ -1,7 +1,7 @@
 // lens.js - LENS: what the embedding and each layer would have said at the moment, the model's last norm and
 // head on their residuals. Computed when it is asked for, on the engine's thread, a token at a time: between
 // two tokens it can be stopped. What it costs is said before.
-import { $, el, percent, setText, tag, visible } from "./dom.js";
+import { $, countOf, el, percent, setText, tag, visible } from "./dom.js";
 import { momentOf, select, tagOf } from "./moment.js";
 
 const MOST = 64;
@@ -49,7 +49,7 @@ export class Lens {
 
   /** The rows that are asked for: up to the moment, as many as the field says. */
   #rows(s) {
-    const n = momentOf(s), many = Math.max(1, Math.min(MOST, Math.floor(+$("lens-range").value) || 1));
+    const n = momentOf(s), many = countOf("lens-range", MOST);
     const rows = [];
     for (let i = Math.max(s.history.first, n - many + 1); i <= n; i++) {
       if (i >= 0 && firstOf(s.history, i) >= 0) rows.push(i);

@@ -1,7 +1,7 @@
 // parity.js - PARITY: each stage of the model for a few tokens, beside the reference's in double on the same
 // weights. Computed when it is asked for, on the engine's thread, in rounds of one token more: between two
 // rounds it can be stopped. What it costs is said before.
-import { $, el, percent, setText, tag } from "./dom.js";
+import { $, countOf, el, percent, setText, tag } from "./dom.js";
 import { momentOf, tagOf } from "./moment.js";
 
 const MOST = 16;
@@ -56,7 +56,7 @@ export class Parity {
   /** The tokens that end with the moment's, as a text of their own. */
   #tokens(s) {
     const { history } = s, n = momentOf(s), { id, position } = history.columns;
-    const many = Math.max(1, Math.min(MOST, Math.floor(+$("parity-range").value) || 1));
+    const many = countOf("parity-range", MOST);
     const first = n < 0 ? 0 : Math.max(history.first, n - history.get(n, position), n - many + 1);
     return Array.from({ length: n < 0 ? 0 : n - first + 1 }, (_, i) => history.get(first + i, id));
   }
