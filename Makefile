@@ -115,7 +115,7 @@ WASM_CFLAGS := --target=wasm32-wasi -std=c11 $(WARN) $(WERROR) -fno-math-errno -
                -msimd128 -matomics -mbulk-memory -mmutable-globals -mnontrapping-fptoint -msign-ext
 WASM_LDFLAGS := --no-entry --shared-memory --import-memory --initial-memory=16777216 --max-memory=4294967296 -z stack-size=1048576 \
                 --no-check-features --gc-sections --export=__stack_pointer --export=__wasm_call_ctors --strip-all -L$(WASI_LIB)
-WASM_NOT  := src/base/thread.c $(wildcard src/base/os_linux*.c) %_macos.c %_posix.c %_native.c %_avx2.c %_avxvnni.c %_avx512vnni.c %_amx.c %_neon.c %_dotprod.c
+WASM_NOT  := $(wildcard src/base/os_linux*.c) %_macos.c %_posix.c %_native.c %_avx2.c %_avxvnni.c %_avx512vnni.c %_amx.c %_neon.c %_dotprod.c
 WASM_C    := $(filter-out $(WASM_NOT),$(SRC_C) $(wildcard app/module/*.c) $(addprefix app/common/,engine_table.c figures.c params.c reading.c))
 # Kernels for speed, all else for size: a page downloads one module before anything can be seen.
 wasm_opt   = $(if $(filter src/cpu/kern_simd128.c src/cpu/kern_relaxed.c src/cpu/stage% src/model/sample.c src/engine/telemetry/observe.c,$(1)),-O2,-Oz)

@@ -253,9 +253,8 @@ static void part_best(goss_sampling *g, goss_sample_part *p, int from, int to)
         p->weighted += (double)e * (double)l;
     }
     const int most = g->s->n_probs;
-    for (int i = from; i < to && most; i++)
-        if (p->n_probs < most || logits[i] > p->probs[most - 1].logprob)
-            offer(p->probs, &p->n_probs, most, i, logits[i]);
+    for (int i = from; i < to && most && p->top >= g->floor; i++)
+        if (logits[i] >= g->floor) offer(p->probs, &p->n_probs, most, i, logits[i]);
 }
 
 static void part_total(goss_sampling *g, goss_sample_part *p, int from, int to)
@@ -274,6 +273,16 @@ void goss_sampling_part(goss_sampling *g, int phase, int part)
     if (phase == 0) part_fixed(g, p, from, to);
     else if (phase == 1) part_best(g, p, from, to);
     else if (!g->s->greedy && g->token >= 0) part_total(g, p, from, to);
+}
+
+/* What the n_probs best logits are not below: as many parts have a logit of at least that much. */
+static float floor_of(const goss_sampling *g)
+{
+    goss_prob best[GOSS_TOP_MAX];
+    const int most = g->s->n_probs;
+    int n = 0;
+    for (int i = 0; i < g->n_parts && most; i++) offer(best, &n, most, i, g->part[i].top);
+    return most && n == most ? best[n - 1].logprob : -INFINITY;
 }
 
 static void join_best(goss_sampling *g)
@@ -329,6 +338,7 @@ void goss_sampling_join(goss_sampling *g, int phase, goss_pick *out)
     if (phase == 0) {
         g->top = -INFINITY;
         for (int i = 0; i < g->n_parts; i++) if (g->part[i].top > g->top) g->top = g->part[i].top;
+        g->floor = floor_of(g);
         penalties(g->s, g->logits, g->n_vocab, g->tokens, g->n_tokens, g->x, g->second);
     } else if (phase == 1) join_best(g);
     else {

@@ -71,7 +71,7 @@ typedef struct goss_sampling {
     const goss_sampler *s; const float *logits; const uint32_t *mask; const int32_t *tokens;
     int n_vocab, n_tokens, n_parts;
     int32_t *x; uint32_t *second;  /* the halves of scratch: fixed point; counts, then candidates */
-    float top; int32_t best, token; uint32_t limit;
+    float top, floor; int32_t best, token; uint32_t limit;
     goss_sample_part part[GOSS_SAMPLE_PARTS];
 } goss_sampling;
 void goss_sampling_begin(goss_sampling *g, const goss_sampler *s, const float *logits, int n_vocab,

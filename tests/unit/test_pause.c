@@ -11,8 +11,8 @@
 static const char *const DRAFT = "models/demo-gptoss-draft.gguf";
 
 /* The levels that are left out, of the engines that are opened. Only on the others do kernels for few rows
- * and for many have the same bits, so that what a prompt's end behind a reused prefix goes through, or logits,
- * does not change them. */
+ * and for many have the same bits, so that which of them a prompt's end behind a reused prefix goes through,
+ * or logits do, changes nothing. */
 static const char *without;
 #define SAME_BITS "amx,avx512vnni"
 

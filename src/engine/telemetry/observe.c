@@ -4,7 +4,10 @@
  * It watches the last row of a step. The attention map needs that sequence's keys: those of one KV head are
  * kept here by position as they pass (KEYS at most); keys that were reused from the cache were never seen and
  * count as absent. Only backends that run a step at once are tapped; a GPU sends such lines itself
- * (goss_backend_config.report). */
+ * (goss_backend_config.report).
+ *
+ * Looking at the clock after each stage costs a fast step more than the rest of what is told of it, so for
+ * rows one decode step in TIMED_MS is timed; the others' times are NaN. */
 #include "observe.h"
 #include "base/fmt.h"
 #include "base/mem.h"
@@ -12,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { KEYS = 4096 };
+enum { KEYS = 4096, TIMED_MS = 15 };
 struct goss_observer {
     goss_telemetry *sink;
     goss_sheet *sheet; int lines;                /* who wants to know of the step: rows, NULL: not; lines */
@@ -23,17 +26,30 @@ struct goss_observer {
     int first_pos, first_row;                    /* its rows in the step */
     float *before, *query, *keys, *weights;      /* (n_embd), (head_dim), (KEYS, head_dim), (KEYS) */
     uint8_t seen[KEYS];
-    double attention_norm, t_last;
+    double attention_norm, t_timed, t_last;      /* when a step was timed last; its last stage's end */
+    int timed;                                   /* this step's stages are */
 };
 
-static double length_of(const float *v, const float *minus, int n)
+/* Sums are in eight parts, of which a compiler makes vectors: one sum is a chain of additions. */
+enum { WIDE = 8 };
+static double length_of(const float *v, int n)
 {
-    double sum = 0;
-    for (int i = 0; i < n; i++) {
-        const double d = (double)v[i] - (minus ? (double)minus[i] : 0);
-        sum += d * d;
-    }
+    double part[WIDE] = { 0 }, sum = 0;
+    int i = 0;
+    for (; i + WIDE <= n; i += WIDE)
+        for (int k = 0; k < WIDE; k++) part[k] += (double)v[i + k] * (double)v[i + k];
+    for (int k = 0; k < WIDE; k++) sum += part[k];
+    for (; i < n; i++) sum += (double)v[i] * (double)v[i];
     return sqrt(sum);
+}
+
+/* The length of what was added to the row since it was asked for last. */
+static double change_of(goss_observer *o, const float *row, int n)
+{
+    for (int i = 0; i < n; i++) o->before[i] = row[i] - o->before[i];
+    const double length = length_of(o->before, n);
+    memcpy(o->before, row, (size_t)n * sizeof *row);
+    return length;
 }
 
 /* ---- lines --------------------------------------------------------------------------------------------- */
@@ -46,6 +62,7 @@ static int part_of(goss_stage what)
 static void stage(goss_observer *o, goss_stage what, const char *name, int layer, const char *extra)
 {
     char detail[128];
+    if (!o->timed) return;
     const double now = goss_os_now_ms();
     const double ms = now - o->t_last;
     size_t n = 0;
@@ -91,10 +108,8 @@ static void take_keys(goss_observer *o, const float *values, int width)
            (size_t)hd * sizeof *values);
 }
 
-/* In eight sums, which a compiler makes vectors of: one sum is a chain of additions. */
 static float dot(const float *a, const float *b, int n)
 {
-    enum { WIDE = 8 };
     float part[WIDE] = { 0 }, sum = 0;
     int i = 0;
     for (; i + WIDE <= n; i += WIDE)
@@ -135,19 +150,15 @@ static void send_attention(goss_observer *o, int layer)
 static void send_router(goss_observer *o, int layer, const float *logits, int n)
 {
     enum { MOST = 64 };
-    int chosen[MOST] = { 0 }, k = o->model->hp.n_expert_used;
-    float weight[MOST] = { 0 };
-    if (k > MOST) k = MOST;
-    for (int i = 0; i < k; i++) {
-        int best = -1;
-        for (int x = 0; x < n; x++) {
-            int taken = 0;
-            for (int c = 0; c < i; c++) taken |= chosen[c] == x;
-            if (!taken && (best < 0 || logits[x] > logits[best])) best = x;
-        }
-        chosen[i] = best;
+    int chosen[MOST] = { 0 }, k = 0;
+    const int used = o->model->hp.n_expert_used, most = used < MOST ? used : MOST;
+    float weight[MOST] = { 0 }, sum = 0;
+    for (int x = 0; x < n; x++) {
+        if (k == most && !(logits[x] > logits[chosen[k - 1]])) continue;
+        int at = k < most ? k++ : k - 1;
+        for (; at > 0 && logits[x] > logits[chosen[at - 1]]; at--) chosen[at] = chosen[at - 1];
+        chosen[at] = x;
     }
-    float sum = 0;
     for (int i = 0; i < k; i++) sum += weight[i] = expf(logits[chosen[i]] - logits[chosen[0]]);
     for (int i = 0; i < k; i++) weight[i] /= sum;
     goss_sheet_experts(o->sheet, o->session, layer, chosen, weight, k);
@@ -163,8 +174,8 @@ static void send_router(goss_observer *o, int layer, const float *logits, int n)
 
 static void send_activation(goss_observer *o, int layer, const float *row, int width)
 {
-    const double norms[GOSS_COLUMN_NORMS] = { o->attention_norm, length_of(row, o->before, width),
-                                           length_of(row, NULL, width) };
+    const double norms[GOSS_COLUMN_NORMS] = { o->attention_norm, change_of(o, row, width),
+                                              length_of(row, width) };
     goss_sheet_norms(o->sheet, o->session, layer, norms);
     if (!o->lines) return;
     goss_buf *b = event_begin(o, "layer_activation", layer);
@@ -196,8 +207,7 @@ static void show(goss_observer *o, goss_stage what, int layer, const float *valu
         stage(o, what, "attn_score", layer, extra);
         break;
     case GOSS_STAGE_ATTN_OUT:
-        o->attention_norm = length_of(row, o->before, width);
-        memcpy(o->before, row, (size_t)width * sizeof *row);
+        o->attention_norm = change_of(o, row, width);
         stage(o, what, "attn_out", layer, "");
         break;
     case GOSS_STAGE_ROUTE:
@@ -206,7 +216,6 @@ static void show(goss_observer *o, goss_stage what, int layer, const float *valu
         break;
     case GOSS_STAGE_EXPERTS: case GOSS_STAGE_FFN:
         send_activation(o, layer, row, width);
-        memcpy(o->before, row, (size_t)width * sizeof *row);
         stage(o, what, what == GOSS_STAGE_FFN ? "layer_mlp" : "moe_mlp", layer, "");
         break;
     case GOSS_STAGE_HEAD: stage(o, what, "lm_head", -1, ""); break;
@@ -293,4 +302,7 @@ void goss_observe_step(goss_observer *o, const goss_step *step, int session)
     o->pos = last->pos;
     o->n_rows = step->n_rows;
     o->t_last = goss_os_now_ms();
+    o->timed = step->n_rows > 1 || o->t_last >= o->t_timed + (double)TIMED_MS ||
+               goss_telemetry_on(o->sink, GOSS_TELEMETRY_LAYERS);
+    if (o->timed) o->t_timed = o->t_last;
 }
