@@ -59,7 +59,8 @@ static const struct {
 };
 
 /* What a row's norm and its logits are to be; small: gain, router and bias behind four floats. */
-static void put_router(gc *g, gc_buffer *y, gc_packed_want *q, gc_buffer *logits, const float *x,
+/* at: where the logits begin. */
+static void put_router(gc *g, gc_buffer *y, gc_packed_want *q, gc_buffer *logits, uint32_t at, const float *x,
                        const float *small, uint32_t rows, uint32_t n, uint32_t e, float eps)
 {
     double *want = gc_alloc(g, n * sizeof *want), relative;
@@ -74,7 +75,7 @@ static void put_router(gc *g, gc_buffer *y, gc_packed_want *q, gc_buffer *logits
                 sum += v;
                 all += fabs(v);
             }
-            gc_put(logits, (size_t)r * e + a, sum, gc_sum_bound(all, n) + relative * all);
+            gc_put(logits, at + (size_t)r * e + a, sum, gc_sum_bound(all, n) + relative * all);
         }
     }
 }
@@ -114,7 +115,7 @@ int gc_make_route(gc *g, gc_case *c, int i)
     gc_packed_want *q = packed ? gc_packed_out(g, c, rows, n) : NULL;
     gc_buffer *logits = gc_out(g, c, GC_FLOAT, (size_t)rows * e);
     gc_out(g, c, GC_WORD, (size_t)rows * k * 2);
-    put_router(g, y, q, logits, x, small, rows, n, e, eps);
+    put_router(g, y, q, logits, 0, x, small, rows, n, e, eps);
     c->keep[0] = rows;
     c->keep[1] = e;
     c->keep[2] = k;
@@ -131,9 +132,9 @@ int gc_make_router(gc *g, gc_case *c, int i)
     if (n % 32 || !(g->limits->features & GOSS_GPU_DOT4)) return 1;
     const uint32_t router = 4 + n, bias = router + n * e, n_small = bias + (e + 3) / 4 * 4;
     const float *small = gc_floats(g, n_small, 1), *x = gc_floats(g, (size_t)rows * n, 3), eps = 1e-5f;
-    const goss_block_route p = {
-        .n = n, .eps = eps, .gain = 4, .router = router, .bias = bias, .n_expert = e
-    };
+    const uint32_t at = (uint32_t)(i % 3) * e;
+    const goss_block_route p = { .n = n, .eps = eps, .gain = 4, .router = router, .bias = bias,
+                                 .n_expert = e, .logits = at };
     gc_begin(c, "router.wgsl", e, rows, 1);
     goss_buf_printf(&c->defines, "IT=%u PACKED=y ", ceil_div(n / 4, threads));
     gc_reduce_defines(g, c, threads, threads, 1);
@@ -142,8 +143,8 @@ int gc_make_router(gc *g, gc_case *c, int i)
     gc_in(c, small, n_small * 4);
     gc_in(c, x, (size_t)rows * n * 4);
     gc_packed_want *q = gc_packed_out(g, c, rows, n);
-    gc_buffer *logits = gc_out(g, c, GC_FLOAT, (size_t)rows * e);
-    put_router(g, NULL, q, logits, x, small, rows, n, e, eps);
+    gc_buffer *logits = gc_out(g, c, GC_FLOAT, at + (size_t)rows * e);
+    put_router(g, NULL, q, logits, at, x, small, rows, n, e, eps);
     c->settle = gc_settle_packed;
     return 0;
 }
@@ -227,7 +228,7 @@ static void experts_in(gc *g, gc_case *c, const experts *e, const goss_block_exp
     goss_fmt(c->what, sizeof c->what, "%u rows, %u of %u experts, %u -> %u", e->rows, e->top_k, e->n_expert,
              e->n_in, e->n_out);
     gc_params(g, c, p, sizeof *p);
-    if (logits) gc_in(c, logits, (size_t)e->n_expert * 4);
+    if (logits) gc_in(c, logits - e->n_expert, (size_t)e->n_expert * 8);
     else gc_in(c, e->route, (size_t)e->rows * e->top_k * 8);
     gc_matrix_in(c, &e->m);
     gc_in(c, e->small, (e->bias + (size_t)e->n_expert * e->n_out) * 4);
@@ -352,10 +353,11 @@ static experts packed_experts(gc *g, int i, int down)
     return e;
 }
 
-/* Logits by which a row chooses its route, and where its experts are: behind the first table of slots. */
+/* Logits by which a row chooses its route, behind another layer's, and where its experts are: behind the
+ * first table of slots. */
 static const float *logits_for(gc *g, experts *e)
 {
-    float *logits = gc_floats(g, e->n_expert, 1);
+    float *logits = gc_floats(g, 2 * e->n_expert, 1) + e->n_expert;
     for (uint32_t a = 0; a < e->n_expert && !g->broken; a++) {
         logits[a] = fminf(logits[a], 2); /* an outlier would be chosen */
         e->slots[e->n_expert + a] = (a + 1) % e->n_expert;

@@ -1,11 +1,14 @@
 /* test_gpu_seen.c - what the GPU keeps of rows for a recording: the experts by the router's logits and the
  * most looked-at positions by queries and keys, as taps on the same device show them; in steps of 1 to 16
- * rows. GOSSAMER_GPU_PACKED=1: by the kernels for packed activations. Skipped where there is no adapter. */
+ * rows. Under a tap experts are chosen one layer after the other; a row alone goes through the same step again
+ * without it, which has the same to say. GOSSAMER_GPU_PACKED=1: by the kernels for packed activations. Skipped where there is no adapter. */
+#include "gpu/step/seen_gpu.h"
 #include "gpu_open.h"
 #include "model_run.h"
 #include <math.h>
 
 enum { TOKENS = 40, LAYERS = 8, USED = 4, WIDEST = 64 };
+static int n_late;                               /* steps whose experts were told behind all layers */
 typedef struct taps {
     const goss_hparams *h;
     int layer, head, first, n_rows;              /* watched; positions of the step's rows */
@@ -75,23 +78,45 @@ static void check_looks(const taps *t, const goss_model *m, int row, const goss_
     }
 }
 
+static void forward(run *r, goss_step *s)
+{
+    goss_error err = { 0 };
+    int rc = goss_forward(r->b, s, &err);
+    while (!rc && (rc = r->b->vt->poll(r->b, s, 1000, NULL, &err)) == GOSS_EAGAIN) rc = 0;
+    CHECK_INT(rc, 0);
+}
+
+/* The step once more, without a tap. */
+static void again(run *r, taps *t, const run_model *m, goss_step *s)
+{
+    uint16_t expert[LAYERS * USED], weight[LAYERS * USED];
+    goss_seen seen = { .expert = expert, .weight = weight };
+    goss_gpu_state *g = goss_gpu_state_of(r->b);
+    memset(expert, 0xff, sizeof expert);
+    r->b->vt->tap(r->b, NULL, NULL);
+    forward(r, s);
+    CHECK_INT(r->b->vt->seen(r->b, s, 0, &seen), GOSS_SEEN_EXPERTS | GOSS_SEEN_LOOKS);
+    check_experts(t, 0, &seen);
+    check_looks(t, &m->model, 0, &seen);
+    n_late += g->seen_late && goss_seen_late(g);
+    r->b->vt->tap(r->b, note, t);
+}
+
 static void step(run *r, taps *t, const run_model *m, const int32_t *ids, int n)
 {
     uint16_t expert[LAYERS * USED], weight[LAYERS * USED];
     const goss_seq seq = { .kv = &r->kv, .tokens = ids };
     goss_step s = { .rows = r->rows, .n_rows = n, .seqs = &seq, .n_seqs = 1 };
-    goss_error err = { 0 };
     CHECK_INT(goss_kv_extend(&r->kv, t->first + n), 0);
     for (int i = 0; i < n; i++) r->rows[i] = (goss_row){ ids[t->first + i], t->first + i, 0, 0 };
-    int rc = goss_forward(r->b, &s, &err);
-    while (!rc && (rc = r->b->vt->poll(r->b, &s, 1000, NULL, &err)) == GOSS_EAGAIN) rc = 0;
-    CHECK_INT(rc, 0);
+    forward(r, &s);
     for (int i = 0; i < n; i++) {
         goss_seen seen = { .expert = expert, .weight = weight };
         CHECK_INT(r->b->vt->seen(r->b, &s, i, &seen), GOSS_SEEN_EXPERTS | GOSS_SEEN_LOOKS);
         check_experts(t, i, &seen);
         check_looks(t, &m->model, i, &seen);
     }
+    if (n == 1) again(r, t, m, &s);
     t->first += n;
 }
 
@@ -118,6 +143,8 @@ int main(void)
     t.head = 9;
     r.b->vt->watch(r.b, t.layer, t.head);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) step(&r, &t, &m, ids, sizes[i]);
+    printf("# %d steps told the experts behind all layers\n", n_late);
+    CHECK(n_late == (goss_gpu_state_of(r.b)->layers[0].spread ? 4 : 0));
     run_stop(&r);
     run_close(&m);
     return unit_done("gpu_seen");

@@ -42,7 +42,7 @@
 #define GOSS_BLOCK_roof(U, F) \
     U(n) U(threads)
 #define GOSS_BLOCK_route(U, F) \
-    U(n) F(eps) U(gain) U(router) U(bias) U(n_expert) U(top_k) U(layer)
+    U(n) F(eps) U(gain) U(router) U(bias) U(n_expert) U(top_k) U(layer) U(logits)
 #define GOSS_BLOCK_sample(U, F) \
     U(n_vocab) U(history_stride) U(first) U(chunks)
 #define GOSS_BLOCK_sum(U, F) \

@@ -19,7 +19,7 @@ fn weight_of(rank: u32, top_k: u32) -> f32 {
 }
 #if SEEN
 // For a recording: expert << 16 | weight in 65535ths, in the words that step/seen_gpu.c has. Needs seen, and route's words in p.
-fn see(row: u32, rank: u32, weight: f32) {
-    seen[37u + row * seen[1] + p.layer * p.top_k + rank] = (chosen[rank] << 16u) | u32(weight * 65535.0 + 0.5);
+fn see(row: u32, layer: u32, rank: u32, weight: f32) {
+    seen[37u + row * seen[1] + layer * p.top_k + rank] = (chosen[rank] << 16u) | u32(weight * 65535.0 + 0.5);
 }
 #endif

@@ -2,7 +2,7 @@
 // Rows 2i and 2i + 1 of an expert's matrix are gate i and up i. A workgroup makes 64 of them, a block of 32 outputs.
 // Grid: (2 * n_ff / 64, rows * top_k). y[row * top_k + k]; experts of other pieces are left alone.
 // MANY: pairs of the same expert together, $B at a time. CHOOSE: one row behind router: every workgroup chooses the experts by the
-// row's logits, and the first ones leave the choice for who comes after.
+// row's logits, which are in the layer's own place, and the first ones leave the choice for who comes after.
 #block experts
 @group(0) @binding(0) var<uniform> p: P;
 #if CHOOSE
@@ -30,7 +30,7 @@ var<workgroup> out: array<f32, $OUT>;                // 32 for each of $B pairs
 @compute @workgroup_size($WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) t: u32) {
 #if CHOOSE
-    for (var e = t; e < p.n_expert; e += $WGu) { r[e] = logits[e]; }
+    for (var e = t; e < p.n_expert; e += $WGu) { r[e] = logits[p.forward + e]; }
     choose(p.n_expert, p.top_k, t);
     let slot = slots[p.forward + workgroupUniformLoad(&chosen[group.y])];
     if (group.x == 0u && t == 0u) { route[group.y] = vec2<u32>(slot, bitcast<u32>(weight_of(group.y, p.top_k))); }

@@ -109,7 +109,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let slot = slots[p.layer * p.n_expert + e];
         route[row * p.top_k + t] = vec2<u32>(slot, bitcast<u32>(w));
 #if SEEN
-        see(row, t, w);
+        see(row, p.layer, t, w);
 #endif
 #if PAGED
         atomicOr(&mark[4u + p.layer * ((p.n_expert + 31u) / 32u) + e / 32u], 1u << (e % 32u));

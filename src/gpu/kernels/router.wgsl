@@ -1,6 +1,6 @@
 // router - the norm of a row and its router's logits, spread over workgroups: each makes the norm for itself, then one expert's
 // logit and its share of the packed row. Everything is asked for at once, $IT vectors a thread. choose.wgsl, or experts_up, goes on.
-// Grid: (n_expert, rows). The order of sums is the same for every row of every step.
+// Grid: (n_expert, rows). The order of sums is the same for every row of every step. p.logits: where the logits go.
 #block route
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> small: array<vec4<f32>>;
@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: 
     reduce_end(t);
     if (t == 0u) {
         let at = p.bias + group.x;
-        logits[row * p.n_expert + group.x] = totals[0] + small[at / 4u][at % 4u];
+        logits[p.logits + row * p.n_expert + group.x] = totals[0] + small[at / 4u][at % 4u];
     }
     let share = (n4 / 8u + grid.x - 1u) / grid.x * 8u;
     for (var begin = 0u; begin < share; begin += $WGu) {

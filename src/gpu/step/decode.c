@@ -262,7 +262,8 @@ static int route_call(goss_gpu_state *s, goss_call *c, const goss_layer_calls *l
 }
 
 /* The router spread over workgroups, and the choice behind it; where a row's vectors fit a thread's
- * registers. */
+ * registers. Where experts_up chooses for a row alone (up_choose), each layer's logits have a place of their
+ * own, so that the step's end can tell a recording what all of them chose (seen_gpu.c). */
 enum { ROUTER_THREADS = 256, ROUTER_VECTORS = 8 };
 static int router_calls(goss_gpu_state *s, goss_layer_calls *l, int layer, goss_error *err)
 {
@@ -274,17 +275,21 @@ static int router_calls(goss_gpu_state *s, goss_layer_calls *l, int layer, goss_
     goss_buf d = GOSS_BUF(512);
     goss_buf_printf(&d, "IT=%u PACKED=y ", times);
     goss_reduce_defines(&s->facts, &d, ROUTER_THREADS, ROUTER_THREADS, 1);
-    const goss_block_route p = route_block(s, l, layer);
+    goss_block_route p = route_block(s, l, layer), alone = p;
+    const int buffers[] = { l->w->small, s->buf.x, s->buf.packed_x, s->buf.rlogits };
+    alone.logits = (uint32_t)(layer * hp->n_expert);
     int r = goss_call_make(&s->weights, &l->decode.router, "router.wgsl", "urrww", goss_buf_cstr(&d), &p,
-                           sizeof p, (const int[]){ l->w->small, s->buf.x, s->buf.packed_x, s->buf.rlogits },
-                           err);
+                           sizeof p, buffers, err);
+    if (!r)
+        r = goss_call_make(&s->weights, &l->decode.router_alone, "router.wgsl", "urrww", goss_buf_cstr(&d),
+                           &alone, sizeof alone, buffers, err);
     goss_buf_free(&d);
     if (!r)
         r = goss_call_make(&s->weights, &l->decode.choose, "choose.wgsl", s->seen > 0 ? "urrww" : "urrw",
                            s->seen > 0 ? "WG=64 SEEN=y" : "WG=64", &p, sizeof p,
                            (const int[]){ s->buf.rlogits, s->weights.slots.device, s->buf.route, s->seen },
                            err);
-    l->decode.router.grid[0] = (uint32_t)hp->n_expert;
+    l->decode.router.grid[0] = l->decode.router_alone.grid[0] = (uint32_t)hp->n_expert;
     return r;
 }
 

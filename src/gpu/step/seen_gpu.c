@@ -4,8 +4,10 @@
  * 4 + row * words of a row:  layer << 16 | head | 16 positions, best first, or 0xffffffff | their 16
  * weights, as bits | n_layer * n_expert_used: expert << 16 | weight in 65535ths
  *
- * route.wgsl writes the experts, looks.wgsl all before them, for the watched layer: one dispatch more a
- * step. Steps of many rows leave the buffer as it is, and nothing of it comes back with them. */
+ * route.wgsl writes the experts, or choose.wgsl does: of one row alone, whose experts are chosen late
+ * (stages.c), of all layers at the step's end. looks.wgsl writes all before them, for the watched layer. So a
+ * recording costs a step of one row two dispatches. Steps of many rows leave the buffer as it is, and nothing
+ * of it comes back with them. */
 #include "seen_gpu.h"
 #include "calls.h"
 #include "gpu/kernels/blocks.h"
@@ -35,10 +37,23 @@ int goss_seen_open(goss_gpu_state *s, goss_error *err)
     return r;
 }
 
+/* The experts of all layers; where one does not choose late, none is to. */
+static int late_call(goss_gpu_state *s, goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    const goss_block_route p = { .n_expert = (uint32_t)hp->n_expert, .top_k = (uint32_t)hp->n_expert_used };
+    s->seen_late = 1;
+    for (int i = 0; i < hp->n_layer; i++) s->seen_late &= s->layers[i].spread;
+    return s->seen_late ? goss_call_make(&s->weights, &s->seen_layers, "choose.wgsl", "urw",
+                                         "WG=64 SEEN=y LAYERS=y", &p, sizeof p,
+                                         (const int[]){ s->buf.rlogits, s->seen }, err)
+                        : 0;
+}
+
 int goss_seen_build(goss_gpu_state *s, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    int r = 0;
+    int r = s->seen > 0 ? late_call(s, err) : 0;
     for (int i = 0; i < hp->n_layer && s->seen > 0 && !r; i++) {
         goss_layer_calls *l = &s->layers[i];
         const uint32_t window = l->w->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0;
@@ -73,8 +88,15 @@ void goss_seen_attend(goss_gpu_state *s, const goss_layer_calls *l, int layer, c
         goss_rec_dispatch(&s->rec, &l->looks, 0, 0, (uint32_t)step->n_rows, 1, 1);
 }
 
+int goss_seen_late(const goss_gpu_state *s)
+{
+    return !s->settings.panels && !s->settings.tap && (s->seen <= 0 || s->seen_late);
+}
+
 void goss_seen_copy(goss_gpu_state *s, const goss_gpu_ticket *t, uint64_t offset)
 {
+    if (s->seen > 0 && s->seen_late && t->n_rows == 1 && !t->many && goss_seen_late(s))
+        goss_rec_dispatch(&s->rec, &s->seen_layers, 0, 0, (uint32_t)s->base.model->hp.n_layer, 1, 1);
     if (s->seen > 0 && !t->many)
         goss_rec_copy(&s->rec, s->seen, HEAD_WORDS * 4, t->back, offset,
                       (uint64_t)t->n_rows * goss_seen_row_bytes(s));

@@ -136,18 +136,17 @@ int goss_stages_attn_out(goss_backend *b, goss_step *step, int layer)
 /* Do the experts' products choose? Then nobody sees the choice of one row before them. */
 static int chooses_late(const goss_gpu_state *s, const goss_layer_calls *l, const goss_step *step)
 {
-    return l->spread && step->n_rows == 1 && !goss_gpu_many(s, step) && !s->settings.panels &&
-           !s->settings.tap && s->seen <= 0;
+    return l->spread && step->n_rows == 1 && !goss_gpu_many(s, step) && goss_seen_late(s);
 }
 
 void goss_stages_router(goss_gpu_state *s, int layer, const goss_step *step)
 {
     const goss_layer_calls *l = &s->layers[layer];
     if (l->spread && !goss_gpu_many(s, step)) {
-        goss_rec_dispatch(&s->rec, &l->decode.router, 0, 0, l->decode.router.grid[0], (uint32_t)step->n_rows,
-                          1);
-        if (!chooses_late(s, l, step))
-            goss_rec_dispatch(&s->rec, &l->decode.choose, 0, 0, (uint32_t)step->n_rows, 1, 1);
+        const int late = chooses_late(s, l, step);
+        const goss_call *router = late ? &l->decode.router_alone : &l->decode.router;
+        goss_rec_dispatch(&s->rec, router, 0, 0, router->grid[0], (uint32_t)step->n_rows, 1);
+        if (!late) goss_rec_dispatch(&s->rec, &l->decode.choose, 0, 0, (uint32_t)step->n_rows, 1, 1);
         return;
     }
     goss_rec_dispatch(&s->rec, goss_gpu_many(s, step) ? &l->prefill.route : &l->decode.route, 0, 0,

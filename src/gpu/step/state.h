@@ -22,8 +22,8 @@ typedef struct goss_tile_call {
 typedef struct goss_layer_calls {
     const goss_layer_weights *w;
     struct { /* steps of few rows: decode.c */
-        goss_call norm, qkv[3], qkv_one[3], attend, attend_long, attend_end, merge, wo, route, router, choose,
-            up[GOSS_MAX_PIECES], up_choose[GOSS_MAX_PIECES], down[GOSS_MAX_PIECES],
+        goss_call norm, qkv[3], qkv_one[3], attend, attend_long, attend_end, merge, wo, route, router,
+            router_alone, choose, up[GOSS_MAX_PIECES], up_choose[GOSS_MAX_PIECES], down[GOSS_MAX_PIECES],
             down_many[GOSS_MAX_PIECES], sum, ffn_norm;
     } decode;
     struct { /* more rows: prefill.c */
@@ -141,7 +141,8 @@ typedef struct goss_gpu_state {
     /* kv_gpu.c: read-back buffer; the page on its way, 0: none */
     struct { int back, reading; } kv;
     int panel;                                         /* what the page's maps are drawn from (panels.c) */
-    int seen;                                          /* what is recorded of rows (seen_gpu.c) */
+    /* what is recorded of rows (seen_gpu.c); behind steps whose layers all chose late: what they chose */
+    int seen; goss_call seen_layers; int seen_late;
     char level[112];
     /* While a tap watches paged experts: fetches and computes a layer's before the next stage is recorded. 1:
      * the layer's products are made; 2: its experts are done. The backend sets it: stages.c is below
