@@ -1,7 +1,8 @@
 /* test_gpu_seen.c - what the GPU keeps of rows for a recording: the experts by the router's logits and the
  * most looked-at positions by queries and keys, as taps on the same device show them; in steps of 1 to 16
- * rows. Under a tap experts are chosen one layer after the other; a row alone goes through the same step again
- * without it, which has the same to say. GOSSAMER_GPU_PACKED=1: by the kernels for packed activations. Skipped where there is no adapter. */
+ * rows. Under a tap experts are chosen one layer after the other; a row alone goes through its step again
+ * without it, which has the same to say. GOSSAMER_GPU_PACKED=1: by the kernels for packed activations.
+ * Skipped where there is no adapter. */
 #include "gpu/step/seen_gpu.h"
 #include "gpu_open.h"
 #include "model_run.h"

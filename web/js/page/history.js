@@ -3,7 +3,7 @@
 // session's: sessions never mix. The newest rows' whole attention is kept beside them.
 import { CHANNELS, columns, LOOKS, sameShape, TOPS } from "../core/columns.js";
 
-const MOST = 4096, FIRST = 256, MAPS = 160;
+const MOST = 4096, FIRST = 256, MAPS = 160, UNTIMED = 128;
 
 export class History {
   columns = columns();
@@ -68,6 +68,14 @@ export class History {
   channel(n) { return this.made(n) ? CHANNELS[this.get(n, this.columns.channel)] : "prompt"; }
   /** Did the model say it? */
   made(n) { return this.get(n, this.columns.made) === 1; }
+
+  /** The row at n or not far before it, of the same answer, whose step's stages were timed: of fast steps
+   * not every one is. -1: none. */
+  timed(n) {
+    const { embed } = this.columns, end = Math.max(this.first, n - UNTIMED);
+    for (let i = n; i >= end && this.made(i); i--) if (this.get(i, embed) >= 0) return i;
+    return -1;
+  }
 
   /** The best tokens that there were: [{id, text, p}]. */
   tops(n) {

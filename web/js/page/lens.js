@@ -59,11 +59,12 @@ export class Lens {
 
   /** What it would take, in a sentence. */
   #cost(s, rows) {
-    const { layers, head } = s.history.columns, todo = rows.filter(n => !this.#seen.has(n));
+    const { history } = s, { layers, head, ms } = history.columns;
+    const todo = rows.filter(n => !this.#seen.has(n));
     if (!rows.length) return "Nothing was said here yet.";
     if (!todo.length) return "";
-    const n = todo.at(-1), step = s.history.get(n, s.history.columns.ms), one = s.history.get(n, head);
-    const each = this.#ms || step + (layers + 1) * one, known = Number.isFinite(each);
+    const n = todo.at(-1), timed = history.timed(n), one = timed >= 0 ? history.get(timed, head) : NaN;
+    const each = this.#ms || history.get(n, ms) + (layers + 1) * one, known = Number.isFinite(each);
     const many = todo.length === 1 ? "one row" : `${todo.length} rows, one after the other:`;
     const about = known ? `about ${Math.max(1, Math.round(each * todo.length))} ms` : "a step and the heads";
     return `LOOK puts ${many} through ${layers} layers, and ${layers + 1} times the output head: ${about}, `

@@ -25,16 +25,17 @@ const word = (history, n) => `"${visible(history.text(n))}"`;
 /** At the moment n, in a layer: what a box asks for. */
 export class Now {
   constructor(history, n, layer) {
-    Object.assign(this, { history, n, layer, columns: history.columns, there: n >= 0 });
+    Object.assign(this, { history, n, layer, columns: history.columns, there: n >= 0,
+      timed: n >= 0 ? history.timed(n) : -1 });
   }
 
   get(column) { return this.there ? this.history.get(this.n, column) : NaN; }
-  /** The time of a part of the layer. */
-  part(i) {
-    const ms = this.columns.layers ? this.get(this.columns.parts(this.layer) + i) : NaN;
-    return Number.isFinite(ms) ? us(ms) : "";
+  /** The time of a part of the layer; "~": of the last step before that was timed. */
+  part(i) { return this.columns.layers ? this.ms(this.columns.parts(this.layer) + i) : ""; }
+  ms(column) {
+    const ms = this.timed >= 0 ? this.history.get(this.timed, column) : NaN;
+    return Number.isFinite(ms) ? `${this.timed < this.n ? "~" : ""}${us(ms)}` : "";
   }
-  ms(column) { return Number.isFinite(this.get(column)) ? us(this.get(column)) : ""; }
   norm(i) { return this.columns.layers ? norm(this.get(this.columns.norms(this.layer) + i)) : ""; }
   get position() { return this.get(this.columns.position) - 1; }
   /** The row of the token that went in. */

@@ -56,10 +56,10 @@ export function loadPipeline(s) {
   follow($("load-rows"));
 }
 
-/** Stages of the newest token's step on the CPU, all layers together. */
+/** Stages of the newest timed step on the CPU, all layers together. */
 function ofStep({ history }) {
-  const n = history.count - 1, { columns: c } = history, out = new Map();
-  if (n < 0 || !history.made(n)) return out;
+  const n = history.timed(history.count - 1), { columns: c } = history, out = new Map();
+  if (n < 0) return out;
   const add = (stage, ms, layers) => {
     if (!(ms > 0)) return;
     const detail = `${layers ? `layers=${layers} ` : ""}ms=${ms.toFixed(3)}`;

@@ -27,8 +27,9 @@ export function partsOf(history, n) {
   return { list, all };
 }
 
-/** Are there times of the moment's step? */
-export const hasSteps = s => momentOf(s) >= 0 && s.history.get(momentOf(s), s.history.columns.embed) >= 0;
+/** The moment's step, or the last before it that was timed; -1: none. */
+const timedOf = s => momentOf(s) >= 0 ? s.history.timed(momentOf(s)) : -1;
+export const hasSteps = s => timedOf(s) >= 0;
 
 const nameOf = (p, layers) => p.layer >= 0 && p.layer < layers ? `layer ${p.layer}, ${p.name}` : p.name;
 
@@ -42,13 +43,13 @@ export class Steps {
   }
 
   #tip(x) {
-    const { history } = this.#shared.state, { list, all } = partsOf(history, momentOf(this.#shared.state));
+    const { history } = this.#shared.state, { list, all } = partsOf(history, timedOf(this.#shared.state));
     const t = x / this.#canvas.clientWidth * all, hit = list.find(p => t < p.from + p.ms);
     return hit ? `${nameOf(hit, history.columns.layers)}: ${(1000 * hit.ms).toFixed(0)} µs` : "";
   }
 
   draw(s) {
-    const n = momentOf(s), { list, all } = partsOf(s.history, n);
+    const n = timedOf(s), { list, all } = partsOf(s.history, n);
     this.#canvas.hidden = !all;
     const g = all ? context(this.#canvas) : null;
     if (!g) return;
