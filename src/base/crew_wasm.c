@@ -19,9 +19,18 @@ static struct seat {
 } seats[MAX_THREADS];
 static _Atomic int n_seats;
 
-#define WAIT32(word, is) __builtin_wasm_memory_atomic_wait32((int *)(word), is, -1)
-#define WAIT64(word, is) __builtin_wasm_memory_atomic_wait64((long long *)(word), (long long)(is), -1)
-#define NOTIFY(word, n)  __builtin_wasm_memory_atomic_notify((int *)(void *)(word), (unsigned)(n))
+/* Waits are functions of their own: V8 11.3 (Node 20, Chromium 113), where its first compiler makes a loop
+ * that has a wait in it, goes on behind the wait with a wrong address. */
+#define ALONE static __attribute__((noinline))
+ALONE void wait32(_Atomic int *word, int is)
+{
+    __builtin_wasm_memory_atomic_wait32((int *)word, is, -1);
+}
+ALONE void wait64(_Atomic uint64_t *word, uint64_t is)
+{
+    __builtin_wasm_memory_atomic_wait64((long long *)word, (long long)is, -1);
+}
+ALONE void notify(void *word, int n) { __builtin_wasm_memory_atomic_notify(word, (unsigned)n); }
 
 __attribute__((export_name("goss_wasm_thread"))) void goss_wasm_thread(void);
 __attribute__((export_name("goss_wasm_seats"))) int goss_wasm_seats(void);
@@ -31,7 +40,7 @@ void goss_wasm_thread(void)
     const int seat = atomic_fetch_add(&n_seats, 1);
     if (seat >= MAX_THREADS) return;
     for (;;) {
-        while (!atomic_load(&seats[seat].claimed)) WAIT32(&seats[seat].claimed, 0);
+        while (!atomic_load(&seats[seat].claimed)) wait32(&seats[seat].claimed, 0);
         seats[seat].work(seats[seat].pool, seats[seat].index);
         seats[seat].pool = NULL;
         atomic_store(&seats[seat].claimed, 0);
@@ -54,7 +63,7 @@ int goss_crew_open(struct goss_pool *p, int n_threads, void (*work)(struct goss_
         seat->index = p->n_threads++;
         seat->work = work;
         atomic_store(&seat->claimed, 1);
-        NOTIFY(&seat->claimed, 1);
+        notify(&seat->claimed, 1);
     }
     return 0;
 }
@@ -74,12 +83,12 @@ void goss_crew_sleep(struct goss_pool *p)
     for (;;) {
         const uint64_t seen = atomic_load(&p->ticket);
         if (goss_pool_has_work(p)) break;
-        WAIT64(&p->ticket, seen);
+        wait64(&p->ticket, seen);
     }
     atomic_fetch_sub(&p->n_sleeping, 1);
 }
 
-void goss_crew_wake(struct goss_pool *p, int n) { NOTIFY(&p->ticket, n); }
+void goss_crew_wake(struct goss_pool *p, int n) { notify(&p->ticket, n); }
 
 void goss_crew_owner_sleep(struct goss_pool *p)
 {
@@ -87,9 +96,9 @@ void goss_crew_owner_sleep(struct goss_pool *p)
     for (;;) {
         const int seen = atomic_load(&p->n_done);
         if (goss_pool_is_done(p)) break;
-        WAIT32(&p->n_done, seen);
+        wait32(&p->n_done, seen);
     }
     atomic_store(&p->owner_sleeps, 0);
 }
 
-void goss_crew_owner_wake(struct goss_pool *p) { NOTIFY(&p->n_done, 1); }
+void goss_crew_owner_wake(struct goss_pool *p) { notify(&p->n_done, 1); }

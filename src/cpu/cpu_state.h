@@ -21,7 +21,8 @@ enum {
     GOSS_FEW = 16,
     GOSS_CHUNK = 32 /* output rows a task */,
     GOSS_HEAD_CHUNK = 64,
-    GOSS_USED_MAX = 16 /* experts a row */
+    GOSS_USED_MAX = 16 /* experts a row */,
+    SPAN_PAGES = 16 /* pages of the KV that attention sums for themselves */
 };
 
 /* rows of one sequence, at most GOSS_FEW */
@@ -39,7 +40,8 @@ typedef struct cpu_thread {
     /* (max_rows or GOSS_FEW * used, GOSS_HEAD_CHUNK) products before bias, gate or weights */
     float *out, *out2;
     float *k, *v;                /* (head_dim, 64), (64, head_dim) one page's half as floats */
-    goss_attn_q *queries;        /* (GOSS_FEW * heads of a group) */
+    goss_attn_q *queries;        /* (2, GOSS_FEW * heads of a group) of the spans before, of the next */
+    float *later;                /* (GOSS_FEW * heads of a group, head_dim) the next span's sums */
     float *line;                 /* (head_dim) */
 } cpu_thread;
 
@@ -56,6 +58,8 @@ typedef struct cpu_desk {
     goss_acts picked;            /* (rows * used, n_embd) norm in the order of the experts */
     float *qkv;                  /* (rows, (n_head + 2 n_head_kv) * head_dim) */
     goss_acts att;               /* (rows, n_head * head_dim) */
+    /* (spans, GOSS_FEW, n_head, head_dim) and (spans, GOSS_FEW, n_head), where threads share a head */
+    float *spans; goss_attn_q *span_sums;
     float *turn;                 /* (rows, rope_dim) */
     float *router;               /* (rows, n_expert) */
     int32_t *chosen; float *weight;          /* (rows, used) */
@@ -74,7 +78,7 @@ typedef struct cpu {
     goss_backend base;
     goss_kern k;
     goss_pool *pool;
-    int n_threads;
+    int n_threads, max_kv;
     unsigned features;
     uint8_t *room; size_t room_bytes;        /* all activations */
     cpu_thread *thread;

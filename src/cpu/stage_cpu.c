@@ -351,7 +351,9 @@ static void take_thread(cpu *c, layout *a, cpu_thread *t)
     t->out2 = take(a, rows * GOSS_HEAD_CHUNK, sizeof(float));
     t->k = take(a, hd * GOSS_KV_PAGE, sizeof(float));
     t->v = take(a, hd * GOSS_KV_PAGE, sizeof(float));
-    t->queries = take(a, (size_t)(GOSS_FEW * hp->n_head / hp->n_head_kv), sizeof(goss_attn_q));
+    const size_t queries = (size_t)(GOSS_FEW * hp->n_head / hp->n_head_kv);
+    t->queries = take(a, 2 * queries, sizeof(goss_attn_q));
+    t->later = take(a, queries * hd, sizeof(float));
     t->line = take(a, hd, sizeof(float));
 }
 
@@ -370,6 +372,9 @@ static void take_desk(const cpu *c, layout *a, cpu_desk *d)
     take_acts(a, &d->picked, hp->n_expert ? pairs : 0, n_embd);
     d->qkv = take(a, rows * (size_t)(hp->n_head + 2 * hp->n_head_kv) * hd, sizeof(float));
     take_acts(a, &d->att, rows, (size_t)hp->n_head * hd);
+    const int spans = c->n_threads > hp->n_head_kv ? c->max_kv / (SPAN_PAGES * GOSS_KV_PAGE) + 1 : 0;
+    d->spans = take(a, (size_t)(spans * GOSS_FEW * hp->n_head) * hd, sizeof(float));
+    d->span_sums = take(a, (size_t)(spans * GOSS_FEW * hp->n_head), sizeof(goss_attn_q));
     d->turn = take(a, rows * (size_t)hp->rope_dim, sizeof(float));
     d->router = take(a, rows * n_expert, sizeof(float));
     d->chosen = take(a, pairs, sizeof(int32_t));
@@ -467,6 +472,7 @@ int goss_backend_open_cpu(goss_backend **out, const goss_backend_config *config,
     c->desks[0].max_rows = config->max_rows;
     c->desks[1].max_rows = goss_cpu_min(config->max_rows, GOSS_BESIDE_ROWS);
     c->kv_type = config->kv_type;
+    c->max_kv = config->max_kv;
     int rc = check_config(c, config, err);
     if (rc == 0) {
         rc = goss_pool_open(&c->pool, config->engine ? config->engine->n_threads : 0);

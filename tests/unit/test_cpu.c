@@ -293,9 +293,41 @@ static void test_mask(void)
     CHECK_STR(goss_level_name(0), "c");
 }
 
+/* Rows behind a long context, alone and together, by more threads than the model has KV heads: the spans of
+ * its positions are shared out, and nothing changes. */
+static void test_spans(const char *model)
+{
+    enum { LONG = 2300, LAST = 19 };
+    static const int threads[] = { 1, 3, 9 }, sizes[] = { 1, 1, 5, 12 };     /* together LAST */
+    static int32_t ids[LONG];
+    run_model m;
+    CHECK_INT(run_open_file(&m, model, NULL), 0);
+    const size_t n_vocab = (size_t)m.model.hp.n_vocab;
+    float *by[3];
+    make_ids(ids, LONG, (int)n_vocab, 9);
+    for (int t = 0; t < 3; t++) {
+        run r;
+        by[t] = malloc(LAST * n_vocab * sizeof *by[t]);
+        run_cpu_threads = threads[t];
+        CHECK_INT(run_start(&r, &m, goss_backend_open_cpu, 512, LONG, GOSS_F16), 0);
+        if (unit_failed) return;
+        CHECK_INT(run_all(&r, ids, LONG - LAST, 512, 0, by[t]), 0);
+        for (int i = 0, at = 0; i < 4; at += sizes[i++])
+            CHECK_INT(run_step(&r, ids, LONG - LAST + at, LONG - LAST + at + sizes[i], 1,
+                               by[t] + (size_t)at * n_vocab), 0);
+        CHECK(!memcmp(by[t], by[0], LAST * n_vocab * sizeof *by[t]));
+        run_stop(&r);
+    }
+    for (int t = 0; t < 3; t++) free(by[t]);
+    run_close(&m);
+    run_cpu_threads = 2;
+}
+
 int main(void)
 {
     test_mask();
+    test_spans("models/demo-gptoss-draft.gguf");
+    test_spans("models/demo-llama-Q4_K_M.gguf");
     test_batches("models/demo-gptoss-draft.gguf", GOSS_F16, 0.5, 2);
     test_batches("models/demo-llama-Q4_K_M.gguf", GOSS_Q8_0, 0.5, 0);
     test_batches("models/demo-llama-f16.gguf", GOSS_F32, 0.05, 0);
