@@ -1,5 +1,5 @@
 #!/bin/sh
-# quick: the page in Chromium, on its own and as the server serves it; the package in Node, its types
+# quick: the page in Chromium; the package in Node, its types
 # cores 2, build all wasm
 set -u
 [ -n "${CHROMIUM:-}" ] || { echo "SKIP web: no Chromium (install the package chromium, or set CHROMIUM)"; echo "web: 0 passed, 0 failed, 1 skipped"; exit 0; }
@@ -10,5 +10,4 @@ timeout 120 node tests/web/node.mjs || bad=1
 timeout 240 node tests/web/settles.mjs || bad=1
 timeout 240 node tests/web/settles_page.mjs || bad=1
 timeout 420 node tests/web/page.mjs || bad=1
-timeout 300 node tests/web/server.mjs || bad=1
 exit $bad
