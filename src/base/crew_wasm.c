@@ -42,7 +42,6 @@ void goss_wasm_thread(void)
     for (;;) {
         while (!atomic_load(&seats[seat].claimed)) wait32(&seats[seat].claimed, 0);
         seats[seat].work(seats[seat].pool, seats[seat].index);
-        seats[seat].pool = NULL;
         atomic_store(&seats[seat].claimed, 0);
     }
 }

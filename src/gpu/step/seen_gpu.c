@@ -95,7 +95,7 @@ int goss_seen_late(const goss_gpu_state *s)
 
 void goss_seen_copy(goss_gpu_state *s, const goss_gpu_ticket *t, uint64_t offset)
 {
-    if (s->seen > 0 && s->seen_late && t->n_rows == 1 && !t->many && goss_seen_late(s))
+    if (s->seen > 0 && t->n_rows == 1 && !t->many && goss_seen_late(s))
         goss_rec_dispatch(&s->rec, &s->seen_layers, 0, 0, (uint32_t)s->base.model->hp.n_layer, 1, 1);
     if (s->seen > 0 && !t->many)
         goss_rec_copy(&s->rec, s->seen, HEAD_WORDS * 4, t->back, offset,
