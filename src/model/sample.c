@@ -84,7 +84,7 @@ int goss_sampler_init(goss_sampler *s, const goss_params *p, goss_error *err)
     }
     s->n_probs = p->n_probs;
     s->top_k = (uint32_t)p->top_k;
-    s->top_p14 = (uint32_t)rint((double)p->top_p * 16384);
+    s->top_p14 = (uint32_t)rint((double)p->top_p * GOSS_SAMPLE_ALL_P14);
     s->min_p_d = UINT32_MAX;
     if (p->min_p > 0) s->min_p_d = (uint32_t)floor(-log2((double)p->min_p) * (1 << GOSS_SAMPLE_BITS));
     s->seed_lo = (uint32_t)p->seed;
@@ -194,7 +194,7 @@ static uint32_t keep_limit(const goss_sampler *s, const int32_t *x, int n, const
 {
     uint32_t limit = D_END - 1; /* beyond it weights are 0: keeping such a token or not changes nothing */
     int n_cand = 0;
-    if (!s->top_k && s->top_p14 >= 16384) return s->min_p_d < limit ? s->min_p_d : limit;
+    if (!s->top_k && s->top_p14 >= GOSS_SAMPLE_ALL_P14) return s->min_p_d < limit ? s->min_p_d : limit;
     for (int i = 0; i < n; i++) {
         const uint32_t d = (uint32_t)best - (uint32_t)x[i];
         if (allowed(mask, i) && d < D_END) cand[n_cand++] = d;
@@ -203,7 +203,7 @@ static uint32_t keep_limit(const goss_sampler *s, const int32_t *x, int n, const
         limit = threshold(cand, n_cand, 0, s->top_k, limit);
         n_cand = narrow(cand, n_cand, limit);
     }
-    if (s->top_p14 < 16384)
+    if (s->top_p14 < GOSS_SAMPLE_ALL_P14)
         limit = threshold(cand, n_cand, 1, (total_weight(cand, n_cand) * s->top_p14 + 16383) >> 14, limit);
     return s->min_p_d < limit ? s->min_p_d : limit;
 }

@@ -31,6 +31,7 @@
 #include <gossamer.h>
 enum {
     GOSS_SAMPLE_BITS = 12,
+    GOSS_SAMPLE_ALL_P14 = 16384, /* top_p14 of no top-p */
     GOSS_TOP_MAX = 20,
     GOSS_BIAS_MAX = 300,
     GOSS_PENALTY_MAX = 4096 /* longest window */

@@ -119,10 +119,6 @@ gc_matrix gc_matrix_make(gc *g, int layout, uint32_t n_in, uint32_t n_rows, int 
         return m;
     }
     random_words(g, m.q, m.n_q);
-    for (size_t i = 0; i < m.n_q && layout == GOSS_LAYOUT_MX4; i++) { /* no negative zeros */
-        if (m.q[i] >> 4 == 8) m.q[i] ^= 0x80;
-        if ((m.q[i] & 15) == 8) m.q[i] ^= 8;
-    }
     for (size_t i = 0; i < m.n_s && layout == GOSS_LAYOUT_MX4; i++)
         m.s[i] = (uint8_t)(nasty && !gc_below(g, 4) ? 2 + gc_below(g, 20) : 118 + gc_below(g, 12));
     for (size_t i = 0; i < m.n_s / 2 && layout == GOSS_LAYOUT_Q8; i++) {
@@ -169,7 +165,7 @@ static double power_of_two(uint8_t e)
 /* layout.h's drawing in numbers: value times scale, and the minimum apart. */
 static double parts_of(const gc_matrix *m, uint32_t row, uint32_t i, double *minimum)
 {
-    static const double fp4[16] = { 0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6 };
+    static const double codes[16] = { -3, -6, -2, -1.5, -1, -4, 0, 0.5, 1, -0.5, 2, 4, 3, 1.5, 4, 6 };
     const size_t at = (size_t)row * m->n_in + i, s = (size_t)row * m->scale_words,
                  unit = (size_t)row * m->n_units + i / 8;
     uint16_t b;
@@ -178,7 +174,7 @@ static double parts_of(const gc_matrix *m, uint32_t row, uint32_t i, double *min
     case GOSS_LAYOUT_MX4: {
         const uint32_t e = i % 8, place = e < 4 ? 2 * e : 2 * e - 7,
                        nibble = word_at(m->q, unit) >> 4 * place & 15;
-        return fp4[nibble] * power_of_two(m->s[s * 4 + i / 32]);
+        return codes[nibble] * power_of_two(m->s[s * 4 + i / 32]);
     }
     case GOSS_LAYOUT_Q8: return half_at(m->s, s * 2 + i / 32) * (double)(int8_t)m->q[at];
     case GOSS_LAYOUT_I8:
@@ -349,7 +345,8 @@ double gc_silu(double gate, double up, double bg, double bu, double *bound)
 }
 
 /* ---- packed activations -------------------------------------------------------------------------------- */
-static size_t packed_words(uint32_t n) { return (size_t)(n / 2 + 4 * ((n / 32 + 3) / 4)); }
+static size_t packed_scales(uint32_t n) { return (size_t)(4 * ((n / 32 + 3) / 4)); }
+static size_t packed_words(uint32_t n) { return n / 2 + 2 * packed_scales(n); }
 
 /* Where the high byte of element e lies in a packed row; its low byte is n bytes behind. */
 static size_t packed_at(uint32_t n, uint32_t e)
@@ -374,6 +371,7 @@ uint32_t *gc_packed(gc *g, size_t n_rows, uint32_t n, float *values, size_t *n_b
             row[packed_at(n, e)] = (uint8_t)high;
             row[packed_at(n, e) + n] = (uint8_t)(q - high * 256);
             values[r * n + e] = (float)q * *scale; /* exact: 15 bits times 8 */
+            all[r * words + n / 2 + packed_scales(n) + e / 32] += (uint32_t)q;
         }
     return all;
 }
@@ -411,15 +409,21 @@ void gc_settle_packed(gc *g, gc_case *c, void *const *out)
             }
             if (!(fabs(scale - top / 32512) <= (slack + 8 * GC_U * top) / 32512 + 1e-34))
                 gc_fail(g, "a block's scale is wrong");
+            int sum = 0;
             for (uint32_t k = 0; k < 32; k++) {
                 const size_t at = packed_at(p->n, b * 32 + k);
-                const double got = scale * (256 * (double)(int8_t)row[at] + (double)(int8_t)row[at + p->n]);
+                const int q = 256 * (int8_t)row[at] + (int8_t)row[at + p->n];
+                const double got = scale * q;
+                sum += q;
                 if (!(fabs(got - want[k]) <= bound[k] + 0.501 * scale + slack / 32512 + 1e-30)) {
                     gc_fail(g, "a packed value is wrong");
                     return;
                 }
             }
+            const size_t sum_at = p->n / 2 + packed_scales(p->n) + b;
+            if ((int)word_at(row, sum_at) != sum) gc_fail(g, "a block's sum is wrong");
             gc_put(&c->buffer[p->buffer], r * words + p->n / 2 + b, 0, GC_ANY);
+            gc_put(&c->buffer[p->buffer], r * words + sum_at, 0, GC_ANY);
         }
         for (size_t w = 0; w < p->n / 2; w++) gc_put(&c->buffer[p->buffer], r * words + w, 0, GC_ANY);
     }

@@ -1,9 +1,10 @@
-/* sample_gpu.c - the sampler's two kernels against goss_sample(): tokens and fixed-point numbers exactly,
- * what is reported about them within bounds. */
+/* sample_gpu.c - the sampler's kernels against goss_sample(): tokens, fixed-point numbers, limits and weights
+ * exactly, what is reported about them within bounds. */
 #include "tests_gpu.h"
 #include "base/fmt.h"
 #include "model/sample.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { FORBIDDEN = INT32_MIN, BEST = 1 << 30 };
@@ -152,6 +153,68 @@ static void scan_chunk(sampling *a, uint32_t row, uint32_t k)
     }
 }
 
+enum { WEIGHTLESS = 131072 };
+
+static uint32_t distance(const sampling *a, uint32_t row, uint32_t i, int32_t best)
+{
+    const int32_t x = a->xs[(size_t)row * a->vocab + i];
+    return x == FORBIDDEN ? UINT32_MAX : (uint32_t)best - (uint32_t)x;
+}
+
+static uint64_t weight(uint32_t d) { return d < WEIGHTLESS ? goss_sample_exp2()[d & 4095] >> (d >> 12) : 0; }
+
+static int32_t best_of(const sampling *a, uint32_t row)
+{
+    int32_t best = FORBIDDEN;
+    for (uint32_t i = 0; i < a->vocab; i++) {
+        const int32_t x = a->xs[(size_t)row * a->vocab + i];
+        if (x > best) best = x;
+    }
+    return best;
+}
+
+static int rising(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The definition of top-k and top-p (model/sample.h), by sorting. */
+static uint32_t limit_of(gc *g, const sampling *a, uint32_t row)
+{
+    const int32_t best = best_of(a, row);
+    uint32_t *d = gc_alloc(g, a->vocab * sizeof *d), n = 0, limit = WEIGHTLESS - 1;
+    for (uint32_t i = 0; d && i < a->vocab; i++)
+        if (distance(a, row, i, best) < WEIGHTLESS) d[n++] = distance(a, row, i, best);
+    if (!n) return limit;
+    qsort(d, n, sizeof *d, rising);
+    if (a->s.top_k && a->s.top_k <= n) limit = d[a->s.top_k - 1];
+    uint64_t total = 0, sum = 0;
+    for (uint32_t k = 0; k < n; k++) total += d[k] <= limit ? weight(d[k]) : 0;
+    const uint64_t target = (total * a->s.top_p14 + 16383) >> 14;
+    for (uint32_t k = 0; k < n && a->s.top_p14 < GOSS_SAMPLE_ALL_P14; k++)
+        if ((sum += weight(d[k])) >= target) return d[k] < limit ? d[k] : limit;
+    return limit;
+}
+
+/* sample_limit.wgsl and sample_weigh.wgsl in plain C. */
+static void weigh_row(gc *g, sampling *a, uint32_t row)
+{
+    uint32_t *w = a->chunk + (size_t)row * a->chunks * GOSS_CHUNK_WORDS;
+    const int32_t best = best_of(a, row);
+    uint32_t limit = WEIGHTLESS - 1;
+    if (a->s.greedy) return;
+    if (a->s.top_k || a->s.top_p14 < GOSS_SAMPLE_ALL_P14) w[GOSS_CHUNK_LIMIT] = limit = limit_of(g, a, row);
+    if (a->s.min_p_d < limit) limit = a->s.min_p_d;
+    for (uint32_t k = 0; k < a->chunks; k++, w += GOSS_CHUNK_WORDS) {
+        uint64_t sum = 0;
+        for (uint32_t i = k * 1024; i < a->vocab && i < (k + 1) * 1024; i++)
+            sum += distance(a, row, i, best) <= limit ? weight(distance(a, row, i, best)) : 0;
+        w[GOSS_CHUNK_WEIGHT] = (uint32_t)sum;
+        w[GOSS_CHUNK_WEIGHT + 1] = (uint32_t)(sum >> 32);
+    }
+}
+
 static sampling sampling_make(gc *g, int i)
 {
     static const uint32_t vocabs[] = { 1024, 1000, 2500, 4096, 31, 201088 };
@@ -185,6 +248,7 @@ static sampling sampling_make(gc *g, int i)
     put_sampler(&a);
     for (uint32_t r = 0; r < a.rows; r++)
         for (uint32_t k = 0; k < a.chunks; k++) scan_chunk(&a, r, k);
+    for (uint32_t r = 0; r < a.rows; r++) weigh_row(g, &a, r);
     return a;
 }
 
@@ -196,8 +260,9 @@ static void begin(gc *g, gc_case *c, const char *file, const sampling *a, uint32
              a->mask ? ", masked" : "");
     gc_params(g, c, &p, sizeof p);
     gc_in(c, a->st.w, a->st.n_words * 4);
-    gc_in(c, a->logits, (size_t)a->rows * a->vocab * 4);
 }
+
+static size_t chunk_words(const sampling *a) { return (size_t)a->rows * a->chunks * GOSS_CHUNK_WORDS; }
 
 int gc_make_scan(gc *g, gc_case *c, int i)
 {
@@ -205,10 +270,11 @@ int gc_make_scan(gc *g, gc_case *c, int i)
     sampling a = sampling_make(g, i);
     if (g->broken) return 0;
     begin(g, c, "sample_scan.wgsl", &a, a.chunks, a.rows);
+    gc_in(c, a.logits, (size_t)a.rows * a.vocab * 4);
     gc_in(c, a.history, a.stride * 4);
     gc_in(c, a.mask ? a.mask : no_mask, a.mask ? (a.vocab + 31) / 32 * 4 : 16);
     gc_buffer *xs = gc_out(g, c, GC_WORD, (size_t)a.rows * a.vocab),
-              *chunk = gc_out(g, c, GC_WORD, (size_t)a.rows * a.chunks * GOSS_CHUNK_WORDS);
+              *chunk = gc_out(g, c, GC_WORD, chunk_words(&a));
     for (size_t k = 0; k < (size_t)a.rows * a.vocab; k++) gc_put(xs, k, (uint32_t)a.xs[k], 0);
     for (uint32_t k = 0; k < a.rows * a.chunks; k++) {
         const uint32_t *w = a.chunk + (size_t)k * GOSS_CHUNK_WORDS;
@@ -225,22 +291,45 @@ int gc_make_scan(gc *g, gc_case *c, int i)
     return 0;
 }
 
+/* What is between the scan and the pick: LIMIT of a row's first chunk, or WEIGHT of each. */
+static int make_words(gc *g, gc_case *c, int i, const char *file, int limit)
+{
+    sampling a = sampling_make(g, i);
+    if (g->broken) return 0;
+    begin(g, c, file, &a, limit ? a.rows : a.chunks, limit ? 1 : a.rows);
+    gc_in(c, a.xs, (size_t)a.rows * a.vocab * 4);
+    gc_in(c, goss_sample_exp2(), 4096 * 4);
+    gc_buffer *chunk = gc_out(g, c, GC_WORD, chunk_words(&a));
+    memcpy(chunk->data, a.chunk, chunk->n);
+    const int cuts = a.s.top_k || a.s.top_p14 < GOSS_SAMPLE_ALL_P14;
+    for (uint32_t k = 0; k < a.rows * a.chunks && !a.s.greedy; k++) {
+        const size_t at = (size_t)k * GOSS_CHUNK_WORDS;
+        const size_t first = limit ? GOSS_CHUNK_LIMIT : GOSS_CHUNK_WEIGHT,
+                     n = limit ? k % a.chunks == 0 && cuts : 2;
+        for (size_t j = first; j < first + n; j++) {
+            gc_put(chunk, at + j, a.chunk[at + j], 0);
+            ((uint32_t *)(void *)chunk->data)[at + j] = 0xffffffffu;
+        }
+    }
+    return 0;
+}
+
+int gc_make_limit(gc *g, gc_case *c, int i) { return make_words(g, c, i, "sample_limit.wgsl", 1); }
+int gc_make_weigh(gc *g, gc_case *c, int i) { return make_words(g, c, i, "sample_weigh.wgsl", 0); }
+
 int gc_make_pick(gc *g, gc_case *c, int i)
 {
     sampling a = sampling_make(g, i);
     void *scratch = gc_alloc(g, (size_t)a.vocab * 8);
     if (g->broken) return 0;
     begin(g, c, "sample_pick.wgsl", &a, a.rows, 1);
+    gc_in(c, a.logits, (size_t)a.rows * a.vocab * 4);
     gc_in(c, a.xs, (size_t)a.rows * a.vocab * 4);
     gc_in(c, goss_sample_exp2(), 4096 * 4);
-    gc_buffer *chunk = gc_out(g, c, GC_WORD, (size_t)a.rows * a.chunks * GOSS_CHUNK_WORDS),
-              *history = gc_out(g, c, GC_WORD, a.stride),
+    gc_in(c, a.chunk, chunk_words(&a) * 4);
+    gc_buffer *history = gc_out(g, c, GC_WORD, a.stride),
               *pick = gc_out(g, c, GC_WORD, (size_t)(a.rows + 1) * GOSS_PICK_WORDS);
-    memcpy(chunk->data, a.chunk, chunk->n);
     memcpy(history->data, a.history, history->n);
-    for (size_t k = 0; k < (size_t)a.rows * a.chunks * GOSS_CHUNK_WORDS;
-         k++) /* keys are struck out as they are taken */
-        if (k % GOSS_CHUNK_WORDS >= 8) gc_put(chunk, k, 0, GC_ANY);
     for (uint32_t r = 0; r < a.rows; r++) {
         goss_pick want;
         const size_t at = (size_t)r * GOSS_PICK_WORDS;

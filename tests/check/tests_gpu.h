@@ -49,6 +49,8 @@ int gc_make_attend_tile(gc *g, gc_case *c, int i);
 int gc_make_attend_fragments(gc *g, gc_case *c, int i);
 int gc_make_merge(gc *g, gc_case *c, int i);
 int gc_make_scan(gc *g, gc_case *c, int i);
+int gc_make_limit(gc *g, gc_case *c, int i);
+int gc_make_weigh(gc *g, gc_case *c, int i);
 int gc_make_pick(gc *g, gc_case *c, int i);
 
 void gc_begin(gc_case *c, const char *file, uint32_t x, uint32_t y, uint32_t z);

@@ -14,7 +14,11 @@
 @group(0) @binding(7) var<storage, read> slots: array<u32>;
 #include halves.inc.wgsl
 #include packed.inc.wgsl
+#if MANY
+#include own.inc.wgsl
+#else
 #include reduce.inc.wgsl
+#endif
 #if MANY
 #include sharers.inc.wgsl
 #endif
@@ -55,12 +59,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: 
 #end
         reduce_end(t);
 #if MANY
-        for (var i = t; i < $GROUPSu * $VALUESu; i += $WGu) {
+        let own = mine(t, 1u);
+        for (var i = own.at; i < own.end; i += own.step) {
             let b = (i % $VALUESu) / $NRu;
             let o = (group.x * $GROUPSu + i / $VALUESu) * $NRu + i % $NRu;
-            if (sharer + b < n_sharers && o < p.n_out) { y[sharers[sharer + b] * p.n_out + o] = totals[i] + small[bias + o]; }
+            if (sharer + b < n_sharers && o < p.n_out) { y[sharers[sharer + b] * p.n_out + o] = total(i) + small[bias + o]; }
         }
+#if SOLO
+#else
         workgroupBarrier();
+#endif
     }
 #else
     }

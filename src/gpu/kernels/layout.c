@@ -51,6 +51,6 @@ uint64_t goss_layout_s_bytes(int layout, uint32_t n_in)
     return (uint64_t)goss_layout_scales(layout, n_in) * (layout == GOSS_LAYOUT_I8 ? 8 : 4);
 }
 
-uint64_t goss_layout_packed_bytes(uint64_t n) { return n / 32 * 64 + (n / 32 + 3) / 4 * 16; }
+uint64_t goss_layout_packed_bytes(uint64_t n) { return n / 32 * 64 + (n / 32 + 3) / 4 * 32; }
 
 int goss_layout_packs(int layout) { return layout == GOSS_LAYOUT_MX4 || layout == GOSS_LAYOUT_Q8; }

@@ -3,7 +3,8 @@
  * Matrices, (n_in -> n_out): a row is n_in weights, cut into units of 8 consecutive ones; n_units = n_in / 8.
  *   layout  quants (wq)                               scales (ws)                                  made from
  *   MX4     u32 a unit: nibble 2k = element k,        one E8M0 byte a 32, rows padded to words     MXFP4
- *           nibble 2k + 1 = element k + 4; -0 as +0
+ *           nibble 2k + 1 = element k + 4; each the
+ *           code of its value (mx4.inc.wgsl)
  *   Q8      2 u32 a unit: signed bytes in order       one half a 32, rows padded to words          Q8_0
  *   I8      2 u32 a unit: signed bytes in order       (scale, minimum) as two floats a 16:         all other
  *                                                     weight = scale * byte + minimum              quants, exactly
@@ -35,8 +36,9 @@
  * logits (16, n_vocab); route (rows, top_k) of (slot, weight bits).
  *
  * Packed activations (steps of few rows, where the device multiplies packed bytes): a row of n values in
- * nb = n / 32 blocks is 4 nb vectors of four words, then the scales as floats, padded to whole vectors:
- *   | high bytes of elements 0..15 of every block | of 16..31 | low bytes of 0..15 | of 16..31 | scales |
+ * nb = n / 32 blocks is 4 nb vectors of four words, then the scales as floats, padded to whole vectors, then
+ * the blocks' sums of 256 * high + low as integers, padded likewise:
+ *   | high bytes of elements 0..15 of every block | of 16..31 | low bytes of 0..15 | of 16..31 | scales | sums |
  *   value = scale * (256 * high + low), both signed
  *
  * The step buffer, 32-bit words (their names: blocks.h); words 0 to 3 of a step are the device's own, the

@@ -35,7 +35,9 @@ var<workgroup> fb: array<f32, $NT>;
 #include packed.inc.wgsl
 #if MX4
 @group(0) @binding(2) var<storage, read> wq: array<vec2<u32>>;
-fn bytes16(w: vec2<u32>) -> vec4<u32> { return bytes_of(vec4<u32>(w, w)).a; }
+fn bytes16(w: vec2<u32>) -> vec4<u32> {               // signed
+    return (vec4<u32>(mx4_bytes(w.x), mx4_bytes(w.y)) + (128u - u32(MX4_ZERO)) * 0x01010101u) ^ vec4<u32>(0x80808080u);
+}
 #else
 @group(0) @binding(2) var<storage, read> wq: array<vec4<u32>>;
 fn bytes16(w: vec4<u32>) -> vec4<u32> { return w; }

@@ -50,14 +50,16 @@ fn put_x(at: u32, v: vec4<u32>) {
 // Eight weights as halves, unit u of their row.
 fn put_w(at: u32, raw: Raw, u: u32) {
 #if MX4
-    // A nibble's bits as a half are its value * 2^-14; the scale is 2^(e - 127 + 11).
+    // A byte of mx4_bytes as the low bits of 2^-5 as a half is worth 2^-15: twice the weight, so 2^-14; the scale is
+    // 2^(e - 127 + 11).
     let e = (raw.s >> (((u >> 2u) & 3u) * 8u)) & 255u;
-    let s = bitcast<vec2<f16>>(((clamp(e, 102u, 131u) - 101u) << 10u) * 0x10001u);
-    let w = raw.w;
-    let v02 = bitcast<vec2<f16>>(((w << 12u) & 0x80008000u) | ((w << 9u) & 0x0e000e00u)) * s;
-    let v46 = bitcast<vec2<f16>>(((w << 8u) & 0x80008000u) | ((w << 5u) & 0x0e000e00u)) * s;
-    let v13 = bitcast<vec2<f16>>(((w << 4u) & 0x80008000u) | ((w << 1u) & 0x0e000e00u)) * s;
-    let v57 = bitcast<vec2<f16>>((w & 0x80008000u) | ((w >> 3u) & 0x0e000e00u)) * s;
+    let s = bitcast<vec2<f16>>(((clamp(e, 107u, 131u) - 101u) << 10u) * 0x10001u);
+    let zero = bitcast<vec2<f16>>(0x28002800u + u32(MX4_ZERO) * 0x10001u) * -s;
+    let w = mx4_bytes(raw.w);
+    let v02 = fma(bitcast<vec2<f16>>((w.x & 0x00ff00ffu) | 0x28002800u), s, zero);
+    let v13 = fma(bitcast<vec2<f16>>(((w.x >> 8u) & 0x00ff00ffu) | 0x28002800u), s, zero);
+    let v46 = fma(bitcast<vec2<f16>>((w.y & 0x00ff00ffu) | 0x28002800u), s, zero);
+    let v57 = fma(bitcast<vec2<f16>>(((w.y >> 8u) & 0x00ff00ffu) | 0x28002800u), s, zero);
     let a = vec4<f16>(v02.x, v13.x, v02.y, v13.y);
     let b = vec4<f16>(v46.x, v57.x, v46.y, v57.y);
 #else

@@ -1,13 +1,21 @@
 // reduce.inc.wgsl - sums over the $LANES threads that share output rows. The workgroup's $WG threads are
 // $GROUPS such groups.
 // totals[g * $VALUES + v] is value v of group g, for every thread after the call. The order of additions depends on
-// nothing but $LANES and the subgroup size, so a row's sum is the same in any batch.
+// nothing but $LANES and the subgroup size, so a row's sum is the same in any batch. SOLO: it is that of own.inc.wgsl.
 var<workgroup> totals: array<f32, $TOTALS>;
 #if SUBGROUPS
 var<workgroup> partial: array<f32, $PARTIALS>;       // [value][subgroup]
 fn reduce_begin() { }
 fn reduce(value: u32, x: f32, t: u32) {
+#if SOLO
+    var s = x;
+    if ($LANESu > 4u) { s += subgroupShuffleXor(s, 4u); }
+    if ($LANESu > 2u) { s += subgroupShuffleXor(s, 2u); }
+    s += subgroupShuffleXor(s, 1u);
+    for (var m = 8u; m < $LANESu; m *= 2u) { s += subgroupShuffleXor(s, m); }
+#else
     let s = subgroupAdd(x);
+#endif
     if (t % $SG == 0u) { partial[value * ($WG / $SG) + t / $SG] = s; }
 }
 fn reduce_end(t: u32) {

@@ -37,11 +37,12 @@ fn dst_row(local: u32) -> u32 {
 }
 
 #if MX4
-// A word of MX4 holds elements 8w .. 8w + 7 of its block: nibble 2k is element k, nibble 2k + 1 element k + 4. A negative
-// zero becomes zero, so that signs are applied to packed bytes without a carry.
+// A word of MX4 holds elements 8w .. 8w + 7 of its block: nibble 2k is element k, nibble 2k + 1 element k + 4. Each is the code
+// of its value (mx4.inc.wgsl): 0 0.5 1 1.5 2 3 4 6 are 6 7 8 13 10 12 11 15, -0 -0.5 ... are 6 9 4 3 2 0 5 1.
+const CODES = vec2<u32>(0xfbcad876u, 0x15023496u);
 fn nibble(block: u32, e: u32) -> u32 {
     let n = (byte(block + 1u + (e & 15u)) >> ((e >> 4u) * 4u)) & 15u;
-    return select(n, 0u, n == 8u);
+    return (CODES[n >> 3u] >> ((n & 7u) * 4u)) & 15u;
 }
 fn convert(src: u32, row: u32, i: u32) {
     var scales = 0u;
@@ -53,7 +54,7 @@ fn convert(src: u32, row: u32, i: u32) {
             for (var w = 0u; w < 4u; w++) {
                 var v = 0u;
                 for (var j = 0u; j < 4u; j++) { v |= (nibble(block, 8u * w + j) << (8u * j)) | (nibble(block, 8u * w + j + 4u) << (8u * j + 4u)); }
-                if (v != 0u && (byte(block) < 107u || byte(block) > 131u)) { ws[p.beyond] = 0x3f800000u; }
+                if (v != 0x66666666u && (byte(block) < 107u || byte(block) > 131u)) { ws[p.beyond] = 0x3f800000u; }
                 wq[row * p.n_units + b * 4u + w] = v;
             }
         }

@@ -2,7 +2,8 @@
 // penalties, bias and mask; and per chunk its best x, the float sums for entropy, and the best n_probs
 // logits.
 // Grid: (chunks, rows that want a token). xs[i][token]; chunk[i][c] (48 words) =
-//   best x, its token, max logit m, sum exp(l - m), sum exp(l - m) * l, 3 spare, then 20 x (key, token)
+//   best x, its token, max logit m, sum exp(l - m), sum exp(l - m) * l, 3 for sample_limit and sample_weigh,
+//   then 20 x (key, token)
 #block sample
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
@@ -21,11 +22,54 @@ var<workgroup> best_i: array<u32, 256>;
 var<workgroup> sum_m: array<f32, 256>;
 var<workgroup> sum_e: array<f32, 256>;
 var<workgroup> sum_l: array<f32, 256>;
+var<workgroup> better: array<vec2<u32>, 256>;
 
 fn fixed_point(l: f32, scale: f32) -> i32 {
     let f = l * scale;
     if ((bitcast<u32>(f) & 0x7fffffffu) > 0x7f800000u) { return -1073741824; }
     return i32(round(clamp(f, -1073741824.0, 1073741824.0)));
+}
+
+// (key, place) in best_x and best_i.
+fn set_pair(i: u32, v: vec2<u32>) { best_x[i] = bitcast<i32>(v.x); best_i[i] = v.y; }
+fn pair(i: u32) -> vec2<u32> { return vec2<u32>(bitcast<u32>(best_x[i]), best_i[i]); }
+// The larger key, the lower token among equals.
+fn is_before(a: vec2<u32>, b: vec2<u32>) -> bool { return a.x > b.x || (a.x == b.x && a.y < b.y); }
+// The n best keys in counts[] with their tokens, best first. They are among the four of the n threads whose best are best; these
+// are found among 16 groups' n best.
+fn find_most(n: u32, to: u32, first: u32, t: u32) {
+    var own = vec2<u32>(0u, t);
+    for (var i = t; i < 1024u; i += 256u) {
+        if (atomicLoad(&counts[i]) > own.x) { own = vec2<u32>(atomicLoad(&counts[i]), i); }
+    }
+    set_pair(t, own);
+    workgroupBarrier();
+    let each = min(n, 16u);
+    var rank = 0u;
+    for (var j = t / 16u * 16u; j < t / 16u * 16u + 16u; j++) { rank += u32(is_before(pair(j), own)); }
+    if (rank < each) { better[t / 16u * each + rank] = own; }
+    workgroupBarrier();
+    if (t < 16u * each) {
+        own = better[t];
+        rank = 0u;
+        for (var j = 0u; j < 16u * each; j++) { rank += u32(is_before(better[j], own)); }
+        if (rank < n) {
+            for (var k = 0u; k < 4u; k++) {
+                let i = own.y % 256u + 256u * k;
+                set_pair(4u * rank + k, vec2<u32>(atomicLoad(&counts[i]), i));
+            }
+        }
+    }
+    workgroupBarrier();
+    if (t < 4u * n) {
+        own = pair(t);
+        rank = 0u;
+        for (var j = 0u; j < 4u * n; j++) { rank += u32(is_before(pair(j), own)); }
+        if (rank < n) {
+            chunk[to + 2u * rank] = own.x;
+            chunk[to + 2u * rank + 1u] = first + own.y;
+        }
+    }
 }
 
 @compute @workgroup_size(256)
@@ -99,25 +143,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         chunk[out + CHUNK_SUM_E] = bitcast<u32>(sum_e[0]);
         chunk[out + CHUNK_SUM_L] = bitcast<u32>(sum_l[0]);
     }
-    for (var k = 0u; k < sampler(row, SAMPLER_N_PROBS); k++) {    // the best left, the lowest token among equals, then it leaves
-        var key = 0u;
-        var at = 0u;
-        for (var i = t; i < n; i += 256u) {
-            let own = atomicLoad(&counts[i]);
-            if (own > key) { key = own; at = i; }
-        }
-        workgroupBarrier();
-        best_x[t] = bitcast<i32>(key ^ 0x80000000u); best_i[t] = at;
-        workgroupBarrier();
-        for (var w = 128u; w > 0u; w >>= 1u) {
-            if (t < w && (best_x[t + w] > best_x[t] || (best_x[t + w] == best_x[t] && best_i[t + w] < best_i[t]))) { best_x[t] = best_x[t + w]; best_i[t] = best_i[t + w]; }
-            workgroupBarrier();
-        }
-        if (t == 0u) {
-            chunk[out + CHUNK_FOUND + 2u * k] = bitcast<u32>(best_x[0]) ^ 0x80000000u;
-            chunk[out + CHUNK_FOUND + 1u + 2u * k] = first + best_i[0];
-            atomicStore(&counts[best_i[0]], 0u);
-        }
-        workgroupBarrier();
-    }
+    let n_probs = sampler(row, SAMPLER_N_PROBS);
+    if (n_probs != 0u) { find_most(n_probs, out + CHUNK_FOUND, first, t); }
 }

@@ -5,37 +5,21 @@ struct Raw { w: $WQ, more: $WQ, s: $WS }              // as it lies in memory; m
 
 #include halves.inc.wgsl
 
-// Four signed bytes as floats: the byte becomes the low mantissa bits of 2^23 + 128 + value.
-fn bytes4(w: u32) -> vec4<f32> {
-    let v = w ^ 0x80808080u;
+// Four bytes as floats, 2^23 larger: a byte becomes the low mantissa bits of 2^23.
+fn counts4(v: u32) -> vec4<f32> {
     return vec4<f32>(bitcast<f32>(0x4b000000u | (v & 255u)), bitcast<f32>(0x4b000000u | ((v >> 8u) & 255u)),
-                     bitcast<f32>(0x4b000000u | ((v >> 16u) & 255u)), bitcast<f32>(0x4b000000u | (v >> 24u))) - 8388736.0;
+                     bitcast<f32>(0x4b000000u | ((v >> 16u) & 255u)), bitcast<f32>(0x4b000000u | (v >> 24u)));
 }
+// Four signed bytes.
+fn bytes4(w: u32) -> vec4<f32> { return counts4(w ^ 0x80808080u) - 8388736.0; }
 
 #if MX4
-fn e2m1(n: u32) -> f32 {
-    let g = bitcast<f32>(((n & 7u) << 22u) + 0x3f000000u);
-    return bitcast<f32>(bitcast<u32>(min(g, fma(2.0, g, -1.0))) | ((n & 8u) << 28u));
-}
+#include mx4.inc.wgsl
 fn unit_of(raw: Raw, u: u32) -> Unit {
-    let w = raw.w;
     let e = (raw.s >> (((u >> 2u) & 3u) * 8u)) & 255u;
-    var r: Unit;
-#if HALF_OK
-    // A nibble's bits as a half are its value * 2^-14 (0.5 is subnormal there). Elements 0 2 | 4 6 | 1 3 | 5 7.
-    let v0 = unpack2x16float(((w << 12u) & 0x80008000u) | ((w << 9u) & 0x0e000e00u));
-    let v1 = unpack2x16float(((w << 8u) & 0x80008000u) | ((w << 5u) & 0x0e000e00u));
-    let v2 = unpack2x16float(((w << 4u) & 0x80008000u) | ((w << 1u) & 0x0e000e00u));
-    let v3 = unpack2x16float((w & 0x80008000u) | ((w >> 3u) & 0x0e000e00u));
-    r.a = vec4<f32>(v0.x, v2.x, v0.y, v2.y);
-    r.b = vec4<f32>(v1.x, v3.x, v1.y, v3.y);
-    r.s = bitcast<f32>(min(e + 14u, 254u) << 23u);
-#else
-    r.a = vec4<f32>(e2m1(w), e2m1(w >> 8u), e2m1(w >> 16u), e2m1(w >> 24u));
-    r.b = vec4<f32>(e2m1(w >> 4u), e2m1(w >> 12u), e2m1(w >> 20u), e2m1(w >> 28u));
-    r.s = bitcast<f32>(min(e, 254u) << 23u);
-#endif
-    return r;
+    let w = mx4_bytes(raw.w);
+    let zero = 8388608.0 + f32(MX4_ZERO);
+    return Unit(counts4(w.x) - zero, counts4(w.y) - zero, bitcast<f32>(min(e, 254u) << 23u) * 0.5, 0.0);
 }
 #endif
 #if Q8

@@ -23,6 +23,16 @@ static uint32_t at_once(const goss_gpu_state *s, const goss_matrix *m, uint32_t 
     return most < 2 ? 1 : goss_ceil_div(rounds, goss_ceil_div(rounds, most));
 }
 
+/* How many output rows a thread shares in: as many as its registers hold, or fewer where else there were not
+ * enough workgroups. */
+static uint32_t matvec_rows(const goss_gpu_state *s, const goss_matrix *m, int packed, int batch)
+{
+    const int last = batch == GOSS_BATCHES - 1;
+    if (goss_gpu_get_limits(s->gpu)->is_cpu) return s->facts.nr[batch];
+    if (last && packed) return s->facts.nr[0];
+    return m->n_out < 32768 ? 2 : s->facts.nr[batch];
+}
+
 /* matvec for 1, 4 and 8 rows at once; buffers[4] is x. */
 static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, int packed, const goss_matrix *m,
                   int piece, const goss_block_matvec *params, const int *buffers, goss_error *err)
@@ -32,10 +42,7 @@ static int matvec(goss_gpu_state *s, goss_call *c, const char *kind, int packed,
     for (int i = 0; i < GOSS_BATCHES; i++) {
         goss_buf d = GOSS_BUF(1024);
         const int norm = strstr(kind, "NORM") != NULL;
-        const uint32_t wg = norm ? s->facts.wg_norm : s->facts.wg, nr = m->n_out < 32768
-            && !goss_gpu_get_limits(s->gpu)->is_cpu
-                                                         ? 2
-                                                         : s->facts.nr[i]; /* enough workgroups */
+        const uint32_t wg = norm ? s->facts.wg_norm : s->facts.wg, nr = matvec_rows(s, m, packed && !norm, i);
         goss_buf_printf(&d, "%s%s", packed && !norm ? "PACKED " : "", kind);
         if (norm) goss_buf_printf(&d, "=%u PACKED=normed", (uint32_t)(goss_layout_packed_bytes(m->n_in) / 4));
         goss_layout_defines(&d, m->layout);
@@ -301,7 +308,8 @@ static int up_kernel(goss_gpu_state *s, const goss_matrix *m, const goss_block_e
     const int many = !strcmp(words, "MANY");
     const uint32_t b = many ? 2 : 1, groups = s->facts.wg_up / s->facts.lanes, nr = 64 / groups;
     goss_buf d = GOSS_BUF(512);
-    goss_buf_printf(&d, "PACKED=y %s B=%u NR=%u IT=%u OUT=%u ", words, b, nr, at_once(s, m, nr, b), 32 * b);
+    goss_buf_printf(&d, "PACKED=y ROWS_FIRST %s B=%u NR=%u IT=%u OUT=%u ", words, b, nr,
+                    at_once(s, m, nr, b), 32 * b);
     if (many) goss_buf_printf(&d, "SHARERS=%u ", (uint32_t)s->facts.few_rows * p->top_k);
     goss_layout_defines(&d, m->layout);
     goss_reduce_defines(&s->facts, &d, s->facts.wg_up, s->facts.lanes, nr * b);
@@ -507,6 +515,22 @@ int goss_decode_build_embed(goss_gpu_state *s, goss_error *err)
 }
 
 /* Calls with a parameter slot for each group of 16 rows, one behind the other. */
+static int sample_call(goss_gpu_state *s, goss_call *c, const char *file, const char *bindings,
+                       const int *buffers, goss_error *err)
+{
+    const uint32_t vocab = (uint32_t)s->base.model->hp.n_vocab;
+    int r = 0;
+    for (uint32_t g = 0; g < (uint32_t)s->head.n_groups && !r; g++) {
+        const goss_block_sample p = { .n_vocab = vocab,
+                                      .history_stride = (uint32_t)s->config.max_kv + 1,
+                                      .first = g * GOSS_DECODE_ROWS,
+                                      .chunks = goss_ceil_div(vocab, GOSS_CHUNK_TOKENS) };
+        if (g) goss_params_add(&s->weights, &p, sizeof p);
+        else r = goss_call_make(&s->weights, c, file, bindings, "", &p, sizeof p, buffers, err);
+    }
+    return r;
+}
+
 int goss_decode_build_head(goss_gpu_state *s, goss_error *err)
 {
     const goss_matrix *m = s->weights.tied ? &s->weights.tok : &s->weights.out;
@@ -528,25 +552,14 @@ int goss_decode_build_head(goss_gpu_state *s, goss_error *err)
                                    packed ? s->buf.packed_x : s->buf.xn, s->buf.logits },
                     err);
         }
-    for (uint32_t g = 0; g < groups && !r; g++) {
-        const goss_block_sample p = { .n_vocab = vocab, .history_stride = (uint32_t)s->config.max_kv + 1,
-                                      .first = g * GOSS_DECODE_ROWS, .chunks = chunks };
-        if (g) goss_params_add(&s->weights, &p, sizeof p);
-        else
-            r = goss_call_make(&s->weights, &s->head.scan, "sample_scan.wgsl", "urrrrww", "", &p, sizeof p,
-                      (const int[]){ s->buf.step, s->buf.logits, s->buf.history, s->buf.mask, s->buf.xs,
-                                     s->buf.chunk }, err);
-    }
-    for (uint32_t g = 0; g < groups && !r; g++) {
-        const goss_block_sample p = { .n_vocab = vocab, .history_stride = (uint32_t)s->config.max_kv + 1,
-                                      .first = g * GOSS_DECODE_ROWS, .chunks = chunks };
-        if (g) goss_params_add(&s->weights, &p, sizeof p);
-        else
-            r = goss_call_make(&s->weights, &s->head.pick, "sample_pick.wgsl", "urrrrwww", "", &p, sizeof p,
-                      (const int[]){ s->buf.step, s->buf.logits, s->buf.xs, s->buf.exp2, s->buf.chunk,
-                                     s->buf.history, s->buf.pick },
-                      err);
-    }
-    s->head.scan.grid[0] = chunks;
+    const int scan[] = { s->buf.step, s->buf.logits, s->buf.history, s->buf.mask, s->buf.xs, s->buf.chunk },
+              draw[] = { s->buf.step, s->buf.xs, s->buf.exp2, s->buf.chunk },
+              pick[] = { s->buf.step,  s->buf.logits,  s->buf.xs,  s->buf.exp2,
+                         s->buf.chunk, s->buf.history, s->buf.pick };
+    if (!r) r = sample_call(s, &s->head.scan, "sample_scan.wgsl", "urrrrww", scan, err);
+    if (!r) r = sample_call(s, &s->head.limit, "sample_limit.wgsl", "urrrw", draw, err);
+    if (!r) r = sample_call(s, &s->head.weigh, "sample_weigh.wgsl", "urrrw", draw, err);
+    if (!r) r = sample_call(s, &s->head.pick, "sample_pick.wgsl", "urrrrrww", pick, err);
+    s->head.scan.grid[0] = s->head.weigh.grid[0] = chunks;
     return r;
 }

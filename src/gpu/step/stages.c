@@ -222,6 +222,22 @@ int goss_stages_ffn(goss_backend *b, goss_step *step, int layer)
     return show(s, GOSS_STAGE_FFN, layer, s->buf.x, step->n_rows, b->model->hp.n_embd);
 }
 
+/* Group g: n rows of the list, from `first` on. What only rows that draw need is left out where none does. */
+static void sample(goss_gpu_state *s, const goss_step *step, int first, int n, uint32_t g)
+{
+    int draws = 0, cuts = 0;
+    for (int i = first; i < first + n; i++) {
+        const goss_sampler *p = step->seqs[step->rows[s->ticket->list[i]].seq].sampler;
+        if (!p || p->greedy) continue;
+        draws = 1;
+        cuts |= p->top_k || p->top_p14 < GOSS_SAMPLE_ALL_P14;
+    }
+    goss_rec_dispatch(&s->rec, &s->head.scan, 0, g, s->head.scan.grid[0], (uint32_t)n, 1);
+    if (cuts) goss_rec_dispatch(&s->rec, &s->head.limit, 0, g, (uint32_t)n, 1, 1);
+    if (draws) goss_rec_dispatch(&s->rec, &s->head.weigh, 0, g, s->head.weigh.grid[0], (uint32_t)n, 1);
+    goss_rec_dispatch(&s->rec, &s->head.pick, 0, g, (uint32_t)n, 1, 1);
+}
+
 /* Logits are made for 16 rows at a time and used at once: sampled, and copied to where the host can read
  * them. */
 int goss_stages_head(goss_backend *b, goss_step *step)
@@ -238,10 +254,7 @@ int goss_stages_head(goss_backend *b, goss_step *step)
         goss_rec_dispatch(&s->rec, &s->head.norm, 0, (uint32_t)g, (uint32_t)n, 1, 1);
         for (int i = 0; i < m->n_pieces; i++) matvec(s, &s->head.product[i], n, (uint32_t)g);
         for (int i = 0; i < n; i++) sampled |= t->want[t->list[first + i]] & GOSS_ROW_SAMPLE;
-        if (sampled) {
-            goss_rec_dispatch(&s->rec, &s->head.scan, 0, (uint32_t)g, s->head.scan.grid[0], (uint32_t)n, 1);
-            goss_rec_dispatch(&s->rec, &s->head.pick, 0, (uint32_t)g, (uint32_t)n, 1, 1);
-        }
+        if (sampled) sample(s, step, first, n, (uint32_t)g);
         for (int i = 0; i < n && t->n_logits; i++)
             if (t->want[t->list[first + i]] & GOSS_ROW_LOGITS) {
                 goss_rec_copy(&s->rec, s->buf.logits, (uint64_t)i * row_bytes, t->logits_back, out,

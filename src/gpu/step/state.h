@@ -128,7 +128,8 @@ typedef struct goss_gpu_state {
     goss_step_buffers buf;
     goss_layer_calls *layers;
     /* a parameter slot for each of n_groups groups of GOSS_DECODE_ROWS rows */
-    struct { goss_call embed[GOSS_MAX_PIECES], norm, product[GOSS_MAX_PIECES], scan, pick; int n_groups;
+    struct { goss_call embed[GOSS_MAX_PIECES], norm, product[GOSS_MAX_PIECES], scan, limit, weigh, pick;
+             int n_groups;
              } head;
     goss_rec rec;
     goss_step *current; goss_gpu_ticket *ticket;       /* the step being recorded */

@@ -51,7 +51,7 @@ static uint32_t put_sampler(goss_gpu_state *s, uint32_t at, const goss_sampler *
         w[GOSS_SAMPLER_SCALE] = w[GOSS_SAMPLER_SCALE_POS] = w[GOSS_SAMPLER_SCALE_NEG] =
             goss_float_bits(65536.0f);
         w[GOSS_SAMPLER_GREEDY] = 1;
-        w[GOSS_SAMPLER_TOP_P14] = 16384;
+        w[GOSS_SAMPLER_TOP_P14] = GOSS_SAMPLE_ALL_P14;
         w[GOSS_SAMPLER_MIN_P_D] = 0xffffffffu;
         return at + GOSS_SAMPLER_BIAS;
     }
