@@ -1,6 +1,7 @@
 // looks - for a recording: the 16 positions that the watched head looks at most, for each row of a step of few. Grid: (rows).
-// Goes to the row's words of `seen` (step/seen_gpu.c has their order). A thread keeps the best of its own keys in order;
-// then the best of all threads' firsts is taken, sixteen times. Among equals the first position comes first.
+// Goes to the row's words of `seen` (step/seen_gpu.c has their order). A thread keeps the best of its own keys in order. The
+// sixteen are among the keys of the sixteen threads whose first ones are the best, and not behind the last of these firsts.
+// Places come by counting who is before. Among equals the first position comes first.
 #block looks
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
@@ -14,8 +15,15 @@
 
 const NOWHERE = 0xffffffffu;
 const LEAST = -3.0e38;
+const ABSENT = 0x80000000u;                          // from here on: no key
+struct Look { score: f32, key: u32 }
 var<workgroup> best: array<f32, 256>;
 var<workgroup> place: array<u32, 256>;
+var<workgroup> firsts: array<Look, 64>;              // the best 16 of each 64 threads
+var<workgroup> last: Look;
+var<workgroup> candidates: array<Look, 256>;
+var<workgroup> n_candidates: atomic<u32>;
+fn is_before(a: Look, b: Look) -> bool { return a.score > b.score || (a.score == b.score && a.key < b.key); }
 
 #include score.inc.wgsl
 
@@ -62,26 +70,36 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var total = best[0];
     if (p.sinks != NOWHERE) { total += exp(small[p.sinks + head] - top); }
     workgroupBarrier();
-    var next = 0u;
-    for (var k = 0u; k < 16u; k++) {
-        best[t] = LEAST;
-        place[t] = NOWHERE;
-        if (next < n) { best[t] = own[next]; place[t] = at[next]; }
-        workgroupBarrier();
-        for (var w = 128u; w > 0u; w >>= 1u) {
-            if (t < w && (best[t + w] > best[t] || (best[t + w] == best[t] && place[t + w] < place[t]))) {
-                best[t] = best[t + w];
-                place[t] = place[t + w];
-            }
-            workgroupBarrier();
+    best[t] = select(LEAST, own[0], n > 0u);
+    place[t] = select(ABSENT + t, at[0], n > 0u);
+    if (t == 0u) { atomicStore(&n_candidates, 0u); }
+    workgroupBarrier();
+    let first = Look(best[t], place[t]);
+    var rank = 0u;
+    for (var j = t / 64u * 64u; j < t / 64u * 64u + 64u; j++) { rank += u32(is_before(Look(best[j], place[j]), first)); }
+    let good = rank < 16u;
+    if (good) { firsts[t / 64u * 16u + rank] = first; }
+    workgroupBarrier();
+    rank = 16u;
+    if (good) {
+        rank = 0u;
+        for (var j = 0u; j < 64u; j++) { rank += u32(is_before(firsts[j], first)); }
+    }
+    if (rank == 15u) { last = first; }
+    workgroupBarrier();
+    if (rank < 16u) {
+        candidates[atomicAdd(&n_candidates, 1u)] = first;
+        for (var k = 1u; k < n && is_before(Look(own[k], at[k]), last); k++) { candidates[atomicAdd(&n_candidates, 1u)] = Look(own[k], at[k]); }
+    }
+    workgroupBarrier();
+    for (var i = t; i < atomicLoad(&n_candidates); i += 256u) {
+        rank = 0u;
+        for (var j = 0u; j < atomicLoad(&n_candidates); j++) { rank += u32(is_before(candidates[j], candidates[i])); }
+        if (rank < 16u) {
+            let there = candidates[i].key < ABSENT;
+            seen[out + 1u + rank] = select(NOWHERE, candidates[i].key, there);
+            seen[out + 17u + rank] = bitcast<u32>(select(0.0, exp(candidates[i].score - top) / total, there));
         }
-        let taken = place[0];
-        if (t == 0u) {
-            seen[out + 1u + k] = taken;
-            seen[out + 17u + k] = bitcast<u32>(select(0.0, exp(best[0] - top) / total, taken != NOWHERE));
-        }
-        if (next < n && at[next] == taken) { next++; }
-        workgroupBarrier();
     }
     if (t == 0u) { seen[out] = (p.layer << 16u) | head; }
 }
