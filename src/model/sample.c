@@ -84,7 +84,7 @@ int goss_sampler_init(goss_sampler *s, const goss_params *p, goss_error *err)
     }
     s->n_probs = p->n_probs;
     s->top_k = (uint32_t)p->top_k;
-    s->top_p14 = (uint32_t)rint((double)p->top_p * GOSS_SAMPLE_ALL_P14);
+    s->top_p14 = (uint32_t)rint((double)p->top_p * (double)GOSS_SAMPLE_ALL_P14);
     s->min_p_d = UINT32_MAX;
     if (p->min_p > 0) s->min_p_d = (uint32_t)floor(-log2((double)p->min_p) * (1 << GOSS_SAMPLE_BITS));
     s->seed_lo = (uint32_t)p->seed;

@@ -1,6 +1,7 @@
 /* test_gpu_panel.c - what the page draws from (step/panels.c), against sums made here from the reference's
- * stages: attention of the watched layer and head, the router's choice, keys held; and that watching another
- * head tells. Skipped where there is no adapter. */
+ * stages: attention of the watched layer and head, the router's choice, keys held, norms; and that
+ * watching another head tells. GOSSAMER_GPU_PACKED=1: a row alone has its experts chosen late, and all its
+ * layers drawn behind them. Skipped where there is no adapter. */
 #include "gpu/step/state.h"
 #include "model_run.h"
 #include <math.h>
@@ -10,6 +11,7 @@ static goss_engine_config engine = { .backend = "gpu", .telemetry_mask = GOSS_TE
                                      .telemetry_layer = 1,
                                      .telemetry_head = 3 };
 static float *qkv[LAYERS], *logits[LAYERS];
+static double norms[LAYERS];
 
 static void keep(void *ctx, goss_stage stage, int layer, const float *v, int n_rows, int width)
 {
@@ -26,8 +28,12 @@ static void keep(void *ctx, goss_stage stage, int layer, const float *v, int n_r
 static int open_gpu(goss_backend **out, const goss_backend_config *c, goss_error *err)
 {
     goss_backend_config mine = *c;
+    static goss_gpu_tests tests;
     mine.engine = &engine;
-    return goss_backend_open_gpu(out, &mine, err);
+    const int r = goss_backend_open_gpu(out, &mine, err);
+    tests.packed_too = getenv("GOSSAMER_GPU_PACKED") != NULL;
+    if (!r) goss_gpu_state_of(*out)->tests = &tests;
+    return r;
 }
 
 static int read_panel(goss_backend *b, float *to, uint64_t n)
@@ -112,7 +118,8 @@ static void all(run *b, const run_model *m, float *p, uint64_t bytes)
         check_router(model, p, i);
         CHECK_INT((int)r[1], N);
         CHECK_INT((int)r[2], model->layers[i].windowed ? N - model->hp.window : 0);
-        CHECK(r[0] > 0);
+        CHECK(r[0] > 0 && (norms[i] <= 0 || fabs((double)r[0] / norms[i] - 1) < 0.02));
+        norms[i] = (double)r[0];
     }
 }
 
@@ -142,6 +149,7 @@ int main(void)
     b.b->vt->watch(b.b, 1, 3);
     CHECK_INT(run_step(&b, ids, N - 1, N, 0, out), 0);        /* and one alone */
     all(&b, &m, p, bytes);
+    CHECK_INT(goss_gpu_state_of(b.b)->seen_late, getenv("GOSSAMER_GPU_PACKED") != NULL);
     for (int i = 0; i < LAYERS; i++) { free(qkv[i]); free(logits[i]); }
     free(out);
     free(p);

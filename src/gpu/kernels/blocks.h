@@ -31,7 +31,7 @@
 #define GOSS_BLOCK_panel_attend(U, F) \
     U(n_head) U(n_kv) U(head_dim) U(window) U(cls) U(stride) F(scale) U(sinks) U(half) U(map)
 #define GOSS_BLOCK_panel_layer(U, F) \
-    U(layer) U(n_layer) U(n_embd) U(n_expert) U(top_k) U(window)
+    U(layer) U(n_layer) U(n_embd) U(n_expert) U(top_k)
 #define GOSS_BLOCK_qkv_rows(U, F) \
     U(stride) U(n_head) U(n_kv) U(head_dim) U(rope_dim) U(adjacent) U(cls)
 #define GOSS_BLOCK_quantize(U, F) \
@@ -42,7 +42,7 @@
 #define GOSS_BLOCK_roof(U, F) \
     U(n) U(threads)
 #define GOSS_BLOCK_route(U, F) \
-    U(n) F(eps) U(gain) U(router) U(bias) U(n_expert) U(top_k) U(layer) U(logits)
+    U(n) F(eps) U(gain) U(router) U(bias) U(n_expert) U(top_k) U(layer) U(logits) U(norm)
 #define GOSS_BLOCK_sample(U, F) \
     U(n_vocab) U(history_stride) U(first) U(chunks)
 #define GOSS_BLOCK_sum(U, F) \
@@ -88,7 +88,7 @@ enum {
 /* The panel buffer (step/panels.c draws it): floats. */
 #define GOSS_PANEL_WORDS(X) \
     X(LAYERS, 0) X(N_EXPERT, 1) X(POSITION, 2) X(LAYER, 3) X(HEAD, 4) X(MAX_KV, 5) X(FIRSTS, 16) \
-    X(RECORDS, 256) X(RECORD, 544) X(USE, 0) X(WEIGHTS, 256) X(NORM, 512) X(KEYS, 513) X(FIRST, 514) \
+    X(RECORDS, 256) X(RECORD, 544) X(USE, 0) X(WEIGHTS, 256) X(NORM, 512) X(KEYS, 513) X(FIRST, 514) X(WINDOW, 515) \
     X(EXPERTS, 256) X(ROWS, 128) X(COLUMNS, 256)
 #define GOSS_PANEL_ENUM(name, value) GOSS_PANEL_##name = value,
 enum { GOSS_PANEL_WORDS(GOSS_PANEL_ENUM) GOSS_PANEL_END };

@@ -1,23 +1,31 @@
 // panel_layer - what the page draws of one layer, from the step's last row: the router's choice and the residual's norm.
 // Grid: (1). Fills record `layer` of the panel buffer (panels.c has its layout).
+// LAYERS: the same of all layers behind a step of one row, from what its routers left (router.wgsl ALONE). Grid: (layers).
 #block panel_layer
 #consts panel
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;
-@group(0) @binding(3) var<storage, read> logits: array<f32>;
-@group(0) @binding(4) var<storage, read_write> panel: array<f32>;
-#include step.inc.wgsl
-#include window.inc.wgsl
-
+@group(0) @binding(2) var<storage, read> logits: array<f32>;
+@group(0) @binding(3) var<storage, read_write> panel: array<f32>;
+#if LAYERS
+#else
+@group(0) @binding(4) var<storage, read> x: array<f32>;
 var<workgroup> sums: array<f32, 64>;
+#endif
+#include step.inc.wgsl
+
 var<workgroup> own: array<f32, 256>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) t: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
     let row = n_rows() - 1u;
-    let record = PANEL_RECORDS + p.layer * PANEL_RECORD;
-    for (var e = t; e < p.n_expert; e += 64u) { own[e] = logits[row * p.n_expert + e]; }
+#if LAYERS
+    let layer = group.x;
+    let begin = layer * p.n_expert;
+    let norm = logits[p.n_layer * p.n_expert + layer];
+#else
+    let layer = p.layer;
+    let begin = row * p.n_expert;
     var s = 0.0;
     for (var i = t; i < p.n_embd; i += 64u) { let v = x[row * p.n_embd + i]; s += v * v; }
     sums[t] = s;
@@ -26,6 +34,11 @@ fn main(@builtin(local_invocation_index) t: u32) {
         if (t < w) { sums[t] += sums[t + w]; }
         workgroupBarrier();
     }
+    let norm = sqrt(sums[0]);
+#endif
+    let record = PANEL_RECORDS + layer * PANEL_RECORD;
+    for (var e = t; e < p.n_expert; e += 64u) { own[e] = logits[begin + e]; }
+    workgroupBarrier();
     for (var e = t; e < p.n_expert; e += 64u) {      // chosen: fewer than top_k stand before it
         var before = 0u;
         var top = own[e];
@@ -39,9 +52,9 @@ fn main(@builtin(local_invocation_index) t: u32) {
     }
     if (t == 0u) {
         let pos = row_pos(row);
-        panel[record + PANEL_NORM] = sqrt(sums[0]);
+        panel[record + PANEL_NORM] = norm;
         panel[record + PANEL_KEYS] = f32(pos + 1u);
-        panel[record + PANEL_FIRST] = f32(first_seen(pos));
-        if (p.layer == 0u) { panel[PANEL_POSITION] = f32(pos); }
+        panel[record + PANEL_FIRST] = select(0.0, max(f32(pos + 1u) - panel[record + PANEL_WINDOW], 0.0), panel[record + PANEL_WINDOW] > 0.0);
+        if (layer == 0u) { panel[PANEL_POSITION] = f32(pos); }
     }
 }

@@ -1,8 +1,8 @@
-// rms.inc.wgsl - 1 / sqrt(mean(x^2) + eps) of a row of n4 vectors of x, by the workgroup's $WG threads, in the
-// same order in every kernel.
+// rms.inc.wgsl - the sum of the squares of a row of n4 vectors of x, and 1 / sqrt(mean(x^2) + eps), by the workgroup's $WG
+// threads, in the same order in every kernel.
 var<workgroup> rms_part: array<f32, $WG>;
 
-fn rms_scale(row: u32, n4: u32, eps: f32, t: u32) -> f32 {
+fn rms_squares(row: u32, n4: u32, t: u32) -> f32 {
     var s = 0.0;
     for (var i = t; i < n4; i += $WGu) {
         let v = x[row * n4 + i];
@@ -23,5 +23,6 @@ fn rms_scale(row: u32, n4: u32, eps: f32, t: u32) -> f32 {
     }
     s = rms_part[0];
 #endif
-    return inverseSqrt(s / f32(4u * n4) + eps);
+    return s;
 }
+fn rms_scale(row: u32, n4: u32, eps: f32, t: u32) -> f32 { return inverseSqrt(rms_squares(row, n4, t) / f32(4u * n4) + eps); }

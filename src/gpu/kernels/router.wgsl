@@ -1,6 +1,7 @@
 // router - the norm of a row and its router's logits, spread over workgroups: each makes the norm for itself, then one expert's
 // logit and its share of the packed row. Everything is asked for at once, $IT vectors a thread. choose.wgsl, or experts_up, goes on.
-// Grid: (n_expert, rows). The order of sums is the same for every row of every step. p.logits: where the logits go.
+// Grid: (n_expert, rows). The order of sums is the same for every row of every step. p.logits: where the logits go; ALONE: the
+// norm of the one row goes to p.norm among them.
 #block route
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(1) var<storage, read> small: array<vec4<f32>>;
@@ -21,7 +22,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: 
     let gain$j = small[p.gain / 4u + i$j];
     let x$j = x[row * n4 + i$j];
 #end
-    let scale = rms_scale(row, n4, p.eps, t);
+    let squares = rms_squares(row, n4, t);
+    let scale = inverseSqrt(squares / f32(4u * n4) + p.eps);
     var sum = 0.0;
 #for j IT
     sum += dot(w$j, select(vec4<f32>(), x$j * scale * gain$j, t + $ju * $WGu < n4));
@@ -31,6 +33,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: 
     if (t == 0u) {
         let at = p.bias + group.x;
         logits[p.logits + row * p.n_expert + group.x] = totals[0] + small[at / 4u][at % 4u];
+#if ALONE
+        if (group.x == 0u) { logits[p.norm] = sqrt(squares); }
+#endif
     }
     let share = (n4 / 8u + grid.x - 1u) / grid.x * 8u;
     for (var begin = 0u; begin < share; begin += $WGu) {

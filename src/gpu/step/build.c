@@ -45,7 +45,7 @@ static int build_activations(goss_gpu_state *s, goss_error *err)
         pages = (uint64_t)s->config.max_kv / GOSS_KV_PAGE + 2;
     const uint64_t table = (uint64_t)(hp->n_layer ? hp->n_layer : 1) * (uint64_t)(hp->n_expert ? hp->n_expert
                                                                       : 1);
-    const uint64_t logits = rows * (uint64_t)(hp->n_expert + 1);
+    const uint64_t logits = rows * (uint64_t)(hp->n_expert + 1), late = table + (uint64_t)hp->n_layer;
     const uint64_t hidden = k * (uint64_t)hp->n_ff,
                    wide = (uint64_t)hp->n_embd > nq ? (uint64_t)hp->n_embd : nq,
                    split = 2 * (uint64_t)hp->n_embd, wider = split > wide ? split : wide,
@@ -63,7 +63,7 @@ static int build_activations(goss_gpu_state *s, goss_error *err)
         { &s->buf.stat, parts * (uint64_t)hp->n_head * 8, "attention sums" },
         { &s->buf.h, rows * k * (uint64_t)hp->n_ff * 4, "hidden" },
         { &s->buf.ysplit, rows * k * (uint64_t)hp->n_embd * 4, "expert outputs" },
-        { &s->buf.rlogits, (logits > table ? logits : table) * 4, "router logits" },
+        { &s->buf.rlogits, (logits > late ? logits : late) * 4, "router logits" },
         { &s->buf.route, rows * k * 8, "routes" },
         { &s->weights.slots.device, table * 8, "expert slots" },
         { &s->buf.logits, group * vocab * 4, "logits" },

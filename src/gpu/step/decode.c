@@ -285,8 +285,10 @@ static int router_calls(goss_gpu_state *s, goss_layer_calls *l, int layer, goss_
     goss_block_route p = route_block(s, l, layer), alone = p;
     const int buffers[] = { l->w->small, s->buf.x, s->buf.packed_x, s->buf.rlogits };
     alone.logits = (uint32_t)(layer * hp->n_expert);
+    alone.norm = (uint32_t)(hp->n_layer * hp->n_expert + layer);
     int r = goss_call_make(&s->weights, &l->decode.router, "router.wgsl", "urrww", goss_buf_cstr(&d), &p,
                            sizeof p, buffers, err);
+    goss_buf_str(&d, " ALONE=y");
     if (!r)
         r = goss_call_make(&s->weights, &l->decode.router_alone, "router.wgsl", "urrww", goss_buf_cstr(&d),
                            &alone, sizeof alone, buffers, err);

@@ -1,5 +1,6 @@
 /* launch.c - what launch.h promises: the report and the picks are copied behind the step, and read. */
 #include "launch.h"
+#include "panels.h"
 #include "profile.h"
 #include "seen_gpu.h"
 #include "base/os.h"
@@ -25,6 +26,7 @@ int goss_launch(goss_gpu_state *s, goss_gpu_ticket *t)
     t->seen_at = picks_end(s, t);
     if (report) goss_rec_copy(&s->rec, s->weights.slots.mark, 0, t->back, 0, report);
     goss_rec_copy(&s->rec, s->buf.pick, 0, t->back, report, t->seen_at - report);
+    goss_panels_end(s, t);
     goss_seen_copy(s, t, t->seen_at);
     int r = goss_profile_record(s);
     if (!s->rec.ahead) t->t_launch = goss_os_now_ms();

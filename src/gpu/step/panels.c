@@ -2,14 +2,17 @@
  * read back. It exists where telemetry asks for panels (GOSS_TELEMETRY_PANELS), under the label "panels".
  * Floats:
  *
- * 0  n_layer | n_expert | position of the last row | watched layer | watched head | most KV positions | 10
- * spare 16 for each of 128 rows of the attention map: its first key + 1, or 0: the row is empty 256 +
- * layer * 544: | use of each expert (256), fading | weights now (256) | norm of the residual | keys | |
- * first kept | spare map = 256 + n_layer * 544: 128 rows (position % 128) of 256 weights, the first key's
- * first
+ * 0  n_layer | n_expert | position of the last row | watched layer | watched head | most KV positions |
+ *    10 spare
+ * 16 for each of 128 rows of the attention map: its first key + 1, or 0: the row is empty
+ * 256 + layer * 544: use of each expert (256), fading | weights now (256) | norm of the residual | keys |
+ *    first kept | window | spare
+ * map = 256 + n_layer * 544: 128 rows (position % 128) of 256 weights, the first key's first
  *
- * A layer costs one small dispatch more, the watched one two. */
+ * A layer costs one small dispatch more, the watched one two; a step of one row whose experts are chosen
+ * late (stages.c) one behind all layers. */
 #include "panels.h"
+#include "seen_gpu.h"
 #include "calls.h"
 #include "gpu/kernels/blocks.h"
 #include "base/error.h"
@@ -26,10 +29,19 @@ static int build_layer(goss_gpu_state *s, goss_layer_calls *l, int i, goss_error
         hd = (uint32_t)hp->head_dim;
     const goss_block_panel_layer p = { .layer = (uint32_t)i, .n_layer = (uint32_t)hp->n_layer,
                                        .n_embd = (uint32_t)hp->n_embd, .n_expert = (uint32_t)hp->n_expert,
-                                       .top_k = (uint32_t)hp->n_expert_used, .window = window };
-    int r = goss_call_make(&s->weights, &l->panel.layer, "panel_layer.wgsl", "urrrw", "", &p, sizeof p,
-                           (const int[]){ s->buf.step, s->buf.x, hp->n_expert ? s->buf.rlogits
-                                          : s->kernels.spare, s->panel }, err);
+                                       .top_k = (uint32_t)hp->n_expert_used };
+    const int buffers[] = { s->buf.step, hp->n_expert ? s->buf.rlogits : s->kernels.spare, s->panel,
+                            s->buf.x };
+    int r = goss_call_make(&s->weights, &l->panel.layer, "panel_layer.wgsl", "urrwr", "", &p, sizeof p,
+                           buffers, err);
+    if (!r && !i)
+        r = goss_call_make(&s->weights, &s->panel_layers, "panel_layer.wgsl", "urrw", "LAYERS=y", &p,
+                           sizeof p, buffers, err);
+    const float sees = (float)window;
+    if (!r)
+        r = goss_gpu_write(s->gpu, s->panel,
+                           (GOSS_PANEL_RECORDS + (uint32_t)i * GOSS_PANEL_RECORD + GOSS_PANEL_WINDOW) * 4ull,
+                           &sees, 4);
     const goss_block_panel_attend a = { .n_head = (uint32_t)hp->n_head, .n_kv = (uint32_t)hp->n_head_kv,
                                         .head_dim = hd, .window = window, .cls = (uint32_t)l->w->cls,
                                         .stride = (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd,
@@ -78,4 +90,10 @@ void goss_panels_attend(goss_gpu_state *s, const goss_layer_calls *l, int layer)
 void goss_panels_layer(goss_gpu_state *s, const goss_layer_calls *l)
 {
     if (s->panel > 0) goss_rec_dispatch(&s->rec, &l->panel.layer, 0, 0, 1, 1, 1);
+}
+
+void goss_panels_end(goss_gpu_state *s, const goss_gpu_ticket *t)
+{
+    if (s->panel > 0 && t->n_rows == 1 && !t->many && goss_seen_late(s))
+        goss_rec_dispatch(&s->rec, &s->panel_layers, 0, 0, (uint32_t)s->base.model->hp.n_layer, 1, 1);
 }

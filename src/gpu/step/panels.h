@@ -7,4 +7,5 @@ int goss_panels_build(goss_gpu_state *s, goss_error *err);
 void goss_panels_watch(goss_gpu_state *s, int layer, int head);
 void goss_panels_attend(goss_gpu_state *s, const goss_layer_calls *l, int layer);
 void goss_panels_layer(goss_gpu_state *s, const goss_layer_calls *l);
+void goss_panels_end(goss_gpu_state *s, const goss_gpu_ticket *t);
 #endif

@@ -37,13 +37,11 @@ int goss_seen_open(goss_gpu_state *s, goss_error *err)
     return r;
 }
 
-/* The experts of all layers; where one does not choose late, none is to. */
+/* The experts of all layers. */
 static int late_call(goss_gpu_state *s, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
     const goss_block_route p = { .n_expert = (uint32_t)hp->n_expert, .top_k = (uint32_t)hp->n_expert_used };
-    s->seen_late = 1;
-    for (int i = 0; i < hp->n_layer; i++) s->seen_late &= s->layers[i].spread;
     return s->seen_late ? goss_call_make(&s->weights, &s->seen_layers, "choose.wgsl", "urw",
                                          "WG=64 SEEN=y LAYERS=y", &p, sizeof p,
                                          (const int[]){ s->buf.rlogits, s->seen }, err)
@@ -53,6 +51,8 @@ static int late_call(goss_gpu_state *s, goss_error *err)
 int goss_seen_build(goss_gpu_state *s, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
+    s->seen_late = 1;
+    for (int i = 0; i < hp->n_layer; i++) s->seen_late &= s->layers[i].spread;
     int r = s->seen > 0 ? late_call(s, err) : 0;
     for (int i = 0; i < hp->n_layer && s->seen > 0 && !r; i++) {
         goss_layer_calls *l = &s->layers[i];
@@ -90,7 +90,7 @@ void goss_seen_attend(goss_gpu_state *s, const goss_layer_calls *l, int layer, c
 
 int goss_seen_late(const goss_gpu_state *s)
 {
-    return !s->settings.panels && !s->settings.tap && (s->seen <= 0 || s->seen_late);
+    return !s->settings.tap && ((s->seen <= 0 && s->panel <= 0) || s->seen_late);
 }
 
 void goss_seen_copy(goss_gpu_state *s, const goss_gpu_ticket *t, uint64_t offset)

@@ -157,7 +157,7 @@ int goss_stages_route(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
     goss_stages_router(s, layer, step);
-    goss_panels_layer(s, &s->layers[layer]);
+    if (!chooses_late(s, &s->layers[layer], step)) goss_panels_layer(s, &s->layers[layer]);
     return show(s, GOSS_STAGE_ROUTE, layer, s->buf.rlogits, step->n_rows, b->model->hp.n_expert);
 }
 

@@ -141,9 +141,10 @@ typedef struct goss_gpu_state {
     struct { float *floats; uint64_t bytes; } logits;
     /* kv_gpu.c: read-back buffer; the page on its way, 0: none */
     struct { int back, reading; } kv;
+    goss_call panel_layers;
     int panel;                                         /* what the page's maps are drawn from (panels.c) */
     /* what is recorded of rows (seen_gpu.c); behind steps whose layers all chose late: what they chose */
-    int seen; goss_call seen_layers; int seen_late;
+    int seen; goss_call seen_layers; int seen_late;    /* seen_late: all layers can choose late */
     char level[112];
     /* While a tap watches paged experts: fetches and computes a layer's before the next stage is recorded. 1:
      * the layer's products are made; 2: its experts are done. The backend sets it: stages.c is below
