@@ -25,12 +25,12 @@ fn histogram(base: u32, best: i32, limit: u32, level: u32, high: u32, count: boo
         let d$k = distance_of(base, min(first + 256u * $ku, p.n_vocab - 1u), best);
 #end
 #for k 4
-        if (first + 256u * $ku < p.n_vocab) { sort(d$k, limit, level, high, count); }
+        if (first + 256u * $ku < p.n_vocab) { take(d$k, limit, level, high, count); }
 #end
     }
     workgroupBarrier();
 }
-fn sort(d: u32, limit: u32, level: u32, high: u32, count: bool) {
+fn take(d: u32, limit: u32, level: u32, high: u32, count: bool) {
     if (d > limit || d >= WEIGHTLESS || (level == 1u && (d >> 8u) != high)) { return; }
     let bin = select(d & 255u, d >> 8u, level == 0u);
     let w = select(weight_of(d), 1u, count);
