@@ -194,7 +194,7 @@ static uint32_t keep_limit(const goss_sampler *s, const int32_t *x, int n, const
 {
     uint32_t limit = D_END - 1; /* beyond it weights are 0: keeping such a token or not changes nothing */
     int n_cand = 0;
-    if (!s->top_k && s->top_p14 >= GOSS_SAMPLE_ALL_P14) return s->min_p_d < limit ? s->min_p_d : limit;
+    if (!goss_sampler_cuts(s)) return s->min_p_d < limit ? s->min_p_d : limit;
     for (int i = 0; i < n; i++) {
         const uint32_t d = (uint32_t)best - (uint32_t)x[i];
         if (allowed(mask, i) && d < D_END) cand[n_cand++] = d;

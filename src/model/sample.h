@@ -55,6 +55,11 @@ typedef struct goss_pick {
 
 /* GOSS_EINVAL with what is out of range. */
 int goss_sampler_init(goss_sampler *s, const goss_params *p, goss_error *err);
+/* Has it top-k or top-p? */
+static inline int goss_sampler_cuts(const goss_sampler *s)
+{
+    return s->top_k || s->top_p14 < GOSS_SAMPLE_ALL_P14;
+}
 uint32_t goss_sample_random(uint32_t seed_lo, uint32_t seed_hi, uint32_t position);
 /* The definition above, for one row. tokens[0..n_tokens) is the sequence up to and including the row.
  * mask: n_vocab bits or NULL. scratch: n_vocab * 8 bytes. */

@@ -87,6 +87,6 @@ const gc_mutant gc_mutants[] = {
     { "sample_limit", "{ break; }", "{ i++; break; }", 2 },
     { "sample_weigh", "k * 256u + t", "k * 255u + t", 1 },
     { "sample_pick", "found = first + i;", "found = first + i + 1u;", 1 },
-    { "sample_pick", "&& candidates[j].y < own.y", "", 1 },
+    { "sample_pick", "a.y < b.y", "a.y > b.y", 1 },
     { 0 },
 };

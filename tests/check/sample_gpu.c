@@ -204,7 +204,7 @@ static void weigh_row(gc *g, sampling *a, uint32_t row)
     const int32_t best = best_of(a, row);
     uint32_t limit = WEIGHTLESS - 1;
     if (a->s.greedy) return;
-    if (a->s.top_k || a->s.top_p14 < GOSS_SAMPLE_ALL_P14) w[GOSS_CHUNK_LIMIT] = limit = limit_of(g, a, row);
+    if (goss_sampler_cuts(&a->s)) w[GOSS_CHUNK_LIMIT] = limit = limit_of(g, a, row);
     if (a->s.min_p_d < limit) limit = a->s.min_p_d;
     for (uint32_t k = 0; k < a->chunks; k++, w += GOSS_CHUNK_WORDS) {
         uint64_t sum = 0;
@@ -301,7 +301,7 @@ static int make_words(gc *g, gc_case *c, int i, const char *file, int limit)
     gc_in(c, goss_sample_exp2(), 4096 * 4);
     gc_buffer *chunk = gc_out(g, c, GC_WORD, chunk_words(&a));
     memcpy(chunk->data, a.chunk, chunk->n);
-    const int cuts = a.s.top_k || a.s.top_p14 < GOSS_SAMPLE_ALL_P14;
+    const int cuts = goss_sampler_cuts(&a.s);
     for (uint32_t k = 0; k < a.rows * a.chunks && !a.s.greedy; k++) {
         const size_t at = (size_t)k * GOSS_CHUNK_WORDS;
         const size_t first = limit ? GOSS_CHUNK_LIMIT : GOSS_CHUNK_WEIGHT,
@@ -323,10 +323,11 @@ int gc_make_pick(gc *g, gc_case *c, int i)
     void *scratch = gc_alloc(g, (size_t)a.vocab * 8);
     if (g->broken) return 0;
     begin(g, c, "sample_pick.wgsl", &a, a.rows, 1);
-    gc_in(c, a.logits, (size_t)a.rows * a.vocab * 4);
     gc_in(c, a.xs, (size_t)a.rows * a.vocab * 4);
     gc_in(c, goss_sample_exp2(), 4096 * 4);
-    gc_in(c, a.chunk, chunk_words(&a) * 4);
+    gc_buffer *chunk = gc_out(g, c, GC_WORD, chunk_words(&a));
+    memcpy(chunk->data, a.chunk, chunk->n);
+    gc_in(c, a.logits, (size_t)a.rows * a.vocab * 4);
     gc_buffer *history = gc_out(g, c, GC_WORD, a.stride),
               *pick = gc_out(g, c, GC_WORD, (size_t)(a.rows + 1) * GOSS_PICK_WORDS);
     memcpy(history->data, a.history, history->n);

@@ -99,7 +99,7 @@ static void again(run *r, taps *t, const run_model *m, goss_step *s)
     CHECK_INT(r->b->vt->seen(r->b, s, 0, &seen), GOSS_SEEN_EXPERTS | GOSS_SEEN_LOOKS);
     check_experts(t, 0, &seen);
     check_looks(t, &m->model, 0, &seen);
-    n_late += g->seen_late && goss_seen_late(g);
+    n_late += g->seen_late && goss_seen_late(g, 1, 0);
     r->b->vt->tap(r->b, note, t);
 }
 

@@ -16,11 +16,9 @@
 #include packed.inc.wgsl
 #if MANY
 #include own.inc.wgsl
+#include sharers.inc.wgsl
 #else
 #include reduce.inc.wgsl
-#endif
-#if MANY
-#include sharers.inc.wgsl
 #endif
 
 @compute @workgroup_size($WG)
@@ -65,10 +63,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: 
             let o = (group.x * $GROUPSu + i / $VALUESu) * $NRu + i % $NRu;
             if (sharer + b < n_sharers && o < p.n_out) { y[sharers[sharer + b] * p.n_out + o] = total(i) + small[bias + o]; }
         }
-#if SOLO
-#else
-        workgroupBarrier();
-#endif
     }
 #else
     }

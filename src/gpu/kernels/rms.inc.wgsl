@@ -25,4 +25,5 @@ fn rms_squares(row: u32, n4: u32, t: u32) -> f32 {
 #endif
     return s;
 }
-fn rms_scale(row: u32, n4: u32, eps: f32, t: u32) -> f32 { return inverseSqrt(rms_squares(row, n4, t) / f32(4u * n4) + eps); }
+fn rms_scale_of(squares: f32, n4: u32, eps: f32) -> f32 { return inverseSqrt(squares / f32(4u * n4) + eps); }
+fn rms_scale(row: u32, n4: u32, eps: f32, t: u32) -> f32 { return rms_scale_of(rms_squares(row, n4, t), n4, eps); }

@@ -23,7 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: 
     let x$j = x[row * n4 + i$j];
 #end
     let squares = rms_squares(row, n4, t);
-    let scale = inverseSqrt(squares / f32(4u * n4) + p.eps);
+    let scale = rms_scale_of(squares, n4, p.eps);
     var sum = 0.0;
 #for j IT
     sum += dot(w$j, select(vec4<f32>(), x$j * scale * gain$j, t + $ju * $WGu < n4));

@@ -14,3 +14,30 @@ fn mul64(a: u32, b: u32) -> vec2<u32> {
 }
 fn less64(a: vec2<u32>, b: vec2<u32>) -> bool { return a.y < b.y || (a.y == b.y && a.x < b.x); }
 const FORBIDDEN: i32 = -2147483648;                  // x of a token that the mask excludes
+// (key, token): the larger key, the lower token among equals.
+fn is_before(a: vec2<u32>, b: vec2<u32>) -> bool { return a.x > b.x || (a.x == b.x && a.y < b.y); }
+
+// What all 256 threads of a workgroup have together comes to place 0: the best x with its token, the lowest among equals, and the
+// largest logit; the sums for entropy.
+var<workgroup> best_x: array<i32, 256>;
+var<workgroup> best_i: array<u32, 256>;
+var<workgroup> sum_m: array<f32, 256>;
+var<workgroup> sum_e: array<f32, 256>;
+var<workgroup> sum_l: array<f32, 256>;
+fn best_of_all(t: u32) {
+    workgroupBarrier();
+    for (var w = 128u; w > 0u; w >>= 1u) {
+        if (t < w) {
+            if (best_x[t + w] > best_x[t] || (best_x[t + w] == best_x[t] && best_i[t + w] < best_i[t])) { best_x[t] = best_x[t + w]; best_i[t] = best_i[t + w]; }
+            sum_m[t] = max(sum_m[t], sum_m[t + w]);
+        }
+        workgroupBarrier();
+    }
+}
+fn sums_of_all(t: u32) {
+    workgroupBarrier();
+    for (var w = 128u; w > 0u; w >>= 1u) {
+        if (t < w) { sum_e[t] += sum_e[t + w]; sum_l[t] += sum_l[t + w]; }
+        workgroupBarrier();
+    }
+}

@@ -1,13 +1,5 @@
 // sample_limit - how far from the best a token of a row with top-k or top-p may be, by histograms of the distance: LIMIT of the
 // row's first chunk. One workgroup a row. Grid: (rows).
-#block sample
-@group(0) @binding(0) var<uniform> p: P;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> xs: array<i32>;
-@group(0) @binding(3) var<storage, read> exp2_table: array<u32>;
-@group(0) @binding(4) var<storage, read_write> chunk: array<u32>;
-#include step.inc.wgsl
-#include sample.inc.wgsl
 #include sample_draw.inc.wgsl
 
 var<workgroup> bin_a: array<atomic<u32>, 512>;       // weights as three digits of 11 bits, so that sums of 2^21 fit
@@ -90,7 +82,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         limit = threshold(base, best, limit, vec2<u32>(sampler(row, SAMPLER_TOP_K), 0u), true, t);
     }
     let p14 = sampler(row, SAMPLER_TOP_P14);
-    if (p14 < 16384u) {
+    if (p14 < ALL_P14) {
         histogram(base, best, limit, 0u, 0u, false, t);
         prefix(add64(bin_sum(2u * t), bin_sum(2u * t + 1u)), t);
         let s = workgroupUniformLoad(&sums[255]);

@@ -1,23 +1,12 @@
 // sample_pick - the sampler's end, one workgroup a row: the draw, entropy and the best logits. Grid: (rows). pick[p.first + i] (48
 // words) = token, logprob, entropy, n_top, 20 x (token, logprob); the token also goes to the row's history when it is the last of
 // its sequence in this step.
-#block sample
 #consts pick
-@group(0) @binding(0) var<uniform> p: P;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> logits: array<f32>;
-@group(0) @binding(3) var<storage, read> xs: array<i32>;
-@group(0) @binding(4) var<storage, read> exp2_table: array<u32>;
-@group(0) @binding(5) var<storage, read> chunk: array<u32>;
+#include sample_draw.inc.wgsl
+@group(0) @binding(5) var<storage, read> logits: array<f32>;
 @group(0) @binding(6) var<storage, read_write> history: array<u32>;
 @group(0) @binding(7) var<storage, read_write> pick: array<u32>;
-#include step.inc.wgsl
-#include sample.inc.wgsl
-#include sample_draw.inc.wgsl
 
-var<workgroup> sum_m: array<f32, 256>;
-var<workgroup> sum_e: array<f32, 256>;
-var<workgroup> sum_l: array<f32, 256>;
 var<workgroup> found: u32;
 var<workgroup> carried: vec2<u32>;
 var<workgroup> heads: array<u32, 256>;               // the largest key of every chunk
@@ -67,7 +56,7 @@ fn report_best(n: u32, base: u32, chunks0: u32, out: u32, log_sum: f32, t: u32) 
     workgroupBarrier();
     if (t < p.chunks) {
         var rank = 0u;
-        for (var j = 0u; j < p.chunks; j++) { rank += u32(heads[j] > heads[t] || (heads[j] == heads[t] && j < t)); }
+        for (var j = 0u; j < p.chunks; j++) { rank += u32(is_before(vec2<u32>(heads[j], j), vec2<u32>(heads[t], t))); }
         if (rank < n) { best_chunks[rank] = t; }
     }
     workgroupBarrier();
@@ -80,7 +69,7 @@ fn report_best(n: u32, base: u32, chunks0: u32, out: u32, log_sum: f32, t: u32) 
     for (var i = t; i < all; i += 256u) {
         let own = candidates[i];
         var rank = 0u;
-        for (var j = 0u; j < all; j++) { rank += u32(candidates[j].x > own.x || (candidates[j].x == own.x && candidates[j].y < own.y)); }
+        for (var j = 0u; j < all; j++) { rank += u32(is_before(candidates[j], own)); }
         if (rank < n) {
             pick[out + PICK_TOP + 2u * rank] = own.y;
             pick[out + PICK_TOP + 1u + 2u * rank] = bitcast<u32>(logits[base + min(own.y, p.n_vocab - 1u)] - log_sum);
@@ -95,22 +84,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let chunks0 = group.x * p.chunks * CHUNK_WORDS;
     let own = chunks0 + min(t, p.chunks - 1u) * CHUNK_WORDS;
     let there = t < p.chunks;
-    let top = select(-3.0e38, bitcast<f32>(chunk[own + CHUNK_TOP]), there);
-    sum_m[t] = top;
     find_best(chunks0, t);
-    for (var w = 128u; w > 0u; w >>= 1u) {
-        if (t < w) { sum_m[t] = max(sum_m[t], sum_m[t + w]); }
-        workgroupBarrier();
-    }
     let m = sum_m[0];
-    let f = exp(top - m);
+    let f = exp(bitcast<f32>(chunk[own + CHUNK_TOP]) - m);
     sum_e[t] = select(0.0, f * bitcast<f32>(chunk[own + CHUNK_SUM_E]), there);
     sum_l[t] = select(0.0, f * bitcast<f32>(chunk[own + CHUNK_SUM_L]), there);
-    workgroupBarrier();
-    for (var w = 128u; w > 0u; w >>= 1u) {
-        if (t < w) { sum_e[t] += sum_e[t + w]; sum_l[t] += sum_l[t + w]; }
-        workgroupBarrier();
-    }
+    sums_of_all(t);
     let log_sum = m + log(sum_e[0]);
     var token = workgroupUniformLoad(&best_i[0]);
     if (sampler(row, SAMPLER_GREEDY) == 0u) { token = draw(row, base, chunks0, best_x[0], token, t); }

@@ -17,11 +17,6 @@
 
 var<workgroup> counts: array<atomic<u32>, 1024>;    // then the keys: one array, since WebGPU promises 16 KiB in all
 var<workgroup> biases: array<atomic<i32>, 1024>;
-var<workgroup> best_x: array<i32, 256>;
-var<workgroup> best_i: array<u32, 256>;
-var<workgroup> sum_m: array<f32, 256>;
-var<workgroup> sum_e: array<f32, 256>;
-var<workgroup> sum_l: array<f32, 256>;
 var<workgroup> better: array<vec2<u32>, 256>;
 
 fn fixed_point(l: f32, scale: f32) -> i32 {
@@ -33,8 +28,6 @@ fn fixed_point(l: f32, scale: f32) -> i32 {
 // (key, place) in best_x and best_i.
 fn set_pair(i: u32, v: vec2<u32>) { best_x[i] = bitcast<i32>(v.x); best_i[i] = v.y; }
 fn pair(i: u32) -> vec2<u32> { return vec2<u32>(bitcast<u32>(best_x[i]), best_i[i]); }
-// The larger key, the lower token among equals.
-fn is_before(a: vec2<u32>, b: vec2<u32>) -> bool { return a.x > b.x || (a.x == b.x && a.y < b.y); }
 // The n best keys in counts[] with their tokens, best first. They are among the four of the n threads whose best are best; these
 // are found among 16 groups' n best.
 fn find_most(n: u32, to: u32, first: u32, t: u32) {
@@ -112,14 +105,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         atomicStore(&counts[i], max(select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u), 1u));
     }
     best_x[t] = bx; best_i[t] = bi; sum_m[t] = m;
-    workgroupBarrier();
-    for (var w = 128u; w > 0u; w >>= 1u) {
-        if (t < w) {
-            if (best_x[t + w] > best_x[t] || (best_x[t + w] == best_x[t] && best_i[t + w] < best_i[t])) { best_x[t] = best_x[t + w]; best_i[t] = best_i[t + w]; }
-            sum_m[t] = max(sum_m[t], sum_m[t + w]);
-        }
-        workgroupBarrier();
-    }
+    best_of_all(t);
     let top = sum_m[0];
     var e = 0.0;
     var el = 0.0;
@@ -130,11 +116,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         el += v * l;
     }
     sum_e[t] = e; sum_l[t] = el;
-    workgroupBarrier();
-    for (var w = 128u; w > 0u; w >>= 1u) {
-        if (t < w) { sum_e[t] += sum_e[t + w]; sum_l[t] += sum_l[t + w]; }
-        workgroupBarrier();
-    }
+    sums_of_all(t);
     let out = (group.y * p.chunks + group.x) * CHUNK_WORDS;
     if (t == 0u) {
         chunk[out + CHUNK_BEST] = bitcast<u32>(best_x[0]);

@@ -1,12 +1,4 @@
 // sample_weigh - what the tokens of a chunk weigh together in a row that draws: the chunk's WEIGHT. Grid: (chunks, rows).
-#block sample
-@group(0) @binding(0) var<uniform> p: P;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> xs: array<i32>;
-@group(0) @binding(3) var<storage, read> exp2_table: array<u32>;
-@group(0) @binding(4) var<storage, read_write> chunk: array<u32>;
-#include step.inc.wgsl
-#include sample.inc.wgsl
 #include sample_draw.inc.wgsl
 
 @compute @workgroup_size(256)

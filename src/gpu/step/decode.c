@@ -556,12 +556,12 @@ int goss_decode_build_head(goss_gpu_state *s, goss_error *err)
         }
     const int scan[] = { s->buf.step, s->buf.logits, s->buf.history, s->buf.mask, s->buf.xs, s->buf.chunk },
               draw[] = { s->buf.step, s->buf.xs, s->buf.exp2, s->buf.chunk },
-              pick[] = { s->buf.step,  s->buf.logits,  s->buf.xs,  s->buf.exp2,
-                         s->buf.chunk, s->buf.history, s->buf.pick };
+              pick[] = { s->buf.step,   s->buf.xs,      s->buf.exp2, s->buf.chunk,
+                         s->buf.logits, s->buf.history, s->buf.pick };
     if (!r) r = sample_call(s, &s->head.scan, "sample_scan.wgsl", "urrrrww", scan, err);
     if (!r) r = sample_call(s, &s->head.limit, "sample_limit.wgsl", "urrrw", draw, err);
     if (!r) r = sample_call(s, &s->head.weigh, "sample_weigh.wgsl", "urrrw", draw, err);
-    if (!r) r = sample_call(s, &s->head.pick, "sample_pick.wgsl", "urrrrrww", pick, err);
+    if (!r) r = sample_call(s, &s->head.pick, "sample_pick.wgsl", "urrrwrww", pick, err);
     s->head.scan.grid[0] = s->head.weigh.grid[0] = chunks;
     return r;
 }

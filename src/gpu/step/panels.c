@@ -22,21 +22,26 @@ static uint32_t map_at(const goss_gpu_state *s)
     return GOSS_PANEL_RECORDS + (uint32_t)s->base.model->hp.n_layer * GOSS_PANEL_RECORD;
 }
 
+static int layer_call(goss_gpu_state *s, goss_call *c, int layer, const char *bindings, const char *defines,
+                      goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    const goss_block_panel_layer p = { .layer = (uint32_t)layer,
+                                       .n_layer = (uint32_t)hp->n_layer,
+                                       .n_embd = (uint32_t)hp->n_embd,
+                                       .n_expert = (uint32_t)hp->n_expert,
+                                       .top_k = (uint32_t)hp->n_expert_used };
+    const int buffers[] = { s->buf.step, hp->n_expert ? s->buf.rlogits : s->kernels.spare, s->panel,
+                            s->buf.x };
+    return goss_call_make(&s->weights, c, "panel_layer.wgsl", bindings, defines, &p, sizeof p, buffers, err);
+}
+
 static int build_layer(goss_gpu_state *s, goss_layer_calls *l, int i, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
     const uint32_t window = l->w->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0,
         hd = (uint32_t)hp->head_dim;
-    const goss_block_panel_layer p = { .layer = (uint32_t)i, .n_layer = (uint32_t)hp->n_layer,
-                                       .n_embd = (uint32_t)hp->n_embd, .n_expert = (uint32_t)hp->n_expert,
-                                       .top_k = (uint32_t)hp->n_expert_used };
-    const int buffers[] = { s->buf.step, hp->n_expert ? s->buf.rlogits : s->kernels.spare, s->panel,
-                            s->buf.x };
-    int r = goss_call_make(&s->weights, &l->panel.layer, "panel_layer.wgsl", "urrwr", "", &p, sizeof p,
-                           buffers, err);
-    if (!r && !i)
-        r = goss_call_make(&s->weights, &s->panel_layers, "panel_layer.wgsl", "urrw", "LAYERS=y", &p,
-                           sizeof p, buffers, err);
+    int r = layer_call(s, &l->panel.layer, i, "urrwr", "", err);
     const float sees = (float)window;
     if (!r)
         r = goss_gpu_write(s->gpu, s->panel,
@@ -63,7 +68,7 @@ int goss_panels_build(goss_gpu_state *s, goss_error *err)
     s->panel = goss_gpu_buffer(s->gpu, (map_at(s) + GOSS_PANEL_ROWS * GOSS_PANEL_COLUMNS) * 4ull,
                                GOSS_GPU_STORAGE | GOSS_GPU_COPY_DST | GOSS_GPU_COPY_SRC, "panels");
     if (s->panel < 0) return goss_fail(err, s->panel, -1, "no GPU memory for the panels");
-    int r = 0;
+    int r = hp->n_expert ? layer_call(s, &s->panel_layers, 0, "urrw", "LAYERS=y", err) : 0;
     for (int i = 0; i < hp->n_layer && !r; i++) r = build_layer(s, &s->layers[i], i, err);
     const float head[6] = { (float)hp->n_layer, (float)hp->n_expert, 0, (float)s->settings.panel_layer,
                             (float)s->settings.panel_head,
@@ -94,6 +99,6 @@ void goss_panels_layer(goss_gpu_state *s, const goss_layer_calls *l)
 
 void goss_panels_end(goss_gpu_state *s, const goss_gpu_ticket *t)
 {
-    if (s->panel > 0 && t->n_rows == 1 && !t->many && goss_seen_late(s))
+    if (s->panel > 0 && goss_seen_late(s, t->n_rows, t->many))
         goss_rec_dispatch(&s->rec, &s->panel_layers, 0, 0, (uint32_t)s->base.model->hp.n_layer, 1, 1);
 }

@@ -88,14 +88,14 @@ void goss_seen_attend(goss_gpu_state *s, const goss_layer_calls *l, int layer, c
         goss_rec_dispatch(&s->rec, &l->looks, 0, 0, (uint32_t)step->n_rows, 1, 1);
 }
 
-int goss_seen_late(const goss_gpu_state *s)
+int goss_seen_late(const goss_gpu_state *s, int n_rows, int many)
 {
-    return !s->settings.tap && ((s->seen <= 0 && s->panel <= 0) || s->seen_late);
+    return n_rows == 1 && !many && !s->settings.tap && ((s->seen <= 0 && s->panel <= 0) || s->seen_late);
 }
 
 void goss_seen_copy(goss_gpu_state *s, const goss_gpu_ticket *t, uint64_t offset)
 {
-    if (s->seen > 0 && t->n_rows == 1 && !t->many && goss_seen_late(s))
+    if (s->seen > 0 && goss_seen_late(s, t->n_rows, t->many))
         goss_rec_dispatch(&s->rec, &s->seen_layers, 0, 0, (uint32_t)s->base.model->hp.n_layer, 1, 1);
     if (s->seen > 0 && !t->many)
         goss_rec_copy(&s->rec, s->seen, HEAD_WORDS * 4, t->back, offset,

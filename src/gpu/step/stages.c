@@ -136,7 +136,7 @@ int goss_stages_attn_out(goss_backend *b, goss_step *step, int layer)
 /* Do the experts' products choose? Then nobody sees the choice of one row before them. */
 static int chooses_late(const goss_gpu_state *s, const goss_layer_calls *l, const goss_step *step)
 {
-    return l->spread && step->n_rows == 1 && !goss_gpu_many(s, step) && goss_seen_late(s);
+    return l->spread && goss_seen_late(s, step->n_rows, goss_gpu_many(s, step));
 }
 
 void goss_stages_router(goss_gpu_state *s, int layer, const goss_step *step)
@@ -230,7 +230,7 @@ static void sample(goss_gpu_state *s, const goss_step *step, int first, int n, u
         const goss_sampler *p = step->seqs[step->rows[s->ticket->list[i]].seq].sampler;
         if (!p || p->greedy) continue;
         draws = 1;
-        cuts |= p->top_k || p->top_p14 < GOSS_SAMPLE_ALL_P14;
+        cuts |= goss_sampler_cuts(p);
     }
     goss_rec_dispatch(&s->rec, &s->head.scan, 0, g, s->head.scan.grid[0], (uint32_t)n, 1);
     if (cuts) goss_rec_dispatch(&s->rec, &s->head.limit, 0, g, (uint32_t)n, 1, 1);
