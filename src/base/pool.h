@@ -35,6 +35,7 @@ static inline int goss_pool_is_done(const struct goss_pool *p)
 int goss_crew_open(struct goss_pool *p, int n_threads, void (*work)(struct goss_pool *p, int thread));
 void goss_crew_close(struct goss_pool *p);       /* quit is set; returns when no worker is in the pool */
 void goss_crew_pause(void);                      /* between two looks of one that spins */
+void goss_crew_lend(const struct goss_pool *p, int thread); /* before a task: sleeps while its core is lent */
 /* A worker sleeps while goss_pool_has_work() says no, counted in n_sleeping; the owner while
  * goss_pool_is_done() does, with owner_sleeps set. Both say so before they look for the last time. */
 void goss_crew_sleep(struct goss_pool *p);

@@ -8,6 +8,7 @@
  *   run():   set fields, n_done = 0 -> ticket = (job + 1, n) -> wake sleepers -> take tasks
  *            -> wait for n_done == n
  *   worker:  spin on the ticket -> take tasks -> n_done++ each -> nothing for `spins` looks: sleep
+ *   lend:    a worker whose core is lent takes no task: the others do them (in a page alone, crew_wasm.c)
  *   until:   the owner looks at the clock after each of its tasks; when it is time it takes all tasks that
  *            are left at once and does none of them. Tasks are taken in order, so those are the last.
  *
@@ -35,6 +36,7 @@ static int take_tasks(goss_pool *p, int thread, double until)
 {
     uint64_t ticket = atomic_load(&p->ticket);
     while ((uint32_t)ticket > 0) {
+        goss_crew_lend(p, thread);
         const goss_task_fn fn = atomic_load_explicit(&p->fn, memory_order_relaxed);
         void *ctx = atomic_load_explicit(&p->ctx, memory_order_relaxed);
         const int n = atomic_load_explicit(&p->n_tasks, memory_order_relaxed);

@@ -72,6 +72,23 @@ await test("sessions: prefill, decodeNext, generate, two at once", () => with_mo
   b.close();
 }));
 
+await test("a thread's core is lent, and taken back", () => with_model(MODEL, async (model, llm) => {
+  const { notify } = Atomics, waited = [];
+  Atomics.notify = (...args) => {
+    waited.push(notify.apply(Atomics, args));
+    return waited.at(-1);
+  };
+  try {
+    const s = model.createSession({ params: { ...greedy, ignore_stop: true } });
+    let n = 0;
+    for await (const _ of s.generate({ messages, max_tokens: 400 })) if (n++ % 40 === 0) llm.lend(20);
+    ok(waited.length > 0 && waited.some(n => n === 1), `no thread slept: ${waited}`);
+  } finally { Atomics.notify = notify; }
+  llm.lend(600000);
+  const r = await llm.chat.completions.create({ messages, ...greedy });
+  equal(r.choices[0].message.content, ANSWER);
+}));
+
 await test("an answer can be stopped", () => with_model(MODEL, async model => {
   const control = new AbortController();
   const s = model.createSession({ params: { ...greedy, ignore_stop: true } });

@@ -237,7 +237,8 @@ export class Engine {
   get #cacheKind() { return this.#drive?.kind ?? "none"; }
 
   #openModule(threads, hooks) {
-    return Wasm.open({ base: this.#config.wasm, threads: threads ?? this.#config.threads, hooks });
+    const { wasm, lent } = this.#config;
+    return Wasm.open({ base: wasm, threads: threads ?? this.#config.threads, lent, hooks });
   }
 
   #openReader(source, chunk, signal) {

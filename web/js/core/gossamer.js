@@ -102,6 +102,8 @@ class Llm {
   #loading = false;
   #link = null;                      // of the model that is loaded
   #planned = { source: null, id: 0 };
+  #lent = host.shares() ? new Int32Array(new SharedArrayBuffer(4)) : null;
+  #returning = 0;                    // the timer that takes the core back
   model = null;
   chat = { completions: new Completions(this) };
 
@@ -112,7 +114,8 @@ class Llm {
     llm.#config = { ...config };
     llm.#remote = await Remote.start({ ...WORKER, at },
       { onMessage: m => llm.#onBatch(m.batch), onFailure: e => llm.#failed(e) });
-    const asked = { threads, cache, cacheDir, wasm: folderOf(config.wasm), backend, hub: hub && String(hub) };
+    const asked = { threads, cache, cacheDir, wasm: folderOf(config.wasm), backend, hub: hub && String(hub),
+      lent: llm.#lent };
     try { return Object.assign(llm, await llm.#remote.ask("init", asked)); } catch (e) {
       llm.#remote.stop();
       throw e;
@@ -230,6 +233,18 @@ class Llm {
   pace(ms) {
     want("ms", ms, "count");
     this.#remote.ask("pace", { ms }).catch(() => {});
+  }
+
+  /** The page draws: for so many ms one of the engine's threads leaves it its core. */
+  lend(ms) {
+    want("ms", ms, "count");
+    if (!this.#lent) return;
+    Atomics.store(this.#lent, 0, 1);
+    clearTimeout(this.#returning);
+    this.#returning = setTimeout(() => {
+      Atomics.store(this.#lent, 0, 0);
+      Atomics.notify(this.#lent, 0);
+    }, ms);
   }
 
   /** Canvases that the engine's GPU draws itself: {attn, router, kv, activity}, each handed over for good. */

@@ -3,8 +3,8 @@
 import { serveWorker } from "./port.js";
 import { systemImports } from "./system.js";
 
-serveWorker(async ({ module, memory, maximum, cores, stack }) => {
-  const imports = systemImports(memory, maximum, cores);
+serveWorker(async ({ module, stack, ...system }) => {
+  const imports = systemImports(system);
   for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
     imports[from] ??= {};
     if (kind === "function") imports[from][name] ??= () => { throw new Error(`${name} is not for threads`); };

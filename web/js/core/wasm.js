@@ -66,11 +66,11 @@ export class Wasm {
   /** base: where the modules are, if not beside the package. hooks: {telemetry(p, n), emit(object),
    * read(source, offset, dst, n, tag) -> status, head(source, offset, dst, n) -> status, prefixes() ->
    * Prefixes | null, imports?} */
-  static async open({ base, threads, hooks }) {
+  static async open({ base, threads, lent, hooks }) {
     const w = new Wasm(), { module, relaxed } = await chooseModule(base);
     const n = host.shares() ? Math.max(1, Math.min(32, threads || await cores())) : 1;
-    Object.assign(w, openMemory(), { module, relaxed, n });
-    const imports = systemImports(w.memory, w.maximum, n);
+    Object.assign(w, openMemory(), { module, relaxed, n, lent });
+    const imports = systemImports({ memory: w.memory, maximum: w.maximum, cores: n });
     Object.assign(imports.goss, w.#engineImports(hooks));
     Object.assign(imports, hooks.imports?.(w));
     w.instance = await WebAssembly.instantiate(module, imports);
@@ -108,14 +108,14 @@ export class Wasm {
 
   /** Threads start now, before C is entered: they are given what they need by messages. */
   async #park(count) {
-    const { module, memory, maximum, n } = this;
+    const { module, memory, maximum, lent, n } = this;
     let failure = null;
     const failed = e => { failure = e; };
     const starting = Array.from({ length: count }, async (_, i) => {
       const stack = this.alloc(STACK), name = `gossamer-${i + 1}`;
       const thread = await startWorker({ ...THREAD, name }, failed);
       this.#threads.push(thread);
-      thread.post({ module, memory, maximum, cores: n, stack: stack + STACK });
+      thread.post({ module, memory, maximum, cores: n, lent, stack: stack + STACK });
     });
     const first = (await Promise.allSettled(starting)).find(r => r.status === "rejected");
     if (first) throw first.reason;

@@ -6,7 +6,7 @@ import { $, setText } from "./dom.js";
 /** Maps that the GPU draws: handed over once, their sizes told whenever they may have changed. */
 const MAPS = ["attn", "router", "kv", "activity"];
 /** How often the page wants to hear what happens: a little oftener than it draws. */
-const FRAME_MS = 14, CALM_MS = 40;
+const FRAME_MS = 14, CALM_MS = 44;
 const canvasOf = map => $(`gpu-${map}`);
 const ofMaps = fn => Object.fromEntries(MAPS.map(map => [map, fn(canvasOf(map))]));
 

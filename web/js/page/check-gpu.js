@@ -59,7 +59,8 @@ async function check({ url, only, ...how }) {
   const view = newView(), wait = new Wait(), none = () => { throw new Error("no model is read here"); };
   const gpu = new Gpu({ wake: wait.wake, reader: none, notice() {}, readFailed() {}, readDone() {} });
   const line = (p, n, failed) => { if (failed) postMessage({ line: view.text(p, n), failed: true }); };
-  const imports = { ...systemImports(view.memory, MOST * PAGE, 1), ...gpu.imports(view), host: { line } };
+  const system = systemImports({ memory: view.memory, maximum: MOST * PAGE, cores: 1 });
+  const imports = { ...system, ...gpu.imports(view), host: { line } };
   const { instance: { exports: c } } = await WebAssembly.instantiateStreaming(fetch(url), imports);
   const count = i => c.gpu_check_count(i);
   const counts = () => ({ passed: count(0), bad: count(1), skipped: count(2) });

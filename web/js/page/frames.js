@@ -1,11 +1,14 @@
 // frames.js - when the page is drawn: in one animation frame, asked for when there is news; where the CPU
-// draws, at most 24 times a second. Where frames come late they are asked for 20 times a second, until they
+// draws, at most 22 times a second. Where frames come late they are asked for 20 times a second, until they
 // come in time.
 import { onTurn, takeTurn } from "./dom.js";
 
-const CALM_MS = 42, LATE_MS = 30, SELDOM_MS = 48, MOST_LATE = 250;
+const CALM_MS = 46, LATE_MS = 30, SELDOM_MS = 48, MOST_LATE = 250;
 /** A timer that wakes this long before its frame does not miss it. */
 const EARLY_MS = 8;
+/** What drawing one takes of a core, about: the engine lends one for so long. A timer that comes due while
+ * the page's thread draws fires when it has. */
+const FRAME_MS = 8;
 
 export class Frames {
   #shared;
@@ -36,6 +39,7 @@ export class Frames {
   #frame() {
     const now = performance.now();
     this.#asked = false;
+    this.#shared.llm?.lend(FRAME_MS);
     this.#pace(now);
     this.#draw();
     this.#shared.drawn?.(now);
