@@ -262,8 +262,8 @@ export interface Llm {
     options?: { calm?: boolean }): Promise<void>;
   /** What happens is told at most so often, in milliseconds: for pages that draw. 0: at once. */
   pace(ms: number): void;
-  /** Said as a frame begins: for so many milliseconds one of the engine's threads leaves the page its core.
-   * On few cores all threads would wait for the one that the page interrupts in the middle of its work. */
+  /** Said as a frame begins: for so many milliseconds one of the engine's threads leaves the page its core,
+   * if there are as many threads as cores. All would wait for one that is interrupted in its task. */
   lend(ms: number): void;
   resizePanels(sizes: Record<string, { width: number; height: number }>): void;
   stats(): Promise<{ tok_s: number; cache_hit: number; gpu_mem_est: number; [key: string]: number }>;

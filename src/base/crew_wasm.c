@@ -51,8 +51,8 @@ int goss_wasm_seats(void) { return atomic_load(&n_seats); } /* how many threads 
 
 void goss_crew_pause(void) { }
 
-/* The last worker's core is the one that a page may have for itself while it draws. Else the page's thread
- * takes the core of one in the middle of a task, and all others wait for that. */
+/* The last worker's core is the one that a page may have for itself while it draws, where no other is free.
+ * Else the page's thread takes the core of one in the middle of a task, and all others wait for that. */
 IMPORT("lend") void js_lend(void);
 void goss_crew_lend(const struct goss_pool *p, int thread)
 {

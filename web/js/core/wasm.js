@@ -69,7 +69,7 @@ export class Wasm {
   static async open({ base, threads, lent, hooks }) {
     const w = new Wasm(), { module, relaxed } = await chooseModule(base);
     const n = host.shares() ? Math.max(1, Math.min(32, threads || await cores())) : 1;
-    Object.assign(w, openMemory(), { module, relaxed, n, lent });
+    Object.assign(w, openMemory(), { module, relaxed, n, lent: n < host.cores() ? null : lent });
     const imports = systemImports({ memory: w.memory, maximum: w.maximum, cores: n });
     Object.assign(imports.goss, w.#engineImports(hooks));
     Object.assign(imports, hooks.imports?.(w));
