@@ -115,6 +115,7 @@ await test("slider, keys, clicks; live again with one key", async () => {
   const word = page.locator("#tokens span", { hasText: "July" }).last();
   await word.click();
   const picked = await moment(page);
+  await shown(page, picked);
   matches(await text(page, "#moment"), new RegExp(`^#${picked} "·?July"`));
   await scrub(page, 20);
   await shown(page, 20);
@@ -191,7 +192,7 @@ await test("an expert's page: who chose it, by channel and class of word; tokens
     return chosenBy(gossamer.state.history, 4, 6);
   });
   const note = page.locator("#expert-page .note");
-  await note.first().waitFor();
+  await note.filter({ hasText: "Expert 6 of layer 4:" }).waitFor();
   const said = /: (\d+) of (\d+) tokens chose it, mean weight (\d\.\d+)/.exec(await note.first().innerText());
   const [, chose, all, mean] = said;
   equal([+chose, +all], [list.length, of], "tokens");

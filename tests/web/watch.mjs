@@ -186,7 +186,7 @@ await test("a link opens the recording at the moment that was picked", async () 
   equal(new URL(link).search, `?data=%2Fdata%2F${SHIPPED[0]}&at=40`);
   await page.goto(link);
   await page.waitForFunction(() => gossamer.state.moment === 40);
-  matches(await text(page, "#moment"), /^#40 /);
+  await page.locator("#moment", { hasText: /^#40 / }).waitFor();
   page.quiet();
   await page.close();
 });
