@@ -10,7 +10,6 @@
  * takes longer than most of them), then sleeps in memory.atomic.wait. */
 #include "pool.h"
 
-#define IMPORT(name) __attribute__((import_module("goss"), import_name(name)))
 enum { MAX_THREADS = 64, SPINS = 64000 };
 static struct seat {
     _Alignas(64) _Atomic int claimed;
@@ -53,7 +52,7 @@ void goss_crew_pause(void) { }
 
 /* The last worker's core is the one that a page may have for itself while it draws, where no other is free.
  * Else the page's thread takes the core of one in the middle of a task, and all others wait for that. */
-IMPORT("lend") void js_lend(void);
+__attribute__((import_module("goss"), import_name("lend"))) void js_lend(void);
 void goss_crew_lend(const struct goss_pool *p, int thread)
 {
     if (thread && thread == p->n_threads - 1) js_lend();

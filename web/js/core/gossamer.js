@@ -241,10 +241,13 @@ class Llm {
     if (!this.#lent) return;
     Atomics.store(this.#lent, 0, 1);
     clearTimeout(this.#returning);
-    this.#returning = setTimeout(() => {
-      Atomics.store(this.#lent, 0, 0);
-      Atomics.notify(this.#lent, 0);
-    }, ms);
+    this.#returning = setTimeout(() => this.#takeBack(), ms);
+  }
+  #takeBack() {
+    clearTimeout(this.#returning);
+    if (!this.#lent) return;
+    Atomics.store(this.#lent, 0, 0);
+    Atomics.notify(this.#lent, 0);
   }
 
   /** Canvases that the engine's GPU draws itself: {attn, router, kv, activity}, each handed over for good. */
@@ -271,6 +274,7 @@ class Llm {
     const closed = aborted("llm.close() has ended it");
     this.#link?.fail(closed, true);
     this.model = this.#link = null;
+    this.#takeBack();
     await this.#remote.stop(closed);
   }
 }

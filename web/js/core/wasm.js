@@ -63,9 +63,9 @@ export class Wasm {
   #utf8 = new TextEncoder();
   #threads = [];
 
-  /** base: where the modules are, if not beside the package. hooks: {telemetry(p, n), emit(object),
-   * read(source, offset, dst, n, tag) -> status, head(source, offset, dst, n) -> status, prefixes() ->
-   * Prefixes | null, imports?} */
+  /** base: where the modules are, if not beside the package. lent: as system.js has it. hooks:
+   * {telemetry(p, n), emit(object), read(source, offset, dst, n, tag) -> status, head(source, offset, dst,
+   * n) -> status, prefixes() -> Prefixes | null, imports?} */
   static async open({ base, threads, lent, hooks }) {
     const w = new Wasm(), { module, relaxed } = await chooseModule(base);
     const n = host.shares() ? Math.max(1, Math.min(32, threads || await cores())) : 1;

@@ -8,7 +8,7 @@ const CALM_MS = 46, LATE_MS = 30, SELDOM_MS = 48, MOST_LATE = 250;
 const EARLY_MS = 8;
 /** What drawing one takes of a core, about: the engine lends one for so long. A timer that comes due while
  * the page's thread draws fires when it has. */
-const FRAME_MS = 8;
+const LEND_MS = 8;
 
 export class Frames {
   #shared;
@@ -39,7 +39,7 @@ export class Frames {
   #frame() {
     const now = performance.now();
     this.#asked = false;
-    this.#shared.llm?.lend(FRAME_MS);
+    this.#shared.llm?.lend(LEND_MS);
     this.#pace(now);
     this.#draw();
     this.#shared.drawn?.(now);
