@@ -120,17 +120,20 @@ if [ "$mode" = --gpu ]; then
     if cc -std=c11 -Isrc -idirafter "$root/usr/include" tests/gpu/abi.c -o build/test/abi && build/test/abi; then ok
     else bad "webgpu_abi.h is not that of $suite"; fi
     mkdir -p "$root/gossamer/build/cc/unit"
-    cp -a build/cc/gossamer build/cc/gossamer-check "$root/gossamer/build/cc/" && cp -a build/cc/unit/test_gpu_parity "$root/gossamer/build/cc/unit/"
+    cp -a build/cc/gossamer build/cc/gossamer-check "$root/gossamer/build/cc/" && cp -a build/cc/unit/test_gpu_* "$root/gossamer/build/cc/unit/"
     on_lavapipe() {
         if inside "export VK_DRIVER_FILES=/usr/share/vulkan/icd.d/lvp_icd.json GOSSAMER_GPU_PACKED=1; $1" 2>&1; then ok; else bad "$1 failed"; fi
     }
     # lavapipe takes minutes to compile the products: MATRICES=full
-    kernels="to_halves attend_fragments"
+    kernels="to_halves attend_fragments sum_parts"
     [ "${MATRICES:-}" != full ] || kernels="$kernels matmul_fragments"
     for kernel in $kernels; do on_lavapipe "build/cc/gossamer-check --gpu --level adapter --test $kernel"; done
     for choice in "" bytes floats halves; do
         [ "${MATRICES:-}" != full ] || on_lavapipe "${choice:+unset GOSSAMER_GPU_PACKED; GOSSAMER_GPU_KERNELS=tests/gpu/$choice.txt }build/cc/unit/test_gpu_parity models/demo-gptoss-draft.gguf"
     done
+    # a crowd's logits and products
+    on_lavapipe "build/cc/unit/test_gpu_rows"
+    [ "${MATRICES:-}" != full ] || on_lavapipe "build/cc/unit/test_gpu_sample"
     done_with
 fi
 compiles() { # COMPILER

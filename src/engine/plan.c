@@ -78,7 +78,9 @@ static uint64_t scratch_bytes(const goss_model *m, const goss_engine_config *c)
                    q = (uint64_t)(h->n_head * h->head_dim), kv = (uint64_t)(h->n_head_kv * h->head_dim),
                    embd = (uint64_t)h->n_embd, ff = (uint64_t)h->n_ff, parts = rows > 2048 ? rows : 2048;
     const uint64_t a_row = 2 * embd + 2 * q + 2 * kv + k * (ff + embd) + (k * ff > embd ? k * ff : embd) / 2;
-    return 4 * (rows * a_row + parts * q + 2 * 16 * (uint64_t)h->n_vocab) + 48 * MIB;
+    const uint64_t logits = (c->max_sessions ? c->max_sessions : GOSS_SESSIONS) > GOSS_DECODE_ROWS
+                                ? GOSS_CROWD_ROWS : GOSS_DECODE_ROWS;
+    return 4 * (rows * a_row + parts * q + 2 * logits * (uint64_t)h->n_vocab) + 48 * MIB;
 }
 
 /* Activations of a CPU's steps, as src/cpu/stage_cpu.c lays them out: of a step, and of those beside it while

@@ -16,6 +16,7 @@
 /* row.token: whatever the device sampled last for this sequence (gpu only) */
 enum { GOSS_TOKEN_SAMPLED = -1 };
 enum { GOSS_FLIGHTS = 16 };         /* most steps in flight */
+enum { GOSS_CROWD_ROWS = 64 };      /* of more sessions than few rows serve, that a GPU computes as a crowd */
 enum { GOSS_DECODE_ROWS = 16 };     /* rows of a step that decodes, at most, where a backend says no other */
 enum { GOSS_BESIDE_ROWS = 64 };     /* rows of a step that runs while another is paused, at most */
 enum { GOSS_ROW_SAMPLE = 1, GOSS_ROW_LOGITS = 2 };

@@ -427,6 +427,15 @@ static void go_beyond(gc *g, gc_matrix *m)
     memcpy(m->s + n, &mark, 4);
 }
 
+/* x once for each share of the values, nothing in place of the other shares'. */
+static float *shared_out(gc *g, const float *x, uint32_t rows, uint32_t n, uint32_t parts, uint32_t share)
+{
+    float *all = gc_alloc(g, (size_t)parts * rows * n * 4);
+    for (uint32_t at = 0; at < parts * rows * n && all; at++)
+        all[at] = at % n / share == at / (rows * n) ? x[at % (rows * n)] : 0;
+    return all;
+}
+
 int gc_make_matmul_fragments(gc *g, gc_case *c, int i)
 {
     static const uint32_t shapes[GOSS_VARIANTS][4] = {
@@ -446,8 +455,10 @@ int gc_make_matmul_fragments(gc *g, gc_case *c, int i)
     const int split = t.kind == M_STORE && i % 4 < 2;
     const uint32_t *z = shapes[size], expert = t.kind >= M_UP,
                    depth = t.n_in % 64 || size > 1 || i % 2 ? 32 : 64, entries = t.rows * t.top_k,
+                   shares = t.n_in / depth < 3 ? t.n_in / depth : 3,
+                   parts = t.kind == M_STORE && i % 3 != 1 ? shares : 1, /* left apart, without biases */
                    x_rows = t.kind == M_DOWN ? entries : t.rows, slot0 = expert && t.experts > 2 ? 1 : 0,
-                   n_slots = t.experts - slot0, bias = t.kind == M_SILU ? GOSS_GPU_NONE : 2,
+                   n_slots = t.experts - slot0, bias = t.kind == M_SILU || parts > 1 ? GOSS_GPU_NONE : 2,
                    stride = t.kind == M_UP || t.kind == M_SILU ? t.n_out / 2 : t.n_out;
     uint32_t n_words, list = 0, n_tiles, *expert_of = gc_alloc(g, entries * 4);
     uint32_t *info = make_info(g, &t, z[0], &n_words, &list, &n_tiles, expert_of);
@@ -469,20 +480,26 @@ int gc_make_matmul_fragments(gc *g, gc_case *c, int i)
                                   .alpha = 1.702f,
                                   .limit = 7,
                                   .beyond = m.n_rows * m.scale_words };
-    gc_begin(c, "matmul_fragments.wgsl", ceil_div(t.n_out, z[1]), n_tiles, 1);
+    gc_begin(c, "matmul_fragments.wgsl", ceil_div(t.n_out, z[1]), n_tiles, parts);
     goss_buf_printf(&c->defines, "%s ", m_words[t.kind]);
+    if (parts > 1) goss_buf_printf(&c->defines, "APART=%u ", parts);
     gc_layout_defines(c, t.layout);
     goss_fragment_defines(&c->defines, lim, g->subgroup, t.layout, z, depth, split ? 2 : 1);
-    goss_fmt(c->what, sizeof c->what, "%u rows, %u at once, %u -> %u, %u of %u experts%s%s", t.rows, z[0],
-             t.n_in, t.n_out, t.top_k, t.experts, split ? ", split" : "", beyond ? ", beyond halves" : "");
+    goss_fmt(c->what, sizeof c->what, "%u rows, %u at once, %u -> %u, %u of %u experts%s%s, %u apart",
+             t.rows, z[0], t.n_in, t.n_out, t.top_k, t.experts, split ? ", split" : "",
+             beyond ? ", beyond halves" : "", parts);
     gc_params(g, c, &p, sizeof p);
     gc_in(c, info, n_words * 4);
     gc_matrix_in(c, &m);
     gc_in(c, small, (2 + (size_t)t.experts * t.n_out) * 4);
     gc_in(c, h, (size_t)x_rows * t.n_in * (split ? 4 : 2));
     gc_in(c, scale, (size_t)x_rows * 4);
-    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)entries * stride);
+    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)parts * entries * stride);
     if (t.kind == M_ADD) memcpy(y->data, gc_floats(g, (size_t)entries * stride, 5), y->n);
+    if (parts > 1) {
+        x = shared_out(g, x, t.rows, t.n_in, parts, ceil_div(t.n_in / depth, parts) * depth);
+        t.rows *= parts;
+    }
     const int exact = beyond || t.layout == GOSS_LAYOUT_MX4 || t.layout == GOSS_LAYOUT_F16;
     if (!g->broken)
         want_matmul(&t, &m, x, small, bias, expert_of, slot0, n_slots, y, stride, exact ? 0 : 4.8828125e-4);

@@ -1,5 +1,5 @@
 /* rows_gpu.c - the kernels that take rows as they are: probe, embed, norm, quantize, repack, qkv_rows,
- * experts_sum. */
+ * experts_sum, sum_parts. */
 #include "check_gpu.h"
 #include "tests_gpu.h"
 #include "base/fmt.h"
@@ -172,6 +172,42 @@ int gc_make_experts_sum(gc *g, gc_case *c, int i)
                 all += fabs(v);
             }
             gc_put(out, (size_t)r * n + j, sum, GC_U * (4 + 2 * k) * all + 1e-36);
+        }
+    return 0;
+}
+
+/* ---- sum_parts ----------------------------------------------------------------------------------------- */
+int gc_make_sum_parts(gc *g, gc_case *c, int i)
+{
+    static const uint32_t lengths[] = { 64, 66, 2880, 5120 };
+    const uint32_t n = lengths[i / 2 % 4], rows = 1 + (uint32_t)gc_below(g, 5), parts = 2 + (uint32_t)(i % 3),
+                   add = i & 1, first = 4 * (uint32_t)gc_below(g, 3), stride = first + n + 4 * (parts - 2),
+                   bias = gc_below(g, 3) ? 5 : GOSS_GPU_NONE;
+    const goss_block_parts p = { .n = n, .first = first, .stride = stride, .bias = bias };
+    const gc_step s = gc_step_make(g, rows, 3, 8, 1, 2);
+    const float *small = gc_floats(g, 5 + n, 2), *apart = gc_floats(g, (size_t)parts * rows * n, 3),
+                *old = gc_floats(g, (size_t)rows * stride, 5);
+    if (g->broken) return 0;
+    gc_begin(c, "sum_parts.wgsl", (n + 63) / 64, rows, 1);
+    goss_buf_printf(&c->defines, "%s APART=%u ", add ? "ADD" : "STORE", parts);
+    goss_fmt(c->what, sizeof c->what, "%u x %u of %u%s", rows, parts, n, add ? ", added" : "");
+    gc_params(g, c, &p, sizeof p);
+    gc_in(c, s.w, s.n_words * 4);
+    gc_in(c, small, (5 + (size_t)n) * 4);
+    gc_in(c, apart, (size_t)parts * rows * n * 4);
+    gc_buffer *y = gc_out(g, c, GC_FLOAT, (size_t)rows * stride);
+    memcpy(y->data, old, (size_t)rows * stride * 4);
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t j = 0; j < n; j++) {
+            const size_t to = (size_t)r * stride + first + j;
+            double sum = (bias == GOSS_GPU_NONE ? 0 : (double)small[bias + j]) + (add ? (double)old[to] : 0),
+                   all = fabs(sum) + (add ? 2 * fabs((double)old[to]) : 0);
+            for (uint32_t k = 0; k < parts; k++) {
+                const double v = (double)apart[((size_t)k * rows + r) * n + j];
+                sum += v;
+                all += fabs(v);
+            }
+            gc_put(y, to, sum, GC_U * (2 + parts) * all + 1e-36);
         }
     return 0;
 }

@@ -29,6 +29,7 @@ int gc_make_to_halves(gc *g, gc_case *c, int i);
 int gc_make_repack(gc *g, gc_case *c, int i);
 int gc_make_qkv_rows(gc *g, gc_case *c, int i);
 int gc_make_experts_sum(gc *g, gc_case *c, int i);
+int gc_make_sum_parts(gc *g, gc_case *c, int i);
 int gc_make_roof(gc *g, gc_case *c, int i);
 int gc_make_matvec(gc *g, gc_case *c, int i);
 int gc_make_matvec_norm(gc *g, gc_case *c, int i);

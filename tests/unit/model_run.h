@@ -44,6 +44,7 @@ typedef struct run {
 } run;
 static const char *run_cpu_mask;      /* of what run_start opens */
 static int run_cpu_threads = 2;
+static int run_slots = 20;            /* sequences that the backend keeps apart */
 typedef int (*run_opener)(goss_backend **out, const goss_backend_config *c, goss_error *err);
 
 static inline void run_kv_copy(void *ctx, int cls, int from, int to)
@@ -63,7 +64,7 @@ static inline int run_start(run *r, const run_model *m, run_opener open, int max
     const goss_backend_config config = { .model = &m->model,
                                          .engine = &engine,
                                          .max_rows = max_rows,
-                                         .max_slots = 20,
+                                         .max_slots = run_slots,
                                          .max_kv = max_kv,
                                          .n_pages = { full, window ? full : 0 },
                                          .kv_type = kv_type };

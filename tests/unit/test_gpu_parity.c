@@ -186,6 +186,7 @@ int main(int argc, char **argv)
                                           "models/demo-llama-Q3_K_M.gguf", "models/demo-llama-Q4_K_M.gguf",
                                           "models/demo-llama-Q5_K_M.gguf", "models/demo-llama-Q6_K.gguf" };
     if (!have_adapter()) return unit_done("test_gpu_parity");
+    run_slots = GOSS_CROWD_ROWS + 1;                   /* many rows are a crowd to the head */
     for (int i = 1; i < argc; i++) one_model(argv[i]);
     for (size_t i = 0; argc < 2 && i < sizeof models / sizeof models[0]; i++) one_model(models[i]);
     return unit_done("test_gpu_parity");

@@ -1,6 +1,6 @@
-/* test_gpu_rows.c - rows on the GPU: the same bits in any batch of 1 to 16; and far into a sequence, 1,000
- * decoded steps past the window and past 4,096 positions, against the reference. Skipped where there is no
- * adapter. usage: test_gpu_rows MODEL [long] */
+/* test_gpu_rows.c - rows on the GPU: the same bits in any batch of 1 to 16; nearly the same logits in a crowd
+ * of sequences; and far into a sequence, 1,000 decoded steps past the window and past 4,096 positions,
+ * against the reference. Skipped where there is no adapter. usage: test_gpu_rows MODEL [long] */
 #include "gpu_open.h"
 #include "model_run.h"
 #include <math.h>
@@ -41,6 +41,56 @@ static void any_batch(run *r)
     is_clean(r->b);
     free(alone);
     free(batch);
+}
+
+/* A token each of more sequences than the kernels for few rows serve, against each alone. */
+static void crowd(const run_model *m)
+{
+    enum { SEQS = 20, STEP = 5 };
+    const size_t n_vocab = (size_t)m->model.hp.n_vocab;
+    float *alone = malloc(n_vocab * 4 * SEQS), *among = malloc(n_vocab * 4);
+    int32_t ids[(SEQS + 1) * STEP];
+    goss_kv kv[SEQS];
+    goss_seq seqs[SEQS];
+    goss_error err = { 0 };
+    run r;
+    fill(ids, (SEQS + 1) * STEP, (int)n_vocab);
+    CHECK_INT(run_start(&r, m, open_gpu, 128, 1280, GOSS_F16), 0);
+    const goss_gpu_state *s = goss_gpu_state_of(r.b);
+    goss_step step = { .rows = r.rows, .n_rows = SEQS, .seqs = seqs, .n_seqs = SEQS };
+    CHECK(goss_gpu_crowd(s, &step) || s->facts.few_rows > SEQS);
+    for (int i = 0; i < SEQS; i++) {
+        const int n = (i + 1) * STEP;
+        CHECK_INT(goss_kv_open(&r.kv, &r.pool, 128), 0);
+        CHECK_INT(run_step(&r, ids, 0, n - 1, 0, among), 0);
+        CHECK_INT(run_step(&r, ids, n - 1, n, 0, alone + (size_t)i * n_vocab), 0);
+        CHECK_INT(goss_kv_truncate(&r.kv, n - 1), 0);
+        kv[i] = r.kv;
+        seqs[i] = (goss_seq){ .kv = &kv[i], .slot = i, .tokens = ids };
+    }
+    for (int i = 0; i < SEQS; i++) {
+        CHECK_INT(goss_kv_extend(&kv[i], (i + 1) * STEP), 0);
+        r.rows[i] = (goss_row){ ids[(i + 1) * STEP - 1], (i + 1) * STEP - 1, (int16_t)i, GOSS_ROW_LOGITS };
+    }
+    CHECK_INT(goss_forward(r.b, &step, &err), 0);
+    int rc;
+    while ((rc = r.b->vt->poll(r.b, &step, 1000, NULL, &err)) == GOSS_EAGAIN) { }
+    CHECK_INT(rc, 0);
+    for (int i = 0; i < SEQS; i++) {
+        double worst = 0;
+        CHECK_INT(r.b->vt->logits(r.b, &step, i, among), 0);
+        for (size_t v = 0; v < n_vocab; v++)
+            worst = fmax(worst, fabs((double)among[v] - (double)alone[(size_t)i * n_vocab + v]));
+        if (worst > 0.1) printf("sequence %d: off by %.3f\n", i, worst);
+        CHECK(worst <= 0.1);
+    }
+    r.b->vt->release(r.b, &step);
+    is_clean(r.b);
+    for (int i = 0; i < SEQS; i++) goss_kv_close(&kv[i]);
+    r.kv.pool = NULL;
+    run_stop(&r);
+    free(alone);
+    free(among);
 }
 
 /* How far apart, of its router's largest logit, a row's last chosen expert and the first other one were, in
@@ -129,6 +179,7 @@ int main(int argc, char **argv)
     any_batch(&gpu);
     if (argc > 2) far(&m, &gpu);
     run_stop(&gpu);
+    crowd(&m);
     run_close(&m);
     return unit_done("test_gpu_rows");
 }

@@ -32,6 +32,8 @@
     U(n_head) U(n_kv) U(head_dim) U(window) U(cls) U(stride) F(scale) U(sinks) U(half) U(map)
 #define GOSS_BLOCK_panel_layer(U, F) \
     U(layer) U(n_layer) U(n_embd) U(n_expert) U(top_k)
+#define GOSS_BLOCK_parts(U, F) \
+    U(n) U(first) U(stride) U(bias)
 #define GOSS_BLOCK_qkv_rows(U, F) \
     U(stride) U(n_head) U(n_kv) U(head_dim) U(rope_dim) U(adjacent) U(cls)
 #define GOSS_BLOCK_quantize(U, F) \
@@ -53,7 +55,8 @@
 #define GOSS_BLOCKS(B)                                                                         \
     B(attend)                                                                                  \
     B(embed) B(experts) B(group) B(looks) B(matmul) B(matvec) B(merge) B(norm) B(panel_attend) \
-        B(panel_layer) B(qkv_rows) B(quantize) B(repack) B(roof) B(route) B(sample) B(sum) B(to_halves)
+        B(panel_layer) B(parts) B(qkv_rows) B(quantize) B(repack) B(roof) B(route) B(sample) B(sum)        \
+            B(to_halves)
 
 #define GOSS_WORD_U(name) uint32_t name;
 #define GOSS_WORD_F(name) float name;

@@ -8,6 +8,7 @@
 // A weight is $SCALE times its half: MX4 8, Q8 and I8 2^-6, F16W 1; exact but for Q8 and I8, which are rounded. Where a weight
 // of the matrix leaves the range of halves (ws[p.beyond], repack.wgsl) a thread makes its sums in f32 instead: slow, and right.
 // PLANES: 1, or 2 where a row of x is two rows of halves, the second what the first one left over: W meets both.
+// APART: so many workgroups share a DENSE tile's values (no share is empty) and leave y[share][row][o]; sum_parts ends it.
 // Which rows a tile has: matmul.wgsl, DENSE or EXPERT with the same grid. What happens to a sum: put.inc.wgsl.
 #block matmul
 @group(0) @binding(0) var<uniform> p: P;
@@ -83,10 +84,11 @@ fn put_w(at: u32, raw: Raw, u: u32) {
 #end
 }
 
-// A sum in f32: row r of W times row i of x.
-fn slow_sum(r: u32, i: u32) -> f32 {
+// A sum in f32: row r of W times row i of x, from unit u_first to u_end.
+fn slow_sum(r: u32, i: u32, u_first: u32, u_end: u32) -> f32 {
     var v = 0.0;
     for (var u = 0u; u < $PLANESu * p.n_units; u++) {
+        if (u % p.n_units < u_first || u % p.n_units >= u_end) { continue; }
         let w = unit(r, u % p.n_units);
         let h = x[i * $PLANESu * p.n_units + u];
         v += dot(w.a * w.s + w.m, vec4<f32>(unpack2x16float(h.x), unpack2x16float(h.y)))
@@ -100,13 +102,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let o0 = group.x * $NTu;
 #include tile_begin.inc.wgsl
     let bias = bias_of(group.y);
+#if APART
+    let share = (p.n_units / PARTS + $APARTu - 1u) / $APARTu * PARTS;
+    let u_first = group.z * share;
+    let u_end = min(u_first + share, p.n_units);
+    let out0 = group.z * info[0];
+#else
+    let u_first = 0u;
+    let u_end = p.n_units;
+    let out0 = 0u;
+#endif
 #if BEYOND
     if (ws[p.beyond]$BEYOND != 0) {
         for (var i = t; i < count * $NTu / 2u; i += THREADS) {
             let o = o0 + i % ($NTu / 2u) * 2u;
             let row = row_of(begin + i / ($NTu / 2u));
             if (o < p.n) {
-                put(out_row(begin + i / ($NTu / 2u)), o, bias, slow_sum(w_row + o, row), slow_sum(w_row + min(o + 1u, p.n - 1u), row));
+                put(out0 + out_row(begin + i / ($NTu / 2u)), o, bias, slow_sum(w_row + o, row, u_first, u_end),
+                    slow_sum(w_row + min(o + 1u, p.n - 1u), row, u_first, u_end));
             }
         }
         return;
@@ -121,20 +134,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let xi$v = t + $vu * THREADS;
     let x_at$v = row_of(begin + min(xi$v / PARTS, count - 1u)) * $PLANESu * p.n_units + xi$v % PARTS;
 #for z PLANES
-    var next_x$v_$z = x[x_at$v + $zu * p.n_units];
+    var next_x$v_$z = x[x_at$v + $zu * p.n_units + u_first];
 #end
 #end
 #for v WV
     let wi$v = t + $vu * THREADS;
     let w_row$v = w_row + min(o0 + min(wi$v / PARTS, $NTu - 1u), p.n - 1u);
-    var next_w$v = raw_unit(w_row$v, wi$v % PARTS);
+    var next_w$v = raw_unit(w_row$v, u_first + wi$v % PARTS);
 #end
 #for i MI
 #for j NJ
     var sum$i_$j: sum;
 #end
 #end
-    for (var u0 = 0u; u0 < p.n_units; u0 += PARTS) {
+    for (var u0 = u_first; u0 < u_end; u0 += PARTS) {
 #for v XV
         if (xi$v < count * PARTS) {
 #for z PLANES
@@ -180,7 +193,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (r < count && o < p.n) {
             let at = subgroup * $FMu * $FNu + q * 2u;
             let f = x_scale[row_of(begin + r)] * $SCALE;
-            put(out_row(begin + r), o, bias, out[at] * f, out[at + 1u] * f);
+            put(out0 + out_row(begin + r), o, bias, out[at] * f, out[at + 1u] * f);
         }
     }
     workgroupBarrier();

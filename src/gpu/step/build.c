@@ -36,11 +36,13 @@ static int build_activations(goss_gpu_state *s, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
     const uint64_t rows = (uint64_t)s->config.max_rows, most = (uint64_t)s->facts.few_rows,
-                   few = rows < most ? rows : most, group = rows < GOSS_DECODE_ROWS ? rows : GOSS_DECODE_ROWS;
+                   few = rows < most ? rows : most, group = s->crowds ? GOSS_CROWD_ROWS
+                   : rows < GOSS_DECODE_ROWS                    ? rows
+                                                                : GOSS_DECODE_ROWS;
     const uint64_t nq = (uint64_t)(hp->n_head * hp->head_dim), nkv = (uint64_t)(hp->n_head_kv * hp->head_dim),
                    k = hp->n_expert ? (uint64_t)hp->n_expert_used : 1;
-    const uint64_t parts = few * GOSS_GPU_CHUNKS > rows ? few * GOSS_GPU_CHUNKS : rows,
-        vocab = (uint64_t)hp->n_vocab;
+    const uint64_t chunked = rows < GOSS_CROWD_ROWS ? rows : GOSS_CROWD_ROWS, vocab = (uint64_t)hp->n_vocab,
+        parts = chunked * GOSS_GPU_CHUNKS > rows ? chunked * GOSS_GPU_CHUNKS : rows;
     const uint64_t slots = (uint64_t)s->config.max_slots,
         pages = (uint64_t)s->config.max_kv / GOSS_KV_PAGE + 2;
     const uint64_t table = (uint64_t)(hp->n_layer ? hp->n_layer : 1) * (uint64_t)(hp->n_expert ? hp->n_expert
@@ -101,10 +103,12 @@ int goss_build(goss_gpu_state *s, goss_error *err)
     goss_weights *w = &s->weights;
     const goss_hparams *hp = &s->base.model->hp;
     const int n_groups = (int)goss_ceil_div((uint32_t)s->config.max_rows, GOSS_DECODE_ROWS);
-    const uint64_t slots = 64 + (uint64_t)hp->n_layer * (35 + 7 * GOSS_MAX_PIECES) +
-                           (uint64_t)n_groups * (3 + GOSS_MAX_PIECES) + GOSS_MAX_PIECES;
+    const uint64_t slots = 64 + (uint64_t)hp->n_layer * (43 + 7 * GOSS_MAX_PIECES) +
+                           (uint64_t)n_groups * (4 + GOSS_MAX_PIECES) + 2 * GOSS_MAX_PIECES;
     const uint32_t loader[64] = { 0 };
     s->head.n_groups = n_groups;
+    s->crowds = s->facts.fragments && s->config.max_slots - 1 > s->facts.few_rows &&
+                s->config.max_rows >= GOSS_CROWD_ROWS;
     for (int i = 0; i < GOSS_GPU_LANES; i++) goss_params_add(w, loader, sizeof loader);
     s->layers = goss_mem_array((size_t)(hp->n_layer ? hp->n_layer : 1), sizeof *s->layers);
     if (!s->layers) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for layers");
@@ -124,6 +128,7 @@ int goss_build(goss_gpu_state *s, goss_error *err)
     for (int i = 0; i < hp->n_layer && !r; i++) r = build_layer(s, i, err);
     if (!r && w->has_head) r = goss_decode_build_head(s, err);
     if (!r) r = goss_prefill_build(s, err);
+    if (!r) r = goss_prefill_build_head(s, err);
     if (!r) r = goss_panels_build(s, err);
     if (!r) r = goss_seen_build(s, err);
     if (!r) r = goss_profile_build(s, err);

@@ -541,6 +541,7 @@ int goss_decode_build_head(goss_gpu_state *s, goss_error *err)
                    groups = (uint32_t)s->head.n_groups;
     const int packed = packs(s, m);
     int r = norm_call(s, &s->head.norm, packed, 0, s->weights.out_small, 1, err);
+    if (!r && s->crowds) r = norm_call(s, &s->head.crowd_norm, 0, 0, s->weights.out_small, 1, err);
     for (int i = 0; i < m->n_pieces && !r; i++)
         for (uint32_t g = 0; g < groups && !r; g++) {
             const goss_block_matvec p = { .n_units = m->n_units, .scale_words = m->scale_words,

@@ -11,6 +11,8 @@
 
 #define NONE GOSS_GPU_NONE
 enum { TILE = 64 /* rows of dense ones, without fragments */, GRID_X = 4096 };
+/* Workgroups that are enough for a device to have of a product; those that share a tile's values, at most. */
+enum { ENOUGH = 512, MOST_PARTS = 4 };
 
 /* Sizes of tiles by fragments, in rising order: rows and outputs, a subgroup's, values a step; `most` rows
  * (of an expert: on average) that a size serves. Measured on an H100 and an H200 (docs/gpu-performance.md):
@@ -207,6 +209,43 @@ static int dense_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, ui
     return tile_call(s, c, words, TILE, m, 0, x, 1, &p, s->buf.step, small, y, err);
 }
 
+/* A crowd's product of few tiles: workgroups share the values of each, so that they are enough for a device.
+ * Call it behind dense_call, with the same. */
+static int apart_call(goss_gpu_state *s, goss_tile_call *c, const char *kind, const goss_matrix *m,
+                      uint32_t first, uint32_t stride, uint32_t bias, int small, int y, goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    const tile_size *z = &dense_sizes[0];
+    const uint32_t steps = m->n_in / depth_of(goss_gpu_get_limits(s->gpu), z, m->n_in, c->planes),
+                   tiles = goss_ceil_div(m->n_out, z->outs) * (GOSS_CROWD_ROWS / z->rows),
+                   parts = ENOUGH / tiles < MOST_PARTS ? ENOUGH / tiles : MOST_PARTS;
+    const uint64_t room = (uint64_t)s->config.max_rows * (uint64_t)hp->n_embd *
+                          (uint64_t)(hp->n_expert ? hp->n_expert_used : 1);
+    if (!s->crowds || c->operands != GOSS_TILE_HALVES || parts < 2 ||
+        (parts - 1) * goss_ceil_div(steps, parts) >= steps ||
+        (uint64_t)parts * GOSS_CROWD_ROWS * m->n_out > room)
+        return 0;
+    const goss_block_matmul p = { .n_units = m->n_units, .scale_words = m->scale_words, .n = m->n_out,
+                                  .stride = m->n_out, .bias = NONE, .beyond = m->piece[0].beyond };
+    const goss_block_parts ps = { .n = m->n_out, .first = first, .stride = stride, .bias = bias };
+    goss_buf d = GOSS_BUF(512);
+    goss_buf_printf(&d, "DENSE STORE APART=%u ", parts);
+    c->parts = parts;
+    c->apart.grid[0] = goss_ceil_div(m->n_out, product_defines(s, c, &d, m, z, 0));
+    c->sum.grid[0] = goss_ceil_div(m->n_out, 64);
+    int r = goss_call_make(&s->weights, &c->apart, "matmul_fragments.wgsl", "urrrrrrw", goss_buf_cstr(&d), &p,
+                           sizeof p,
+                           (const int[]){ s->buf.step, m->piece[0].q, m->piece[0].s, small, s->buf.xq,
+                                          s->buf.xq_scale, s->buf.ysplit }, err);
+    goss_buf_clear(&d);
+    goss_buf_printf(&d, "%s APART=%u", kind, parts);
+    if (!r)
+        r = goss_call_make(&s->weights, &c->sum, "sum_parts.wgsl", "urrrw", goss_buf_cstr(&d), &ps, sizeof ps,
+                           (const int[]){ s->buf.step, small, s->buf.ysplit, y }, err);
+    goss_buf_free(&d);
+    return r;
+}
+
 static int group_call(goss_gpu_state *s, goss_layer_calls *l, uint32_t list, uint32_t inverse, int fragments,
                       goss_error *err)
 {
@@ -280,9 +319,14 @@ static int layer_tiles(goss_gpu_state *s, goss_layer_calls *l, int layer, goss_e
                    nkv = (uint32_t)hp->n_head_kv * hd, n_embd = (uint32_t)hp->n_embd;
     const uint32_t first[3] = { 0, nq, nq + nkv };
     int r = 0;
-    for (int i = 0; i < l->w->n_qkv && !r; i++)
-        r = dense_call(s, &l->prefill.qkv[i], "STORE", 2, &l->w->qkv[i], first[i], nq + 2 * nkv,
-                       l->w->bqkv[i], s->buf.xn, l->w->small, s->buf.qkv, err);
+    for (int i = 0; i < l->w->n_qkv && !r; i++) {
+        goss_tile_call *c = &l->prefill.qkv[i];
+        r = dense_call(s, c, "STORE", 2, &l->w->qkv[i], first[i], nq + 2 * nkv, l->w->bqkv[i], s->buf.xn,
+                       l->w->small, s->buf.qkv, err);
+        if (!r)
+            r = apart_call(s, c, "STORE", &l->w->qkv[i], first[i], nq + 2 * nkv, l->w->bqkv[i], l->w->small,
+                           s->buf.qkv, err);
+    }
     const goss_block_qkv_rows p = { .stride = nq + 2 * nkv, .n_head = (uint32_t)hp->n_head,
                                     .n_kv = (uint32_t)hp->n_head_kv, .head_dim = hd,
                                     .rope_dim = (uint32_t)hp->rope_dim, .adjacent = hp->rope_half ? 0u : 1u,
@@ -293,12 +337,31 @@ static int layer_tiles(goss_gpu_state *s, goss_layer_calls *l, int layer, goss_e
     if (!r)
         r = dense_call(s, &l->prefill.wo, "ADD", 1, &l->w->wo, 0, n_embd, l->w->bo, s->buf.att, l->w->small,
                        s->buf.x, err);
+    if (!r)
+        r = apart_call(s, &l->prefill.wo, "ADD", &l->w->wo, 0, n_embd, l->w->bo, l->w->small, s->buf.x, err);
     if (r || hp->n_expert) return r ? r : expert_tiles(s, l, layer, err);
     r = dense_call(s, &l->prefill.up[0], "SILU", 1, &l->w->up, 0, (uint32_t)hp->n_ff, NONE, s->buf.xn,
                    l->w->small, s->buf.h, err);
     return r ? r
              : dense_call(s, &l->prefill.down[0], "ADD", 1, &l->w->down, 0, n_embd, NONE, s->buf.h,
                           l->w->small, s->buf.x, err);
+}
+
+/* Two halves a value: a logit is as near as by the kernels for few rows. */
+int goss_prefill_build_head(goss_gpu_state *s, goss_error *err)
+{
+    const goss_matrix *m = s->weights.tied ? &s->weights.tok : &s->weights.out;
+    int r = 0;
+    s->head.crowd = s->crowds && s->weights.has_head && multiplies_halves(m);
+    for (int i = 0; s->head.crowd && i < m->n_pieces && !r; i++) {
+        goss_tile_call *c = &s->head.crowd_product[i];
+        goss_block_matmul p = { .n = m->piece[i].n, .first = m->piece[i].first,
+                                .stride = (uint32_t)s->base.model->hp.n_vocab, .bias = NONE };
+        *c = (goss_tile_call){ .planes = 2, .operands = GOSS_TILE_HALVES };
+        r = tile_call(s, c, "DENSE STORE", TILE, m, i, s->buf.xn, 1, &p, s->buf.step, s->weights.out_small,
+                      s->buf.logits, err);
+    }
+    return r;
 }
 
 uint64_t goss_prefill_tile_words(const goss_gpu_state *s)
@@ -343,21 +406,36 @@ static void dense(goss_gpu_state *s, const goss_tile_call *c, uint32_t rows)
 
 void goss_prefill_product(goss_gpu_state *s, const goss_tile_call *c, uint32_t rows) { dense(s, c, rows); }
 
+/* One of a step's, which may be a crowd's. */
+static void step_dense(goss_gpu_state *s, const goss_tile_call *c, const goss_step *step)
+{
+    const uint32_t rows = (uint32_t)step->n_rows;
+    if (!c->parts || rows > GOSS_CROWD_ROWS || !goss_gpu_crowd(s, step)) {
+        dense(s, c, rows);
+        return;
+    }
+    convert(s, c, rows);
+    goss_rec_dispatch(&s->rec, &c->apart, 0, 0, c->apart.grid[0], goss_ceil_div(rows, dense_sizes[0].rows),
+                      c->parts);
+    goss_rec_dispatch(&s->rec, &c->sum, 0, 0, c->sum.grid[0], rows, 1);
+}
+
 int goss_prefill_size(const goss_gpu_state *s, const goss_tile_call *c, int kind, uint32_t each)
 {
     return size_for(s, kind == GOSS_CHOICE_EXPERTS ? expert_sizes : dense_sizes, each, c->planes);
 }
 
-void goss_prefill_qkv(goss_gpu_state *s, const goss_layer_calls *l, uint32_t rows)
+void goss_prefill_qkv(goss_gpu_state *s, const goss_layer_calls *l, const goss_step *step)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    for (int i = 0; i < l->w->n_qkv; i++) dense(s, &l->prefill.qkv[i], rows);
-    goss_rec_dispatch(&s->rec, &l->prefill.rows, 0, 0, (uint32_t)(hp->n_head + 2 * hp->n_head_kv), rows, 1);
+    for (int i = 0; i < l->w->n_qkv; i++) step_dense(s, &l->prefill.qkv[i], step);
+    goss_rec_dispatch(&s->rec, &l->prefill.rows, 0, 0, (uint32_t)(hp->n_head + 2 * hp->n_head_kv),
+                      (uint32_t)step->n_rows, 1);
 }
 
-void goss_prefill_wo(goss_gpu_state *s, const goss_layer_calls *l, uint32_t rows)
+void goss_prefill_wo(goss_gpu_state *s, const goss_layer_calls *l, const goss_step *step)
 {
-    dense(s, &l->prefill.wo, rows);
+    step_dense(s, &l->prefill.wo, step);
 }
 
 /* The size of tile is chosen by the rows that an expert has on average. */
@@ -379,4 +457,13 @@ void goss_prefill_ffn(goss_gpu_state *s, const goss_layer_calls *l, uint32_t row
 {
     dense(s, &l->prefill.up[0], rows);
     dense(s, &l->prefill.down[0], rows);
+}
+
+void goss_prefill_head(goss_gpu_state *s, uint32_t rows)
+{
+    const goss_matrix *m = s->weights.tied ? &s->weights.tok : &s->weights.out;
+    const goss_tile_call *c = s->head.crowd_product;
+    const int v = size_of(s, c, dense_sizes, rows);
+    convert(s, c, rows);
+    for (int i = 0; i < m->n_pieces; i++) product(s, &c[i], v, goss_ceil_div(rows, dense_sizes[v].rows));
 }

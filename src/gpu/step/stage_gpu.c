@@ -54,8 +54,16 @@ static void tell_level(goss_gpu_state *s)
     goss_chosen_tell(s, mark);
 }
 
+/* Where products by fragments begin to win: experts have six rows each on average then
+ * (docs/gpu-performance.md). */
+static int fragments_from(const goss_hparams *hp)
+{
+    const int rows = 6 * hp->n_expert / hp->n_expert_used;
+    return rows < GOSS_DECODE_ROWS ? GOSS_DECODE_ROWS : rows < 64 ? rows : 64;
+}
+
 /* Rows that go through the kernels for few: more where these share a weight among all rows that want it, up
- * to where those for many are faster: as was chosen, or as docs/gpu-performance.md found. */
+ * to where those for many are faster: as was chosen, or as features say. */
 static int few_rows(const goss_gpu_state *s, const goss_choice_line *chosen)
 {
     const goss_model *m = s->base.model;
@@ -68,7 +76,10 @@ static int few_rows(const goss_gpu_state *s, const goss_choice_line *chosen)
         for (size_t k = 0; k < sizeof t / sizeof t[0]; k++)
             all &= goss_layout_packs(goss_layout_of(t[k]->type));
     }
-    return !all ? GOSS_DECODE_ROWS : chosen ? (int)chosen->size[0] : s->facts.fragments ? 48 : 64;
+    return !all                 ? GOSS_DECODE_ROWS
+           : chosen             ? (int)chosen->size[0]
+           : s->facts.fragments ? fragments_from(&m->hp)
+                                : 64;
 }
 
 /* Pages from which on attend_group is the faster one (docs/gpu-performance.md). */

@@ -66,7 +66,7 @@ int goss_stages_attn_in(goss_backend *b, goss_step *step, int layer)
                                 (uint32_t)step->n_rows, 1, 1);
     if (one)
         for (int i = 0; i < l->w->n_qkv; i++) matvec(s, &l->decode.qkv_one[i], 1, 0);
-    else if (many) goss_prefill_qkv(s, l, (uint32_t)step->n_rows);
+    else if (many) goss_prefill_qkv(s, l, step);
     else for (int i = 0; i < l->w->n_qkv; i++) matvec(s, &l->decode.qkv[i], step->n_rows, 0);
     return show(s, GOSS_STAGE_ATTN_IN, layer, s->buf.qkv, step->n_rows,
                 (hp->n_head + 2 * hp->n_head_kv) * hp->head_dim);
@@ -76,7 +76,7 @@ int goss_stages_attn_in(goss_backend *b, goss_step *step, int layer)
 static uint32_t chunks_of(const goss_gpu_state *s, const goss_step *step, int cls)
 {
     const int window = cls == GOSS_KV_WINDOW ? s->base.model->hp.window : 0,
-              most = goss_gpu_many(s, step) ? 1 : GOSS_GPU_CHUNKS;
+              most = goss_gpu_chunks(s, step);
     int chunks = 1;
     for (int i = 0; i < step->n_rows; i++) {
         const int pos = step->rows[i].pos, first = window && pos + 1 > window ? pos + 1 - window : 0;
@@ -108,7 +108,7 @@ int goss_stages_attend(goss_backend *b, goss_step *step, int layer)
     const uint32_t rows = (uint32_t)step->n_rows, n_kv = (uint32_t)hp->n_head_kv;
     const int many = goss_gpu_many(s, step), ends = l->attend_ends && !many;
     goss_rec_cut_within(&s->rec, step->n_rows);
-    if (many && l->attend_tiled)
+    if (many && l->attend_tiled && !goss_gpu_crowd(s, step))
         goss_rec_dispatch(&s->rec, &l->prefill.attend, 0, 0, n_kv,
                           goss_ceil_div(rows, l->prefill.attend.grid[0]), 1);
     else if (!ends || s->settings.tap) {                        /* whoever looks on wants floats as well */
@@ -128,7 +128,7 @@ int goss_stages_attn_out(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
     goss_rec_cut_within(&s->rec, step->n_rows);
-    if (goss_gpu_many(s, step)) goss_prefill_wo(s, &s->layers[layer], (uint32_t)step->n_rows);
+    if (goss_gpu_many(s, step)) goss_prefill_wo(s, &s->layers[layer], step);
     else matvec(s, &s->layers[layer].decode.wo, step->n_rows, 0);
     return show(s, GOSS_STAGE_ATTN_OUT, layer, s->buf.x, step->n_rows, b->model->hp.n_embd);
 }
@@ -238,8 +238,16 @@ static void sample(goss_gpu_state *s, const goss_step *step, int first, int n, u
     goss_rec_dispatch(&s->rec, &s->head.pick, 0, g, (uint32_t)n, 1, 1);
 }
 
-/* Logits are made for 16 rows at a time and used at once: sampled, and copied to where the host can read
- * them. */
+/* Logits of n rows of the list, of group g and those behind it. */
+static void logits(goss_gpu_state *s, const goss_matrix *m, int n, uint32_t g, int crowd)
+{
+    goss_rec_dispatch(&s->rec, crowd ? &s->head.crowd_norm : &s->head.norm, 0, g, (uint32_t)n, 1, 1);
+    if (crowd) goss_prefill_head(s, (uint32_t)n);
+    else for (int i = 0; i < m->n_pieces; i++) matvec(s, &s->head.product[i], n, g);
+}
+
+/* Logits are made for 16 rows at a time (a crowd's 64) and used at once: sampled, and copied to where the
+ * host can read them. */
 int goss_stages_head(goss_backend *b, goss_step *step)
 {
     goss_gpu_state *s = of(b);
@@ -247,12 +255,13 @@ int goss_stages_head(goss_backend *b, goss_step *step)
     const goss_matrix *m = s->weights.tied ? &s->weights.tok : &s->weights.out;
     const uint64_t row_bytes = (uint64_t)b->model->hp.n_vocab * 4;
     uint64_t out = 0;
+    const int crowd = s->head.crowd && goss_gpu_many(s, step) && t->n_list > GOSS_DECODE_ROWS,
+              most = crowd ? GOSS_CROWD_ROWS : GOSS_DECODE_ROWS;
     int r = goss_rec_cut(&s->rec, step->n_rows);
-    for (int first = 0, g = 0; !r && first < t->n_list; first += GOSS_DECODE_ROWS, g++) {
-        const int n = t->n_list - first < GOSS_DECODE_ROWS ? t->n_list - first : GOSS_DECODE_ROWS;
+    for (int first = 0, g = 0; !r && first < t->n_list; first += most, g += most / GOSS_DECODE_ROWS) {
+        const int n = t->n_list - first < most ? t->n_list - first : most;
         int sampled = 0;
-        goss_rec_dispatch(&s->rec, &s->head.norm, 0, (uint32_t)g, (uint32_t)n, 1, 1);
-        for (int i = 0; i < m->n_pieces; i++) matvec(s, &s->head.product[i], n, (uint32_t)g);
+        logits(s, m, n, (uint32_t)g, crowd);
         for (int i = 0; i < n; i++) sampled |= t->want[t->list[first + i]] & GOSS_ROW_SAMPLE;
         if (sampled) sample(s, step, first, n, (uint32_t)g);
         for (int i = 0; i < n && t->n_logits; i++)

@@ -11,11 +11,12 @@ enum { GOSS_GPU_FLIGHTS = 4, GOSS_TICKETS = GOSS_GPU_FLIGHTS + 2 };
 /* ---- the dispatches of a layer ------------------------------------------------------------------------- */
 /* A product for many rows, and what is made of its activations before (GOSS_TILE_*). product: a variant and
  * its grid's first number for each size of tile. times: rows of x for each row of the step; n_blocks: of 32
- * values a row; planes: halves a value of x; chosen: its line, or NULL. */
+ * values a row; planes: halves a value of x; chosen: its line, or NULL; parts: how many of a crowd's
+ * workgroups share the values of a tile (apart, sum: the calls then), 0: none. */
 typedef struct goss_tile_call {
-    goss_call convert, product;
+    goss_call convert, product, apart, sum;
     int operands;
-    uint32_t times, n_blocks, planes;
+    uint32_t times, n_blocks, planes, parts;
     const goss_choice_line *chosen;
 } goss_tile_call;
 
@@ -127,9 +128,12 @@ typedef struct goss_gpu_state {
     goss_weights weights;
     goss_step_buffers buf;
     goss_layer_calls *layers;
+    int crowds;                                        /* there are calls for them (goss_gpu_crowd) */
     /* a parameter slot for each of n_groups groups of GOSS_DECODE_ROWS rows */
     struct { goss_call embed[GOSS_MAX_PIECES], norm, product[GOSS_MAX_PIECES], scan, limit, weigh, pick;
              int n_groups;
+             int crowd;                                /* logits of GOSS_CROWD_ROWS rows are made at once */
+             goss_call crowd_norm; goss_tile_call crowd_product[GOSS_MAX_PIECES];
              } head;
     goss_rec rec;
     goss_step *current; goss_gpu_ticket *ticket;       /* the step being recorded */
@@ -157,6 +161,17 @@ static inline goss_gpu_state *goss_gpu_state_of(goss_backend *b) { return (goss_
 static inline int goss_gpu_many(const goss_gpu_state *s, const goss_step *step)
 {
     return step->many || step->n_rows > s->facts.few_rows;
+}
+/* Whether it decodes for more sessions than the kernels for few rows serve: its rows see different keys. */
+static inline int goss_gpu_crowd(const goss_gpu_state *s, const goss_step *step)
+{
+    return goss_gpu_many(s, step) && !step->many && step->n_seqs > 1;
+}
+/* Chunks of a row's keys, at most: of many rows there is only room for so many. */
+static inline int goss_gpu_chunks(const goss_gpu_state *s, const goss_step *step)
+{
+    const int most = goss_gpu_crowd(s, step) ? GOSS_CROWD_ROWS : s->facts.few_rows;
+    return step->many || step->n_rows > most ? 1 : GOSS_GPU_CHUNKS;
 }
 /* How far apart the dims are that rotate together (0: neighbours). */
 static inline uint32_t goss_rope_half(const goss_hparams *hp)

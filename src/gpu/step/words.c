@@ -122,7 +122,7 @@ int goss_words_begin(goss_gpu_state *s, goss_step *step, goss_gpu_ticket *t, gos
     uint32_t *w = s->words.at;
     memset(w, 0, GOSS_STEP_HEADER * 4);
     w[GOSS_STEP_N_ROWS] = n; w[GOSS_STEP_ROWS] = rows; w[GOSS_STEP_LIST] = list; w[GOSS_STEP_ROPE] = rope;
-    w[GOSS_STEP_CHUNKS] = goss_gpu_many(s, step) ? 1 : GOSS_GPU_CHUNKS;
+    w[GOSS_STEP_CHUNKS] = (uint32_t)goss_gpu_chunks(s, step);
     put_list(s, step, t, list);
     uint32_t index = 0;
     for (uint32_t i = 0; i < n;) {
