@@ -54,11 +54,13 @@ static int open_backend(goss_draft_model *d, const goss_engine_config *config, g
 {
     goss_engine_config c = *config;
     c.max_kv = d->max_kv = d->main->max_kv < d->model.hp.n_ctx ? d->main->max_kv : d->model.hp.n_ctx;
+    if (d->main->backend->grows.max_kv) c.max_kv = 0;  /* the model's may be more than fits here */
     c.n_layers = 0;
     const int ref = !strcmp(d->main->backend->vt->name, "ref");
     c.backend = ref ? "ref" : "cpu";
     int kv_type, rc = goss_plan_make(&d->model, &c, 0, plan, &kv_type, err);
     if (rc) return rc;
+    if (plan->max_kv < d->max_kv) d->max_kv = plan->max_kv;
     d->source = (goss_source){ .name = c.draft_path, .size = d->map.size, .map = d->map.data };
     const goss_backend_config b = { .model = &d->model,
                                     .sources = &d->source,

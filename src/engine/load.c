@@ -426,6 +426,29 @@ static int make_plan(goss_loader *l, goss_error *err)
     return 0;
 }
 
+/* What a GPU's KV may grow to: the plan is how it begins. */
+static void allow_growth(const goss_loader *l, goss_backend_config *c)
+{
+    const goss_plan_info *p = &l->to->plan;
+    if (l->kind != KIND_GPU || in_ring(l)) return;
+    c->most_kv = goss_plan_growth(&l->to->model, l->config, p, c->most_pages);
+    c->beside_kv = p->resident_bytes + p->scratch_bytes;
+}
+
+/* The device knows how much room there is. */
+static void take_growth(goss_loader *l)
+{
+    const goss_backend *b = l->to->backend;
+    goss_plan_info *p = &l->to->plan;
+    if (!b->grows.max_kv) return;
+    p->kv_bytes = 0;
+    for (int k = 0; k < GOSS_KV_CLASSES; k++) {
+        p->n_pages[k] = b->grows.n_pages[k];
+        p->kv_bytes += (uint64_t)p->n_pages[k] * p->page_bytes[k];
+    }
+    p->max_kv = l->to->max_kv = b->grows.max_kv;
+}
+
 static int open_backend(goss_loader *l, goss_error *err)
 {
     if (l->share) return open_share(l, err);
@@ -434,7 +457,7 @@ static int open_backend(goss_loader *l, goss_error *err)
     if (rc) return rc;
     rc = open_host(l, err);
     if (rc) return rc;
-    const goss_backend_config c = {
+    goss_backend_config c = {
         .host = l->to->host,
         .n_host_layers = l->to->host ? l->config->n_cpu_moe : 0,
         .model = &l->to->model,
@@ -454,6 +477,7 @@ static int open_backend(goss_loader *l, goss_error *err)
         .report = report,
         .report_ctx = l->telemetry,
     };
+    allow_growth(l, &c);
     if (in_ring(l)) rc = open_pipeline(l, &c, err);
     else if (l->kind == KIND_GPU) rc = goss_backend_open_gpu(&l->to->backend, &c, err);
     else if (l->kind == KIND_CPU) rc = goss_backend_open_cpu(&l->to->backend, &c, err);
@@ -702,6 +726,7 @@ int goss_load_advance(goss_loader *l, goss_error *err)
             if (rc == GOSS_ELOST && again(l, &failed)) { l->phase = PHASE_BACKEND; continue; }
             if (rc < 0 && rc != GOSS_EAGAIN && fall_back(l, &failed)) { l->phase = PHASE_BACKEND; continue; }
             if (rc && err) *err = failed;
+            if (!rc) take_growth(l);
             break;
         }
         default: return 0;

@@ -2,10 +2,11 @@
  *
  * On memory (cpu, ref) the file is mapped and pages of KV that nobody touched cost nothing, so the KV may be
  * reserved generously: a quarter of the free memory unless told otherwise. On a GPU what is reserved is
- * spent: at most 1 GB beside the weights; where that passes --gpu-memory, --resident-cap or --expert-cache,
- * experts are paged (0.5 GB of KV by default then). A session may use as many positions as the KV holds. How
- * many experts really have room is counted when the device is there (src/gpu/weights/slots_gpu.c); what is
- * said here is what its formulas give. */
+ * spent: at most 1 GB beside the weights at first (goss_plan_growth: then it grows); where that passes
+ * --gpu-memory, --resident-cap or --expert-cache, experts are paged (0.5 GB of KV by default then). A session
+ * may use as many positions as the KV holds. How many experts really have room is counted when the device is
+ * there (src/gpu/weights/slots_gpu.c); what is said here is what its formulas give.
+ */
 #include "plan.h"
 #include "format/gguf_split.h"
 #include "base/error.h"
@@ -19,6 +20,7 @@
 
 static const uint64_t MIB = 1ull << 20, MB = 1000000, /* thresholds in the one, words in the other */
                       BESIDE = 1000 * 1000 * 1000; /* a GPU's memory beside the weights */
+enum { MOST_PAGES = 1 << 24 /* that a GPU's KV grows to */ };
 
 static int kv_type_of(const char *name, int *type, goss_error *err)
 {
@@ -164,7 +166,8 @@ static uint64_t budget(const goss_model *m, const goss_engine_config *c, int gpu
 }
 
 /* The plan in sentences. asked: the KV type by its name, or NULL. */
-static void explain(const goss_model *m, int gpu, int n_host, const char *asked, goss_plan_info *p)
+static void explain(const goss_model *m, int gpu, int n_host, const char *asked, int grows,
+                    goss_plan_info *p)
 {
     const unsigned long long mb = MB, weights = (gpu ? p->resident_bytes : p->weight_bytes) / mb,
                              experts = p->expert_bytes / mb;
@@ -204,13 +207,50 @@ static void explain(const goss_model *m, int gpu, int n_host, const char *asked,
     if (gpu && asked && strcmp(asked, "f16") && strcmp(asked, "f32"))
         n += goss_fmt(p->text + n, sizeof p->text - n, " A GPU keeps them in f16, not in %s.", asked);
     if (p->max_kv < m->hp.n_ctx)
-        n += goss_fmt(p->text + n, sizeof p->text - n, " The model's context is %d: --max-kv asks for more.",
-                      m->hp.n_ctx);
+        n += goss_fmt(p->text + n, sizeof p->text - n,
+                      " The model's context is %d: %s--max-kv asks for more.", m->hp.n_ctx,
+                      grows ? "they grow where the GPU says how much memory it has, else " : "");
     goss_fmt(p->text + n, sizeof p->text - n, " Steps take %llu MB more.",
              (unsigned long long)(p->scratch_bytes / mb));
 }
 
 static int pages_for(int positions) { return (positions + GOSS_KV_PAGE - 1) / GOSS_KV_PAGE; }
+
+static int sessions_of(const goss_engine_config *c)
+{
+    return c->max_sessions ? c->max_sessions : GOSS_SESSIONS;
+}
+
+/* More than the context is the context. */
+static int positions_wanted(const goss_model *m, const goss_engine_config *c)
+{
+    return c->max_kv && c->max_kv < m->hp.n_ctx ? c->max_kv : m->hp.n_ctx;
+}
+
+/* What the sessions could fill: pages of the layers that see everything; of windowed layers a few for each
+ * session and for each snapshot. */
+static int64_t full_pages(const goss_model *m, const goss_engine_config *c)
+{
+    return (int64_t)sessions_of(c) * (pages_for(positions_wanted(m, c)) + 1) + GOSS_CACHED;
+}
+
+static int64_t window_pages(const goss_model *m, const goss_engine_config *c, int rows)
+{
+    const int live = goss_kv_window_pages(m->hp.window, GOSS_ROLLBACK, rows),
+              whole = pages_for(positions_wanted(m, c)) + 1;
+    return (int64_t)(sessions_of(c) + 2) * (live < whole ? live : whole) +
+           (int64_t)GOSS_CACHED * (pages_for(m->hp.window + GOSS_ROLLBACK) + 1);
+}
+
+int goss_plan_growth(const goss_model *m, const goss_engine_config *c, const goss_plan_info *p, int pages[2])
+{
+    const int64_t full = full_pages(m, c), window = window_pages(m, c, goss_plan_rows(m, c, 1));
+    if (is_capped(c) || p->expert_cache_bytes || !p->fits) return 0;
+    if (full > MOST_PAGES || window > MOST_PAGES) return 0;
+    pages[GOSS_KV_FULL] = (int)full;
+    pages[GOSS_KV_WINDOW] = p->page_bytes[GOSS_KV_WINDOW] ? (int)window : 0;
+    return positions_wanted(m, c);
+}
 
 int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p, int *kv_type,
                    goss_error *err)
@@ -221,18 +261,11 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
     if (gpu && *kv_type != GOSS_F32) *kv_type = GOSS_F16; /* all that its kernels know */
     p->memory_total = goss_os_memory(&p->memory_available);
     uint64_t bytes = budget(m, c, gpu, p);
-    const int sessions = c->max_sessions ? c->max_sessions : GOSS_SESSIONS, rows = goss_plan_rows(m, c, gpu);
+    const int rows = goss_plan_rows(m, c, gpu);
     for (int cls = 0; cls < GOSS_KV_CLASSES; cls++) p->page_bytes[cls] = page_bytes(m, cls, *kv_type);
     p->kv_token_bytes = p->page_bytes[GOSS_KV_FULL] / GOSS_KV_PAGE;
-    const int want = c->max_kv && c->max_kv < m->hp.n_ctx
-                         ? c->max_kv
-                         : m->hp.n_ctx; /* more than the context is the context */
-    /* windowed layers: a few pages for each session and for each snapshot, at most what the sessions could
-     * fill */
-    const int live = goss_kv_window_pages(m->hp.window, GOSS_ROLLBACK, rows), whole = pages_for(want) + 1;
-    int64_t window = (int64_t)(sessions + 2) * (live < whole ? live : whole) +
-                     (int64_t)GOSS_CACHED * (pages_for(m->hp.window + GOSS_ROLLBACK) + 1);
-    if (!p->page_bytes[GOSS_KV_WINDOW]) window = 0;
+    const int want = positions_wanted(m, c), live = goss_kv_window_pages(m->hp.window, GOSS_ROLLBACK, rows);
+    int64_t window = p->page_bytes[GOSS_KV_WINDOW] ? window_pages(m, c, rows) : 0;
     const uint64_t one = c->max_kv ? (uint64_t)(pages_for(want) + 2) * p->page_bytes[GOSS_KV_FULL] : 0,
                    least = (uint64_t)live + 2;
     /* what is asked for is asked of the GPU, unless its memory is capped, too */
@@ -247,7 +280,7 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
     bytes -= (uint64_t)window * p->page_bytes[GOSS_KV_WINDOW] < bytes
                  ? (uint64_t)window * p->page_bytes[GOSS_KV_WINDOW]
                  : bytes;
-    int64_t full = (int64_t)sessions * (pages_for(want) + 1) + GOSS_CACHED;
+    int64_t full = full_pages(m, c);
     if (p->page_bytes[GOSS_KV_FULL] && (uint64_t)full > bytes / p->page_bytes[GOSS_KV_FULL])
         full = (int64_t)(bytes / p->page_bytes[GOSS_KV_FULL]);
     if (full < 2) full = 2;
@@ -261,9 +294,10 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
                          gpu                     ? "; --kv-cap and --gpu-memory say how much there is"
                          : *kv_type == GOSS_F16 ? ", with --kv q8 or q4 more"
                                                  : "");
+    int ignored[GOSS_KV_CLASSES];
     p->max_kv = (int)(holds < want ? holds : want);
     p->kv_bytes = (uint64_t)full * p->page_bytes[0] + (uint64_t)window * p->page_bytes[1];
-    explain(m, gpu, c->n_cpu_moe, c->kv_type, p);
+    explain(m, gpu, c->n_cpu_moe, c->kv_type, gpu && goss_plan_growth(m, c, p, ignored), p);
     return 0;
 }
 

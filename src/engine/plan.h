@@ -12,6 +12,9 @@ enum {
 int goss_plan_rows(const goss_model *m, const goss_engine_config *c, int gpu);
 int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p, int *kv_type,
                    goss_error *err);
+/* Pages that all sessions together could use, where a GPU's KV may grow to them (p: the plan), and positions
+ * of one; 0: it may not. */
+int goss_plan_growth(const goss_model *m, const goss_engine_config *c, const goss_plan_info *p, int pages[2]);
 /* Reads the header of what config names, and calls fn with the model in it: its result, or an error. */
 int goss_plan_with(const goss_engine_config *config,
                    int (*fn)(void *ctx, const goss_model *m, uint64_t file_bytes, goss_error *err), void *ctx,

@@ -65,6 +65,7 @@ static int take_page(goss_kv_pool *p, int c)
 {
     const int page = p->free_list[c][--p->n_free[c]];
     p->refs[c][page] = 1;
+    if (page >= p->n_touched[c]) p->n_touched[c] = page + 1;
     return page;
 }
 

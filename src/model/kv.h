@@ -16,6 +16,7 @@ enum { GOSS_KV_PAGE = 64, GOSS_KV_FULL = 0, GOSS_KV_WINDOW = 1, GOSS_KV_CLASSES 
 
 typedef struct goss_kv_pool {
     int n_pages[GOSS_KV_CLASSES], n_free[GOSS_KV_CLASSES];
+    int n_touched[GOSS_KV_CLASSES];  /* pages [n_touched, n_pages) were never handed out */
     int32_t *refs[GOSS_KV_CLASSES], *free_list[GOSS_KV_CLASSES];
     /* windowed pages are kept while they hold a position > n - window - rollback */
     int window, rollback;

@@ -89,6 +89,9 @@ typedef struct goss_backend_config {
     /* kept, may be NULL; gpu: how many sizes smaller kernels' tiles are; it raises it */
     int *tiles;
     int n_pages[GOSS_KV_CLASSES]; int kv_type;   /* GOSS_F16, GOSS_F32, GOSS_Q8_0, GOSS_Q4_0 */
+    /* gpu: pages that all sessions together could use, and positions of one, where the device has room beside
+     * so many bytes: the KV then grows to them (goss_backend.grows); 0: it never does */
+    int most_pages[GOSS_KV_CLASSES], most_kv; uint64_t beside_kv;
     /* telemetry lines; kept, may be NULL */
     void (*report)(void *ctx, const char *json, size_t n); void *report_ctx;
 } goss_backend_config;
@@ -172,6 +175,8 @@ struct goss_backend {
     const goss_source *arriving;
     /* rows of a step that decodes, at most, once it is loaded: more count as many; 0: GOSS_DECODE_ROWS */
     int decode_rows;
+    /* once it is loaded: pages that the KV grows to, positions of a sequence; 0: as configured */
+    struct { int n_pages[GOSS_KV_CLASSES], max_kv; } grows;
 };
 
 /* need.c: waits until weights are in memory, where they are still arriving. 0, or an error. */

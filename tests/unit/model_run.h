@@ -45,6 +45,7 @@ typedef struct run {
 static const char *run_cpu_mask;      /* of what run_start opens */
 static int run_cpu_threads = 2;
 static int run_slots = 20;            /* sequences that the backend keeps apart */
+static int run_pages;                 /* of the KV at first, where it grows; 0: all */
 typedef int (*run_opener)(goss_backend **out, const goss_backend_config *c, goss_error *err);
 
 static inline void run_kv_copy(void *ctx, int cls, int from, int to)
@@ -61,17 +62,23 @@ static inline int run_start(run *r, const run_model *m, run_opener open, int max
     memset(r, 0, sizeof *r);
     r->max_rows = max_rows;
     const int window = m->model.hp.window, full = 2 * (max_kv / GOSS_KV_PAGE + 2);
-    const goss_backend_config config = { .model = &m->model,
-                                         .engine = &engine,
-                                         .max_rows = max_rows,
-                                         .max_slots = run_slots,
-                                         .max_kv = max_kv,
-                                         .n_pages = { full, window ? full : 0 },
-                                         .kv_type = kv_type };
+    goss_backend_config config = { .model = &m->model,
+                                   .engine = &engine,
+                                   .max_rows = max_rows,
+                                   .max_slots = run_slots,
+                                   .max_kv = max_kv,
+                                   .n_pages = { full, window ? full : 0 },
+                                   .kv_type = kv_type };
+    for (int k = 0; run_pages && k < GOSS_KV_CLASSES; k++) {
+        config.most_kv = max_kv;
+        config.most_pages[k] = config.n_pages[k];
+        if (run_pages < config.n_pages[k]) config.n_pages[k] = run_pages;
+    }
     int rc = open(&r->b, &config, &err);
     if (rc == 0)
         while ((rc = r->b->vt->load(r->b, &err)) == GOSS_EAGAIN) {}
-    if (rc == 0) rc = goss_kv_pool_open(&r->pool, config.n_pages[0], config.n_pages[1], window, 64);
+    const int *pages = r->b && r->b->grows.max_kv ? r->b->grows.n_pages : config.n_pages;
+    if (rc == 0) rc = goss_kv_pool_open(&r->pool, pages[0], pages[1], window, 64);
     if (rc == 0) rc = goss_kv_open(&r->kv, &r->pool, max_kv);
     if (rc < 0) {
         printf("backend: %s (%d)\n", err.text, rc);

@@ -64,6 +64,38 @@ static void refusals(goss_gpu *g)
     CHECK_INT(goss_gpu_buffers(g), 0);
 }
 
+/* x, which w writes and copies to back, becomes larger: its bytes and its groups go with it. */
+static void grows(goss_gpu *g, int a, int x, int back, const uint32_t *w, size_t n, uint32_t *got)
+{
+    goss_error e = { 0 };
+    uint32_t again[64], marks[2] = { 0xabcdef, 0x123456 };
+    CHECK_INT(goss_gpu_buffer_grow(g, a, 8000, "a"), GOSS_EINVAL);
+    CHECK_INT(goss_gpu_buffer_grow(g, x, 4000, "x"), GOSS_EINVAL);
+    CHECK_INT(goss_gpu_buffer_grow(g, x, goss_gpu_get_limits(g)->max_binding + 16, "x"), GOSS_ELIMIT);
+    while (goss_gpu_error(g, &e)) { }
+    const uint64_t before = goss_gpu_allocated(g);
+    const int to = goss_gpu_buffer_grow(g, x, 8000, "x");
+    CHECK(to > 0 && to != x);
+    CHECK_INT(goss_gpu_allocated(g), before + 4000);
+    CHECK_INT(goss_gpu_buffer_size(g, x), 0);
+    CHECK_INT(goss_gpu_write(g, to, 7992, marks, sizeof marks), 0);
+    memcpy(again, w, n * 4);
+    again[n - 5] = (uint32_t)to;
+    for (int round = 0; round < 2; round++) {              /* what was there; what is written anew */
+        const uint32_t *words = round ? again : again + n - 6;
+        const uint32_t zero = 0;
+        int r, wrong = 0;
+        if (round) CHECK_INT(goss_gpu_write(g, to, 400, &zero, 4), 0);
+        CHECK_INT(goss_gpu_submit(g, words, round ? n : 6), 0);
+        CHECK_INT(goss_gpu_read(g, back, 0, 4000), 0);
+        while ((r = goss_gpu_read_poll(g, back, got, 4000)) == GOSS_EAGAIN) goss_gpu_poll(g, 100);
+        CHECK_INT(r, 0);
+        for (uint32_t i = 0; i < 1000; i++) wrong += got[i] != 3 * i + (i < 500 ? 9 : 7);
+        CHECK_INT(wrong, 0);
+    }
+    CHECK_INT(goss_gpu_error(g, &e), 0);
+}
+
 static void runs(goss_gpu *g)
 {
     const char *code = "struct P { n: u32, add: u32 } @group(0) @binding(0) var<uniform> p: P; @group(0) "
@@ -73,7 +105,7 @@ static void runs(goss_gpu *g)
                        "(i.x < p.n) { x[i.x] = a[i.x] * k + p.add; } }";
     goss_error e = { 0 };
     const unsigned use = GOSS_GPU_STORAGE | GOSS_GPU_COPY_DST | GOSS_GPU_COPY_SRC;
-    const int a = goss_gpu_buffer(g, 4000, use, "a"), x = goss_gpu_buffer(g, 4000, use, "x"),
+    const int a = goss_gpu_buffer(g, 4000, use, "a"), x = goss_gpu_buffer(g, 4000, use | GOSS_GPU_GROWS, "x"),
               u = goss_gpu_buffer(g, 512, GOSS_GPU_UNIFORM | GOSS_GPU_COPY_DST, "u"),
               back = goss_gpu_buffer(g, 4000, GOSS_GPU_MAP_READ | GOSS_GPU_COPY_DST, "back");
     uint32_t v[1000], got[1000], params[128] = { 1000, 7 };
@@ -118,6 +150,7 @@ static void runs(goss_gpu *g)
     for (uint32_t i = 0; i < 1000; i++) wrong += got[i] != 3 * i + (i < 500 ? 9 : 7);
     CHECK_INT(wrong, 0);
     CHECK_INT(goss_gpu_error(g, &e), 0);
+    grows(g, a, x, back, w, sizeof w / 4, got);
     const char *bad = "fn main( { }";
     const int q = goss_gpu_pipeline(g, "broken", bad, strlen(bad), "w");
     while ((r = goss_gpu_pipeline_ready(g, q, &e)) == GOSS_EAGAIN) { }

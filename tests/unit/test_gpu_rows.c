@@ -1,6 +1,8 @@
 /* test_gpu_rows.c - rows on the GPU: the same bits in any batch of 1 to 16; nearly the same logits in a crowd
- * of sequences; and far into a sequence, 1,000 decoded steps past the window and past 4,096 positions,
- * against the reference. Skipped where there is no adapter. usage: test_gpu_rows MODEL [long] */
+ * of sequences; the same bits where the KV grows meanwhile; and far into a sequence, 1,000 decoded steps past
+ * the window and past 4,096 positions, against the reference. Skipped where there is no adapter. usage:
+ * test_gpu_rows MODEL [long] */
+#include "gpu/device/gpu_faults.h"
 #include "gpu_open.h"
 #include "model_run.h"
 #include <math.h>
@@ -93,6 +95,43 @@ static void crowd(const run_model *m)
     free(among);
 }
 
+/* A prompt that its first pages don't hold, with what it would be where they did; then there is no memory. */
+static void growing(const run_model *m)
+{
+    enum { MANY = 300, MORE = 400, CHUNK = 40, FIRST = 2, MEMORY = 384 << 20 };
+    const size_t n_vocab = (size_t)m->model.hp.n_vocab, n = n_vocab * 4 * MANY;
+    float *want = malloc(n), *got = malloc(n);
+    int32_t ids[MANY + MORE];
+    run r;
+    fill(ids, MANY + MORE, (int)n_vocab);
+    CHECK_INT(run_start(&r, m, open_gpu, CHUNK, 1024, GOSS_F16), 0);
+    CHECK_INT(run_all(&r, ids, MANY, CHUNK, 1, want), 0);
+    run_stop(&r);
+    run_pages = FIRST;
+    goss_gpu_memory_limit(MEMORY);
+    CHECK_INT(run_start(&r, m, open_gpu, CHUNK, 1024, GOSS_F16), 0);
+    const goss_gpu_state *s = goss_gpu_state_of(r.b);
+    const uint64_t first = s->weights.kv_bytes;
+    CHECK_INT(s->kv.n_pages[0], FIRST);
+    CHECK_INT(r.b->grows.n_pages[0], r.pool.n_pages[0]);
+    CHECK_INT(run_all(&r, ids, MANY, CHUNK, 1, got), 0);
+    CHECK(!memcmp(want, got, n));
+    CHECK(s->kv.n_pages[0] >= MANY / GOSS_KV_PAGE && s->weights.kv_bytes > first);
+    is_clean(r.b);
+    const uint64_t most = goss_gpu_get_limits(s->gpu)->max_buffer;
+    for (uint64_t left; (left = MEMORY - goss_gpu_allocated(s->gpu)) >= 4096;)
+        if (goss_gpu_buffer(s->gpu, left < most ? left & ~4095ull : most, GOSS_GPU_COPY_DST, "full") < 0)
+            break;
+    int rc = 0;
+    for (int at = MANY; at < MANY + MORE && !rc; at += CHUNK) rc = run_step(&r, ids, at, at + CHUNK, 0, got);
+    CHECK_INT(rc, GOSS_ENOMEM);
+    run_stop(&r);
+    goss_gpu_memory_limit(0);
+    run_pages = 0;
+    free(want);
+    free(got);
+}
+
 /* How far apart, of its router's largest logit, a row's last chosen expert and the first other one were, in
  * the layer where they were nearest. */
 typedef struct edges { int first, n, k; double near[ALL]; } edges;
@@ -180,6 +219,7 @@ int main(int argc, char **argv)
     if (argc > 2) far(&m, &gpu);
     run_stop(&gpu);
     crowd(&m);
+    growing(&m);
     run_close(&m);
     return unit_done("test_gpu_rows");
 }

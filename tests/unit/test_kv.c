@@ -80,6 +80,7 @@ static void check_invariants(void)
         for (int i = 0; i < pool.n_pages[c]; i++) {
             if (refs[c][i] != pool.refs[c][i]) fail_at("references", -1);
             n_free += refs[c][i] == 0;
+            if (refs[c][i] && i >= pool.n_touched[c]) fail_at("a page that was never handed out", -1);
         }
         if (n_free != pool.n_free[c]) fail_at("free pages", -1);
         for (int i = 0; i < pool.n_free[c]; i++)

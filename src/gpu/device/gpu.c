@@ -10,7 +10,12 @@
 enum { MAX_OBJECTS = 1 << 16, MAX_COLLECTED = 8 };
 typedef struct buffer_info { uint64_t size; unsigned usage; int live, reading; } buffer_info;
 typedef struct pipeline_info { char bindings[GOSS_GPU_MAX_BINDINGS + 1]; int live, broken; } pipeline_info;
-typedef struct group_info { int live, pipeline; uint64_t uniform_size, uniform_offset; } group_info;
+/* again: the n bindings of one that has to be made again when a buffer grows, else NULL */
+typedef struct group_info {
+    int live, pipeline, n;
+    uint64_t uniform_size, uniform_offset;
+    goss_gpu_binding *again;
+} group_info;
 struct goss_gpu {
     const goss_gpu_impl *impl; void *ctx;
     int ready, lost;
@@ -56,6 +61,7 @@ int goss_gpu_ready(goss_gpu *g, goss_error *err)
     if (!g->ctx) return goss_fail(err, GOSS_ESTATE, -1, "the GPU device was not opened");
     const int r = g->impl->ready(g->ctx, &g->limits, err);
     g->ready = r == 0;
+    if (g->memory) g->limits.memory = g->memory;
     return r;
 }
 
@@ -64,6 +70,7 @@ void goss_gpu_close(goss_gpu **gp)
     goss_gpu *g = *gp;
     if (!g) return;
     if (g->ctx) g->impl->close(g->ctx);
+    for (int i = 0; i < g->n_groups && g->groups; i++) goss_mem_free(g->groups[i].again);
     goss_mem_free(g->buffers); goss_mem_free(g->pipelines); goss_mem_free(g->groups);
     goss_mem_free(g);
     *gp = NULL;
@@ -84,11 +91,11 @@ int goss_gpu_buffer(goss_gpu *g, uint64_t size, unsigned usage, const char *labe
         return refuse(g, GOSS_ELIMIT, "size of a buffer", size, g->limits.max_buffer);
     if (g->memory && (g->allocated > g->memory || size > g->memory - g->allocated))
         return refuse(g, GOSS_ENOMEM, "GPU memory", g->allocated + size, g->memory);
-    if (!usage || usage >= 64) return refuse(g, GOSS_EINVAL, "usage of a buffer", usage, 63);
+    if (!usage || usage >= 128) return refuse(g, GOSS_EINVAL, "usage of a buffer", usage, 127);
     int id = 1;
     while (id < g->n_buffers && g->buffers[id].live) id++;
     if (id == MAX_OBJECTS) return refuse(g, GOSS_EFULL, "number of buffers", id, MAX_OBJECTS);
-    const int r = g->impl->buffer(g->ctx, id, size, usage, label);
+    const int r = g->impl->buffer(g->ctx, id, size, usage & ~(unsigned)GOSS_GPU_GROWS, label);
     if (r) return r;
     if (id == g->n_buffers) g->n_buffers++;
     g->buffers[id] = (buffer_info){ .size = size, .usage = usage, .live = 1 };
@@ -207,15 +214,10 @@ static int binding_ok(goss_gpu *g, char kind, const goss_gpu_binding *b, uint64_
                     "range bound");
 }
 
-int goss_gpu_group(goss_gpu *g, int pipeline, const goss_gpu_binding *bindings, int n)
+/* Checks the bindings of a group and makes it: number id. */
+static int make_group(goss_gpu *g, int id, int pipeline, const goss_gpu_binding *bindings, int n)
 {
-    const int u = usable(g);
-    if (u) return u;
-    if (pipeline <= 0 || pipeline >= g->n_pipelines || !g->pipelines[pipeline].live)
-        return refuse(g, GOSS_EINVAL, "pipeline of a group", (uint64_t)pipeline, (uint64_t)g->n_pipelines);
     const char *kinds = g->pipelines[pipeline].bindings;
-    if ((size_t)n != strlen(kinds))
-        return refuse(g, GOSS_EINVAL, "bindings of a group", (uint64_t)n, strlen(kinds));
     int buffers[GOSS_GPU_MAX_BINDINGS];
     uint64_t offsets[GOSS_GPU_MAX_BINDINGS], sizes[GOSS_GPU_MAX_BINDINGS];
     for (int i = 0; i < n; i++) {
@@ -229,16 +231,32 @@ int goss_gpu_group(goss_gpu *g, int pipeline, const goss_gpu_binding *bindings, 
                 && offsets[k] < offsets[i] + sizes[i] && offsets[i] < offsets[k] + sizes[k])
                 return refuse(g, GOSS_EINVAL, "a written buffer bound twice", (uint64_t)k, (uint64_t)i);
     }
-    int id = 1;
+    return g->impl->group(g->ctx, id, pipeline, buffers, offsets, sizes, n);
+}
+
+int goss_gpu_group(goss_gpu *g, int pipeline, const goss_gpu_binding *bindings, int n)
+{
+    const int u = usable(g);
+    if (u) return u;
+    if (pipeline <= 0 || pipeline >= g->n_pipelines || !g->pipelines[pipeline].live)
+        return refuse(g, GOSS_EINVAL, "pipeline of a group", (uint64_t)pipeline, (uint64_t)g->n_pipelines);
+    const char *kinds = g->pipelines[pipeline].bindings;
+    if ((size_t)n != strlen(kinds))
+        return refuse(g, GOSS_EINVAL, "bindings of a group", (uint64_t)n, strlen(kinds));
+    int id = 1, grows = 0;
     while (id < g->n_groups && g->groups[id].live) id++;
     if (id == MAX_OBJECTS) return refuse(g, GOSS_EFULL, "number of groups", id, MAX_OBJECTS);
-    const int r = g->impl->group(g->ctx, id, pipeline, buffers, offsets, sizes, n);
+    const int r = make_group(g, id, pipeline, bindings, n);
     if (r) return r;
+    for (int i = 0; i < n; i++) grows |= g->buffers[bindings[i].buffer].usage & GOSS_GPU_GROWS;
+    goss_gpu_binding *again = grows ? goss_mem_array((size_t)n, sizeof *again) : NULL;
+    if (again) memcpy(again, bindings, (size_t)n * sizeof *again);
+    else if (grows) { g->impl->group_free(g->ctx, id); return GOSS_ENOMEM; }
     if (id == g->n_groups) g->n_groups++;
-    g->groups[id] = (group_info){ .live = 1, .pipeline = pipeline };
+    g->groups[id] = (group_info){ .live = 1, .pipeline = pipeline, .n = n, .again = again };
     if (kinds[0] == 'u') {
-        g->groups[id].uniform_size = goss_gpu_buffer_size(g, buffers[0]);
-        g->groups[id].uniform_offset = offsets[0];
+        g->groups[id].uniform_size = goss_gpu_buffer_size(g, bindings[0].buffer);
+        g->groups[id].uniform_offset = bindings[0].offset;
     }
     return id;
 }
@@ -247,7 +265,46 @@ void goss_gpu_group_free(goss_gpu *g, int id)
 {
     if (id <= 0 || id >= g->n_groups || !g->groups[id].live) return;
     g->impl->group_free(g->ctx, id);
-    g->groups[id].live = 0;
+    goss_mem_free(g->groups[id].again);
+    g->groups[id] = (group_info){ 0 };
+}
+
+/* A device that has no room says so of its own accord, natively at once: then the new buffer is nothing. */
+static int has_room(goss_gpu *g)
+{
+    goss_error why = { 0 };
+    const int r = goss_gpu_poll(g, 0);
+    return r ? r : g->n_errors ? 0 : goss_gpu_error(g, &why);
+}
+
+int goss_gpu_buffer_grow(goss_gpu *g, int id, uint64_t size, const char *label)
+{
+    const buffer_info *old = buffer_of(g, id);
+    const uint64_t n = old ? old->size : 0;
+    if (!old || !(old->usage & GOSS_GPU_GROWS) || size <= n)
+        return refuse(g, GOSS_EINVAL, "a buffer that grows", size, n);
+    if (size > g->limits.max_binding)
+        return refuse(g, GOSS_ELIMIT, "size of a binding", size, g->limits.max_binding);
+    const int new = goss_gpu_buffer(g, size, old->usage, label);
+    if (new < 0) return new;
+    const uint32_t words[] = { GOSS_GPU_OP_COPY, (uint32_t)id, 0, (uint32_t)new, 0, (uint32_t)(n / 4) };
+    int r = has_room(g);
+    if (!r) r = goss_gpu_submit(g, words, sizeof words / sizeof *words);
+    if (r) { goss_gpu_buffer_free(g, new); return r; }
+    for (int i = 1; i < g->n_groups && !r; i++) {
+        group_info *to = &g->groups[i];
+        int has = 0;
+        for (int k = 0; to->again && k < to->n; k++) {
+            if (to->again[k].buffer != id) continue;
+            to->again[k].buffer = new;
+            has = 1;
+        }
+        if (!has) continue;
+        g->impl->group_free(g->ctx, i);
+        r = make_group(g, i, to->pipeline, to->again, to->n);
+    }
+    goss_gpu_buffer_free(g, id);
+    return r ? r : new;
 }
 
 static int dispatch_ok(goss_gpu *g, const uint32_t *w)

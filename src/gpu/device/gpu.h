@@ -40,6 +40,10 @@ int goss_gpu_buffers(const goss_gpu *g);                     /* how many */
 /* zero-filled; size is rounded up to 16 */
 int goss_gpu_buffer(goss_gpu *g, uint64_t size, unsigned usage, const char *label);
 void goss_gpu_buffer_free(goss_gpu *g, int buffer);
+/* A larger buffer with the bytes of this one, which is freed (GROWS | COPY_SRC | COPY_DST): groups that bound
+ * the whole of it bind the new one from now on. Words that name the old one must have been submitted. The new
+ * one, or why not: then all is as it was. */
+int goss_gpu_buffer_grow(goss_gpu *g, int buffer, uint64_t size, const char *label);
 uint64_t goss_gpu_buffer_size(const goss_gpu *g, int buffer);
 /* multiples of 4; ordered with submits */
 int goss_gpu_write(goss_gpu *g, int buffer, uint64_t offset, const void *data, uint64_t n);

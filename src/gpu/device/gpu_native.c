@@ -165,6 +165,14 @@ static void choose_fragment(goss_gpu_limits *l, const wg_matrix_configs *all)
     }
 }
 
+/* The largest heap of its own that the adapter has. */
+static void choose_memory(goss_gpu_limits *l, const wg_memory_heaps *all)
+{
+    for (size_t i = 0; i < all->n; i++)
+        if (all->list[i].properties & WG_HEAP_DEVICE_LOCAL && all->list[i].size > l->memory)
+            l->memory = all->list[i].size;
+}
+
 static void describe(native *n, const wg_adapter_info *info)
 {
     const wg_str name = text_length(info->device) ? info->device : info->description;
@@ -193,9 +201,15 @@ static void on_adapter(uint32_t status, wg_object adapter, wg_str message, void 
     }
     n->adapter = adapter;
     wg_matrix_configs matrices = { .chain = { NULL, WG_STYPE_MATRIX_CONFIGS } };
+    wg_memory_heaps heaps = { .chain = { NULL, WG_STYPE_MEMORY_HEAPS } };
     if (!n->is_old && n->AdapterHasFeature(adapter, WG_FEATURE_SUBGROUP_MATRIX)) info.next = &matrices.chain;
+    if (!n->is_old && n->AdapterHasFeature(adapter, WG_FEATURE_MEMORY_HEAPS)) {
+        heaps.chain.next = info.next;
+        info.next = &heaps.chain;
+    }
     if (n->AdapterGetInfo(adapter, &info) == WG_SUCCESS) describe(n, &info);
     choose_fragment(&n->limits, &matrices);
+    choose_memory(&n->limits, &heaps);
     if (info.backend == WG_BACKEND_NULL) {
         goss_fail(&n->failure, GOSS_EGPU, -1,
                   "the only GPU adapter is the null one, which computes nothing; use --backend cpu");

@@ -17,7 +17,8 @@ enum {
     GOSS_GPU_COPY_SRC = 4,
     GOSS_GPU_COPY_DST = 8,
     GOSS_GPU_MAP_READ = 16,
-    GOSS_GPU_QUERY = 32
+    GOSS_GPU_QUERY = 32,
+    GOSS_GPU_GROWS = 64 /* goss_gpu_buffer_grow may follow */
 };
 enum {
     GOSS_GPU_F16 = 1,
@@ -30,6 +31,7 @@ enum { GOSS_GPU_MAX_BINDINGS = 10, GOSS_GPU_MAX_QUERIES = 4096 };
 
 typedef struct goss_gpu_limits {
     uint64_t max_buffer, max_binding;
+    uint64_t memory;                          /* bytes that the device has of its own; 0: unknown */
     /* max_groups: a dimension */
     uint32_t max_storage_buffers, max_workgroup_bytes, max_invocations, max_workgroup_x, max_groups;
     uint32_t max_bind_groups, max_bindings_per_group, storage_align, uniform_align;

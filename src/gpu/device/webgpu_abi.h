@@ -13,7 +13,8 @@ typedef struct wg_chain { struct wg_chain *next; uint32_t type; } wg_chain;
 typedef struct wg_future { uint64_t id; } wg_future;
 typedef struct wg_wait { wg_future future; uint32_t completed; } wg_wait;
 
-enum { WG_STYPE_WGSL = 2, WG_STYPE_TOGGLES = 0x5000A, WG_STYPE_MATRIX_CONFIGS = 0x5003B };
+enum { WG_STYPE_WGSL = 2, WG_STYPE_TOGGLES = 0x5000A, WG_STYPE_MEMORY_HEAPS = 0x50013, WG_STYPE_MATRIX_CONFIGS = 0x5003B };
+enum { WG_HEAP_DEVICE_LOCAL = 1 };
 enum { WG_COMPONENT_F32 = 1, WG_COMPONENT_F16 = 2 };
 enum { WG_MODE_WAIT_ONLY = 1, WG_MODE_PROCESS = 2, WG_MODE_SPONTANEOUS = 3 };
 enum {
@@ -28,6 +29,7 @@ enum { WG_INSTANCE_TIMED_WAIT = 1 };
 /* Features were numbered anew in late 2025; libraries from before export
  * wgpuComputePassEncoderSetImmediateData. */
 enum { WG_FEATURE_TIMESTAMP = 9, WG_FEATURE_F16 = 11, WG_FEATURE_SUBGROUPS = 18, WG_FEATURE_SUBGROUP_MATRIX = 0x50034,
+       WG_FEATURE_MEMORY_HEAPS = 0x50014,
        WG_OLD_TIMESTAMP = 3, WG_OLD_F16 = 10, WG_OLD_SUBGROUPS = 17, WG_OLD_SUBGROUP_MATRIX = 0x50038 };
 enum { WG_LANG_DOT4 = 2 };
 enum {
@@ -101,6 +103,9 @@ typedef struct wg_adapter_info {
 /* chained to an adapter's info: what subgroups multiply */
 typedef struct wg_matrix_config { uint32_t component, result, m, n, k; } wg_matrix_config;
 typedef struct wg_matrix_configs { wg_chain chain; size_t n; const wg_matrix_config *list; } wg_matrix_configs;
+/* chained too: the adapter's memory */
+typedef struct wg_memory_heap { uint64_t properties, size; } wg_memory_heap;
+typedef struct wg_memory_heaps { wg_chain chain; size_t n; const wg_memory_heap *list; } wg_memory_heaps;
 typedef struct wg_queue_desc { wg_chain *next; wg_str label; } wg_queue_desc;
 typedef struct wg_device_desc {
     wg_chain *next; wg_str label; size_t n_features; const uint32_t *features; const wg_limits *limits;

@@ -160,6 +160,7 @@ static int gpu_load(goss_backend *b, goss_error *err)
     if (s->phase == GOSS_GPU_PROBING && !r && !(r = goss_kernels_probe(&s->kernels, err))) {
         r = choose(s, err);
         if (!r) tell_limits(s);
+        if (!r) goss_kv_plan_growth(s);
         /* weights come while the other kernels are compiled */
         if (!r) r = goss_weights_prepare(&s->weights, err);
         if (!r) r = goss_build(s, err);
@@ -241,6 +242,12 @@ static int gpu_begin(goss_backend *b, goss_step *step, goss_error *err)
                          s->config.max_rows);
     while (i < GOSS_TICKETS && s->tickets[i].busy) i++;
     if (i == GOSS_TICKETS) return goss_fail(err, GOSS_ESTATE, -1, "too many steps in flight");
+    const goss_kv_pool *pool = step->seqs[0].kv->pool;
+    for (int k = 0; k < GOSS_KV_CLASSES; k++)
+        if (goss_kv_room(s, k, pool->n_touched[k]))
+            return goss_fail(err, GOSS_ENOMEM, -1,
+                             "the GPU has no room for more keys and values (%llu MB now): --kv-cap sets a limit",
+                             (unsigned long long)(s->weights.kv_bytes >> 20));
     goss_gpu_ticket *t = &s->tickets[i];
     s->ticket = t;
     goss_rec_start(&s->rec);

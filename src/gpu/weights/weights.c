@@ -131,7 +131,7 @@ static int build_layer(goss_weights *w, int layer, goss_error *err)
     int r = goss_weights_buffer(w, &l->small, l->small_floats * 4ull, GOSS_BUFFER_RW, "vectors", err);
     const uint64_t kv = (uint64_t)(w->config->n_pages[l->cls] ? w->config->n_pages[l->cls] : 1) *
                         goss_weights_page_bytes(w);
-    if (!r) r = goss_weights_buffer(w, &l->kv, kv, GOSS_BUFFER_RW, "KV pages", err);
+    if (!r) r = goss_weights_buffer(w, &l->kv, kv, GOSS_BUFFER_RW | GOSS_GPU_GROWS, "KV pages", err);
     w->kv_bytes += kv;
     if (!r && l->n_qkv == 1)
         r = goss_weights_matrix(w, &l->qkv[0], lq, hp->n_embd, nq + 2 * nkv, nq + 2 * nkv, "attn_qkv", err);
