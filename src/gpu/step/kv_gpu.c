@@ -53,7 +53,8 @@ static int make_pages(goss_gpu_state *s, int cls, int n)
     return r;
 }
 
-int goss_kv_room(goss_gpu_state *s, int cls, int n)
+/* Makes n pages be there. */
+static int room(goss_gpu_state *s, int cls, int n)
 {
     const int have = s->kv.n_pages[cls], most = s->base.grows.n_pages[cls];
     if (n <= have) return 0;
@@ -63,10 +64,19 @@ int goss_kv_room(goss_gpu_state *s, int cls, int n)
     return r && want > n ? make_pages(s, cls, n) : r;  /* little room: only what is needed */
 }
 
+int goss_kv_follow(goss_gpu_state *s, const goss_step *step)
+{
+    int r = s->kv.failed;
+    s->kv.failed = 0;
+    for (int k = 0; k < GOSS_KV_CLASSES && s->base.grows.max_kv && !r; k++)
+        r = room(s, k, step->seqs[0].kv->pool->n_touched[k]);
+    return r;
+}
+
 void goss_kv_record_copy(goss_gpu_state *s, int cls, int from, int to)
 {
     const uint64_t bytes = goss_weights_page_bytes(&s->weights);
-    if (goss_kv_room(s, cls, to + 1)) return;          /* the step that follows says so */
+    if ((s->kv.failed = room(s, cls, to + 1))) return;
     if (!s->buf.kv_temp) s->buf.kv_temp = goss_gpu_buffer(s->gpu, bytes,
                                                           GOSS_GPU_COPY_SRC | GOSS_GPU_COPY_DST, "KV copy");
     for (int i = 0; i < s->base.model->hp.n_layer && s->buf.kv_temp > 0; i++)
@@ -143,8 +153,8 @@ int goss_kv_write_page(goss_backend *b, int cls, int page, const void *src)
     const uint8_t *from = src;
     for (int i = 0; i < GOSS_TICKETS && s->weights.slots.on; i++)
         if (s->tickets[i].busy) return GOSS_EAGAIN;
-    const int room = goss_kv_room(s, cls, page + 1);
-    if (room) return room;
+    const int full = room(s, cls, page + 1);
+    if (full) return full;
     for (int i = 0; i < b->model->hp.n_layer; i++) {
         if (s->weights.layers[i].cls != cls) continue;
         const int r = goss_gpu_write(s->gpu, s->weights.layers[i].kv, (uint64_t)page * bytes, from, bytes);

@@ -5,7 +5,7 @@
 
 /* At load: what the KV grows to, as the configuration allows and the device has room (goss_backend.grows). */
 void goss_kv_plan_growth(goss_gpu_state *s);
-int goss_kv_room(goss_gpu_state *s, int cls, int n); /* makes n pages be there; GOSS_EFULL: too many */
+int goss_kv_follow(goss_gpu_state *s, const goss_step *step); /* before it: its pages are there, or why not */
 void goss_kv_record_copy(goss_gpu_state *s, int cls, int from, int to); /* only records */
 size_t goss_kv_page_bytes(const goss_backend *b, int cls);
 int goss_kv_read_page(goss_backend *b, int cls, int page, void *dst, int timeout_ms);

@@ -242,12 +242,10 @@ static int gpu_begin(goss_backend *b, goss_step *step, goss_error *err)
                          s->config.max_rows);
     while (i < GOSS_TICKETS && s->tickets[i].busy) i++;
     if (i == GOSS_TICKETS) return goss_fail(err, GOSS_ESTATE, -1, "too many steps in flight");
-    const goss_kv_pool *pool = step->seqs[0].kv->pool;
-    for (int k = 0; k < GOSS_KV_CLASSES; k++)
-        if (goss_kv_room(s, k, pool->n_touched[k]))
-            return goss_fail(err, GOSS_ENOMEM, -1,
-                             "the GPU has no room for more keys and values (%llu MB now): --kv-cap sets a limit",
-                             (unsigned long long)(s->weights.kv_bytes >> 20));
+    if (goss_kv_follow(s, step))
+        return goss_fail(err, GOSS_ENOMEM, -1,
+                         "the GPU has no room for more keys and values (%llu MB now): --kv-cap sets a limit",
+                         (unsigned long long)(s->weights.kv_bytes >> 20));
     goss_gpu_ticket *t = &s->tickets[i];
     s->ticket = t;
     goss_rec_start(&s->rec);

@@ -143,8 +143,9 @@ typedef struct goss_gpu_state {
     goss_gpu_profile profile;
     struct { float *floats; uint64_t bytes; int back; } tapped;
     struct { float *floats; uint64_t bytes; } logits;
-    /* kv_gpu.c: read-back buffer; the page on its way, 0: none */
-    struct { int back, reading; int n_pages[GOSS_KV_CLASSES]; /* that there are */ } kv;
+    /* kv_gpu.c: read-back buffer; the page on its way, 0: none; pages that there are; whether one was to be
+     * copied to a page that can't be made (the step begun next says so) */
+    struct { int back, reading, n_pages[GOSS_KV_CLASSES], failed; } kv;
     goss_call panel_layers;
     int panel;                                         /* what the page's maps are drawn from (panels.c) */
     /* what is recorded of rows (seen_gpu.c); behind steps whose layers all chose late: what they chose */
