@@ -512,7 +512,7 @@ typedef struct goss_plan_info {
     uint64_t weight_bytes, expert_bytes;     /* all weights; of them the experts */
     uint64_t resident_bytes;                 /* weights that stay in memory */
     uint64_t expert_cache_bytes;             /* room for experts that are paged; 0: all are resident */
-    uint64_t kv_bytes, kv_token_bytes;       /* KV reserved; of one position in layers that see everything */
+    uint64_t kv_bytes, kv_token_bytes;       /* KV at first; of one position in layers that see everything */
     uint64_t page_bytes[2];                  /* a page of KV: layers that see everything, windowed layers */
     uint64_t scratch_bytes;                  /* activations, logits, a GPU's staging */
     int max_kv, n_pages[2], fits;            /* fits 0: not even this plan does */

@@ -5,8 +5,7 @@
  * spent: at most 1 GB beside the weights at first (goss_plan_growth: then it grows); where that passes
  * --gpu-memory, --resident-cap or --expert-cache, experts are paged (0.5 GB of KV by default then). A session
  * may use as many positions as the KV holds. How many experts really have room is counted when the device is
- * there (src/gpu/weights/slots_gpu.c); what is said here is what its formulas give.
- */
+ * there (src/gpu/weights/slots_gpu.c); what is said here is what its formulas give. */
 #include "plan.h"
 #include "format/gguf_split.h"
 #include "base/error.h"
@@ -71,6 +70,11 @@ int goss_plan_rows(const goss_model *m, const goss_engine_config *c, int gpu)
     return rows;
 }
 
+static int sessions_of(const goss_engine_config *c)
+{
+    return c->max_sessions ? c->max_sessions : GOSS_SESSIONS;
+}
+
 /* Activations, logits and staging of a GPU step, as src/gpu/step/build.c makes them, give or take a few
  * MB. */
 static uint64_t scratch_bytes(const goss_model *m, const goss_engine_config *c)
@@ -80,8 +84,7 @@ static uint64_t scratch_bytes(const goss_model *m, const goss_engine_config *c)
                    q = (uint64_t)(h->n_head * h->head_dim), kv = (uint64_t)(h->n_head_kv * h->head_dim),
                    embd = (uint64_t)h->n_embd, ff = (uint64_t)h->n_ff, parts = rows > 2048 ? rows : 2048;
     const uint64_t a_row = 2 * embd + 2 * q + 2 * kv + k * (ff + embd) + (k * ff > embd ? k * ff : embd) / 2;
-    const uint64_t logits = (c->max_sessions ? c->max_sessions : GOSS_SESSIONS) > GOSS_DECODE_ROWS
-                                ? GOSS_CROWD_ROWS : GOSS_DECODE_ROWS;
+    const uint64_t logits = sessions_of(c) > GOSS_DECODE_ROWS ? GOSS_CROWD_ROWS : GOSS_DECODE_ROWS;
     return 4 * (rows * a_row + parts * q + 2 * logits * (uint64_t)h->n_vocab) + 48 * MIB;
 }
 
@@ -165,10 +168,17 @@ static uint64_t budget(const goss_model *m, const goss_engine_config *c, int gpu
     return kv_cap(c, p, p->expert_cache_bytes != 0);
 }
 
-/* The plan in sentences. asked: the KV type by its name, or NULL. */
-static void explain(const goss_model *m, int gpu, int n_host, const char *asked, int grows,
-                    goss_plan_info *p)
+/* Whether a GPU's KV may grow, if the device says how much memory it has. */
+static int may_grow(const goss_engine_config *c, const goss_plan_info *p)
 {
+    return !is_capped(c) && !p->expert_cache_bytes && p->fits;
+}
+
+/* The plan in sentences. */
+static void explain(const goss_model *m, const goss_engine_config *c, int gpu, goss_plan_info *p)
+{
+    const char *asked = c->kv_type;
+    const int n_host = c->n_cpu_moe;
     const unsigned long long mb = MB, weights = (gpu ? p->resident_bytes : p->weight_bytes) / mb,
                              experts = p->expert_bytes / mb;
     size_t n = 0;
@@ -209,17 +219,13 @@ static void explain(const goss_model *m, int gpu, int n_host, const char *asked,
     if (p->max_kv < m->hp.n_ctx)
         n += goss_fmt(p->text + n, sizeof p->text - n,
                       " The model's context is %d: %s--max-kv asks for more.", m->hp.n_ctx,
-                      grows ? "they grow where the GPU says how much memory it has, else " : "");
+                      gpu && may_grow(c, p) ? "they grow where the GPU says how much memory it has, else "
+                                            : "");
     goss_fmt(p->text + n, sizeof p->text - n, " Steps take %llu MB more.",
              (unsigned long long)(p->scratch_bytes / mb));
 }
 
 static int pages_for(int positions) { return (positions + GOSS_KV_PAGE - 1) / GOSS_KV_PAGE; }
-
-static int sessions_of(const goss_engine_config *c)
-{
-    return c->max_sessions ? c->max_sessions : GOSS_SESSIONS;
-}
 
 /* More than the context is the context. */
 static int positions_wanted(const goss_model *m, const goss_engine_config *c)
@@ -245,8 +251,7 @@ static int64_t window_pages(const goss_model *m, const goss_engine_config *c, in
 int goss_plan_growth(const goss_model *m, const goss_engine_config *c, const goss_plan_info *p, int pages[2])
 {
     const int64_t full = full_pages(m, c), window = window_pages(m, c, goss_plan_rows(m, c, 1));
-    if (is_capped(c) || p->expert_cache_bytes || !p->fits) return 0;
-    if (full > MOST_PAGES || window > MOST_PAGES) return 0;
+    if (!may_grow(c, p) || full > MOST_PAGES || window > MOST_PAGES) return 0;
     pages[GOSS_KV_FULL] = (int)full;
     pages[GOSS_KV_WINDOW] = p->page_bytes[GOSS_KV_WINDOW] ? (int)window : 0;
     return positions_wanted(m, c);
@@ -294,10 +299,9 @@ int goss_plan_make(const goss_model *m, const goss_engine_config *c, int gpu, go
                          gpu                     ? "; --kv-cap and --gpu-memory say how much there is"
                          : *kv_type == GOSS_F16 ? ", with --kv q8 or q4 more"
                                                  : "");
-    int ignored[GOSS_KV_CLASSES];
     p->max_kv = (int)(holds < want ? holds : want);
     p->kv_bytes = (uint64_t)full * p->page_bytes[0] + (uint64_t)window * p->page_bytes[1];
-    explain(m, gpu, c->n_cpu_moe, c->kv_type, gpu && goss_plan_growth(m, c, p, ignored), p);
+    explain(m, c, gpu, p);
     return 0;
 }
 

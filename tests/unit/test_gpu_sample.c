@@ -6,6 +6,7 @@
 #include <math.h>
 
 enum { ROWS = 12, CROWD = 90 /* of which 64 and 26 go together where the device multiplies fragments */ };
+
 static goss_params variant(int i)
 {
     static const goss_logit_bias bias[] = { { 7, 3.0f }, { 300, -100.0f }, { 1500, 2.5f } };

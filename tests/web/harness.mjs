@@ -159,11 +159,10 @@ export const framesWhile = (page, n, { all = false } = {}) => page.evaluate(asyn
 }, { n, all });
 /** Processor time that other programs than this one and its children have had, in ms. */
 function othersTime() {
-  const spent = name => readFileSync(name, "utf8").replace(/^.*[)] /s, "").split(" ");
   const [, user, nice, system, , , irq, soft] = readFileSync("/proc/stat", "utf8").split(/\s+/).map(Number),
     parent = new Map(), own = new Map();
   for (const pid of readdirSync("/proc").filter(n => +n > 0)) try {
-    const f = spent(`/proc/${pid}/stat`);
+    const f = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*[)] /s, "").split(" ");
     parent.set(+pid, +f[1]);
     own.set(+pid, +f[11] + +f[12]);
   } catch { /* it ended */ }

@@ -357,8 +357,7 @@ await test("the map: every box of the 20b shape, its shapes, the moment's number
 await test("the map of a loaded model: norms and times are the row's; dense: no router", async () => {
   const page = await open(cpu.context, at());
   await ready(page);
-  await page.waitForFunction(() =>
-    /No model is here yet/.test(document.getElementById("map-what").innerText));
+  await page.locator("#map-what", { hasText: /No model is here yet/ }).waitFor();
   await page.click("#load");
   await loaded(page);
   await ask(page, QUESTION);

@@ -76,7 +76,8 @@ int goss_kv_follow(goss_gpu_state *s, const goss_step *step)
 void goss_kv_record_copy(goss_gpu_state *s, int cls, int from, int to)
 {
     const uint64_t bytes = goss_weights_page_bytes(&s->weights);
-    if ((s->kv.failed = room(s, cls, to + 1))) return;
+    const int r = room(s, cls, to + 1);
+    if (r) { s->kv.failed = r; return; }
     if (!s->buf.kv_temp) s->buf.kv_temp = goss_gpu_buffer(s->gpu, bytes,
                                                           GOSS_GPU_COPY_SRC | GOSS_GPU_COPY_DST, "KV copy");
     for (int i = 0; i < s->base.model->hp.n_layer && s->buf.kv_temp > 0; i++)

@@ -56,10 +56,11 @@ static void tell_level(goss_gpu_state *s)
 
 /* Where products by fragments begin to win: experts have six rows each on average then
  * (docs/gpu-performance.md). */
+enum { MOST_FEW = 64 /* rows that the kernels for few take */ };
 static int fragments_from(const goss_hparams *hp)
 {
     const int rows = 6 * hp->n_expert / hp->n_expert_used;
-    return rows < GOSS_DECODE_ROWS ? GOSS_DECODE_ROWS : rows < 64 ? rows : 64;
+    return rows < GOSS_DECODE_ROWS ? GOSS_DECODE_ROWS : rows < MOST_FEW ? rows : MOST_FEW;
 }
 
 /* Rows that go through the kernels for few: more where these share a weight among all rows that want it, up
@@ -79,7 +80,7 @@ static int few_rows(const goss_gpu_state *s, const goss_choice_line *chosen)
     return !all                 ? GOSS_DECODE_ROWS
            : chosen             ? (int)chosen->size[0]
            : s->facts.fragments ? fragments_from(&m->hp)
-                                : 64;
+                                : MOST_FEW;
 }
 
 /* Pages from which on attend_group is the faster one (docs/gpu-performance.md). */
