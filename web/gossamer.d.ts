@@ -41,6 +41,10 @@ export interface LoadOptions {
   /** Features to leave off, as in "f16,subgroups". */
   gpu_mask?: string;
   cpu_mask?: string;
+  /** Which kernels a GPU takes: "none" (default) by its features; "auto" times candidates behind the first
+   * answer, while nobody waits, and keeps what was fastest beside the models for the next load; else the text
+   * that such a measurement gave (docs/gpu-performance.md), which must have something for this device. */
+  gpu_kernels?: "none" | "auto" | (string & {});
   gpu_memory?: number;
   resident_cap?: number;
   expert_cache?: number;

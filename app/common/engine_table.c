@@ -64,6 +64,8 @@ const goss_option goss_engine_rows[GOSS_ENGINE_ROWS] = {
     { .kind = GOSS_OPT_STR, AT(kernels), .takers = PROGRAMS,
       GOSS_PROGRAM("--gpu-kernels", "none|auto|FILE", NULL,
                    "gpu: kernels by features (none), measured and kept (auto), or as FILE says") },
+    { .kind = GOSS_OPT_STR, AT(config.gpu_kernels), .takers = GOSS_FOR_BROWSER, .key = "gpu_kernels" },
+    { .kind = GOSS_OPT_FLAG, AT(gpu_measures), .takers = GOSS_FOR_BROWSER, .key = "gpu_measures" },
     { .kind = GOSS_OPT_STR, AT(config.webgpu_path), .takers = GOSS_FOR_COMMANDS,
       GOSS_PROGRAM("--webgpu", "PATH", "GOSSAMER_WEBGPU", "a webgpu.h library") },
     { .kind = GOSS_OPT_STR, AT(model_cache), .takers = PROGRAMS,

@@ -4,7 +4,7 @@
 #define GOSS_COMMON_ENGINE_TABLE_H
 #include "options.h"
 
-enum { GOSS_ENGINE_ROWS = 40 };
+enum { GOSS_ENGINE_ROWS = 42 };
 
 /* What the rows' `at` lies in. */
 typedef struct goss_engine_options {
@@ -18,6 +18,7 @@ typedef struct goss_engine_options {
     int pipeline;                           /* this process is one of several, see ring_join.h */
     int gpu;                                /* which of several, -1: the first (gpus.h) */
     int telemetry_mask;                     /* the browser's: goss_engine_config.telemetry_mask */
+    int gpu_measures;                       /* the browser's: what config.gpu_kernels lacks is measured */
     char found[1500];                       /* the model, when none was named, or where a name led */
     char draft[1500];                       /* the draft model, where a name led */
     goss_option table[GOSS_ENGINE_ROWS + 1]; /* for goss_usage.groups */

@@ -8,6 +8,7 @@
  *   {kind:"error", code, name, message, position} before a call returns a negative code
  *   {kind:"token"|"prefill"|"done", session, ...} events, from goss_wasm_poll
  *   {kind:"notice", message}                     something for the log
+ *   {kind:"kernels", text}                       what kernels were measured: gpu_kernels of later loads
  * One instance holds one engine; only the thread that opened it calls in (others park in
  * goss_wasm_thread). */
 #include "wasm_request.h"
@@ -164,6 +165,14 @@ static void store_say(void *ctx, const char *sentence)
     end();
 }
 
+static void on_kernels(void *ctx, const char *text, size_t n)
+{
+    (void)ctx;
+    begin("kernels");
+    put_text("text", text, n);
+    end();
+}
+
 static const goss_store store = { &config,     store_list, store_get, store_put,
                                   store_touch, store_drop, store_say, NULL };
 
@@ -175,6 +184,7 @@ int goss_wasm_open(const char *json, int n)
     for (int i = 0; i < config.options.config.n_sources; i++)
         if (!config.sources[i].map) config.sources[i].read = read_source;
     config.options.config.on_telemetry = on_telemetry;
+    if (config.options.gpu_measures) config.options.config.on_kernels = on_kernels;
     if (config.options.config.prefix_store_bytes) config.options.config.prefix_store = &store;
     if (!rc) rc = goss_engine_open(&engine, &config.options.config, &err);
     if (!rc) return 0;

@@ -156,11 +156,22 @@ async function smaller_ways(gpu) {
     await page.close();
   }, SLOW);
 
-  await test("the whole way with WebGPU's default limits", async () => {
-    const page = await run(gpu.context, "&backend=gpu&limits=default");
+  await test("the whole way with WebGPU's default limits; kernels are measured behind it", async () => {
+    const page = await run(gpu.context, "&backend=gpu&limits=default&gpu_kernels=auto");
     equal(await ask(page, QUESTION, 0, SLOW), ANSWER);
     matches(await text(page, "#gpu-limits"),
       /maxBuffer: 256MB {3}maxBinding: 128MB .* f16: no {3}subgroups: no/s);
+    await page.locator("#log", { hasText: /gpu_kernels .*measured=4 / }).waitFor({ timeout: SLOW });
+    const kept = await page.evaluate(async () => {
+      const { openDrive } = await import("/js/core/bytes/drives.js");
+      const { readKernels } = await import("/js/core/bytes/kernels.js"), drive = await openDrive();
+      for (let text; ;) {
+        if ((text = await readKernels(drive))) return text;
+        await new Promise(r => setTimeout(r, 50));
+      }
+    });
+    matches(kept, /^device .*; \w*Chrome\/\d.*\ndense .*\nexperts .* fixed\nfew .* fixed\nend\n/ms,
+      "what is kept");
     page.quiet();
     await page.close();
   }, SLOW);

@@ -112,6 +112,30 @@ export async function loaded(page, timeout = PATIENCE) {
     throw new Error(`loading failed: ${error}`);
   }
 }
+/** A page that is visible, answers, and gets no frame any more: about once in 10,000 changes of its window's
+ * size Chromium 156 without a display waits for ever to show what it has drawn (a trace of its compositor
+ * says "Not activating because pending tree not ready"). Its other pages go on; nothing wakes this one. */
+export class NoFrames extends Error {}
+const NO_FRAME_MS = 30000;
+/** The next frame of the page. */
+export async function frame(page) {
+  const got = await page.evaluate(ms => new Promise(resolve => {
+    setTimeout(resolve, ms, false);
+    requestAnimationFrame(() => resolve(true));
+  }), NO_FRAME_MS);
+  if (!got) throw new NoFrames(`no frame for ${NO_FRAME_MS} ms`);
+}
+const without = e => e instanceof NoFrames;
+/** Does something with a page of its own; with another one, once, when the browser gives that no frames. */
+export async function withFrames(context, url, fn) {
+  for (let again = false; ; again = true) {
+    const page = await open(context, url);
+    try { return await fn(page); } catch (e) {
+      if (again || !(without(e) || await frame(page).catch(without))) throw e;
+      console.log("     this page answers, but gets no frames: once more with another page");
+    } finally { await page.close(); }
+  }
+}
 export const errorText = async page => {
   await page.waitForSelector("#errors p", { timeout: PATIENCE });
   return page.locator("#errors").innerText();

@@ -1,8 +1,8 @@
 // layout.mjs - where things are at seven sizes of the page, 200 % zoom and a phone among them: chat and
 // composer in view, nothing over anything, fingers' targets of 44 px; what matters while a model loads and
 // while it answers is in view at 1280 x 720. node tests/web/layout.mjs [NAME]
-import { ask, browser, DATE, equal, finish, loaded, ok, open, QUESTION, ready, start, test }
-  from "./harness.mjs";
+import { ask, browser, DATE, equal, finish, frame, loaded, ok, open, PATIENCE, QUESTION, ready, start, test,
+  withFrames } from "./harness.mjs";
 
 /** 1280 x 720 at 200 % is 640 x 360. */
 const SIZES = [[390, 844], [390, 400], [640, 360], [900, 700], [1280, 720], [1920, 1080], [2560, 1300]];
@@ -85,6 +85,7 @@ async function everywhere(page, least) {
   const sizes = async (what, n) => {
     for (const [width, height] of SIZES) {
       await page.setViewportSize({ width, height });
+      await frame(page);
       await check(page, what, least);
       if (n) await chatsInView(page, what, n);
     }
@@ -127,20 +128,21 @@ async function everywhere(page, least) {
 }
 
 await test("nothing covers anything, chat and composer in view", async () => {
-  const page = await open(cpu.context, at());
-  await ready(page);
-  await everywhere(page, 0);
-  await page.close();
-});
+  await withFrames(cpu.context, at(), async page => {
+    await ready(page);
+    await everywhere(page, 0);
+  });
+}, 3 * PATIENCE);
 
 await test("for fingers every target has 44 px", async () => {
   const touch = await browser({ gpu: false, touch: true });
-  const page = await open(touch.context, at());
-  await ready(page);
-  ok(await page.evaluate(() => matchMedia("(pointer: coarse)").matches), "no coarse pointer");
-  await everywhere(page, 43.5);
+  await withFrames(touch.context, at(), async page => {
+    await ready(page);
+    ok(await page.evaluate(() => matchMedia("(pointer: coarse)").matches), "no coarse pointer");
+    await everywhere(page, 43.5);
+  });
   await touch.close();
-});
+}, 3 * PATIENCE);
 
 /** Soon: a row that begins is scrolled to in the next frames. */
 const inView = async (page, names, what) => {

@@ -1,7 +1,7 @@
 // node_gpu.mjs - the npm package in Node on WebGPU, by the npm package `webgpu` (Dawn) beside it, as users
 // install both. Without a real GPU: VK_ICD_FILENAMES=.../vk_swiftshader_icd.json. Also with SYSTEM_NODE (20).
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -37,6 +37,39 @@ await test(`Node ${process.versions.node} with the package webgpu: the answer, g
   const { gpu_mem_est, tok_s } = await llm.stats();
   ok(gpu_mem_est > 1e7, "no GPU memory is counted");
   console.log(`     ${tok_s.toFixed(1)} tok/s, ${(gpu_mem_est / 1e6).toFixed(0)} MB on the GPU`);
+  await llm.close();
+}, SLOW);
+
+// The lines that are there already are not measured: compiling their candidates is what takes time.
+await test("kernels: what is missing is measured behind the first answer; the next load has it", async () => {
+  const cacheDir = join(folder, "measured"), file = join(cacheDir, "kernels/gpu.txt");
+  const load = async gpu_kernels => {
+    const llm = await init({ backend: "gpu", cacheDir }), said = [];
+    llm.on("telemetry", e => { if (e.stage === "gpu_kernels") said.push(e.detail); });
+    await llm.loadModel(MODEL, { max_kv: 1024, gpu_kernels });
+    const r = await llm.chat.completions.create({ messages, temperature: 0, date: DATE });
+    equal(r.choices[0].message.content, ANSWER);
+    return { llm, said };
+  };
+  mkdirSync(join(cacheDir, "kernels"), { recursive: true });
+  const there = ["dense q8 256x1280 fixed", "dense q8 1024x256 fixed", "experts mx4 256x128 fixed"];
+  writeFileSync(file, `${["device *", ...there, "end"].join("\n")}\n`);
+  const first = await load("auto");
+  equal(first.said.length, 1, "what is said before the first answer has ended");
+  while (!first.said.some(d => /^measured=/.test(d))) await new Promise(r => setTimeout(r, 50));
+  await first.llm.close();
+  matches(first.said.at(-1), /^measured=1 ms=\d+$/, "how many");
+  matches(first.said[0], /^lines=3 .* webgpu \d+\.\d+\.\d+; /, "the device");
+  const kept = readFileSync(file, "utf8"), few = /^few mx4 256x128 (?:fixed|\w+ \d+)$/m;
+  matches(kept, few, "what is kept");
+  const second = await load("auto");
+  await new Promise(r => setTimeout(r, 300));
+  equal(second.said.map(d => d.split(" ")[0]), ["lines=4"], "what the second load says");
+  await second.llm.close();
+  const llm = await init({ backend: "gpu", cacheDir });
+  const others = { gpu_kernels: kept.replace(/^device .*/gm, "device Another") };
+  matches(await llm.loadModel(MODEL, others).then(() => "loaded", e => e.message),
+    /no section that begins with .*"device \S.* webgpu /, "another device's");
   await llm.close();
 }, SLOW);
 

@@ -37,7 +37,7 @@ IMPORT("lost") int js_lost(void);
 IMPORT("error") int js_error(void);
 IMPORT("lose") void js_lose(void);
 
-enum { TEXT_FAILURE = 0, TEXT_ADAPTER = 1, TEXT_BACKEND = 2 };
+enum { TEXT_FAILURE = 0, TEXT_ADAPTER = 1, TEXT_BACKEND = 2, TEXT_LIBRARY = 3 };
 enum { N_LIMITS = 15, N_NUMBERS = N_LIMITS + 3 * 16 }; /* limits, then m, n, k of fragments */
 static int the_device;
 
@@ -85,6 +85,7 @@ static int web_ready(void *ctx, goss_gpu_limits *out, goss_error *err)
         goss_gpu_offer_fragment(out, (uint32_t)f[0], (uint32_t)f[1], (uint32_t)f[2]);
     js_text(TEXT_ADAPTER, out->adapter, sizeof out->adapter - 1);
     js_text(TEXT_BACKEND, out->backend, sizeof out->backend - 1);
+    js_text(TEXT_LIBRARY, out->library, sizeof out->library - 1);
     return 0;
 }
 

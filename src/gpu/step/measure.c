@@ -3,7 +3,8 @@
  * A job is one product of the model (or its kernels for few rows) that the choice knows nothing of. Its
  * candidates are what it may be made of; each has its calls made for one layer, by the same code as at load,
  * with a line on trial. Then times are taken: some dispatches in one submit, from the submit to the read
- * behind it, the best of a few. Weights are the model's; activations are whatever the buffers hold, and rows
+ * behind it, the best of a few; what an empty one takes is known first, and what is timed lasts a multiple of
+ * that, for a browser lets wait. Weights are the model's; activations are whatever the buffers hold, and rows
  * are shared out evenly among experts. Nothing that outlives a step is written: no keys, no values, no
  * sampler. What was made stays until the device is closed: some kernels and groups.
  *
@@ -23,14 +24,15 @@
 enum {
     TIMES = 64,
     SAMPLES = 4, /* the first one warms up */
-    MOST = 64,   /* dispatches a submit */
+    MOST = 256,  /* dispatches a submit */
     SOFTWARE_ROWS = 64,
     QKV = 0,
     OUT = 3,
     UP = 4,
     DOWN = 5 /* a job's product in its layer */
 };
-static const double ENOUGH_MS = 4, PATIENCE_MS = 60;
+/* A submit lasts so long, and at least so many empty ones. */
+static const double ENOUGH_MS = 4, LATENCIES = 16, PATIENCE_MS = 60;
 
 typedef struct job {
     goss_choice_line line;
@@ -48,6 +50,7 @@ struct goss_measure {
     uint32_t *route; /* (max_rows, top_k) of (slot, weight) */
     int flying, disturbed, n_samples, repeat;
     double t0, best, spent, began;
+    double empty, enough; /* ms that an empty submit takes, that one shall last; 0: not known yet */
 };
 
 /* ---- what there is to measure -------------------------------------------------------------------------- */
@@ -259,18 +262,24 @@ static void record(goss_gpu_state *s, goss_measure *m, const job *j, const goss_
 }
 
 /* The line on trial says every size, so that calls take the one that is timed. */
-static int submit(goss_gpu_state *s, goss_measure *m, const job *j, const goss_choice_time *t)
+static int set_trial(goss_gpu_state *s, goss_measure *m, const goss_choice_time *t)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    const int profiling = s->rec.profiling;
     for (int i = 0; i < GOSS_CHOICE_STEPS; i++) s->choice.trial.size[i] = (uint32_t)t->size;
-    int r = goss_gpu_write(s->gpu, s->buf.step, GOSS_STEP_N_ROWS * 4, &t->rows, 4);
-    if (!r && hp->n_expert)
-        r = goss_gpu_write(s->gpu, s->buf.route, 0, m->route, t->rows * (uint64_t)hp->n_expert_used * 8);
+    const int r = goss_gpu_write(s->gpu, s->buf.step, GOSS_STEP_N_ROWS * 4, &t->rows, 4);
+    return r || !hp->n_expert ? r : goss_gpu_write(s->gpu, s->buf.route, 0, m->route,
+                                                   t->rows * (uint64_t)hp->n_expert_used * 8);
+}
+
+/* Without a job an empty one. */
+static int submit(goss_gpu_state *s, goss_measure *m, const job *j, const goss_choice_time *t)
+{
+    const int profiling = s->rec.profiling;
+    int r = j ? set_trial(s, m, t) : 0;
     if (r) return r;
     s->rec.profiling = GOSS_PROFILE_OFF;
     goss_rec_start(&s->rec);
-    for (int i = 0; i < m->repeat; i++) record(s, m, j, t);
+    for (int i = 0; j && i < m->repeat; i++) record(s, m, j, t);
     goss_rec_copy(&s->rec, s->buf.x, 0, m->back, 0, 16);
     m->t0 = goss_os_now_ms();
     r = goss_rec_flush(&s->rec);
@@ -281,6 +290,38 @@ static int submit(goss_gpu_state *s, goss_measure *m, const job *j, const goss_c
     return r;
 }
 
+/* One submit, made if none is under way. 0: it came back. */
+static int fly(goss_gpu_state *s, goss_measure *m, const job *j, const goss_choice_time *t, int timeout_ms)
+{
+    uint32_t got[4];
+    int r = m->flying ? 0 : submit(s, m, j, t);
+    if (!r && (r = goss_gpu_read_poll(s->gpu, m->back, got, sizeof got)) == GOSS_EAGAIN) {
+        goss_gpu_poll(s->gpu, timeout_ms);
+        r = goss_gpu_read_poll(s->gpu, m->back, got, sizeof got);
+    }
+    if (!r) m->flying = 0;
+    return r;
+}
+
+/* How long an empty submit is waited for. */
+static int time_nothing(goss_gpu_state *s, goss_measure *m, int timeout_ms)
+{
+    char detail[64];
+    const int r = fly(s, m, NULL, NULL, timeout_ms);
+    if (r) return r;
+    const double took = goss_os_now_ms() - m->t0;
+    if (m->disturbed) return GOSS_EAGAIN;
+    if (m->n_samples++ && (m->best <= 0 || took < m->best)) m->best = took;
+    if (m->n_samples < SAMPLES) return GOSS_EAGAIN;
+    m->empty = m->best;
+    m->enough = m->empty * LATENCIES > ENOUGH_MS ? m->empty * LATENCIES : ENOUGH_MS;
+    goss_fmt(detail, sizeof detail, "empty_us=%.0f submits_ms=%.1f", m->empty * 1e3, m->enough);
+    goss_report_load(&s->weights, "gpu_kernels", "progress", detail, 0, 0);
+    m->n_samples = 0;
+    m->best = 0;
+    return GOSS_EAGAIN;
+}
+
 /* One submit came back. 1: the time is known. */
 static int take_sample(goss_measure *m, goss_choice_time *t)
 {
@@ -288,8 +329,9 @@ static int take_sample(goss_measure *m, goss_choice_time *t)
     if (m->disturbed) return 0;
     m->spent += took;
     if (m->n_samples++ == 0) {
-        const int fit = ms * 1000 > ENOUGH_MS ? (int)(ENOUGH_MS / ms) : MOST;
-        m->repeat = fit < 1 ? 1 : fit > MOST ? MOST : fit;
+        const double work = ms - m->empty;
+        const int fit = work * (double)MOST > m->enough ? (int)(m->enough / work) : (int)MOST;
+        m->repeat = fit < 1 ? 1 : fit;
         return 0;
     }
     if (m->best <= 0 || ms < m->best) m->best = ms;
@@ -318,7 +360,6 @@ static int time_next(goss_gpu_state *s, goss_measure *m, const job *j, int timeo
 {
     goss_choice_time *t = &m->times[m->next];
     goss_error why;
-    uint32_t got[4];
     int r = 0;
     if (t->ms < 0) return 0;
     if (m->made != t->operands) {
@@ -330,18 +371,12 @@ static int time_next(goss_gpu_state *s, goss_measure *m, const job *j, int timeo
     }
     if (!r && (r = goss_kernels_ready(&s->kernels, &why)) && s->kernels.failed) s->kernels.n_ready++;
     if (r == GOSS_EAGAIN) goss_gpu_poll(s->gpu, timeout_ms);
-    if (!r && !m->flying) r = submit(s, m, j, t);
-    if (r == GOSS_EAGAIN || r == GOSS_ELOST) return r;
-    if (!r && (r = goss_gpu_read_poll(s->gpu, m->back, got, sizeof got)) == GOSS_EAGAIN) {
-        goss_gpu_poll(s->gpu, timeout_ms);
-        r = goss_gpu_read_poll(s->gpu, m->back, got, sizeof got);
-    }
+    if (!r) r = fly(s, m, j, t, timeout_ms);
     if (r == GOSS_EAGAIN || r == GOSS_ELOST) return r;
     if (r || goss_gpu_error(s->gpu, &why)) {
         give_up(s, m, t->operands);
         return 0;
     }
-    m->flying = 0;
     if (!take_sample(m, t)) return GOSS_EAGAIN;
     tell_time(s, j, t);
     return 0;
@@ -392,6 +427,10 @@ int goss_measure_some(goss_gpu_state *s, int timeout_ms, goss_buf *text)
         return 0;
     }
     if (m->at == m->n_jobs) return end_all(s, m, text);
+    if (m->enough <= 0) {
+        r = time_nothing(s, m, timeout_ms);
+        return r == GOSS_EAGAIN ? 1 : r;
+    }
     if (!m->n_times) begin_job(s, m);
     if (m->n_times) r = time_next(s, m, &m->jobs[m->at], timeout_ms);
     if (r) return r == GOSS_EAGAIN ? 1 : r;

@@ -2,6 +2,7 @@
 // reader of its bytes. It promises: C runs in slices of at most SLICE_MS; what C waits for (bytes, the GPU)
 // brings the next slice; everything that happens goes to the outbox. The methods below "requests" answer the
 // page; worker.js says which of them need a model.
+import { readKernels, writeKernels } from "./bytes/kernels.js";
 import { Prefixes } from "./bytes/prefixes.js";
 import { Reader } from "./bytes/reader.js";
 import { Gpu } from "./gpu.js";
@@ -38,6 +39,7 @@ class Opened {
   gpu = null;
   reader = null;
   prefixes = null;
+  kernels = null;                    // until what was measured is kept
   reading = 0;                       // reads that C waits for
   readError = null;                  // why one of them failed last
   ready = null;                      // {resolve, reject} of a load that waits for C to be ready
@@ -57,7 +59,7 @@ class Opened {
     this.over.abort(aborted(CLOSED));
     this.wasm?.close();
     this.gpu?.close();
-    return Promise.all([this.reader?.close(), this.prefixes?.settled()]);
+    return Promise.all([this.reader?.close(), this.prefixes?.settled(), this.kernels]);
   }
 }
 
@@ -116,6 +118,7 @@ export class Engine {
   #emit(object) {
     if (object.kind === "error") this.#failure = object;
     else if (object.kind === "notice") this.#notice(object.message);
+    else if (object.kind === "kernels") this.#keepKernels(object.text);
     else if (object.session !== undefined) this.#outbox.event(object);
     else this.#answer = object;
   }
@@ -283,6 +286,18 @@ export class Engine {
     return null;
   }
 
+  /** Which kernels a GPU takes (gpu_kernels of gossamer.d.ts), as C is told. */
+  async #kernelsOf(cpu, how = "none") {
+    if (cpu || how === "none") return {};
+    if (how !== "auto") return { gpu_kernels: how };
+    return { gpu_kernels: this.#drive ? await readKernels(this.#drive) : "", gpu_measures: true };
+  }
+
+  #keepKernels(text) {
+    const write = async () => this.#drive && writeKernels(this.#drive, text);
+    this.#model.kernels = write().catch(e => this.#notice(`measured kernels are not kept: ${e.message}`));
+  }
+
   /** Until C is ready. */
   #untilReady(m) {
     const ready = new Promise((resolve, reject) => { m.ready = { resolve, reject }; });
@@ -313,7 +328,7 @@ export class Engine {
 
   /** Reads the header alone: what the model is, and what loading it would use. The model that is loaded goes
    * on. The bytes are kept for a load that says planned: id. */
-  async plan({ source, options: { chunk, ...options } }) {
+  async plan({ source, options: { chunk, gpu_kernels: _k, ...options } }) {
     this.#takePlanned(0);
     const { id } = this.#planned, head = new Head(), planning = this.#planning = new AbortController();
     const reader = await this.#openReader(source, chunk, planning.signal);
@@ -343,7 +358,7 @@ export class Engine {
     this.#planning = null;
   }
 
-  async load({ source, planned, options: { chunk, rows, ...options } }) {
+  async load({ source, planned, options: { chunk, rows, gpu_kernels, ...options } }) {
     this.close();
     const m = this.#model = new Opened(), { signal } = m.over;
     const cpu = this.#onCpu(options), { backend } = options;
@@ -359,7 +374,8 @@ export class Engine {
       const runsOn = !cpu ? backend ?? "auto" : backend === "ref" ? "ref" : "cpu";
       const missing = this.#sayKept(m.reader.sources);
       this.#sayChunks(m.reader.chunks);
-      const request = this.#request(m, options, { backend: runsOn, missing });
+      const kernels = await unless(signal, this.#kernelsOf(cpu, gpu_kernels));
+      const request = this.#request(m, { ...options, ...kernels }, { backend: runsOn, missing });
       this.#must(this.#give(request, (p, n) => m.wasm.call.goss_wasm_open(p, n)));
       m.wasm.opened = true;
       await unless(signal, this.#untilReady(m));

@@ -16,7 +16,7 @@ const BACKENDS = ["auto", "gpu", "cpu", "ref"];
 const CONFIG = { threads: "count", backend: BACKENDS, cache: ["auto", "indexeddb", "none"], cacheDir: "text",
   wasm: "address", base: "address", hub: "address" };
 const OPTIONS = { onProgress: "function", signal: "signal", telemetry: Object.keys(TELEMETRY),
-  threads: "count", backend: BACKENDS, chunk: "chunk" };
+  threads: "count", backend: BACKENDS, chunk: "chunk", gpu_kernels: "text" };
 const LISTENERS = ["telemetry", "rows", "notice", "error"];
 const WORKER = { name: "gossamer", file: "worker.js",
   make: () => new Worker(new URL("./worker.js", import.meta.url), { type: "module" }) };

@@ -43,7 +43,7 @@ const fragments = ({ subgroupMatrixConfigs: all }) => [...all ?? []]
 
 export class Gpu {
   #device = null; #queries = null; #state = 0; #failure = ""; #lost = false; #errors = [];
-  #names = ["", "", ""]; #hooks;
+  #names = []; #hooks;
   #buffers = []; #groups = []; #pipelines = []; #reads = []; #layouts = new Map();
   #line = []; #under = 0; #most = Infinity;
   busy = 0;
@@ -101,7 +101,7 @@ export class Gpu {
       ...(features & MATRIX ? fragments(info) : [])];
     this.#soft = software(info);
     const name = info.description || info.device || called(info) || "GPU";
-    this.#names = ["", name, host.node ? "dawn" : "webgpu"];
+    this.#names = ["", name, host.node ? "dawn" : "webgpu", host.gpuLibrary()];
     this.#device = device;
     this.#lost = false;
     this.#state = 1;
@@ -307,7 +307,7 @@ export class Gpu {
         return this.#state;
       },
       text: (what, p, cap) => {
-        const said = what === 0 ? this.#failure : this.#names[what];
+        const said = what === 0 ? this.#failure : this.#names[what] ?? "";
         const bytes = new TextEncoder().encode(said).subarray(0, cap);
         wasm.bytes(p >>> 0, bytes.length).set(bytes);
         return bytes.length;

@@ -27,6 +27,8 @@ export const host = {
   fetchModule: url => fetch(url),
   /** navigator.gpu, or null. */
   gpu: async () => globalThis.navigator?.gpu ?? null,
+  /** Whose WebGPU that is, with its version. */
+  gpuLibrary: () => /\w+\/[\d.]+(?= Safari|$)/.exec(navigator.userAgent)?.[0] ?? navigator.userAgent,
   openDrive,
   /** A source of a file of this machine; browsers have none. */
   openPath: null,

@@ -1,6 +1,7 @@
 // node_host.js - what Node has instead of a browser's (core/host.js): imported first by every entry of
 // Node's.
 import { readFile, open } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parentPort, Worker } from "node:worker_threads";
@@ -65,6 +66,10 @@ async function gpu() {
   } catch { return null; }
 }
 
+function gpuLibrary() {
+  try { return `webgpu ${createRequire(HERE)("webgpu/package.json").version}`; } catch { return "webgpu"; }
+}
+
 async function fetchModule(url) {
   if (url.protocol !== "file:") return fetch(url);
   const headers = { "content-type": "application/wasm" };
@@ -84,6 +89,7 @@ Object.assign(host, {
   }),
   fetchModule,
   gpu,
+  gpuLibrary,
   openDrive: (want, folder) => NodeFiles.open(folder).catch(() => null),
   openPath: path => PathSource.open(path.startsWith("file:") ? fileURLToPath(path) : path),
   address: text => text,

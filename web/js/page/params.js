@@ -10,9 +10,10 @@ const TOP = 8;
 
 const NAMES = ["gguf", "prompt", "effort", "layers", "max_kv", "max_new", "sample", "temp", "top_k", "top_p",
   "seed", "attn", "moe", "model", "data", "date", "backend", "threads", "limits", "speed", "gpu_memory",
-  "expert_cache", "prefix_cache", "early", "chunk", "hub", "greet", "at"];
+  "expert_cache", "prefix_cache", "early", "chunk", "hub", "greet", "at",
+  "gpu_kernels"];
 const WORDS = { backend: ["auto", "gpu", "cpu", "ref"], moe: ["fallback", "active"],
-  limits: ["default", "adapter"], attn: ["dense", "full", "window"] };
+  limits: ["default", "adapter"], gpu_kernels: ["none", "auto"], attn: ["dense", "full", "window"] };
 
 const fits = (name, value) => !WORDS[name] || WORDS[name].includes(value);
 
@@ -95,7 +96,8 @@ export function engineOptions(p) {
     layers, max_kv: number("max-kv", 0, 1 << 24, 0),
     attn_dense: /^(dense|full)$/.test(p.attn ?? ""), moe_fallback: p.moe === "fallback",
     backend: p.backend, threads: p.threads ? +p.threads : undefined,
-    gpu_limits_default: p.limits === "default", gpu_memory: size("gpu_memory", p.gpu_memory),
+    gpu_kernels: p.gpu_kernels, gpu_limits_default: p.limits === "default",
+    gpu_memory: size("gpu_memory", p.gpu_memory),
     expert_cache: size("expert_cache", p.expert_cache), prefix_cache: size("prefix_cache", p.prefix_cache),
     early: p.early === undefined ? undefined : FLAG.test(p.early), chunk: size("chunk", p.chunk) || undefined,
   };

@@ -5,6 +5,7 @@
 // long chunks are is the manifest's to say.
 // @ts-check
 import { parse } from "./drive.js";
+import { FOLDER as KERNELS } from "./kernels.js";
 import { FOLDER as PREFIXES } from "./prefixes.js";
 /** @import { Bytes, Drive } from "./drive.js" */
 
@@ -85,10 +86,11 @@ export class Store {
     return this.#evicting;
   }
 
-  /** Drops the folder that was used longest ago, but not this one; false when there is no other.
+  /** Drops the folder that was used longest ago, but not this one, nor kernels'; false when there
+   * is no other.
    * @param {Drive} drive @param {string} own */
   async #evict(drive, own) {
-    const folders = (await drive.list()).filter(f => f !== own);
+    const folders = (await drive.list()).filter(f => f !== own && f !== KERNELS);
     const all = await Promise.all(folders.map(async folder =>
       ({ folder, manifest: parse(await drive.read(folder, MANIFEST)) })));
     const oldest = all.sort((a, b) => (a.manifest?.used ?? 0) - (b.manifest?.used ?? 0))[0];
