@@ -5,5 +5,6 @@ set -u
 make -s -j"$JOBS" all unit || exit 1
 bad=0
 timeout 200 "$V"/unit/test_gpu_early || bad=1
+timeout 300 "$V"/unit/test_gpu_early packed || bad=1
 timeout 1500 "$V"/unit/test_gpu_pages || bad=1
 exit $bad

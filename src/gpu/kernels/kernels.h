@@ -6,7 +6,7 @@
 #include "base/buf.h"
 
 enum {
-    GOSS_MAX_KERNELS = 256,
+    GOSS_MAX_KERNELS = 512,
     GOSS_BATCHES = 3, /* of few rows: 1, 4, GOSS_GPU_BATCH at once */
     GOSS_VARIANTS = 4 /* of a call, at most: batches, or sizes of tiles */
 };

@@ -1,5 +1,5 @@
-/* build.c - the buffers and calls of a model's steps: made once for a device, after its weights' buffers.
- * The calls are decode.c's and prefill.c's. */
+/* build.c - the buffers and calls of a model's steps, made after its weights' buffers. Buffers are made once
+ * for a device, calls a second time where paging ends (settle.c); they are decode.c's and prefill.c's. */
 #include "build.h"
 #include "decode.h"
 #include "paging.h"
@@ -89,15 +89,23 @@ static int build_activations(goss_gpu_state *s, goss_error *err)
     return r ? r : build_tickets(s, err);
 }
 
-/* The matrices of a layer's experts, and all of its calls. */
-static int build_layer(goss_gpu_state *s, int layer, goss_error *err)
+int goss_build_calls(goss_gpu_state *s, goss_error *err)
 {
-    s->layers[layer].w = &s->weights.layers[layer];
-    const int r = goss_weights_build_experts(&s->weights, layer, err);
-    return r ? r : goss_decode_build_layer(s, layer, err);
+    const goss_weights *w = &s->weights;
+    int r = w->embeds ? goss_decode_build_embed(s, err) : 0;
+    for (int i = 0; i < s->base.model->hp.n_layer && !r; i++) {
+        s->layers[i].w = &w->layers[i];
+        r = goss_decode_build_layer(s, i, err);
+    }
+    if (!r && w->has_head) r = goss_decode_build_head(s, err);
+    if (!r) r = goss_prefill_build(s, err);
+    if (!r) r = goss_prefill_build_head(s, err);
+    if (!r) r = goss_panels_build(s, err);
+    return r ? r : goss_seen_build(s, err);
 }
 
-/* The parameter buffer comes first (groups name it) and is filled last; its size is counted generously. */
+/* The parameter buffer comes first (groups name it) and is filled last; its size is counted generously, and
+ * twice where all calls will be made a second time. */
 int goss_build(goss_gpu_state *s, goss_error *err)
 {
     goss_weights *w = &s->weights;
@@ -106,15 +114,15 @@ int goss_build(goss_gpu_state *s, goss_error *err)
     const uint64_t slots = 64 + (uint64_t)hp->n_layer * (43 + 7 * GOSS_MAX_PIECES) +
                            (uint64_t)n_groups * (4 + GOSS_MAX_PIECES) + 2 * GOSS_MAX_PIECES;
     const uint32_t loader[64] = { 0 };
+    w->params.room = (uint32_t)(s->settings.early ? 2 * slots : slots);
     s->head.n_groups = n_groups;
     s->crowds = s->facts.fragments && s->config.max_slots - 1 > s->facts.few_rows &&
                 s->config.max_rows >= GOSS_CROWD_ROWS;
     for (int i = 0; i < GOSS_GPU_LANES; i++) goss_params_add(w, loader, sizeof loader);
     s->layers = goss_mem_array((size_t)(hp->n_layer ? hp->n_layer : 1), sizeof *s->layers);
     if (!s->layers) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for layers");
-    int r = goss_weights_buffer(w, &w->params.buffer, slots * 256, GOSS_GPU_UNIFORM | GOSS_GPU_COPY_DST,
-                                "parameters",
-                                err);
+    int r = goss_weights_buffer(w, &w->params.buffer, w->params.room * 256ull,
+                                GOSS_GPU_UNIFORM | GOSS_GPU_COPY_DST, "parameters", err);
     if (!r) r = build_activations(s, err);
     if (!r) r = goss_weights_build(w, err);
     if (!r) r = goss_slots_plan(w, s->settings.early, err);
@@ -124,16 +132,12 @@ int goss_build(goss_gpu_state *s, goss_error *err)
                       "more --gpu-memory");
     if (!r && w->slots.on) r = goss_paging_open(s, err);
     if (!r) r = goss_seen_open(s, err);
-    if (!r && w->embeds) r = goss_decode_build_embed(s, err);
-    for (int i = 0; i < hp->n_layer && !r; i++) r = build_layer(s, i, err);
-    if (!r && w->has_head) r = goss_decode_build_head(s, err);
-    if (!r) r = goss_prefill_build(s, err);
-    if (!r) r = goss_prefill_build_head(s, err);
-    if (!r) r = goss_panels_build(s, err);
-    if (!r) r = goss_seen_build(s, err);
+    for (int i = 0; i < hp->n_layer && !r; i++) r = goss_weights_build_experts(w, i, err);
+    if (!r) r = goss_panels_open(s, err);
+    if (!r) r = goss_build_calls(s, err);
     if (!r) r = goss_profile_build(s, err);
     if (!r && w->params.n > slots) r = goss_fail(err, GOSS_ELIMIT, -1, "more GPU parameters than planned");
-    if (!r) r = goss_gpu_write(s->gpu, w->params.buffer, 0, w->params.bytes, (uint64_t)w->params.n * 256);
+    if (!r) r = goss_params_write(w, 0);
     if (!r) r = goss_gpu_write(s->gpu, s->buf.exp2, 0, goss_sample_exp2(), 4096 * 4);
     return r;
 }

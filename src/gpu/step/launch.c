@@ -5,14 +5,14 @@
 #include "seen_gpu.h"
 #include "base/os.h"
 
-uint64_t goss_launch_report_bytes(const goss_gpu_state *s)
+uint64_t goss_launch_report_bytes(const goss_gpu_state *s, const goss_gpu_ticket *t)
 {
-    return s->weights.slots.on ? (uint64_t)s->weights.slots.n_report * 4 : 0;
+    return t->paged ? (uint64_t)s->weights.slots.n_report * 4 : 0;
 }
 
 static uint64_t picks_end(const goss_gpu_state *s, const goss_gpu_ticket *t)
 {
-    return goss_launch_report_bytes(s) + (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
+    return goss_launch_report_bytes(s, t) + (uint64_t)(t->n_list ? t->n_list : 1) * GOSS_PICK_WORDS * 4;
 }
 
 uint64_t goss_launch_back_bytes(const goss_gpu_state *s, const goss_gpu_ticket *t)
@@ -22,7 +22,7 @@ uint64_t goss_launch_back_bytes(const goss_gpu_state *s, const goss_gpu_ticket *
 
 int goss_launch(goss_gpu_state *s, goss_gpu_ticket *t)
 {
-    const uint64_t bytes = goss_launch_back_bytes(s, t), report = goss_launch_report_bytes(s);
+    const uint64_t bytes = goss_launch_back_bytes(s, t), report = goss_launch_report_bytes(s, t);
     t->seen_at = picks_end(s, t);
     if (report) goss_rec_copy(&s->rec, s->weights.slots.mark, 0, t->back, 0, report);
     goss_rec_copy(&s->rec, s->buf.pick, 0, t->back, report, t->seen_at - report);

@@ -4,7 +4,8 @@
 #include "state.h"
 
 int goss_launch(goss_gpu_state *s, goss_gpu_ticket *t);
-uint64_t goss_launch_report_bytes(const goss_gpu_state *s); /* of a paged step's report, before its picks */
+/* of a paged step's report, before its picks */
+uint64_t goss_launch_report_bytes(const goss_gpu_state *s, const goss_gpu_ticket *t);
 /* of all that is read back */
 uint64_t goss_launch_back_bytes(const goss_gpu_state *s, const goss_gpu_ticket *t);
 #endif

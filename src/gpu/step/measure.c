@@ -223,11 +223,7 @@ static int make_calls(goss_gpu_state *s, goss_measure *m, const job *j, int oper
     if (!r && s->config.max_rows > GOSS_DECODE_ROWS)
         r = goss_prefill_build_layer(s, &m->calls, j->layer, &ignored);
     s->choice.tries = 0;
-    const uint32_t n = s->weights.params.n;
-    if (!r && n > first)
-        r = goss_gpu_write(s->gpu, s->weights.params.buffer, first * 256ull,
-                           s->weights.params.bytes + first * 256ull, (n - first) * 256ull);
-    return r;
+    return r ? r : goss_params_write(&s->weights, first);
 }
 
 /* It can't be done: none of the job's times of these operands. */

@@ -550,6 +550,7 @@ void goss_paging_release(goss_gpu_state *s, goss_gpu_ticket *t)
     while (x && goss_gpu_read_poll(s->gpu, s->paging.host_back, x, 16) == GOSS_EAGAIN) goss_gpu_poll(s->gpu,
                                                                       1000);
     t->state = GOSS_TICKET_DONE;
+    if (!s->weights.slots.on) return; /* settle.c: none is marked */
     make_stale(s, t);
     set_mark(s, 0);
 }

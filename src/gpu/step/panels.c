@@ -36,17 +36,16 @@ static int layer_call(goss_gpu_state *s, goss_call *c, int layer, const char *bi
     return goss_call_make(&s->weights, c, "panel_layer.wgsl", bindings, defines, &p, sizeof p, buffers, err);
 }
 
+static int window_of(const goss_gpu_state *s, int layer)
+{
+    return s->weights.layers[layer].cls == GOSS_KV_WINDOW ? s->base.model->hp.window : 0;
+}
+
 static int build_layer(goss_gpu_state *s, goss_layer_calls *l, int i, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    const uint32_t window = l->w->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0,
-        hd = (uint32_t)hp->head_dim;
+    const uint32_t window = (uint32_t)window_of(s, i), hd = (uint32_t)hp->head_dim;
     int r = layer_call(s, &l->panel.layer, i, "urrwr", "", err);
-    const float sees = (float)window;
-    if (!r)
-        r = goss_gpu_write(s->gpu, s->panel,
-                           (GOSS_PANEL_RECORDS + (uint32_t)i * GOSS_PANEL_RECORD + GOSS_PANEL_WINDOW) * 4ull,
-                           &sees, 4);
     const goss_block_panel_attend a = { .n_head = (uint32_t)hp->n_head, .n_kv = (uint32_t)hp->n_head_kv,
                                         .head_dim = hd, .window = window, .cls = (uint32_t)l->w->cls,
                                         .stride = (uint32_t)(hp->n_head + 2 * hp->n_head_kv) * hd,
@@ -60,20 +59,33 @@ static int build_layer(goss_gpu_state *s, goss_layer_calls *l, int i, goss_error
     return r;
 }
 
-/* After all buffers of the layers. */
-int goss_panels_build(goss_gpu_state *s, goss_error *err)
+int goss_panels_open(goss_gpu_state *s, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
+    int r = 0;
     if (!s->settings.panels || hp->n_expert > GOSS_PANEL_EXPERTS) return 0;
     s->panel = goss_gpu_buffer(s->gpu, (map_at(s) + GOSS_PANEL_ROWS * GOSS_PANEL_COLUMNS) * 4ull,
                                GOSS_GPU_STORAGE | GOSS_GPU_COPY_DST | GOSS_GPU_COPY_SRC, "panels");
     if (s->panel < 0) return goss_fail(err, s->panel, -1, "no GPU memory for the panels");
-    int r = hp->n_expert ? layer_call(s, &s->panel_layers, 0, "urrw", "LAYERS=y", err) : 0;
-    for (int i = 0; i < hp->n_layer && !r; i++) r = build_layer(s, &s->layers[i], i, err);
+    for (int i = 0; i < hp->n_layer && !r; i++) {
+        const float sees = (float)window_of(s, i);
+        r = goss_gpu_write(s->gpu, s->panel,
+                           (GOSS_PANEL_RECORDS + (uint32_t)i * GOSS_PANEL_RECORD + GOSS_PANEL_WINDOW) * 4ull,
+                           &sees, 4);
+    }
     const float head[6] = { (float)hp->n_layer, (float)hp->n_expert, 0, (float)s->settings.panel_layer,
                             (float)s->settings.panel_head,
                             (float)s->config.max_kv };
     return r ? r : goss_gpu_write(s->gpu, s->panel, 0, head, sizeof head);
+}
+
+int goss_panels_build(goss_gpu_state *s, goss_error *err)
+{
+    const goss_hparams *hp = &s->base.model->hp;
+    if (s->panel <= 0) return 0;
+    int r = hp->n_expert ? layer_call(s, &s->panel_layers, 0, "urrw", "LAYERS=y", err) : 0;
+    for (int i = 0; i < hp->n_layer && !r; i++) r = build_layer(s, &s->layers[i], i, err);
+    return r;
 }
 
 /* Another head's rows begin anew. */

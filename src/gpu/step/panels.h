@@ -3,7 +3,8 @@
 #define GOSS_GPU_PANELS_H
 #include "state.h"
 
-int goss_panels_build(goss_gpu_state *s, goss_error *err);
+int goss_panels_open(goss_gpu_state *s, goss_error *err); /* the buffer */
+int goss_panels_build(goss_gpu_state *s, goss_error *err); /* the calls */
 void goss_panels_watch(goss_gpu_state *s, int layer, int head);
 void goss_panels_attend(goss_gpu_state *s, const goss_layer_calls *l, int layer);
 void goss_panels_layer(goss_gpu_state *s, const goss_layer_calls *l);

@@ -7,6 +7,7 @@
  * over. */
 #include "retry.h"
 #include "measure.h"
+#include "settle.h"
 #include "gpu/device/gpu_faults.h"
 #include "gpu/weights/slots_gpu.h"
 #include "base/error.h"
@@ -44,6 +45,7 @@ static int shrink(goss_gpu_state *s, const char *why)
 void goss_retry_clear(goss_gpu_state *s)
 {
     goss_measure_close(&s->measure);
+    goss_settle_close(&s->settle);
     goss_gpu_close(&s->gpu);
     goss_slots_close(&s->weights);
     goss_weights_clear(&s->weights);

@@ -11,6 +11,7 @@
 #include "profile.h"
 #include "seen_gpu.h"
 #include "retry.h"
+#include "settle.h"
 #include "stages.h"
 #include "words.h"
 #include "gpu/kernels/layout.h"
@@ -254,7 +255,9 @@ static int gpu_begin(goss_backend *b, goss_step *step, goss_error *err)
         goss_rec_ahead(&s->rec);
         t->t_launch = goss_os_now_ms();
     }
-    int r = s->weights.slots.on ? goss_paging_begin(s, step, t, err) : goss_words_begin(s, step, t, err);
+    t->paged = s->weights.slots.on;
+    t->state = GOSS_TICKET_DONE;
+    int r = t->paged ? goss_paging_begin(s, step, t, err) : goss_words_begin(s, step, t, err);
     if (!r) r = logits_room(s, t, err);
     if (r) { s->ticket = NULL; return r; }
     t->busy = 1;
@@ -274,7 +277,7 @@ static int gpu_submit(goss_backend *b, goss_step *step, goss_error *err)
     goss_gpu_state *s = of(b);
     goss_gpu_ticket *t = ticket_of(s, step);
     if (!t) return goss_fail(err, GOSS_ESTATE, -1, "a step without a ticket");
-    const int r = s->weights.slots.on ? goss_paging_submit(s, t, err) : goss_launch(s, t);
+    const int r = t->paged ? goss_paging_submit(s, t, err) : goss_launch(s, t);
     s->ticket = NULL;
     if (!r) return 0;
     goss_error why = { 0 };
@@ -298,8 +301,7 @@ static void read_pick(const uint32_t *w, goss_pick *p)
 /* 0 once the step's picks are on the host. */
 static int poll_back(goss_gpu_state *s, goss_gpu_ticket *t, goss_error *err)
 {
-    if (!s->weights.slots.on) return goss_gpu_read_poll(s->gpu, t->back, t->words, goss_launch_back_bytes(s,
-                                                                      t));
+    if (!t->paged) return goss_gpu_read_poll(s->gpu, t->back, t->words, goss_launch_back_bytes(s, t));
     const int r = goss_paging_advance(s, t, err);
     return r ? r : t->state == GOSS_TICKET_DONE ? 0 : GOSS_EAGAIN;
 }
@@ -324,7 +326,7 @@ static int gpu_poll(goss_backend *b, goss_step *step, int timeout_ms, goss_pick 
                        : "reading a step's result back failed");
         return r == GOSS_ELOST ? r : goss_retry_launch(s, code ? code : r, err);
     }
-    const uint32_t *w = t->words + goss_launch_report_bytes(s) / 4;
+    const uint32_t *w = t->words + goss_launch_report_bytes(s, t) / 4;
     for (int i = 0, n = 0; i < t->n_list; i++, w += GOSS_PICK_WORDS)
         if (t->want[t->list[i]] & GOSS_ROW_SAMPLE) {
             if (*w >= (uint32_t)b->model->hp.n_vocab)
@@ -374,7 +376,7 @@ static void gpu_release(goss_backend *b, goss_step *step)
     if (s->ticket == t) { s->ticket = NULL; goss_rec_start(&s->rec); }
     else {
         goss_error ignored;
-        if (s->weights.slots.on) goss_paging_release(s, t);
+        if (t->paged) goss_paging_release(s, t);
         else
             while (!t->polled && goss_gpu_read_poll(s->gpu, t->back, t->words, goss_launch_back_bytes(s,
                                                                       t)) == GOSS_EAGAIN)
@@ -499,8 +501,9 @@ static void gpu_telemetry(goss_backend *b, unsigned mask)
 static int gpu_fill(goss_backend *b, goss_error *err)
 {
     goss_gpu_state *s = of(b);
-    if (!s->weights.slots.early) return GOSS_FILLED;
-    return goss_paging_stopped(s) ? GOSS_FILL_MORE : goss_fill_some(&s->weights, goss_paging_calm(s), err);
+    if (goss_paging_stopped(s)) return GOSS_FILL_MORE;
+    const int r = goss_fill_some(&s->weights, goss_paging_calm(s), err);
+    return r == GOSS_FILLED ? goss_settle_some(s) : r;
 }
 
 static int gpu_measure(goss_backend *b, int timeout_ms, goss_buf *text)

@@ -39,12 +39,22 @@ typedef struct goss_layer_calls {
     int packed, spread, norm_inside, attend_parts, attend_ends, attend_tiled;
 } goss_layer_calls;
 
+/* Of what is not a layer's: a parameter slot for each of n_groups groups of GOSS_DECODE_ROWS rows. */
+typedef struct goss_head_calls {
+    goss_call embed[GOSS_MAX_PIECES], norm, product[GOSS_MAX_PIECES], scan, limit, weigh, pick;
+    int n_groups;
+    int crowd; /* logits of GOSS_CROWD_ROWS rows are made at once */
+    goss_call crowd_norm;
+    goss_tile_call crowd_product[GOSS_MAX_PIECES];
+} goss_head_calls;
+
 /* ---- a step in flight ---------------------------------------------------------------------------------- */
 enum {
     GOSS_TICKET_HELD, GOSS_TICKET_FLYING, GOSS_TICKET_SERVED, GOSS_TICKET_STALE, GOSS_TICKET_HOSTED,
         GOSS_TICKET_DONE
 };
 typedef struct goss_gpu_ticket {
+    int paged; /* it may have to run again */
     /* paging only: where the step stands (paging.c), its order, the step to record again, what the host
      * writes before it and which KV pages it copies first, the layer whose experts were counted last */
     int state; uint64_t serial; const goss_step *step; goss_buf writes, copies; int counted, reported, held,
@@ -124,17 +134,13 @@ typedef struct goss_gpu_state {
     goss_gpu_facts facts;
     goss_choice choice;
     struct goss_measure *measure; /* measure.c; NULL: not begun */
+    struct goss_settle *settle;   /* settle.c; NULL: not begun, or over */
     goss_kernels kernels;
     goss_weights weights;
     goss_step_buffers buf;
     goss_layer_calls *layers;
     int crowds;                                        /* there are calls for them (goss_gpu_crowd) */
-    /* a parameter slot for each of n_groups groups of GOSS_DECODE_ROWS rows */
-    struct { goss_call embed[GOSS_MAX_PIECES], norm, product[GOSS_MAX_PIECES], scan, limit, weigh, pick;
-             int n_groups;
-             int crowd;                                /* logits of GOSS_CROWD_ROWS rows are made at once */
-             goss_call crowd_norm; goss_tile_call crowd_product[GOSS_MAX_PIECES];
-             } head;
+    goss_head_calls head;
     goss_rec rec;
     goss_step *current; goss_gpu_ticket *ticket;       /* the step being recorded */
     struct { uint32_t *at, n, cap; } words;            /* of the step buffer */

@@ -29,6 +29,15 @@ uint32_t goss_params_share(goss_weights *w, const void *words, size_t n_bytes)
     return at;
 }
 
+int goss_params_write(goss_weights *w, uint32_t first)
+{
+    const uint32_t n = w->params.n;
+    if (n > w->params.room) return GOSS_EFULL;
+    return n == first ? 0
+                      : goss_gpu_write(w->gpu, w->params.buffer, first * 256ull,
+                                       w->params.bytes + first * 256ull, (n - first) * 256ull);
+}
+
 int goss_weights_buffer(goss_weights *w, int *id, uint64_t size, unsigned usage, const char *label,
                         goss_error *err)
 {

@@ -80,9 +80,9 @@ typedef struct goss_slots {
     uint64_t evictions, fetched_bytes;
 } goss_slots;
 
-/* Parameter slots of 256 bytes: filled on the host while kernels are chosen, written to `buffer` at the
- * end. */
-typedef struct goss_param_slots { int buffer; uint8_t *bytes; uint32_t n, cap; } goss_param_slots;
+/* Parameter slots of 256 bytes: filled on the host while kernels are chosen, written to `buffer` at the end,
+ * which has room for so many. */
+typedef struct goss_param_slots { int buffer; uint8_t *bytes; uint32_t n, cap, room; } goss_param_slots;
 
 typedef struct goss_weights {
     goss_gpu *gpu;
@@ -112,6 +112,8 @@ int goss_weights_matrix(goss_weights *w, goss_matrix *m, int layout, int64_t n_i
 int goss_weights_build(goss_weights *w, goss_error *err);
 int goss_weights_build_experts(goss_weights *w, int layer, goss_error *err);
 uint64_t goss_weights_page_bytes(const goss_weights *w);
+/* Those from `first` on, to the device. GOSS_EFULL: there are more than it has room for. */
+int goss_params_write(goss_weights *w, uint32_t first);
 /* offset of a new parameter slot */
 uint32_t goss_params_add(goss_weights *w, const void *words, size_t n_bytes);
 /* The same, or a slot with the same words: what all layers share stays in the device's caches. */
