@@ -299,7 +299,8 @@ static int measure(goss_engine *e, int timeout_ms, goss_error *err)
 {
     goss_backend *b = e->loaded.backend;
     goss_buf text = GOSS_BUF(1 << 17);
-    if (e->measured || !e->config.on_kernels || !b->vt->measure || !e->stats.n_generated_tokens) return 0;
+    const int early = e->load.filling || !e->stats.n_generated_tokens;
+    if (e->measured || early || !e->config.on_kernels || !b->vt->measure) return 0;
     const int rc = b->vt->measure(b, timeout_ms, &text);
     if (!rc && text.len && !text.failed)
         e->config.on_kernels(e->config.kernels_ctx, goss_buf_cstr(&text), text.len);

@@ -56,7 +56,8 @@ static int make_calls(goss_gpu_state *s)
     m->began = goss_os_now_ms();
     m->serial = s->paging.serial;
     m->head.n_groups = s->head.n_groups;
-    m->layers = goss_mem_array((size_t)s->base.model->hp.n_layer, sizeof *m->layers);
+    const int n = s->base.model->hp.n_layer;
+    m->layers = goss_mem_array((size_t)(n ? n : 1), sizeof *m->layers);
     if (!m->layers) return GOSS_ENOMEM;
     exchange(s, m);
     set_paging(s, 0);
