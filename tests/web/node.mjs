@@ -265,7 +265,7 @@ await test("types: just the names that there are", () => with_model(MODEL, async
   }
   const rows = readFileSync(new URL("app/common/engine_table.c", ROOT), "utf8").split("{ .kind");
   const options = rows.filter(r => /\.takers = (ALL|[\w| ]*GOSS_FOR_BROWSER)/.test(r))
-    .map(r => /\.key = "(\w+)"/.exec(r)[1]).filter(k => !/^(telemetry_|weights_mark)/.test(k));
+    .map(r => /\.key = "(\w+)"/.exec(r)[1]).filter(k => !/^(telemetry_|weights_mark|gpu_measures)/.test(k));
   const all = { Llm: namesOf(llm), Model: namesOf(model), Session: namesOf(session),
     ModelInfo: Object.keys(model.info), Plan: Object.keys(await llm.plan(MODEL)), Token: Object.keys(token),
     Done: Object.keys(end), LoadOptions: [...options, "onProgress", "signal", "telemetry", "chunk"] };
