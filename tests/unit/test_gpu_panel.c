@@ -149,7 +149,7 @@ int main(void)
     b.b->vt->watch(b.b, 1, 3);
     CHECK_INT(run_step(&b, ids, N - 1, N, 0, out), 0);        /* and one alone */
     all(&b, &m, p, bytes);
-    CHECK_INT(goss_gpu_state_of(b.b)->seen_late, getenv("GOSSAMER_GPU_PACKED") != NULL);
+    CHECK_INT(goss_gpu_state_of(b.b)->calls.seen_late, getenv("GOSSAMER_GPU_PACKED") != NULL);
     for (int i = 0; i < LAYERS; i++) { free(qkv[i]); free(logits[i]); }
     free(out);
     free(p);

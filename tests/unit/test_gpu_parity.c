@@ -125,7 +125,7 @@ static void one_model(const char *path)
         CHECK_INT(run_all(&b, ids, n, chunks[c], 1, lb), 0);
         double worst[GOSS_N_STAGES] = { 0 };
         int from[N_TOKENS];
-        const goss_layer_calls *l0 = ((goss_gpu_state *)(void *)b.b)->layers;
+        const goss_layer_calls *l0 = ((goss_gpu_state *)(void *)b.b)->calls.layers;
         const int fragments =
             chunks[c] > GOSS_DECODE_ROWS && (((goss_gpu_state *)(void *)b.b)->facts.fragments ||
                                              l0->prefill.qkv[0].operands == GOSS_TILE_HALVES);

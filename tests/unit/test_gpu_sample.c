@@ -96,7 +96,7 @@ int main(void)
     run_slots = GOSS_CROWD_ROWS + 1;
     CHECK_INT(run_start(&r, &m, open_gpu, CROWD, 128, GOSS_F32), 0);
     const goss_gpu_state *s = goss_gpu_state_of(r.b);
-    CHECK_INT(s->head.crowd, s->facts.fragments);
+    CHECK_INT(s->calls.head.crowd, s->facts.fragments);
     draws(&r, ids, CROWD, 5, NULL);
     run_stop(&r);
     run_close(&m);

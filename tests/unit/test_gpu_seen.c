@@ -99,7 +99,7 @@ static void again(run *r, taps *t, const run_model *m, goss_step *s)
     CHECK_INT(r->b->vt->seen(r->b, s, 0, &seen), GOSS_SEEN_EXPERTS | GOSS_SEEN_LOOKS);
     check_experts(t, 0, &seen);
     check_looks(t, &m->model, 0, &seen);
-    n_late += g->seen_late && goss_seen_late(g, 1, 0);
+    n_late += g->calls.seen_late && goss_seen_late(g, 1, 0);
     r->b->vt->tap(r->b, note, t);
 }
 
@@ -145,7 +145,7 @@ int main(void)
     r.b->vt->watch(r.b, t.layer, t.head);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) step(&r, &t, &m, ids, sizes[i]);
     printf("# %d steps told the experts behind all layers\n", n_late);
-    CHECK(n_late == (goss_gpu_state_of(r.b)->layers[0].spread ? 4 : 0));
+    CHECK(n_late == (goss_gpu_state_of(r.b)->calls.layers[0].spread ? 4 : 0));
     run_stop(&r);
     run_close(&m);
     return unit_done("gpu_seen");

@@ -94,7 +94,7 @@ int goss_build_calls(goss_gpu_state *s, goss_error *err)
     const goss_weights *w = &s->weights;
     int r = w->embeds ? goss_decode_build_embed(s, err) : 0;
     for (int i = 0; i < s->base.model->hp.n_layer && !r; i++) {
-        s->layers[i].w = &w->layers[i];
+        s->calls.layers[i].w = &w->layers[i];
         r = goss_decode_build_layer(s, i, err);
     }
     if (!r && w->has_head) r = goss_decode_build_head(s, err);
@@ -115,12 +115,12 @@ int goss_build(goss_gpu_state *s, goss_error *err)
                            (uint64_t)n_groups * (4 + GOSS_MAX_PIECES) + 2 * GOSS_MAX_PIECES;
     const uint32_t loader[64] = { 0 };
     w->params.room = (uint32_t)(s->settings.early ? 2 * slots : slots);
-    s->head.n_groups = n_groups;
+    s->calls.head.n_groups = n_groups;
     s->crowds = s->facts.fragments && s->config.max_slots - 1 > s->facts.few_rows &&
                 s->config.max_rows >= GOSS_CROWD_ROWS;
     for (int i = 0; i < GOSS_GPU_LANES; i++) goss_params_add(w, loader, sizeof loader);
-    s->layers = goss_mem_array((size_t)(hp->n_layer ? hp->n_layer : 1), sizeof *s->layers);
-    if (!s->layers) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for layers");
+    s->calls.layers = goss_mem_array((size_t)(hp->n_layer ? hp->n_layer : 1), sizeof *s->calls.layers);
+    if (!s->calls.layers) return goss_fail(err, GOSS_ENOMEM, -1, "no memory for layers");
     int r = goss_weights_buffer(w, &w->params.buffer, w->params.room * 256ull,
                                 GOSS_GPU_UNIFORM | GOSS_GPU_COPY_DST, "parameters", err);
     if (!r) r = build_activations(s, err);

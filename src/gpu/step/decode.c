@@ -72,7 +72,7 @@ static int norm_call(goss_gpu_state *s, goss_call *c, int packed, uint32_t gain,
     goss_buf_printf(&d, "%sWG=%u ", packed ? "PACKED=y " : "", s->facts.wg_norm);
     if (s->facts.subgroup) goss_buf_printf(&d, "SG=%d", s->facts.subgroup);
     int r = 0;
-    for (int g = 0; g < (list ? s->head.n_groups : 1) && !r; g++) {
+    for (int g = 0; g < (list ? s->calls.head.n_groups : 1) && !r; g++) {
         const goss_block_norm p = { .n = (uint32_t)hp->n_embd, .eps = hp->rms_eps, .gain = gain,
                                     .list = (uint32_t)list, .first = (uint32_t)g * GOSS_DECODE_ROWS };
         if (g) goss_params_add(&s->weights, &p, sizeof p);
@@ -482,7 +482,7 @@ static int ffn_calls(goss_gpu_state *s, goss_layer_calls *l, goss_error *err)
 int goss_decode_build_layer(goss_gpu_state *s, int layer, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    goss_layer_calls *l = &s->layers[layer];
+    goss_layer_calls *l = &s->calls.layers[layer];
     const uint32_t nq = (uint32_t)(hp->n_head * hp->head_dim), nkv = (uint32_t)(hp->n_head_kv * hp->head_dim);
     const uint32_t first[3] = { 0, nq, nq + nkv };
     int packed = 1;
@@ -506,11 +506,11 @@ int goss_decode_build_embed(goss_gpu_state *s, goss_error *err)
                                      .scale_words = s->weights.tok.scale_words,
                                      .first = s->weights.tok.piece[i].first, .n = s->weights.tok.piece[i].n,
                                      .history_stride = (uint32_t)s->config.max_kv + 1 };
-        r = goss_call_make(&s->weights, &s->head.embed[i], "embed.wgsl", "urrrww", goss_buf_cstr(&d), &p,
-                           sizeof p,
+        r = goss_call_make(&s->weights, &s->calls.head.embed[i], "embed.wgsl", "urrrww", goss_buf_cstr(&d),
+                           &p, sizeof p,
                   (const int[]){ s->buf.step, s->weights.tok.piece[i].q, s->weights.tok.piece[i].s, s->buf.x,
                                  s->buf.history }, err);
-        s->head.embed[i].grid[0] = goss_ceil_div(s->weights.tok.n_units, 64);
+        s->calls.head.embed[i].grid[0] = goss_ceil_div(s->weights.tok.n_units, 64);
         goss_buf_free(&d);
     }
     return r;
@@ -522,7 +522,7 @@ static int sample_call(goss_gpu_state *s, goss_call *c, const char *file, const 
 {
     const uint32_t vocab = (uint32_t)s->base.model->hp.n_vocab;
     int r = 0;
-    for (uint32_t g = 0; g < (uint32_t)s->head.n_groups && !r; g++) {
+    for (uint32_t g = 0; g < (uint32_t)s->calls.head.n_groups && !r; g++) {
         const goss_block_sample p = { .n_vocab = vocab,
                                       .history_stride = (uint32_t)s->config.max_kv + 1,
                                       .first = g * GOSS_DECODE_ROWS,
@@ -538,10 +538,10 @@ int goss_decode_build_head(goss_gpu_state *s, goss_error *err)
     const goss_matrix *m = s->weights.tied ? &s->weights.tok : &s->weights.out;
     const uint32_t vocab = (uint32_t)s->base.model->hp.n_vocab, chunks = goss_ceil_div(vocab,
                                                                       GOSS_CHUNK_TOKENS),
-                   groups = (uint32_t)s->head.n_groups;
+                   groups = (uint32_t)s->calls.head.n_groups;
     const int packed = packs(s, m);
-    int r = norm_call(s, &s->head.norm, packed, 0, s->weights.out_small, 1, err);
-    if (!r && s->crowds) r = norm_call(s, &s->head.crowd_norm, 0, 0, s->weights.out_small, 1, err);
+    int r = norm_call(s, &s->calls.head.norm, packed, 0, s->weights.out_small, 1, err);
+    if (!r && s->crowds) r = norm_call(s, &s->calls.head.crowd_norm, 0, 0, s->weights.out_small, 1, err);
     for (int i = 0; i < m->n_pieces && !r; i++)
         for (uint32_t g = 0; g < groups && !r; g++) {
             const goss_block_matvec p = { .n_units = m->n_units, .scale_words = m->scale_words,
@@ -550,7 +550,7 @@ int goss_decode_build_head(goss_gpu_state *s, goss_error *err)
             if (g) goss_params_add(&s->weights, &p, sizeof p);
             else
                 r = matvec(
-                    s, &s->head.product[i], "STORE", packed, m, i, &p,
+                    s, &s->calls.head.product[i], "STORE", packed, m, i, &p,
                     (const int[]){ s->buf.step, m->piece[i].q, m->piece[i].s, s->weights.out_small,
                                    packed ? s->buf.packed_x : s->buf.xn, s->buf.logits },
                     err);
@@ -559,10 +559,10 @@ int goss_decode_build_head(goss_gpu_state *s, goss_error *err)
               draw[] = { s->buf.step, s->buf.xs, s->buf.exp2, s->buf.chunk },
               pick[] = { s->buf.step,   s->buf.xs,      s->buf.exp2, s->buf.chunk,
                          s->buf.logits, s->buf.history, s->buf.pick };
-    if (!r) r = sample_call(s, &s->head.scan, "sample_scan.wgsl", "urrrrww", scan, err);
-    if (!r) r = sample_call(s, &s->head.limit, "sample_limit.wgsl", "urrrw", draw, err);
-    if (!r) r = sample_call(s, &s->head.weigh, "sample_weigh.wgsl", "urrrw", draw, err);
-    if (!r) r = sample_call(s, &s->head.pick, "sample_pick.wgsl", "urrrwrww", pick, err);
-    s->head.scan.grid[0] = s->head.weigh.grid[0] = chunks;
+    if (!r) r = sample_call(s, &s->calls.head.scan, "sample_scan.wgsl", "urrrrww", scan, err);
+    if (!r) r = sample_call(s, &s->calls.head.limit, "sample_limit.wgsl", "urrrw", draw, err);
+    if (!r) r = sample_call(s, &s->calls.head.weigh, "sample_weigh.wgsl", "urrrw", draw, err);
+    if (!r) r = sample_call(s, &s->calls.head.pick, "sample_pick.wgsl", "urrrwrww", pick, err);
+    s->calls.head.scan.grid[0] = s->calls.head.weigh.grid[0] = chunks;
     return r;
 }

@@ -78,7 +78,7 @@ static void add_job(goss_gpu_state *s, goss_measure *m, const goss_choice_line *
 static void list_layer(goss_gpu_state *s, goss_measure *m, int layer)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    const goss_layer_weights *w = s->layers[layer].w;
+    const goss_layer_weights *w = s->calls.layers[layer].w;
     for (int which = QKV; which <= DOWN; which++) {
         const goss_matrix *x = matrix_of(w, which);
         if ((which < OUT && which >= w->n_qkv) || (which >= UP && hp->n_expert)) continue;
@@ -146,7 +146,7 @@ static uint32_t rows_for(const goss_gpu_state *s, int kind, int step)
 
 static void list_tiles(goss_gpu_state *s, goss_measure *m, const job *j, int operands)
 {
-    const goss_tile_call *c = call_of(&s->layers[j->layer], j->which);
+    const goss_tile_call *c = call_of(&s->calls.layers[j->layer], j->which);
     const goss_tile_call like = { .planes = c->planes };
     const int kind = j->line.kind, top = goss_prefill_size(s, &like, kind, ~0u);
     for (int i = 0; i < GOSS_CHOICE_STEPS; i++) {
@@ -159,7 +159,7 @@ static void list_tiles(goss_gpu_state *s, goss_measure *m, const job *j, int ope
 /* Today's come first; then halves, bytes, floats. */
 static void list_products(goss_gpu_state *s, goss_measure *m, job *j)
 {
-    const goss_tile_call *c = call_of(&s->layers[j->layer], j->which);
+    const goss_tile_call *c = call_of(&s->calls.layers[j->layer], j->which);
     const int can[] = { 1, s->facts.can_bytes, s->facts.can_fragments };
     for (int i = 0; i < GOSS_CHOICE_STEPS; i++) {
         const uint32_t bound = goss_choice_rows(j->line.kind, i);
@@ -204,20 +204,20 @@ static void begin_job(goss_gpu_state *s, goss_measure *m)
 static int make_calls(goss_gpu_state *s, goss_measure *m, const job *j, int operands)
 {
     const uint32_t first = s->weights.params.n;
-    goss_layer_calls *layers = s->layers;
+    goss_layer_calls *layers = s->calls.layers;
     const int packed = s->facts.packed_few;
     goss_error ignored;
     memset(&m->calls, 0, sizeof m->calls);
-    m->calls.w = s->layers[j->layer].w;
+    m->calls.w = s->calls.layers[j->layer].w;
     s->choice.trial = j->line;
     s->choice.trial.operands = operands;
     s->choice.tries = j->line.kind != GOSS_CHOICE_FEW;
     int r = 0;
     if (j->line.kind == GOSS_CHOICE_FEW) {
         s->facts.packed_few = operands == GOSS_TILE_BYTES;
-        s->layers = &m->calls;
+        s->calls.layers = &m->calls;
         r = goss_decode_build_layer(s, 0, &ignored);
-        s->layers = layers;
+        s->calls.layers = layers;
         s->facts.packed_few = packed;
     }
     if (!r && s->config.max_rows > GOSS_DECODE_ROWS)
@@ -248,13 +248,13 @@ static void record(goss_gpu_state *s, goss_measure *m, const job *j, const goss_
         goss_prefill_experts(s, &m->calls, t->rows);
         return;
     }
-    goss_layer_calls *layers = s->layers;
+    goss_layer_calls *layers = s->calls.layers;
     goss_step step = { .n_rows = (int)t->rows, .many = t->many };
-    s->layers = &m->calls;
+    s->calls.layers = &m->calls;
     goss_stages_attn_out(&s->base, &step, 0);
     if (s->base.model->hp.n_expert) goss_stages_experts(&s->base, &step, 0);
     else goss_stages_ffn(&s->base, &step, 0);
-    s->layers = layers;
+    s->calls.layers = layers;
 }
 
 /* The line on trial says every size, so that calls take the one that is timed. */

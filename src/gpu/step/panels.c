@@ -83,8 +83,8 @@ int goss_panels_build(goss_gpu_state *s, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
     if (s->panel <= 0) return 0;
-    int r = hp->n_expert ? layer_call(s, &s->panel_layers, 0, "urrw", "LAYERS=y", err) : 0;
-    for (int i = 0; i < hp->n_layer && !r; i++) r = build_layer(s, &s->layers[i], i, err);
+    int r = hp->n_expert ? layer_call(s, &s->calls.panel_layers, 0, "urrw", "LAYERS=y", err) : 0;
+    for (int i = 0; i < hp->n_layer && !r; i++) r = build_layer(s, &s->calls.layers[i], i, err);
     return r;
 }
 
@@ -112,5 +112,5 @@ void goss_panels_layer(goss_gpu_state *s, const goss_layer_calls *l)
 void goss_panels_end(goss_gpu_state *s, const goss_gpu_ticket *t)
 {
     if (s->panel > 0 && goss_seen_late(s, t->n_rows, t->many))
-        goss_rec_dispatch(&s->rec, &s->panel_layers, 0, 0, (uint32_t)s->base.model->hp.n_layer, 1, 1);
+        goss_rec_dispatch(&s->rec, &s->calls.panel_layers, 0, 0, (uint32_t)s->base.model->hp.n_layer, 1, 1);
 }

@@ -352,9 +352,9 @@ int goss_prefill_build_head(goss_gpu_state *s, goss_error *err)
 {
     const goss_matrix *m = s->weights.tied ? &s->weights.tok : &s->weights.out;
     int r = 0;
-    s->head.crowd = s->crowds && s->weights.has_head && multiplies_halves(m);
-    for (int i = 0; s->head.crowd && i < m->n_pieces && !r; i++) {
-        goss_tile_call *c = &s->head.crowd_product[i];
+    s->calls.head.crowd = s->crowds && s->weights.has_head && multiplies_halves(m);
+    for (int i = 0; s->calls.head.crowd && i < m->n_pieces && !r; i++) {
+        goss_tile_call *c = &s->calls.head.crowd_product[i];
         goss_block_matmul p = { .n = m->piece[i].n, .first = m->piece[i].first,
                                 .stride = (uint32_t)s->base.model->hp.n_vocab, .bias = NONE };
         *c = (goss_tile_call){ .planes = 2, .operands = GOSS_TILE_HALVES };
@@ -378,7 +378,7 @@ int goss_prefill_build(goss_gpu_state *s, goss_error *err)
 {
     int r = 0;
     if (s->config.max_rows <= GOSS_DECODE_ROWS) return 0;
-    for (int i = 0; i < s->base.model->hp.n_layer && !r; i++) r = layer_tiles(s, &s->layers[i], i, err);
+    for (int i = 0; i < s->base.model->hp.n_layer && !r; i++) r = layer_tiles(s, &s->calls.layers[i], i, err);
     return r;
 }
 
@@ -462,7 +462,7 @@ void goss_prefill_ffn(goss_gpu_state *s, const goss_layer_calls *l, uint32_t row
 void goss_prefill_head(goss_gpu_state *s, uint32_t rows)
 {
     const goss_matrix *m = s->weights.tied ? &s->weights.tok : &s->weights.out;
-    const goss_tile_call *c = s->head.crowd_product;
+    const goss_tile_call *c = s->calls.head.crowd_product;
     const int v = size_of(s, c, dense_sizes, rows);
     convert(s, c, rows);
     for (int i = 0; i < m->n_pieces; i++) product(s, &c[i], v, goss_ceil_div(rows, dense_sizes[v].rows));

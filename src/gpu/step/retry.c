@@ -58,7 +58,7 @@ void goss_retry_clear(goss_gpu_state *s)
         goss_buf_free(&t->writes);
         goss_buf_free(&t->copies);
     }
-    void *const blocks[] = { s->layers, s->rec.words, s->words.at, s->tapped.floats, s->logits.floats,
+    void *const blocks[] = { s->calls.layers, s->rec.words, s->words.at, s->tapped.floats, s->logits.floats,
                              s->paging.predicted };
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) goss_mem_free(blocks[i]);
 }

@@ -42,7 +42,7 @@ static int late_call(goss_gpu_state *s, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
     const goss_block_route p = { .n_expert = (uint32_t)hp->n_expert, .top_k = (uint32_t)hp->n_expert_used };
-    return s->seen_late ? goss_call_make(&s->weights, &s->seen_layers, "choose.wgsl", "urw",
+    return s->calls.seen_late ? goss_call_make(&s->weights, &s->calls.seen_layers, "choose.wgsl", "urw",
                                          "WG=64 SEEN=y LAYERS=y", &p, sizeof p,
                                          (const int[]){ s->buf.rlogits, s->seen }, err)
                         : 0;
@@ -51,11 +51,11 @@ static int late_call(goss_gpu_state *s, goss_error *err)
 int goss_seen_build(goss_gpu_state *s, goss_error *err)
 {
     const goss_hparams *hp = &s->base.model->hp;
-    s->seen_late = 1;
-    for (int i = 0; i < hp->n_layer; i++) s->seen_late &= s->layers[i].spread;
+    s->calls.seen_late = 1;
+    for (int i = 0; i < hp->n_layer; i++) s->calls.seen_late &= s->calls.layers[i].spread;
     int r = s->seen > 0 ? late_call(s, err) : 0;
     for (int i = 0; i < hp->n_layer && s->seen > 0 && !r; i++) {
-        goss_layer_calls *l = &s->layers[i];
+        goss_layer_calls *l = &s->calls.layers[i];
         const uint32_t window = l->w->cls == GOSS_KV_WINDOW ? (uint32_t)hp->window : 0;
         const goss_block_looks p = { .n_head = (uint32_t)hp->n_head,
                                      .n_kv = (uint32_t)hp->n_head_kv,
@@ -90,13 +90,14 @@ void goss_seen_attend(goss_gpu_state *s, const goss_layer_calls *l, int layer, c
 
 int goss_seen_late(const goss_gpu_state *s, int n_rows, int many)
 {
-    return n_rows == 1 && !many && !s->settings.tap && ((s->seen <= 0 && s->panel <= 0) || s->seen_late);
+    const int shown = s->seen > 0 || s->panel > 0;
+    return n_rows == 1 && !many && !s->settings.tap && (!shown || s->calls.seen_late);
 }
 
 void goss_seen_copy(goss_gpu_state *s, const goss_gpu_ticket *t, uint64_t offset)
 {
     if (s->seen > 0 && goss_seen_late(s, t->n_rows, t->many))
-        goss_rec_dispatch(&s->rec, &s->seen_layers, 0, 0, (uint32_t)s->base.model->hp.n_layer, 1, 1);
+        goss_rec_dispatch(&s->rec, &s->calls.seen_layers, 0, 0, (uint32_t)s->base.model->hp.n_layer, 1, 1);
     if (s->seen > 0 && !t->many)
         goss_rec_copy(&s->rec, s->seen, HEAD_WORDS * 4, t->back, offset,
                       (uint64_t)t->n_rows * goss_seen_row_bytes(s));

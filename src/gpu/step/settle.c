@@ -17,32 +17,17 @@
 #include "base/os.h"
 
 struct goss_settle {
-    goss_layer_calls *layers;
-    goss_head_calls head;
-    goss_call panel_layers, seen_layers;
-    int seen_late, over;
+    goss_calls calls; /* the new ones; then the old ones */
+    int over;
     uint64_t serial; /* of the last step that may still stop */
     double began;
 };
 
-/* The state's calls and those here. */
 static void exchange(goss_gpu_state *s, goss_settle *m)
 {
-    const goss_settle theirs = { .layers = s->layers,
-                                 .head = s->head,
-                                 .panel_layers = s->panel_layers,
-                                 .seen_layers = s->seen_layers,
-                                 .seen_late = s->seen_late };
-    s->layers = m->layers;
-    s->head = m->head;
-    s->panel_layers = m->panel_layers;
-    s->seen_layers = m->seen_layers;
-    s->seen_late = m->seen_late;
-    m->layers = theirs.layers;
-    m->head = theirs.head;
-    m->panel_layers = theirs.panel_layers;
-    m->seen_layers = theirs.seen_layers;
-    m->seen_late = theirs.seen_late;
+    const goss_calls theirs = s->calls;
+    s->calls = m->calls;
+    m->calls = theirs;
 }
 
 static void set_paging(goss_gpu_state *s, int on) { s->weights.slots.on = s->kernels.paged = on; }
@@ -55,10 +40,10 @@ static int make_calls(goss_gpu_state *s)
     if (!m) return GOSS_ENOMEM;
     m->began = goss_os_now_ms();
     m->serial = s->paging.serial;
-    m->head.n_groups = s->head.n_groups;
+    m->calls.head.n_groups = s->calls.head.n_groups;
     const int n = s->base.model->hp.n_layer;
-    m->layers = goss_mem_array((size_t)(n ? n : 1), sizeof *m->layers);
-    if (!m->layers) return GOSS_ENOMEM;
+    m->calls.layers = goss_mem_array((size_t)(n ? n : 1), sizeof *m->calls.layers);
+    if (!m->calls.layers) return GOSS_ENOMEM;
     exchange(s, m);
     set_paging(s, 0);
     const int r = goss_build_calls(s, &ignored);
@@ -128,7 +113,7 @@ int goss_settle_some(goss_gpu_state *s)
 
 void goss_settle_close(goss_settle **m)
 {
-    if (*m) goss_mem_free((*m)->layers);
+    if (*m) goss_mem_free((*m)->calls.layers);
     goss_mem_free(*m);
     *m = NULL;
 }

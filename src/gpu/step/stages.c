@@ -48,16 +48,17 @@ static int show(goss_gpu_state *s, goss_stage stage, int layer, int buffer, int 
 int goss_stages_embed(goss_backend *b, goss_step *step)
 {
     goss_gpu_state *s = of(b);
-    for (int i = 0; i < s->weights.tok.n_pieces; i++)
-        goss_rec_dispatch(&s->rec, &s->head.embed[i], 0, 0, s->head.embed[i].grid[0], (uint32_t)step->n_rows,
-                          1);
+    for (int i = 0; i < s->weights.tok.n_pieces; i++) {
+        const goss_call *c = &s->calls.head.embed[i];
+        goss_rec_dispatch(&s->rec, c, 0, 0, c->grid[0], (uint32_t)step->n_rows, 1);
+    }
     return show(s, GOSS_STAGE_EMBED, -1, s->buf.x, step->n_rows, b->model->hp.n_embd);
 }
 
 int goss_stages_attn_in(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
-    const goss_layer_calls *l = &s->layers[layer];
+    const goss_layer_calls *l = &s->calls.layers[layer];
     const goss_hparams *hp = &b->model->hp;
     const int many = goss_gpu_many(s, step), one = step->n_rows == 1 && !many && l->norm_inside;
     const int r = layer ? goss_rec_cut(&s->rec, step->n_rows) : 0;
@@ -103,7 +104,7 @@ static void attend_rows(goss_gpu_state *s, const goss_layer_calls *l, const goss
 int goss_stages_attend(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
-    const goss_layer_calls *l = &s->layers[layer];
+    const goss_layer_calls *l = &s->calls.layers[layer];
     const goss_hparams *hp = &b->model->hp;
     const uint32_t rows = (uint32_t)step->n_rows, n_kv = (uint32_t)hp->n_head_kv;
     const int many = goss_gpu_many(s, step), ends = l->attend_ends && !many;
@@ -128,8 +129,8 @@ int goss_stages_attn_out(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
     goss_rec_cut_within(&s->rec, step->n_rows);
-    if (goss_gpu_many(s, step)) goss_prefill_wo(s, &s->layers[layer], step);
-    else matvec(s, &s->layers[layer].decode.wo, step->n_rows, 0);
+    if (goss_gpu_many(s, step)) goss_prefill_wo(s, &s->calls.layers[layer], step);
+    else matvec(s, &s->calls.layers[layer].decode.wo, step->n_rows, 0);
     return show(s, GOSS_STAGE_ATTN_OUT, layer, s->buf.x, step->n_rows, b->model->hp.n_embd);
 }
 
@@ -141,7 +142,7 @@ static int chooses_late(const goss_gpu_state *s, const goss_layer_calls *l, cons
 
 void goss_stages_router(goss_gpu_state *s, int layer, const goss_step *step)
 {
-    const goss_layer_calls *l = &s->layers[layer];
+    const goss_layer_calls *l = &s->calls.layers[layer];
     if (l->spread && !goss_gpu_many(s, step)) {
         const int late = chooses_late(s, l, step);
         const goss_call *router = late ? &l->decode.router_alone : &l->decode.router;
@@ -157,7 +158,7 @@ int goss_stages_route(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
     goss_stages_router(s, layer, step);
-    if (!chooses_late(s, &s->layers[layer], step)) goss_panels_layer(s, &s->layers[layer]);
+    if (!chooses_late(s, &s->calls.layers[layer], step)) goss_panels_layer(s, &s->calls.layers[layer]);
     return show(s, GOSS_STAGE_ROUTE, layer, s->buf.rlogits, step->n_rows, b->model->hp.n_expert);
 }
 
@@ -171,7 +172,7 @@ static int leaves_sum(const goss_gpu_state *s, const goss_layer_calls *l, const 
 
 void goss_stages_expert_products(goss_gpu_state *s, int layer, const goss_step *step)
 {
-    const goss_layer_calls *l = &s->layers[layer];
+    const goss_layer_calls *l = &s->calls.layers[layer];
     const uint32_t k = (uint32_t)s->base.model->hp.n_expert_used, rows = (uint32_t)step->n_rows;
     if (goss_gpu_many(s, step)) {
         goss_prefill_experts(s, l, rows);
@@ -189,7 +190,7 @@ void goss_stages_expert_products(goss_gpu_state *s, int layer, const goss_step *
 
 void goss_stages_expert_sum(goss_gpu_state *s, int layer, const goss_step *step)
 {
-    const goss_layer_calls *l = &s->layers[layer];
+    const goss_layer_calls *l = &s->calls.layers[layer];
     if (leaves_sum(s, l, step))
         goss_rec_dispatch(&s->rec, goss_gpu_many(s, step) ? &l->prefill.sum : &l->decode.sum, 0, 0,
                           ((uint32_t)s->base.model->hp.n_embd + 63) / 64, (uint32_t)step->n_rows, 1);
@@ -209,7 +210,7 @@ int goss_stages_experts(goss_backend *b, goss_step *step, int layer)
 int goss_stages_ffn(goss_backend *b, goss_step *step, int layer)
 {
     goss_gpu_state *s = of(b);
-    const goss_layer_calls *l = &s->layers[layer];
+    const goss_layer_calls *l = &s->calls.layers[layer];
     goss_rec_cut_within(&s->rec, step->n_rows);
     goss_rec_dispatch(&s->rec, goss_gpu_many(s, step) ? &l->prefill.ffn_norm : &l->decode.ffn_norm, 0, 0,
                       (uint32_t)step->n_rows, 1, 1);
@@ -232,18 +233,20 @@ static void sample(goss_gpu_state *s, const goss_step *step, int first, int n, u
         draws = 1;
         cuts |= goss_sampler_cuts(p);
     }
-    goss_rec_dispatch(&s->rec, &s->head.scan, 0, g, s->head.scan.grid[0], (uint32_t)n, 1);
-    if (cuts) goss_rec_dispatch(&s->rec, &s->head.limit, 0, g, (uint32_t)n, 1, 1);
-    if (draws) goss_rec_dispatch(&s->rec, &s->head.weigh, 0, g, s->head.weigh.grid[0], (uint32_t)n, 1);
-    goss_rec_dispatch(&s->rec, &s->head.pick, 0, g, (uint32_t)n, 1, 1);
+    const goss_head_calls *h = &s->calls.head;
+    goss_rec_dispatch(&s->rec, &h->scan, 0, g, h->scan.grid[0], (uint32_t)n, 1);
+    if (cuts) goss_rec_dispatch(&s->rec, &h->limit, 0, g, (uint32_t)n, 1, 1);
+    if (draws) goss_rec_dispatch(&s->rec, &h->weigh, 0, g, h->weigh.grid[0], (uint32_t)n, 1);
+    goss_rec_dispatch(&s->rec, &h->pick, 0, g, (uint32_t)n, 1, 1);
 }
 
 /* Logits of n rows of the list, of group g and those behind it. */
 static void logits(goss_gpu_state *s, const goss_matrix *m, int n, uint32_t g, int crowd)
 {
-    goss_rec_dispatch(&s->rec, crowd ? &s->head.crowd_norm : &s->head.norm, 0, g, (uint32_t)n, 1, 1);
+    const goss_head_calls *h = &s->calls.head;
+    goss_rec_dispatch(&s->rec, crowd ? &h->crowd_norm : &h->norm, 0, g, (uint32_t)n, 1, 1);
     if (crowd) goss_prefill_head(s, (uint32_t)n);
-    else for (int i = 0; i < m->n_pieces; i++) matvec(s, &s->head.product[i], n, g);
+    else for (int i = 0; i < m->n_pieces; i++) matvec(s, &h->product[i], n, g);
 }
 
 /* Logits are made for 16 rows at a time (a crowd's 64) and used at once: sampled, and copied to where the
@@ -255,7 +258,7 @@ int goss_stages_head(goss_backend *b, goss_step *step)
     const goss_matrix *m = s->weights.tied ? &s->weights.tok : &s->weights.out;
     const uint64_t row_bytes = (uint64_t)b->model->hp.n_vocab * 4;
     uint64_t out = 0;
-    const int crowd = s->head.crowd && goss_gpu_many(s, step) && t->n_list > GOSS_DECODE_ROWS,
+    const int crowd = s->calls.head.crowd && goss_gpu_many(s, step) && t->n_list > GOSS_DECODE_ROWS,
               most = crowd ? GOSS_CROWD_ROWS : GOSS_DECODE_ROWS;
     int r = goss_rec_cut(&s->rec, step->n_rows);
     for (int first = 0, g = 0; !r && first < t->n_list; first += most, g += most / GOSS_DECODE_ROWS) {

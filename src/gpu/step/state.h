@@ -48,6 +48,14 @@ typedef struct goss_head_calls {
     goss_tile_call crowd_product[GOSS_MAX_PIECES];
 } goss_head_calls;
 
+/* All that steps dispatch: each layer's, the head's, and what draws or records all layers at a step's end. */
+typedef struct goss_calls {
+    goss_layer_calls *layers;
+    goss_head_calls head;
+    goss_call panel_layers, seen_layers;
+    int seen_late; /* all layers can choose late */
+} goss_calls;
+
 /* ---- a step in flight ---------------------------------------------------------------------------------- */
 enum {
     GOSS_TICKET_HELD, GOSS_TICKET_FLYING, GOSS_TICKET_SERVED, GOSS_TICKET_STALE, GOSS_TICKET_HOSTED,
@@ -138,9 +146,8 @@ typedef struct goss_gpu_state {
     goss_kernels kernels;
     goss_weights weights;
     goss_step_buffers buf;
-    goss_layer_calls *layers;
+    goss_calls calls;
     int crowds;                                        /* there are calls for them (goss_gpu_crowd) */
-    goss_head_calls head;
     goss_rec rec;
     goss_step *current; goss_gpu_ticket *ticket;       /* the step being recorded */
     struct { uint32_t *at, n, cap; } words;            /* of the step buffer */
@@ -152,10 +159,8 @@ typedef struct goss_gpu_state {
     /* kv_gpu.c: read-back buffer; the page on its way, 0: none; pages that there are; whether one was to be
      * copied to a page that can't be made (the step begun next says so) */
     struct { int back, reading, n_pages[GOSS_KV_CLASSES], failed; } kv;
-    goss_call panel_layers;
     int panel;                                         /* what the page's maps are drawn from (panels.c) */
-    /* what is recorded of rows (seen_gpu.c); behind steps whose layers all chose late: what they chose */
-    int seen; goss_call seen_layers; int seen_late;    /* seen_late: all layers can choose late */
+    int seen;                                          /* what is recorded of rows (seen_gpu.c) */
     char level[112];
     /* While a tap watches paged experts: fetches and computes a layer's before the next stage is recorded. 1:
      * the layer's products are made; 2: its experts are done. The backend sets it: stages.c is below

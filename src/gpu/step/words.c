@@ -106,7 +106,7 @@ static void put_list(goss_gpu_state *s, const goss_step *step, goss_gpu_ticket *
         t->n_samples += (t->want[i] & GOSS_ROW_SAMPLE) != 0;
         t->n_logits += (t->want[i] & GOSS_ROW_LOGITS) != 0;
     }
-    for (int g = 0; g < s->head.n_groups; g++) {
+    for (int g = 0; g < s->calls.head.n_groups; g++) {
         const int left = t->n_list - g * GOSS_DECODE_ROWS;
         s->words.at[GOSS_STEP_GROUPS + g] = (uint32_t)(left < 0 ? 0 : left > GOSS_DECODE_ROWS
                                                        ? GOSS_DECODE_ROWS : left);
