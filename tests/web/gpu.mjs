@@ -270,10 +270,11 @@ await Promise.all([lane(whole_way, ["--enable-dawn-features=disable_workgroup_in
   lane(smaller_ways).then(no_gpu)]);
 
 /** Alone, at the end: SwiftShader draws the page with the same cores that it makes tokens with. */
-await lane(async gpu => test("the page goes on being drawn while the GPU generates: a step is cut in parts",
-  async () => {
+await lane(async gpu => test("the page goes on being drawn while the GPU generates: a step is cut in parts; "
+  + "a map that nobody sees is not drawn", async () => {
   const page = await run(gpu.context, "&backend=gpu");
-  await framesWhile(page, 4);
+  equal((await framesWhile(page, 4)).maps_s, 0, "maps drawn where all are further down");
+  await page.locator("#gpu-attn").scrollIntoViewIfNeeded();
   const r = await framesEnough(page, 16, r => r.frames_s >= 20 && r.maps_s >= 8, { all: true });
   ok(r.frames_s >= 20 && r.maps_s >= 8,
     `${r.frames_s.toFixed(1)} frames, ${r.maps_s.toFixed(1)} maps a second`);

@@ -258,7 +258,8 @@ class Llm {
     return this.#remote.ask("panels", { canvases: given, calm }, Object.values(given));
   }
 
-  /** Their sizes in device pixels: {attn: {width, height}, ...}. */
+  /** Their sizes in device pixels, and whether they are in view: {attn: {width, height, seen}, ...}. What is
+   * not in view is not drawn. */
   resizePanels(sizes) { this.#remote.ask("resize", { sizes }).catch(() => {}); }
 
   async stats() {

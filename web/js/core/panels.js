@@ -81,7 +81,7 @@ fn norms(x: f32, y: f32) -> vec3<f32> {
 }`;
 
 export class Panels {
-  #canvases = {}; #device = null; #made = null; #timer = 0; #last = 0; #gap; #notice;
+  #canvases = {}; #seen = {}; #device = null; #made = null; #timer = 0; #last = 0; #gap; #notice;
   frames = 0;
 
   /** calm: at most 30 frames a second. */
@@ -91,12 +91,14 @@ export class Panels {
     this.#notice = notice;
   }
 
-  /** The canvases' sizes in device pixels. */
+  /** The canvases' sizes in device pixels, and whether they can be seen: only those are drawn. */
   resize(sizes) {
-    for (const [name, { width, height }] of Object.entries(sizes)) {
+    for (const [name, { width, height, seen = true }] of Object.entries(sizes)) {
       const c = this.#canvases[name];
       if (!c) continue;
-      Object.assign(c, { width: Math.max(1, width), height: Math.max(1, height) });
+      this.#seen[name] = seen && width > 1;
+      if (c.width !== width && width) c.width = width;
+      if (c.height !== height && height) c.height = height;
     }
     this.touch();
   }
@@ -117,7 +119,7 @@ export class Panels {
         const uniform = device.createBuffer({ size: 8, usage });
         const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [
           { binding: 0, resource: { buffer: uniform } }, { binding: 1, resource: { buffer } }] });
-        return { canvas, context, pipeline, uniform, group };
+        return { name, canvas, context, pipeline, uniform, group };
       }));
       this.#device = device;
       this.#made = views;
@@ -134,12 +136,11 @@ export class Panels {
   }
 
   #draw() {
-    const views = this.#made, device = this.#device;
+    const views = this.#made?.filter(v => this.#seen[v.name]), device = this.#device;
     this.#last = performance.now();
-    if (!views) return;
+    if (!views?.length) return;
     const encoder = device.createCommandEncoder();
     for (const { canvas, context, pipeline, uniform, group } of views) {
-      if (canvas.width < 2) continue;
       device.queue.writeBuffer(uniform, 0, new Float32Array([canvas.width, canvas.height]));
       const view = context.getCurrentTexture().createView();
       const target = { view, loadOp: "clear", storeOp: "store", clearValue: [0, 0, 0, 0] };

@@ -7,6 +7,8 @@ import { $, setText } from "./dom.js";
 const MAPS = ["attn", "router", "kv", "activity"];
 /** How often the page wants to hear what happens: a little oftener than it draws. */
 const FRAME_MS = 14, CALM_MS = 44;
+/** Pixels that a map is drawn beyond what is seen. */
+const NEAR = "40px";
 const canvasOf = map => $(`gpu-${map}`);
 const ofMaps = fn => Object.fromEntries(MAPS.map(map => [map, fn(canvasOf(map))]));
 
@@ -38,9 +40,23 @@ export class Backend {
     document.body.classList.toggle("calm", shared.calm);
     llm.pace(shared.calm ? CALM_MS : FRAME_MS);
     this.#chips(llm.gpu, "CPU · wasm SIMD", llm.isolated ? "" : "1 thread");
-    if (llm.gpu || backend === "gpu") llm.attachPanels(ofMaps(canvas => canvas), { calm: shared.calm });
+    if (llm.gpu || backend === "gpu") this.#maps(llm);
     return llm;
   }
+
+  /** The engine draws the maps; whichever comes into view, or leaves it, is told to it. */
+  #maps(llm) {
+    const watch = new IntersectionObserver(list => {
+      for (const { target, isIntersecting } of list) {
+        if (isIntersecting) this.#seen.add(target);
+        else this.#seen.delete(target);
+      }
+      this.sizeMaps();
+    }, { rootMargin: NEAR, scrollMargin: NEAR });
+    for (const canvas of Object.values(ofMaps(c => c))) watch.observe(canvas);
+    llm.attachPanels(ofMaps(canvas => canvas), { calm: this.#shared.calm });
+  }
+  #seen = new Set();
 
   #chips(gpu, cpu, threads) {
     setText($("chip-backend"), gpu ? "WEBGPU" : cpu);
@@ -91,7 +107,8 @@ export class Backend {
   sizeMaps() {
     if (!document.body.classList.contains("on-gpu")) return;
     const ratio = Math.min(devicePixelRatio || 1, 2), pixels = n => Math.round(n * ratio);
-    const size = c => ({ width: pixels(c.clientWidth), height: pixels(c.clientHeight) });
+    const size = c => ({ width: pixels(c.clientWidth), height: pixels(c.clientHeight),
+      seen: this.#seen.has(c) });
     this.#shared.llm?.resizePanels(ofMaps(size));
   }
 }

@@ -22,9 +22,8 @@ import { TopK } from "./topk.js";
 
 /** Pixels a token in the histories (charts.js). */
 const STEP = 4;
-/** While tokens are made the chat's text is drawn in every frame, and beside it TOKEN STREAM and so many of
- * the other panels, those first that waited longest. Where the CPU draws it is TOKEN STREAM in one frame, and
- * so many others in the next. */
+/** While tokens are made the chat's text is drawn in every frame. Beside it TOKEN STREAM is in one frame, and
+ * so many of the other panels in the next, those first that waited longest: fewer where the CPU draws. */
 const FAST = 4, CALM = 2;
 /** What is drawn for the first time takes longest: once a frame has had so many milliseconds of it, the next
  * one goes on; but where there are tokens to show, nothing waits. */
@@ -155,11 +154,10 @@ export class PanelDrawer {
 
   /** Those that this frame draws. */
   #due({ dirty }) {
-    const { calm } = this.#shared, seen = [...dirty].filter(n => this.#view.has(n));
+    const seen = [...dirty].filter(n => this.#view.has(n));
     const last = name => this.#last[name] ?? 0, text = seen.filter(name => name === "tokens");
     const others = seen.filter(name => name !== "tokens").sort((a, b) => last(a) - last(b));
     this.#turn = !this.#turn;
-    if (calm) return this.#turn ? text : others.slice(0, CALM);
-    return [...text, ...others.slice(0, FAST)];
+    return this.#turn && text.length ? text : others.slice(0, this.#shared.calm ? CALM : FAST);
   }
 }
