@@ -9,6 +9,7 @@ const FEATURES = [[F16, "shader-f16"], [SUBGROUPS, "subgroups"], [TIMESTAMPS, "t
   [MATRIX, "chromium-experimental-subgroup-matrix"]];
 const NONE = 0xffffffff, MAX_QUERIES = 4096, EGPU = -8, ENOMEM = -3;
 const PART = 4 << 20;                        // of an upload
+const SELDOM_MS = 15;                        // between nudges where no core is to spare
 const NAMES = ["maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage",
   "maxComputeWorkgroupStorageSize", "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX",
   "maxComputeWorkgroupsPerDimension", "maxBindGroups", "maxBindingsPerBindGroup",
@@ -115,15 +116,21 @@ export class Gpu {
   }
   #wake() { this.#hooks.wake(); }
 
-  // ---- nudges: a browser looks for what the GPU has done every few milliseconds, and whenever something is
-  // submitted. So while a read is waited for, empty submits are made: every millisecond (by messages: its
-  // timers are too coarse), of what takes long less often. More of them hinder its GPU process
-  // (docs/browser.md). Software adapters and small machines have no core to spare.
-  #nudge(read) {
+  // ---- nudges: a browser looks for what the GPU has done every few milliseconds (Firefox seldom), and
+  // whenever something is submitted. So while a read or a submit's end is waited for, empty submits are made:
+  // every millisecond (by messages: its timers are too coarse), of what takes long less often. More of them
+  // hinder its GPU process (docs/browser.md). Software adapters and small machines have no core to spare: there
+  // a timer does it.
+  #nudge(end) {
     this.#waited++;
     this.#since = performance.now();
-    read.finally(() => { this.#waited--; this.#since = performance.now(); }).catch(() => {});
-    if (this.#nudging || host.node || this.#soft || !(navigator.hardwareConcurrency >= 4)) return;
+    end.finally(() => { this.#waited--; this.#since = performance.now(); }).catch(() => {});
+    if (this.#nudging || host.node) return;
+    if (this.#soft || !(navigator.hardwareConcurrency >= 4)) {
+      this.#nudging = true;
+      setTimeout(() => this.#seldom(), SELDOM_MS);
+      return;
+    }
     const channel = new MessageChannel();
     let last = performance.now();
     channel.port1.onmessage = () => {
@@ -136,6 +143,12 @@ export class Gpu {
     };
     this.#nudging = true;
     channel.port2.postMessage(0);
+  }
+  #seldom() {
+    this.#nudging = this.#waited > 0 && !!this.#device;
+    if (!this.#nudging) return;
+    this.#device.queue.submit([]);
+    setTimeout(() => this.#seldom(), SELDOM_MS);
   }
   #waited = 0; #since = 0; #nudging = false;
 
@@ -223,7 +236,9 @@ export class Gpu {
     };
     this.#under++;
     device.queue.submit([commands]);
-    device.queue.onSubmittedWorkDone().then(done, done);
+    const end = device.queue.onSubmittedWorkDone();
+    this.#nudge(end);
+    end.then(done, done);
   }
 
   #parts(list) {
