@@ -119,8 +119,8 @@ export class Gpu {
   // ---- nudges: a browser looks for what the GPU has done every few milliseconds (Firefox seldom), and
   // whenever something is submitted. So while a read or a submit's end is waited for, empty submits are made:
   // every millisecond (by messages: its timers are too coarse), of what takes long less often. More of them
-  // hinder its GPU process (docs/browser.md). Software adapters and small machines have no core to spare: there
-  // a timer does it.
+  // hinder its GPU process (docs/browser.md). Software adapters and small machines have no core to spare:
+  // there a timer does it.
   #nudge(end) {
     this.#waited++;
     this.#since = performance.now();
