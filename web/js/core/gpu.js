@@ -126,29 +126,19 @@ export class Gpu {
     this.#since = performance.now();
     end.finally(() => { this.#waited--; this.#since = performance.now(); }).catch(() => {});
     if (this.#nudging || host.node) return;
-    if (this.#soft || !(navigator.hardwareConcurrency >= 4)) {
-      this.#nudging = true;
-      setTimeout(() => this.#seldom(), SELDOM_MS);
-      return;
-    }
+    const least = !this.#soft && navigator.hardwareConcurrency >= 4 ? 1 : SELDOM_MS;
     const channel = new MessageChannel();
     let last = performance.now();
     channel.port1.onmessage = () => {
       this.#nudging = this.#waited > 0 && !!this.#device;
       if (!this.#nudging) { channel.port1.close(); return; }
-      const now = performance.now(), gap = Math.max(1, (now - this.#since) / 16);
+      const now = performance.now(), gap = Math.max(least, (now - this.#since) / 16);
       if (now - last >= gap) { this.#device.queue.submit([]); last = now; }
       if (gap > 4) setTimeout(() => channel.port2.postMessage(0), gap);
       else channel.port2.postMessage(0);
     };
     this.#nudging = true;
     channel.port2.postMessage(0);
-  }
-  #seldom() {
-    this.#nudging = this.#waited > 0 && !!this.#device;
-    if (!this.#nudging) return;
-    this.#device.queue.submit([]);
-    setTimeout(() => this.#seldom(), SELDOM_MS);
   }
   #waited = 0; #since = 0; #nudging = false;
 

@@ -97,8 +97,9 @@ export class Panels {
       const c = this.#canvases[name];
       if (!c) continue;
       this.#seen[name] = seen && width > 1;
-      if (c.width !== width && width) c.width = width;
-      if (c.height !== height && height) c.height = height;
+      if (!this.#seen[name]) continue;
+      if (c.width !== width) c.width = width;
+      if (c.height !== height) c.height = Math.max(1, height);
     }
     this.touch();
   }

@@ -1,7 +1,7 @@
 // backend.js - what runs the model in this page: starts the package's worker, says in chips and banner what
 // there is, and hands over the canvases that the engine's GPU draws by itself.
 import { init } from "../core/gossamer.js";
-import { $, setText } from "./dom.js";
+import { $, setText, whatIsSeen } from "./dom.js";
 
 /** Maps that the GPU draws: handed over once, their sizes told whenever they may have changed. */
 const MAPS = ["attn", "router", "kv", "activity"];
@@ -46,17 +46,11 @@ export class Backend {
 
   /** The engine draws the maps; whichever comes into view, or leaves it, is told to it. */
   #maps(llm) {
-    const watch = new IntersectionObserver(list => {
-      for (const { target, isIntersecting } of list) {
-        if (isIntersecting) this.#seen.add(target);
-        else this.#seen.delete(target);
-      }
-      this.sizeMaps();
-    }, { rootMargin: NEAR, scrollMargin: NEAR });
-    for (const canvas of Object.values(ofMaps(c => c))) watch.observe(canvas);
+    this.#seen = whatIsSeen(Object.values(ofMaps(canvas => canvas)), () => this.sizeMaps(),
+      { rootMargin: NEAR, scrollMargin: NEAR });
     llm.attachPanels(ofMaps(canvas => canvas), { calm: this.#shared.calm });
   }
-  #seen = new Set();
+  #seen = new Set();                 // canvases
 
   #chips(gpu, cpu, threads) {
     setText($("chip-backend"), gpu ? "WEBGPU" : cpu);

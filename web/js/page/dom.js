@@ -84,6 +84,19 @@ export function heat(x) {
   return `rgb(${r | 0}, ${20 + 225 * t | 0}, ${34 + 221 * Math.sqrt(t) | 0})`;
 }
 
+/** Those of some elements that are in view, as a set that is kept up to date; changed(): it was. */
+export function whatIsSeen(elements, changed, options) {
+  const seen = new Set(), watch = new IntersectionObserver(list => {
+    for (const { target, isIntersecting } of list) {
+      if (isIntersecting) seen.add(target);
+      else seen.delete(target);
+    }
+    changed();
+  }, options);
+  for (const element of elements) watch.observe(element);
+  return seen;
+}
+
 /** Where the clipboard is not allowed, nothing happens. */
 export function copyText(text) { navigator.clipboard?.writeText(text).catch(() => {}); }
 
